@@ -1,0 +1,226 @@
+"""NYU-v2 in the NYUD_MT layout: one folder per kind of target, ``gt_sets/*.txt`` with the frames of each split.
+
+Reads the paper's files (.npy depth and normals) and the other releases of the same set, which differ in file type only:
+ASTMT (segmentation and depth as .mat, normals as .jpg, edges as .png) and ATRC / InvPT (.png images and normals).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.io import loadmat
+from torch import Tensor
+
+from datasets.base import MultiTaskDataset
+from datasets.sample import Sample
+from datasets.splits import cut_validation
+from datasets.transforms import unit_normals
+from utils.config import ExperimentConfig
+from utils.errors import DataError
+from utils.tasks import IGNORE_INDEX, Kind, Task, get_task
+
+log = logging.getLogger(__name__)
+
+IMAGE_TYPES = (".jpg", ".png", ".jpeg")
+FILE_TYPES: dict[Kind, tuple[str, ...]] = {
+    "segmentation": (".png", ".mat", ".npy"),
+    "depth": (".npy", ".mat"),
+    "normals": (".npy", ".png", ".jpg"),
+    "edges": (".npy", ".png", ".jpg"),
+}
+
+
+class NYUDataset(MultiTaskDataset):
+    """One split of NYU-v2.
+
+    Args:
+        config: the experiment; ``data_dir_NYU`` is read.
+        split: ``train``, ``val`` or ``test``, by the roles in ``config.splits``.
+        training: apply the augmentation.
+
+    Raises:
+        DataError: the folder, a split file or a frame's file is missing or empty.
+    """
+
+    def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
+        self.root = config.data_dir
+        if not self.root.is_dir():
+            raise DataError(
+                f"data_dir_NYU: {self.root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)"
+            )
+        super().__init__(config, nyu_splits(config)[split], training)
+        self._classes = {name: get_task(name).outputs("NYU") for name in self.task_list}
+        self._images = _index_files(self.root / "images", IMAGE_TYPES, self.names, "the images")
+        self._files = {
+            name: _index_files(
+                self.root / get_task(name).source["NYU"], FILE_TYPES[get_task(name).kind], self.names, f"task {name}"
+            )
+            for name in self.task_list
+        }
+
+    def read(self, name: str) -> Sample:
+        """The raw sample of frame ``name`` at its own size."""
+        image = read_image(self._images[name], self.grey)
+        targets, masks = {}, {}
+        for task_name in self.task_list:
+            task, path = get_task(task_name), self._files[task_name][name]
+            targets[task_name], masks[task_name] = read_target(task, path, self._classes[task_name])
+            if targets[task_name].shape[-2:] != image.shape[-2:]:
+                raise DataError(
+                    f"{path} is {tuple(targets[task_name].shape[-2:])} (height, width), but "
+                    f"{self._images[name]} is {tuple(image.shape[-2:])}; they must be the same"
+                )
+        return Sample(image=image, targets=targets, masks=masks, name=name)
+
+
+def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
+    """Names of the frames per role (train, val, test).
+
+    The published set has two files, ``train`` and ``val``, and its ``val`` is the official test set: then, and wherever no
+    validation file of its own is named, validation is cut from the training frames, and the log says so.
+    """
+    folder, splits = config.data_dir / "gt_sets", config.splits
+    test = splits.test
+    if not (folder / f"{test}.txt").is_file() and splits.val is not None and (folder / f"{splits.val}.txt").is_file():
+        log.warning("there is no gt_sets/%s.txt: %s.txt is the test split (the published two-file form)", test, splits.val)
+        test = splits.val
+    names = {"train": _read_split(folder, splits.train, "train"), "test": _read_split(folder, test, "test")}
+    if splits.val is None or splits.val in (test, splits.train):
+        names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
+        log.warning(
+            "validation is cut from gt_sets/%s.txt: %d frames for training, %d for validation",
+            *(splits.train, len(names["train"]), len(names["val"])),
+        )
+    else:
+        names["val"] = _read_split(folder, splits.val, "val")
+    for role in ("train", "val"):
+        shared = set(names[role]) & set(names["test"])
+        if shared:
+            raise DataError(
+                f"splits: {len(shared)} frames (such as {min(shared)}) of the test split are in the {role} split too, so that "
+                "no test number could be trusted; use different files"
+            )
+    return names
+
+
+def _read_split(folder: Path, file: str, role: str) -> list[str]:
+    path = folder / f"{file}.txt"
+    try:
+        names = path.read_text().split()
+    except OSError:
+        there = ", ".join(sorted(other.stem for other in folder.glob("*.txt"))) or "none"
+        raise DataError(f"splits.{role}: {file!r}: there is no file {path}; split files there: {there}") from None
+    least = 2 if role == "train" else 1
+    if len(names) < least:
+        raise DataError(f"splits.{role}: {path} names {len(names)} frames; expected at least {least}, one name per line")
+    return names
+
+
+def _index_files(folder: Path, types: tuple[str, ...], names: list[str], what: str) -> dict[str, Path]:
+    """Path per frame; where a frame has several files, the first type wins."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder, needed for {what}")
+    found: dict[str, Path] = {}
+    for path in folder.iterdir():
+        suffix = path.suffix.lower()
+        if suffix in types:
+            other = found.get(path.stem)
+            if other is None or types.index(suffix) < types.index(other.suffix.lower()):
+                found[path.stem] = path
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(
+            f"{folder / missing[0]} ({' or '.join(types)}) is missing, needed for {what}; {len(missing)} of {len(names)} frames "
+            "of the split have no such file"
+        )
+    return found
+
+
+def read_image(path: Path, grey: bool) -> Tensor:
+    """An image file as uint8 (3, H, W), or (1, H, W) if ``grey``."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("L" if grey else "RGB"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as an image ({error})") from None
+    return torch.from_numpy(pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array in an image, .npy or .mat file (of a .mat file: its one array, or the one called like the folder)."""
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() == ".mat":
+            arrays = {key: value for key, value in loadmat(path).items() if not key.startswith("__")}
+            array = arrays.get(path.parent.name, next(iter(arrays.values()), None))
+        else:
+            with Image.open(path) as image:
+                array = np.array(image)
+    except (OSError, ValueError, EOFError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be read ({error})") from None
+    if array is None or array.dtype.kind not in "buif":
+        raise DataError(f"{path} holds no array of numbers")
+    return array
+
+
+def _read_segmentation(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+    labels = torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.int64))[None]
+    unlabelled = (labels == 0) | (labels == IGNORE_INDEX)
+    wrong = ~unlabelled & ((labels < 0) | (labels > classes))
+    if bool(wrong.any()):
+        raise DataError(f"{path} has the label {int(labels[wrong][0])}; expected 0 (unlabelled) or 1..{classes}")
+    return torch.where(unlabelled, IGNORE_INDEX, labels - 1).to(torch.uint8), ~unlabelled
+
+
+def _read_depth(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+    depth = torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.float32))[None]
+    return depth, depth.isfinite() & (depth > 0)
+
+
+def _read_normals(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width, 3)")
+    values = array.astype(np.float32)
+    if array.dtype == np.uint8:
+        values = 2 * values / 255 - 1
+    normals = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+    return unit_normals(normals.nan_to_num(0.0, 0.0, 0.0), normals.isfinite().all(dim=0, keepdim=True))
+
+
+def _read_edges(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+    array = _plane(array, path)
+    edges = torch.from_numpy(np.ascontiguousarray(array).astype(np.float32))[None]
+    if array.dtype == np.uint8 and array.max() > 1:
+        edges = edges / 255
+    mask = edges.isfinite()
+    if bool(mask.any()) and not 0 <= float(edges[mask].min()) <= float(edges[mask].max()) <= 1:
+        raise DataError(f"{path} has edge strengths outside [0, 1]; scale them (8-bit images are scaled by 255)")
+    return edges, mask
+
+
+def _plane(array: np.ndarray, path: Path) -> np.ndarray:
+    """(H, W), (H, W, 1) or (1, H, W) as (H, W)."""
+    plane = array.squeeze() if array.ndim == 3 else array
+    if plane.ndim != 2:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width)")
+    return plane
+
+
+_READERS: dict[str, Callable[[np.ndarray, Path, int], tuple[Tensor, Tensor]]] = {
+    "segmentation": _read_segmentation,
+    "depth": _read_depth,
+    "normals": _read_normals,
+    "edges": _read_edges,
+}
+
+
+def read_target(task: Task, path: Path, classes: int) -> tuple[Any, Any]:
+    """A raw dense target (K, H, W) and its validity (1, H, W)."""
+    return _READERS[task.kind](read_array(path), path, classes)

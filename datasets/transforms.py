@@ -1,0 +1,109 @@
+"""Joint transforms: whatever happens to the image happens to every target, by the rule of its task.
+
+Built on ``torchvision.transforms.v2``. All work on raw samples (``datasets/sample.py``) and return new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torchvision.transforms.v2.functional as F
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from datasets.sample import Sample
+from utils.tasks import Task, get_task
+
+MIN_NORMAL_LENGTH = 0.1
+"""Below this length a normal points nowhere: the zero vector of a file, also after 8-bit rounding, or an average of
+opposite directions."""
+
+
+def resize(sample: Sample, size: tuple[int, int]) -> Sample:
+    """Resize image and targets to (height, width)."""
+    if tuple(sample["image"].shape[-2:]) == size and _targets_have(sample, size):
+        return sample
+    image = F.resize(sample["image"], list(size), InterpolationMode.BILINEAR, antialias=True)
+    targets, masks = {}, {}
+    for name, target in sample["targets"].items():
+        targets[name], masks[name] = resize_target(get_task(name), target, sample["masks"][name], size)
+    return Sample(image=image, targets=targets, masks=masks, name=sample["name"])
+
+
+def _targets_have(sample: Sample, size: tuple[int, int]) -> bool:
+    return all(target.ndim < 2 or tuple(target.shape[-2:]) == size for target in sample["targets"].values())
+
+
+def resize_target(task: Task, target: Tensor, mask: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A dense target (K, H, W) and its mask (1, H, W) at another size; an attribute as it is.
+
+    Labels and depth take the nearest pixel (an average of two depths is a surface that does not exist). Normals and edges are
+    averaged over the valid pixels only, and are valid where most of the average is; normals get their unit length back.
+    """
+    if task.resize == "none":
+        return target, mask
+    if task.resize == "nearest":
+        return tuple(F.resize(part, list(size), InterpolationMode.NEAREST_EXACT) for part in (target, mask))  # type: ignore[return-value]
+    weight = mask.float()
+    parts = torch.cat([torch.where(mask, target, 0.0), weight])
+    parts = F.resize(parts, list(size), InterpolationMode.BILINEAR, antialias=True)
+    weight = parts[-1:]
+    mask = weight > 0.5
+    target = torch.where(mask, parts[:-1] / weight.clamp_min(1e-6), 0.0)
+    return unit_normals(target, mask) if task.kind == "normals" else (target, mask)
+
+
+def unit_normals(normals: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Normals (3, H, W) at unit length, and the mask (1, H, W) without those that point nowhere."""
+    length = normals.norm(dim=0, keepdim=True)
+    mask = mask & (length > MIN_NORMAL_LENGTH)
+    return torch.where(mask, normals / length.clamp_min(MIN_NORMAL_LENGTH), 0.0), mask
+
+
+def horizontal_flip(sample: Sample) -> Sample:
+    """Mirror left and right; a normal's x changes its sign with it."""
+    targets, masks = {}, {}
+    for name, target in sample["targets"].items():
+        rule, mask = get_task(name).flip, sample["masks"][name]
+        if rule != "none":
+            target, mask = F.horizontal_flip(target), F.horizontal_flip(mask)
+        if rule == "mirror_and_negate_x":
+            target = torch.cat([-target[:1], target[1:]])
+        targets[name], masks[name] = target, mask
+    return Sample(image=F.horizontal_flip(sample["image"]), targets=targets, masks=masks, name=sample["name"])
+
+
+def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
+    """Enlarge by ``scale`` and crop back to the same size.
+
+    A surface that fills ``scale`` times as many pixels is that much nearer: depth in metres is divided by it.
+
+    Args:
+        sample: raw.
+        scale: >= 1.
+        top, left: where the crop lies, each in [0, 1] of the room there is.
+    """
+    height, width = sample["image"].shape[-2:]
+    crop_height, crop_width = max(1, round(height / scale)), max(1, round(width / scale))
+    box = (round(top * (height - crop_height)), round(left * (width - crop_width)), crop_height, crop_width)
+    targets, masks = {}, {}
+    for name, target in sample["targets"].items():
+        task, mask = get_task(name), sample["masks"][name]
+        if task.resize != "none":
+            target, mask = F.crop(target, *box), F.crop(mask, *box)
+        targets[name] = target / scale if task.zoom_divides else target
+        masks[name] = mask
+    cropped = Sample(image=F.crop(sample["image"], *box), targets=targets, masks=masks, name=sample["name"])
+    return resize(cropped, (height, width))
+
+
+def augment(sample: Sample, hflip: bool, scales: Sequence[float], seed: int) -> Sample:
+    """The random changes of a training frame; the same ``seed`` makes the same changes."""
+    generator = torch.Generator().manual_seed(seed)
+    flip, pick, top, left = torch.rand(4, generator=generator).tolist()
+    if scales:
+        scale = scales[min(int(pick * len(scales)), len(scales) - 1)]
+        if scale > 1:
+            sample = scale_crop(sample, scale, top, left)
+    return horizontal_flip(sample) if hflip and flip < 0.5 else sample

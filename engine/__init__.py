@@ -1,0 +1,7 @@
+"""Training, evaluation and experiments."""
+
+from engine.experiment import evaluate_experiment, run_experiment
+from engine.saved_trial import load_trial
+from engine.trainer import TrainingDivergedError
+
+__all__ = ["TrainingDivergedError", "evaluate_experiment", "load_trial", "run_experiment"]

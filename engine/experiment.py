@@ -1,0 +1,274 @@
+"""An experiment: all trials of a configuration, their tests, and the result tables."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from engine.pictures import draw_predictions
+from engine.saved_trial import evaluate_trial, load_trial, result_row
+from engine.trainer import TrainingDivergedError, Trial, fit
+from utils import checkpoint as files
+from utils.config import ExperimentConfig, load_config, unused_keys
+from utils.console import duration
+from utils.device import resolve
+from utils.errors import ConfigError, TrialError
+from utils.figures import save_figure
+from utils.results import result_paths, trials_table, write_results
+from utils.tracking import make_tracker
+
+log = logging.getLogger(__name__)
+
+OUT_DIR = Path("out_csv")
+
+MAY_CHANGE = {
+    *("num_trials", "num_workers", "cache", "device", "checkpoint", "checkpoint_folder", "lambda_list"),
+    *("data_dir_NYU", "data_dir_celebA", "val_batch_size", "test_batch_size", "init_weights"),
+    *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
+}
+"""Keys that a resumed experiment may have other values of: they do not change what is trained."""
+
+
+def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
+    """One configuration per entry of ``lambda_list``, named after it; the configuration itself without one.
+
+    Raises:
+        ConfigError: the configuration can be read, but not be run.
+    """
+    if config.num_trials == 0:
+        raise ConfigError("num_trials: is 0, so there is nothing to run; give the number of trials, such as num_trials=5")
+    if config.lambda_list is None:
+        if config.group_sparsity and config.bb_optimizer_params.lambda_ is None:
+            raise ConfigError(
+                "bb_optimizer_params.lambda: is None; give a number (such as bb_optimizer_params.lambda=1e-5), "
+                "or several as lambda_list"
+            )
+        return [config]
+    if not config.group_sparsity:
+        raise ConfigError("lambda_list: needs group_sparsity: true, which is false")
+    return [
+        config.model_copy(
+            update={
+                "Experiment_name": f"{config.Experiment_name}_lambda{value:g}",
+                "lambda_list": None,
+                "bb_optimizer_params": config.bb_optimizer_params.model_copy(update={"lambda_": value}),
+            }
+        )
+        for value in config.lambda_list
+    ]
+
+
+def run_experiment(
+    config: ExperimentConfig, *, resume: bool = False, overwrite: bool = False, out_dir: Path = OUT_DIR
+) -> pd.DataFrame:
+    """Train, test and tabulate every trial (for every lambda of ``lambda_list``).
+
+    Writes the trials' folders below ``checkpoint_folder``, and ``<Experiment_name>.csv`` and ``<Experiment_name>_trials.csv``
+    into ``out_dir``.
+
+    Args:
+        config: as ``utils.config.load_config`` gives it.
+        resume: continue an interrupted experiment; finished trials are kept.
+        overwrite: delete the experiment's trials first.
+        out_dir: folder of the tables.
+
+    Returns:
+        One row per finished trial.
+
+    Raises:
+        UserError: a setting, a folder or the data is not as it should be.
+        TrainingDivergedError: a trial met a loss that is not finite; the other trials are finished and tabulated.
+    """
+    tables = []
+    for single in expand_lambdas(config):
+        tables.append(_run_one(single, resume or config.checkpoint, overwrite, out_dir))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _run_one(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> pd.DataFrame:
+    config, device = resolve(config)
+    root = config.trial_folder(0).parent
+    unused = unused_keys(config)
+    if unused:
+        log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
+    with files.experiment_lock(root, config.Experiment_name):
+        _prepare_folders(config, resume, overwrite, out_dir)
+        log.info(
+            "experiment %s: %d trials on %s (%s), trials in %s, tables in %s",
+            *(config.Experiment_name, config.num_trials, device, config.precision, root, out_dir),
+        )
+        rows, failures = [], []
+        for number in range(config.num_trials):
+            try:
+                rows.append(run_trial(config, number, device, resume))
+            except TrainingDivergedError as error:
+                log.error("%s", error)
+                failures.append(str(error))
+        if rows:
+            write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
+            log.info("results of %d trials: %s", len(rows), result_paths(out_dir, config.Experiment_name)[0])
+    if failures:
+        raise TrainingDivergedError("; ".join(failures))
+    return trials_table(rows)
+
+
+def _prepare_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
+    """Refuse or remove what is there, so that nothing is lost or mixed; writes nothing else."""
+    folders = [config.trial_folder(number) for number in range(config.num_trials)]
+    there = [folder for folder in folders if folder.exists()]
+    tables = [path for path in result_paths(out_dir, config.Experiment_name) if path.exists()]
+    if (there or tables) and not (resume or overwrite):
+        raise TrialError(
+            f"{(there or tables)[0]} is there already: continue that experiment with --resume, replace it with --overwrite, or "
+            "choose another Experiment_name"
+        )
+    foreign = [folder for folder in there if any(folder.iterdir()) and not (folder / files.CONFIG).is_file()]
+    if foreign:
+        raise TrialError(f"{foreign[0]} holds no {files.CONFIG}, so it is no trial: move it away")
+    if overwrite:
+        for folder in there:
+            shutil.rmtree(folder)
+    elif resume:
+        for folder in there:
+            if (folder / files.CONFIG).is_file():
+                _check_same(config, folder)
+
+
+def _check_same(config: ExperimentConfig, folder: Path) -> None:
+    """Refuse to continue a trial under another configuration."""
+    saved, now = load_config(folder / files.CONFIG).as_dict(), config.as_dict()
+    different = [key for key in now if key not in MAY_CHANGE and saved.get(key) != now[key]]
+    if different:
+        changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in different)
+        raise TrialError(f"{folder} was trained with another configuration ({changes}): use --overwrite or another name")
+
+
+def run_trial(config: ExperimentConfig, number: int, device: torch.device, resume: bool) -> dict[str, Any]:
+    """Train one trial (or what is left of it), test its best network once, and return its row."""
+    folder = config.trial_folder(number)
+    if resume and (folder / files.TEST).is_file():
+        log.info("trial %d is finished: %s", number, folder)
+        return dict(files.load_json(folder / files.TEST)["row"])
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = Trial(config, number, device, folder)
+    report = getattr(trial.model.backbone, "init_report", None)
+    if report:
+        log.info("backbone: %s", report)
+    run_id = None
+    if resume and (folder / files.LAST).is_file():
+        state = files.load_tensors(folder / files.LAST)
+        trial.load_state_dict(state)
+        run_id = state["wandb_run_id"]
+        files.keep_lines(folder / files.METRICS, trial.epoch)
+        log.info("trial %d continues after epoch %d", number, trial.epoch)
+    config.save(folder / files.CONFIG)
+    tracker = make_tracker(config, folder.name, folder, run_id)
+    summary: dict[str, Any] = {"status": "stopped"}
+    try:
+        fit(trial, tracker)
+        summary = test_trial(folder, device, config, tracker)
+    except KeyboardInterrupt:
+        log.warning(
+            "trial %d was interrupted in epoch %d; its state after epoch %d is in %s; --resume continues it",
+            *(number, trial.epoch + 1, trial.epoch, folder / files.LAST),
+        )
+        raise
+    except TrainingDivergedError as error:
+        summary["status"] = str(error)
+        raise
+    finally:
+        tracker.finish(summary)
+    return dict(summary)
+
+
+def test_trial(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any) -> dict[str, Any]:
+    """Test the network that is saved in ``folder``, once, and write ``test.json``; returns its row of the table."""
+    saved = load_trial(folder, device)
+    if config.wandb_img_log:
+        figure = draw_predictions(saved.model, config, device, f"best network (epoch {saved.best_epoch})")
+        path = save_figure(figure, folder / "predictions" / "best", ("png",))[0]
+        tracker.image("predictions_best", path, saved.epochs - 1)
+    evaluation = evaluate_trial(replace(saved, config=config), config, "test", device)
+    row = result_row(saved, evaluation)
+    files.save_json(
+        folder / files.TEST,
+        {
+            "split": "test",
+            "best_epoch": saved.best_epoch,
+            "precision": config.precision,
+            "device": str(device),
+            "losses": evaluation.losses,
+            "metrics": evaluation.metrics,
+            "row": row,
+        },
+    )
+    log.info("trial %d: test %s", saved.number, ", ".join(f"{name} {value:.4f}" for name, value in evaluation.flat().items()))
+    return row
+
+
+def evaluate_experiment(
+    exp_name: str,
+    num_trials: int | None,
+    results_dir: Path,
+    dataset_name: str,
+    *,
+    data_dir: str | None = None,
+    split: str = "test",
+    device: str | None = None,
+    out_dir: Path = OUT_DIR,
+) -> pd.DataFrame:
+    """Evaluate an experiment's saved networks again and write the same tables as its training did.
+
+    The tables are called after the experiment; those of another split than the test split ``<name>_<split>``, and those of
+    fewer trials than are there ``<name>_first_<n>``, so that they replace nothing. One trial's folder gives its own name.
+
+    Args:
+        exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
+        num_trials: how many trials, from 0; None: all that are there.
+        results_dir: folder that holds the trials' folders.
+        dataset_name: the data set that the experiment must be of.
+        data_dir, device: in place of what the configuration says.
+        split: train, val or test.
+        out_dir: folder of the tables.
+
+    Raises:
+        UserError: there is no such experiment or trial, or it cannot be evaluated.
+    """
+    found = files.find_trials(results_dir, exp_name)
+    wanted = list(found) if num_trials is None else list(range(num_trials))
+    missing = [number for number in wanted if number not in found]
+    if missing:
+        raise TrialError(
+            f"--num_trials {num_trials}: there are {len(found)} trials of {exp_name!r} in {results_dir} "
+            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
+        )
+    rows = []
+    for number in wanted:
+        log.info("trial %d: %s", number, found[number])
+        trial = load_trial(found[number])
+        if trial.config.dataset_name != dataset_name:
+            raise TrialError(
+                f"{found[number]} was trained on dataset_name: {trial.config.dataset_name!r}, and this script is for "
+                f"{dataset_name!r}; use {'get_outputs.py' if dataset_name == 'celebA' else 'get_out_put_celeb.py'}"
+            )
+        changes = {"device": device} if device else {}
+        if data_dir:
+            changes[f"data_dir_{dataset_name}"] = data_dir
+        config, where = resolve(trial.config.model_copy(update=changes))
+        trial.model.to(where)
+        rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
+    experiment = trial.config.Experiment_name
+    name = trial.folder.name if trial.folder.name == exp_name else experiment
+    if len(rows) < len(found):
+        name += f"_first_{len(rows)}"
+    if split != "test":
+        name += f"_{split}"
+    table = write_results(out_dir, name, experiment, rows)
+    log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
+    return table

@@ -1,0 +1,67 @@
+"""One optimizer for a whole trial: which parameter is trained how."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
+
+from models import MultiTaskModel
+from optim import PENALTIES, Penalty, ProxAdam
+from optim.groups import grouped_weights
+from utils.config import ExperimentConfig, OptimizerParams
+
+
+def build_penalty(config: ExperimentConfig) -> Penalty:
+    """The backbone's penalty at its full strength (0 for a dense run)."""
+    params = config.bb_optimizer_params
+    extra = {"gamma": params.gamma} if params.penalty == "group_mcp" else {}
+    return PENALTIES[params.penalty](lambda_=config.penalty_lambda, **extra)
+
+
+def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: ExperimentConfig) -> ProxAdam:
+    """ProxAdam over every trainable parameter, each in exactly one group.
+
+    ``backbone_convs`` (with the penalty) and ``backbone_other`` follow ``bb_optimizer_params``, ``heads`` follows
+    ``optimizer_params``; learned loss weights have a learning rate of their own and no weight decay.
+    """
+    convs = [weight for _, weight in grouped_weights(model.backbone)]
+    conv_ids = {id(weight) for weight in convs}
+    other = [parameter for parameter in model.backbone.parameters() if id(parameter) not in conv_ids]
+    backbone, heads = _settings(config.bb_optimizer_params), _settings(config.optimizer_params)
+    groups = [
+        {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone},
+        {"name": "backbone_other", "params": other, **backbone},
+        {"name": "heads", "params": list(model.heads.parameters()), **heads},
+        {
+            "name": "loss_weights",
+            "params": list(weighting.parameters()),
+            **{**heads, "lr": config.loss_weight_lr, "weight_decay": 0.0},
+        },
+    ]
+    groups = [group for group in groups if group["params"]]
+    trained = sum(len(group["params"]) for group in groups)
+    owned = [*model.parameters(), *weighting.parameters()]
+    assert trained == len({id(parameter) for parameter in owned}), "a parameter is in no group, or in two"
+    return ProxAdam(groups)
+
+
+def _settings(params: OptimizerParams) -> dict[str, object]:
+    return {
+        "lr": params.learning_rate,
+        "betas": params.betas,
+        "eps": params.eps,
+        "weight_decay": params.weight_decay,
+    }
+
+
+def build_scheduler(optimizer: ProxAdam, config: ExperimentConfig) -> LRScheduler | ReduceLROnPlateau:
+    """The learning rates' schedule, stepped once an epoch."""
+    schedule = config.lr_schedule
+    if schedule.name == "plateau":
+        # Any decrease counts as improvement, as it does for the best checkpoint.
+        return ReduceLROnPlateau(
+            optimizer, factor=schedule.factor, patience=schedule.patience, min_lr=schedule.min_lr, threshold=0.0
+        )
+    if schedule.name == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=config.epochs, eta_min=schedule.min_lr)
+    return ConstantLR(optimizer, factor=1.0)

@@ -1,0 +1,48 @@
+"""Pictures of predictions: input, target and prediction side by side."""
+
+from __future__ import annotations
+
+import torch
+from matplotlib.figure import Figure
+from torch.utils.data import default_collate
+
+from datasets import build_dataset
+from datasets.base import MultiTaskDataset
+from datasets.sample import Sample
+from engine.activations import predict
+from engine.evaluation import autocast, to_device
+from models import MultiTaskModel
+from utils.config import ExperimentConfig
+from utils.plot_predictions import prediction_figure
+from utils.tasks import get_task
+
+FRAMES = 4
+
+
+def evenly_spaced(dataset: MultiTaskDataset, count: int) -> Sample:
+    """A batch of ``count`` frames, evenly spread over a data set."""
+    count = min(count, len(dataset))
+    return default_collate([dataset[index * len(dataset) // count] for index in range(count)])
+
+
+@torch.inference_mode()
+def draw_predictions(
+    model: MultiTaskModel, config: ExperimentConfig, device: torch.device, title: str, split: str = "val"
+) -> Figure:
+    """Predictions of four frames of ``split``. Leaves the model in eval mode."""
+    model.eval()
+    batch = evenly_spaced(build_dataset(config.model_copy(update={"cache": False}), split), FRAMES)
+    moved = to_device(batch, device, config)
+    with autocast(device, config):
+        logits = model(moved["image"])
+    depth_unit = "m" if config.depth_target == "metric" else "of the frame's largest"
+    return prediction_figure(
+        batch["image"].numpy(),
+        {task: target.numpy() for task, target in batch["targets"].items()},
+        {task: mask.numpy() for task, mask in batch["masks"].items()},
+        {task: predict(get_task(task), out.float(), config.depth_target).cpu().numpy() for task, out in logits.items()},
+        config.dataset_name,
+        f"{config.Experiment_name}: {title}",
+        list(batch["name"]),
+        {task: depth_unit for task in config.task_list if get_task(task).kind == "depth"},
+    )

@@ -1,0 +1,95 @@
+"""A trained network, from its folder alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datasets import eval_loader
+from engine.evaluation import Evaluation, evaluate
+from engine.losses import build_losses
+from models import MultiTaskModel, build_model
+from optim import SparsityReport, sparsity_report
+from utils import checkpoint as files
+from utils.config import ExperimentConfig, load_config
+from utils.console import track
+from utils.errors import TrialError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SavedTrial:
+    """What a trial's folder says."""
+
+    folder: Path
+    config: ExperimentConfig
+    model: MultiTaskModel
+    number: int
+    seed: int
+    best_epoch: int
+    """Epochs trained when the network was saved."""
+
+    @property
+    def sparsity(self) -> SparsityReport:
+        """Of the shared backbone."""
+        return sparsity_report(self.model)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the trial trained in all."""
+        lines = files.read_lines(self.folder / files.METRICS)
+        return int(lines[-1]["epoch"]) + 1 if lines else self.best_epoch
+
+
+def load_trial(folder: Path, device: torch.device | None = None) -> SavedTrial:
+    """The best network of a trial, in eval mode on ``device`` (default: the CPU).
+
+    Raises:
+        TrialError: the folder holds no trial, or what it holds does not fit together.
+    """
+    if not (folder / files.CONFIG).is_file():
+        raise TrialError(f"{folder}: holds no {files.CONFIG}, so it is not the folder of a trial")
+    config = load_config(folder / files.CONFIG)
+    state = files.load_tensors(folder / files.BEST)
+    # The checkpoint has every weight: a file that the training started from need not be there any more.
+    model = build_model(config.model_copy(update={"init_weights": None}))
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise TrialError(
+            f"{folder / files.BEST}: does not fit the network of {files.CONFIG} ({str(error).splitlines()[1].strip()})"
+        ) from None
+    model = model.to(device or torch.device("cpu")).eval()
+    return SavedTrial(folder, config, model, int(state["trial"]), int(state["seed"]), int(state["epochs"]))
+
+
+def evaluate_trial(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> Evaluation:
+    """Losses and metrics of a trained network on ``split``.
+
+    Args:
+        trial: its model is on ``device``.
+        config: the trial's, perhaps with another data folder; its precision is used.
+        split: train (without augmentation), val or test.
+        device: where to compute.
+    """
+    loader = eval_loader(config, split, device.type == "cuda")
+    batches = track(loader, f"{split} of trial {trial.number}")
+    return evaluate(trial.model, batches, build_losses(config), config, device)
+
+
+def result_row(trial: SavedTrial, evaluation: Evaluation) -> dict[str, Any]:
+    """The trial's row of the result table: the numbers of one saved network."""
+    sparsity = trial.sparsity
+    return {
+        "trial": trial.number,
+        "seed": trial.seed,
+        "epochs": trial.epochs,
+        **evaluation.flat(),
+        "group_sparsity": sparsity.group_sparsity,
+        "parameter_sparsity": sparsity.parameter_sparsity,
+    }

@@ -1,0 +1,290 @@
+"""Training of one trial. ``fit`` is the loop, ``train_one_epoch`` what happens in an epoch; ``Trial`` holds the state."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from datasets import eval_loader, train_loader
+from datasets.sample import Sample
+from engine.evaluation import Evaluation, autocast, evaluate, to_device
+from engine.losses import build_losses
+from engine.monitor import Patience
+from engine.optimizer import build_optimizer, build_scheduler
+from engine.pictures import draw_predictions
+from engine.weighting import build_weighting
+from models import MultiTaskModel, build_model
+from optim import LambdaSchedule, Penalty, sparsity_report
+from optim.groups import grouped_weights
+from utils import checkpoint as files
+from utils.config import ExperimentConfig
+from utils.console import duration, track
+from utils.figures import save_figure
+from utils.seeding import rng_state, seed_everything, set_rng_state
+from utils.tasks import get_task
+from utils.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss became NaN or infinite; the message names the step, the task and the last good checkpoint."""
+
+
+class Trial:
+    """Everything that one training changes.
+
+    Args:
+        config: with the precision resolved.
+        number: of the trial, from 0; its seed is ``config.seed + number``.
+        device: where the model lives.
+        folder: the trial's folder, which exists.
+    """
+
+    def __init__(self, config: ExperimentConfig, number: int, device: torch.device, folder: Path) -> None:
+        self.config, self.number, self.device, self.folder = config, number, device, folder
+        self.seed = config.seed + number
+        seed_everything(self.seed)
+        self.model: MultiTaskModel = build_model(config).to(device)
+        self.weighting = build_weighting(config).to(device)
+        self.losses = build_losses(config)
+        self.optimizer = build_optimizer(self.model, self.weighting, config)
+        self.scheduler = build_scheduler(self.optimizer, config)
+        self.lambdas = LambdaSchedule(config.penalty_lambda, config.sparsity_threshold if config.group_sparsity else 0)
+        self.total_patience = Patience(config.earlystop_patience)
+        self.task_patience = {task: Patience(config.task_earlystop_patience) for task in config.task_list}
+        self.epoch = 0
+        """The next epoch to train, that is, how many are done."""
+        self.step = 0
+        self.done = False
+
+    @property
+    def active_tasks(self) -> list[str]:
+        """Tasks that still learn."""
+        return [task for task in self.config.task_list if task not in self.model.frozen]
+
+    def state_dict(self, run_id: str | None) -> dict[str, Any]:
+        """All of it, as tensors and plain values."""
+        return {
+            **self.best_state(run_id),
+            "weighting": self.weighting.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "total_patience": self.total_patience.state_dict(),
+            "task_patience": {task: patience.state_dict() for task, patience in self.task_patience.items()},
+            "frozen": sorted(self.model.frozen),
+            "step": self.step,
+            "done": self.done,
+            "rng": rng_state(),
+        }
+
+    def best_state(self, run_id: str | None) -> dict[str, Any]:
+        """What it takes to use the network: for ``checkpoint.pt``."""
+        return {
+            "model": self.model.state_dict(),
+            "config": self.config.as_dict(),
+            "trial": self.number,
+            "seed": self.seed,
+            "epochs": self.epoch,
+            "wandb_run_id": run_id,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.model.load_state_dict(state["model"])
+        for task in state["frozen"]:
+            self.model.freeze_head(task)
+        self.weighting.load_state_dict(state["weighting"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.total_patience.load_state_dict(state["total_patience"])
+        for task, patience in self.task_patience.items():
+            patience.load_state_dict(state["task_patience"][task])
+        self.epoch, self.step, self.done = state["epochs"], state["step"], state["done"]
+        set_rng_state(state["rng"])
+
+
+@dataclass
+class EpochSums:
+    """What an epoch of training adds up."""
+
+    losses: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    images: int = 0
+    seconds: float = 0.0
+
+    def add(self, losses: dict[str, float], images: int) -> None:
+        """One step's losses."""
+        for name, value in losses.items():
+            self.losses[name] = self.losses.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.images += images
+
+    def means(self) -> dict[str, float]:
+        """Mean loss per step, per task and in total."""
+        return {name: total / self.counts[name] for name, total in self.losses.items()}
+
+
+def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
+    """One pass over the training frames.
+
+    Raises:
+        TrainingDivergedError: a loss is not finite; the step is not taken.
+    """
+    trial.model.train()
+    trial.lambdas.apply(trial.optimizer, trial.epoch)
+    sums, start = EpochSums(), time.perf_counter()
+    for batch in track(loader, f"epoch {trial.epoch + 1}/{trial.config.epochs}"):
+        batch = to_device(batch, trial.device, trial.config)
+        with autocast(trial.device, trial.config):
+            logits = trial.model(batch["image"], trial.active_tasks)
+        losses = {
+            task: trial.losses[task].value(
+                trial.losses[task].statistics(logits[task], batch["targets"][task], batch["masks"][task])
+            )
+            for task in logits
+        }
+        total = trial.weighting(losses)
+        # One transfer for all losses: on a GPU, each .item() waits for the device.
+        values = torch.stack([*losses.values(), total]).tolist()
+        named = dict(zip((*losses, "total"), values, strict=True))
+        _check_finite(named, trial)
+        total.backward()
+        trial.optimizer.step()
+        trial.optimizer.zero_grad(set_to_none=True)
+        trial.step += 1
+        sums.add(named, len(batch["name"]))
+    sums.seconds = time.perf_counter() - start
+    return sums
+
+
+def _check_finite(losses: dict[str, float], trial: Trial) -> None:
+    for name, value in losses.items():
+        if not abs(value) < float("inf"):
+            good = trial.folder / files.BEST
+            kept = f"the last good checkpoint is {good}" if good.is_file() else "there is no good checkpoint yet"
+            what = "the combined loss" if name == "total" else f"the loss of task {name}"
+            raise TrainingDivergedError(
+                f"trial {trial.number}: {what} is {value} at step {trial.step + 1} (epoch {trial.epoch + 1}); {kept}; "
+                "a lower learning rate may help"
+            )
+
+
+def fit(trial: Trial, tracker: Tracker) -> None:
+    """Train until the epochs, or the patience, are used up; ``checkpoint.pt`` is the best network, ``last.pt`` the state."""
+    config, pin = trial.config, trial.device.type == "cuda"
+    training = train_loader(config, trial.seed, pin)
+    validation = eval_loader(config, "val", pin)
+    if trial.epoch == 0:
+        files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
+    first, start = trial.epoch, time.perf_counter()
+    while trial.epoch < config.epochs and not trial.done:
+        epoch = trial.epoch
+        training.sampler.epoch = epoch  # type: ignore[attr-defined]
+        learning_rates = {group["name"]: group["lr"] for group in trial.optimizer.param_groups}
+        weights = trial.weighting.weights()
+        sums = train_one_epoch(trial, training)
+        batches = track(validation, "validation")
+        evaluation = evaluate(trial.model, batches, trial.losses, config, trial.device)
+        line = epoch_line(trial, sums, evaluation, learning_rates, weights)
+        trial.epoch += 1
+        improved = update_monitor(trial, evaluation, epoch)
+        files.append_line(trial.folder / files.METRICS, line)
+        tracker.log(line)
+        if improved:
+            files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
+        files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
+        if config.wandb_img_log and epoch % config.img_log_every == 0:
+            save_pictures(trial, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
+        seconds = (time.perf_counter() - start) / (trial.epoch - first)
+        log.info("%s", describe(trial, line, improved, seconds))
+
+
+def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
+    """Move schedule and patience on after ``epoch``; True if this is the best network so far.
+
+    In a sparse run nothing is judged before the penalty has its full strength: the best network is a sparse one.
+    """
+    plateau = isinstance(trial.scheduler, ReduceLROnPlateau)
+    improved = False
+    if trial.lambdas.is_full(epoch):
+        improved = trial.total_patience.update(evaluation.monitored)
+        if plateau:
+            trial.scheduler.step(evaluation.monitored)  # type: ignore[call-arg]
+        for task in trial.active_tasks:
+            trial.task_patience[task].update(evaluation.losses[task])
+            if trial.task_patience[task].exhausted:
+                trial.model.freeze_head(task)
+                log.info("task %s: no improvement for %d epochs, its head is frozen", task, trial.task_patience[task].waited)
+    if not plateau:
+        trial.scheduler.step()  # type: ignore[call-arg]
+    if trial.total_patience.exhausted or not trial.active_tasks:
+        trial.done = True
+        log.info("early stopping after epoch %d", epoch + 1)
+    return improved
+
+
+def epoch_line(
+    trial: Trial, sums: EpochSums, evaluation: Evaluation, learning_rates: dict[str, float], weights: dict[str, float]
+) -> dict[str, Any]:
+    """One epoch as a flat record: a line of ``metrics.jsonl``, and what the tracker gets."""
+    sparsity = sparsity_report(trial.model)
+    strength = trial.lambdas.at(trial.epoch)
+    return {
+        "epoch": trial.epoch,
+        "step": trial.step,
+        **{f"train/loss/{name}": value for name, value in sums.means().items()},
+        **{f"val/loss/{task}": value for task, value in evaluation.losses.items()},
+        "val/loss/total": evaluation.monitored,
+        **{f"val/{name}": value for name, value in evaluation.flat().items()},
+        **{f"loss_weight/{task}": value for task, value in weights.items()},
+        **{f"lr/{name}": value for name, value in learning_rates.items()},
+        "lambda": strength,
+        "penalty": penalty_value(trial),
+        "group_sparsity": sparsity.group_sparsity,
+        "parameter_sparsity": sparsity.parameter_sparsity,
+        "active_tasks": len(trial.active_tasks),
+        "images_per_second": sums.images / sums.seconds,
+        "train_seconds": sums.seconds,
+    }
+
+
+def penalty_value(trial: Trial) -> float:
+    """The penalty of the backbone now: logged, never part of the loss."""
+    penalties: list[Penalty] = [group["penalty"] for group in trial.optimizer.param_groups if group["penalty"]]
+    with torch.no_grad():
+        return sum(float(p.value(weight)) for p in penalties for _, weight in grouped_weights(trial.model.backbone))
+
+
+def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float) -> str:
+    """One epoch in one line of text, with the time that is left."""
+    config = trial.config
+    metrics = [
+        f"{name} {task.main_metric} {line[f'val/{name}_{task.main_metric}']:.4f}"
+        for name, task in ((name, get_task(name)) for name in config.task_list)
+    ]
+    left = "done" if trial.done else f"at most {duration(seconds * (config.epochs - trial.epoch))} left"
+    return ", ".join(
+        [
+            f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {line['train/loss/total']:.4f}",
+            f"val {line['val/loss/total']:.4f}{' *' if improved else ''}",
+            *metrics,
+            f"{line['group_sparsity']:.1f} % of groups zero",
+            f"{line['images_per_second']:.1f} images/s",
+            left,
+        ]
+    )
+
+
+def save_pictures(trial: Trial, tracker: Tracker, name: str, title: str) -> None:
+    """Draw predictions of some validation frames into the trial's folder, and give them to the tracker."""
+    figure = draw_predictions(trial.model, trial.config, trial.device, title)
+    path = save_figure(figure, trial.folder / "predictions" / name, ("png",))[0]
+    tracker.image("predictions", path, trial.epoch - 1)

@@ -1,0 +1,31 @@
+"""Evaluate the saved trials of an NYU-v2 experiment again and write its result tables.
+
+    python get_outputs.py --exp_name 8_2_multi_seg_sn_depth_ --num_trials 5
+"""
+
+from utils.cli import evaluation_parser
+from utils.console import run_script, setup_logging
+
+
+def main() -> int:
+    """Parse the command line and evaluate; returns the exit code."""
+    args = evaluation_parser(__doc__ or "", "folder of NYU-v2 in NYUD_MT layout").parse_args()
+    setup_logging()
+
+    from engine import evaluate_experiment
+
+    evaluate_experiment(
+        args.exp_name,
+        args.num_trials,
+        args.results_dir,
+        "NYU",
+        data_dir=args.data_dir,
+        split=args.split,
+        device=args.device,
+        out_dir=args.out_dir,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,76 @@
+"""Heads: what turns the shared features into one task's logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models.segmentation.deeplabv3 import ASPP
+
+
+class AtrousConv2d(nn.Conv2d):
+    """A 3x3 convolution of large dilation that leaves out the taps that only ever see the zero padding.
+
+    On a map of height H, the upper and lower row of taps of a kernel with dilation >= H read nothing but padding (likewise
+    the columns): at rates 12, 24 and 36 on a 16 x 16 map, two of the paper's three branches are 1x1 convolutions. The result,
+    the gradients (zero for those taps) and the parameters are the same as without the cut.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H, W)."""
+        rate = self.dilation[0]
+        tall, wide = rate < x.shape[-2], rate < x.shape[-1]
+        if tall and wide:
+            return super().forward(x)
+        rows = slice(None) if tall else slice(1, 2)
+        columns = slice(None) if wide else slice(1, 2)
+        weight = self.weight[:, :, rows, columns]
+        return F.conv2d(x, weight, self.bias, padding=(rate * tall, rate * wide), dilation=rate)
+
+
+class DeepLabHead(nn.Sequential):
+    """ASPP, a 3x3 convolution and a 1x1 convolution: (B, in, h, w) -> (B, out, h, w).
+
+    Args:
+        in_channels: channels of the shared features.
+        out_channels: channels of the logits.
+        width: channels inside.
+        rates: dilations of the pyramid's 3x3 branches.
+        dropout: after the pyramid.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, width: int, rates: Sequence[int], dropout: float = 0.3
+    ) -> None:
+        aspp = ASPP(in_channels, list(rates), width)
+        for branch in aspp.convs[1:-1]:
+            rate = branch[0].dilation[0]
+            branch[0] = AtrousConv2d(in_channels, width, 3, padding=rate, dilation=rate, bias=False)
+        aspp.project[3] = nn.Dropout(dropout)
+        super().__init__(
+            aspp,
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, out_channels, 1),
+        )
+
+
+class ClassificationHead(nn.Sequential):
+    """One logit per image: (B, in, h, w) -> (B,)."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, 64, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2, ceil_mode=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(0.6),
+            nn.Linear(64, 32),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.4),
+            nn.Linear(32, 1),
+            nn.Flatten(0),
+        )

@@ -1,0 +1,111 @@
+"""The multi-task model: one shared backbone, one head per task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.heads import ClassificationHead, DeepLabHead
+from models.resnetd import ResNetD
+from models.torchvision_resnet import TorchvisionResNet
+from utils.config import ExperimentConfig
+from utils.tasks import get_task
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std per colour channel, inside the model, so that a checkpoint knows its own input range."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Iterable[float], std: Iterable[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, C, H, W), about standard normal."""
+        return (images - self.mean) / self.std
+
+
+class MultiTaskModel(nn.Module):
+    """Runs the backbone once and every head on its features.
+
+    Args:
+        backbone: images (B, C, H, W) -> features (B, F, h, w).
+        heads: per task, features -> dense logits (B, K, h, w), or one logit per image (B,).
+        normalize: applied to the images first.
+    """
+
+    def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module], normalize: nn.Module | None = None) -> None:
+        super().__init__()
+        self.normalize = normalize if normalize is not None else nn.Identity()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(heads)
+        self.frozen: set[str] = set()
+
+    def forward(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Logits per task, without the tasks' activations.
+
+        Args:
+            images: (B, C, H, W) float in [0, 1].
+            tasks: only these; default all.
+
+        Returns:
+            per task (B, K, H, W) at the input's size (bilinear), or (B,) for attributes.
+        """
+        features = self.backbone(self.normalize(images))
+        logits = {}
+        for task in self.heads if tasks is None else tasks:
+            out = self.heads[task](features)
+            if out.ndim == 4:
+                out = F.interpolate(out, size=images.shape[-2:], mode="bilinear", align_corners=False)
+            logits[task] = out
+        return logits
+
+    def freeze_head(self, task: str) -> None:
+        """Stop a task: its head learns no more (no gradient) and stays in eval mode from now on."""
+        self.frozen.add(task)
+        self.heads[task].requires_grad_(False)
+        for parameter in self.heads[task].parameters():
+            parameter.grad = None
+        self.heads[task].eval()
+
+    def train(self, mode: bool = True) -> MultiTaskModel:
+        """As for any module, but frozen heads stay in eval mode."""
+        super().train(mode)
+        for task in self.frozen:
+            self.heads[task].eval()
+        return self
+
+
+def build_backbone(config: ExperimentConfig) -> nn.Module:
+    """The shared network that ``config.backbone`` names, with ``config.init_weights`` loaded."""
+    channels, stride = config.input_img_channels, config.output_stride
+    if config.backbone.startswith("resnetd"):
+        return ResNetD(config.backbone, channels, stride)
+    return TorchvisionResNet(config.backbone, channels, stride, config.init_weights)
+
+
+def build_model(config: ExperimentConfig) -> MultiTaskModel:
+    """The model of an experiment, on the CPU, in channels-last layout if the configuration says so."""
+    backbone = build_backbone(config)
+    heads: dict[str, nn.Module] = {}
+    for name in config.task_list:
+        task = get_task(name)
+        if task.head == "dense":
+            outputs = task.outputs(config.dataset_name)
+            heads[name] = DeepLabHead(backbone.out_channels, outputs, config.head_width, config.aspp_rates)
+        else:
+            heads[name] = ClassificationHead(backbone.out_channels)
+    normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD) if config.normalize == "imagenet" else None
+    model = MultiTaskModel(backbone, heads, normalize)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model

@@ -1,0 +1,130 @@
+"""torchvision's own ResNets as dense backbones, and the weights they may start from."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import get_model, get_model_weights
+
+from utils.errors import UserError
+
+PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+"""What a dense backbone keeps of torchvision's network, in order."""
+
+OUT_CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048}
+
+
+def dilate_stage(stage: nn.Sequential, dilation: int, previous: int) -> None:
+    """Turn the stride of a ResNet stage into dilation, as torchvision does for bottlenecks, also for basic blocks.
+
+    The first block takes the ``previous`` stage's dilation in place of its stride, the others ``dilation``.
+    """
+    for index, block in enumerate(stage):
+        for convolution in block.modules():
+            if isinstance(convolution, nn.Conv2d):
+                convolution.stride = (1, 1)
+                if convolution.kernel_size == (3, 3):
+                    rate = previous if index == 0 else dilation
+                    convolution.dilation = convolution.padding = (rate, rate)
+
+
+class TorchvisionResNet(nn.Module):
+    """``resnet18``, ``resnet50`` or ``resnet101`` without its classifier, at output stride 8 or 16.
+
+    Args:
+        name: torchvision's name.
+        in_channels: colour channels.
+        output_stride: 8 or 16.
+        init_weights: a torchvision weights name (``IMAGENET1K_V1``), a local file with a state dict, or None.
+
+    Attributes:
+        init_report: one line that says what was loaded.
+
+    Raises:
+        UserError: ``init_weights`` names nothing that can be loaded, or it does not fit.
+    """
+
+    def __init__(
+        self, name: str, in_channels: int = 3, output_stride: int = 8, init_weights: str | None = None
+    ) -> None:
+        super().__init__()
+        network = get_model(name, weights=None)
+        self.init_report = load_init_weights(network, name, init_weights) if init_weights else "random initialisation"
+        if in_channels != 3:
+            network.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        if output_stride == 8:
+            dilate_stage(network.layer3, dilation=2, previous=1)
+            dilate_stage(network.layer4, dilation=4, previous=2)
+        else:
+            dilate_stage(network.layer4, dilation=2, previous=1)
+        self.out_channels = OUT_CHANNELS[name]
+        for part in PARTS:
+            self.add_module(part, getattr(network, part))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, out_channels, ~H / output_stride, ~W / output_stride)."""
+        x = images
+        for part in PARTS:
+            x = getattr(self, part)(x)
+        return x
+
+
+def load_init_weights(network: nn.Module, name: str, init_weights: str) -> str:
+    """Load ``init_weights`` into torchvision's ``network`` strictly and say in one line what was loaded.
+
+    A file may lack the classifier (``fc.*``), which is not used; every other weight must be there and fit, and nothing may be
+    left over. torch's bookkeeping ``num_batches_tracked`` is optional, as in files of old versions.
+    """
+    state = _read_state(name, init_weights)
+    for prefix in ("module.", "backbone."):
+        if state and all(key.startswith(prefix) for key in state):
+            state = OrderedDict((key.removeprefix(prefix), value) for key, value in state.items())
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
+    given = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    problems = [f"lacks {key}" for key in own if key not in given and not key.endswith("num_batches_tracked")]
+    problems += [f"has {key}, which {name} has not" for key in given if key not in own]
+    problems += [
+        f"{key} is {tuple(given[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in own
+        if key in given and given[key].shape != own[key].shape
+    ]
+    if problems:
+        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(f"init_weights: {init_weights!r} does not fit backbone {name!r}: {'; '.join(problems[:3])}{more}")
+    network.load_state_dict(given, strict=False)
+    count = sum(value.numel() for value in given.values())
+    left = sorted(set(state) - set(given))
+    return f"{init_weights}: loaded {len(given)} tensors ({count:,} numbers) into {name}" + (
+        f"; left out {', '.join(left)}" if left else ""
+    )
+
+
+def _read_state(name: str, init_weights: str) -> dict[str, Tensor]:
+    path = Path(init_weights).expanduser()
+    if path.is_file():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises half a dozen types for a file that is not its own
+            raise UserError(f"init_weights: {init_weights!r} is not a file of tensors ({error})") from error
+        for key in ("state_dict", "model"):
+            if isinstance(state, dict) and isinstance(state.get(key), dict):
+                state = state[key]
+        if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
+            raise UserError(f"init_weights: {init_weights!r} holds no state dict (names with tensors)")
+        return state
+    known = get_model_weights(name).__members__
+    if init_weights not in known:
+        raise UserError(
+            f"init_weights: {init_weights!r} is neither a file nor weights that torchvision {torchvision.__version__} has "
+            f"for {name!r}; expected a path or one of {', '.join(known)}"
+        )
+    try:
+        return known[init_weights].get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise UserError(
+            f"init_weights: {init_weights!r} could not be downloaded ({error}); download the file and give its path"
+        ) from error

@@ -1,0 +1,110 @@
+"""How sparse a backbone is: counted in one place, per layer and in total."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from torch import nn
+
+from optim.groups import group_count, group_size, grouped_weights, live_groups
+
+
+@dataclass(frozen=True)
+class LayerSparsity:
+    """Counts of one convolution."""
+
+    layer: str
+    stage: str
+    groups: int
+    zero_groups: int
+    group_size: int
+
+    @property
+    def live_groups(self) -> int:
+        """Groups with at least one weight that is not zero."""
+        return self.groups - self.zero_groups
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the layer."""
+        return self.groups * self.group_size
+
+    @property
+    def zero_parameters(self) -> int:
+        """Weights in zero groups."""
+        return self.zero_groups * self.group_size
+
+
+@dataclass(frozen=True)
+class SparsityReport:
+    """Counts of all shared convolutions, in network order, and their totals."""
+
+    layers: tuple[LayerSparsity, ...]
+
+    @property
+    def groups(self) -> int:
+        """All groups."""
+        return sum(layer.groups for layer in self.layers)
+
+    @property
+    def zero_groups(self) -> int:
+        """Groups whose weights are all exactly zero."""
+        return sum(layer.zero_groups for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """All weights of the shared convolutions."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def zero_parameters(self) -> int:
+        """Weights in zero groups."""
+        return sum(layer.zero_parameters for layer in self.layers)
+
+    @property
+    def group_sparsity(self) -> float:
+        """Zero groups in percent of all groups."""
+        return 100.0 * self.zero_groups / self.groups
+
+    @property
+    def parameter_sparsity(self) -> float:
+        """Weights in zero groups in percent of all weights."""
+        return 100.0 * self.zero_parameters / self.parameters
+
+    def rows(self) -> list[dict[str, str | int | float]]:
+        """One plain row per layer: the columns of ``sparsity.csv``."""
+        return [
+            {
+                **{key: asdict(layer)[key] for key in ("layer", "stage", "groups")},
+                "live_groups": layer.live_groups,
+                "parameters": layer.parameters,
+                "live_parameters": layer.parameters - layer.zero_parameters,
+                "group_sparsity": 100.0 * layer.zero_groups / layer.groups,
+            }
+            for layer in self.layers
+        ]
+
+
+def sparsity_report(model: nn.Module) -> SparsityReport:
+    """Counts zero groups of ``model.backbone`` (of ``model`` itself if it has none).
+
+    Raises:
+        ValueError: there is no convolution in it.
+    """
+    backbone = getattr(model, "backbone", model)
+    layers = []
+    for name, weight in grouped_weights(backbone):
+        live = int(live_groups(weight.detach()).sum())
+        layers.append(
+            LayerSparsity(
+                layer=name,
+                # torchvision's stem has no name of its own: its convolution is called conv1
+                stage="stem" if name.split(".")[0] in {"stem", "conv1"} else name.split(".")[0],
+                groups=group_count(weight),
+                zero_groups=group_count(weight) - live,
+                group_size=group_size(weight),
+            )
+        )
+    if not layers:
+        raise ValueError(f"{type(backbone).__name__} holds no convolution")
+    return SparsityReport(tuple(layers))

@@ -1,0 +1,142 @@
+"""Pictures of predictions: everything is there, in its place, and named."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from tests.utils.frames import DENSE, SIZE, random_frames
+from utils.colourise import segmentation_palette
+from utils.plot_predictions import prediction_figure
+from utils.tasks import CELEBA_CLASSES, NYU_CLASSES
+
+
+
+def _all_texts(figure: Figure) -> list[str]:
+    texts = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    texts += [text for legend in figure.legends for text in (legend.get_title(), *legend.get_texts())]
+    return [text.get_text() for text in texts]
+
+
+def _pictures(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def _inside(figure: Figure) -> bool:
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    return box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
+@pytest.mark.parametrize("tasks", [DENSE[:1], DENSE])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_row_per_image_with_target_and_prediction_of_each_task(tasks: tuple[str, ...], channels: int) -> None:
+    rng = np.random.default_rng(0)
+    targets, predictions = ({task: random_frames(rng, 2)[task] for task in tasks} for _ in range(2))
+    images = rng.uniform(size=(2, channels, SIZE, SIZE))
+    figure = prediction_figure(images, targets, {}, predictions, "NYU", "title", ["one.png", "two.png"])
+    pictures = _pictures(figure)
+    per_row = 1 + 2 * len(tasks)
+    assert len(pictures) == 2 * per_row
+    np.testing.assert_allclose(pictures[0], np.broadcast_to(np.moveaxis(images[0], 0, -1), (SIZE, SIZE, 3)))
+    np.testing.assert_array_equal(pictures[1], segmentation_palette(40)[targets["segmentsemantic"][0]])
+    np.testing.assert_array_equal(pictures[per_row + 2], segmentation_palette(40)[predictions["segmentsemantic"][1]])
+    assert [label for axes in figure.axes if (label := axes.get_ylabel())] == ["one.png", "two.png"]
+    assert _all_texts(figure).count("prediction") == len(tasks)
+    assert "no valid target" not in _all_texts(figure)
+    assert _inside(figure)
+
+
+def test_legend_names_the_classes_that_occur_in_their_colours() -> None:
+    target, prediction = np.full((1, SIZE, SIZE), 5), np.full((1, SIZE, SIZE), 21)
+    target[0, 0], prediction[0, 0] = 255, 5
+    figure = prediction_figure(
+        np.zeros((1, 3, SIZE, SIZE)), {"segmentsemantic": target}, {}, {"segmentsemantic": prediction}, "NYU", ""
+    )
+    handles = figure.legends[0].get_patches()
+    assert [handle.get_label() for handle in handles] == [NYU_CLASSES[5], NYU_CLASSES[21]]
+    colours = [to_rgb(handle.get_facecolor()) for handle in handles]
+    np.testing.assert_allclose(colours, segmentation_palette(40)[[5, 21]])
+    assert "no valid target" in _all_texts(figure)
+
+
+def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
+    labels = np.sort(np.arange(SIZE * SIZE) % 40).reshape(1, SIZE, SIZE)
+    figure = prediction_figure(
+        np.zeros((1, 3, SIZE, SIZE)), {"segmentsemantic": labels}, {}, {"segmentsemantic": labels}, "NYU", ""
+    )
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [*NYU_CLASSES[:24], "+ 16 rarer"]
+    assert _inside(figure)
+
+
+def test_depth_bar_has_the_range_of_the_frame_and_the_heading_its_unit() -> None:
+    target = np.linspace(1, 3, SIZE * SIZE).reshape(1, 1, SIZE, SIZE)
+    figure = prediction_figure(
+        np.zeros((1, 3, SIZE, SIZE)),
+        {"depth_euclidean": target},
+        {},
+        {"depth_euclidean": target * 2},
+        "NYU",
+        "",
+        units={"depth_euclidean": "m"},
+    )
+    assert "Depth (m)" in _all_texts(figure)
+    assert [label.get_text() for label in figure.axes[-1].get_yticklabels()] == ["1.00", "2.00", "3.00"]
+
+
+def test_attributes_say_target_probability_and_whether_they_agree() -> None:
+    rng = np.random.default_rng(0)
+    labels = random_frames(rng, 3, len(CELEBA_CLASSES))["segmentsemantic"]
+    targets = {"segmentsemantic": labels, "class_male": np.array([1.0, 0, 1]), "class_smile": np.array([0.0, 1, 1])}
+    predictions = {"segmentsemantic": labels, "class_male": np.array([0.93, 0.8, 0.1])}
+    predictions["class_smile"] = np.array([0.2, 0.5, 0.4])
+    masks = {"class_male": np.array([True, True, False])}
+    images = rng.uniform(size=(3, 3, SIZE, SIZE))
+    figure = prediction_figure(images, targets, masks, predictions, "celebA", "")
+    lines = [text for axes in figure.axes for text in axes.texts]
+    assert [line.get_text() for line in lines] == [
+        "Male 1 → 0.93 ✓",
+        "Smiling 0 → 0.20 ✓",
+        "Male 0 → 0.80 ✗",
+        "Smiling 1 → 0.50 ✓",
+        "Male ? → 0.10",
+        "Smiling 1 → 0.40 ✗",
+    ]
+    right, wrong, unknown = lines[0].get_color(), lines[2].get_color(), lines[4].get_color()
+    assert len({right, wrong, unknown}) == 3
+    assert [line.get_color() for line in lines] == [right, right, wrong, right, unknown, wrong]
+    assert _inside(figure)
+
+
+def test_only_attributes_stand_side_by_side() -> None:
+    truth = {"class_male": np.ones(6)}
+    figure = prediction_figure(np.zeros((6, 3, SIZE, SIZE)), truth, {}, truth, "celebA", "only attributes " * 20)
+    positions = [axes.get_position() for axes in figure.axes]
+    assert len(positions) == 6
+    assert len({round(position.x0, 6) for position in positions}) == 4
+    assert len({round(position.y0, 6) for position in positions}) == 2
+    assert _inside(figure)
+
+
+def test_title_is_wrapped_but_complete() -> None:
+    title = "NYU-v2 test: segmentsemantic, $depth_euclidean$, surface_normal; λ = 1e-4; " * 2
+    truth = {"depth_euclidean": np.ones((1, 1, SIZE, SIZE))}
+    figure = prediction_figure(np.zeros((1, 3, SIZE, SIZE)), truth, {}, truth, "NYU", title)
+    assert title.split() in [text.split() for text in _all_texts(figure)]
+    assert _inside(figure)
+
+
+def test_inputs_that_do_not_belong_together_are_refused() -> None:
+    images, truth = np.zeros((2, 3, SIZE, SIZE)), {"depth_euclidean": np.ones((2, 1, SIZE, SIZE))}
+    with pytest.raises(ValueError, match="edge_texture"):
+        prediction_figure(images, truth, {}, {"edge_texture": truth["depth_euclidean"]}, "NYU", "")
+    with pytest.raises(ValueError, match="1 frames, images 2"):
+        prediction_figure(images, truth, {}, {"depth_euclidean": np.ones((1, 1, SIZE, SIZE))}, "NYU", "")
+    with pytest.raises(ValueError, match="1 names for 2 images"):
+        prediction_figure(images, truth, {}, truth, "NYU", "", names=["one"])
+    with pytest.raises(ValueError, match=r"\[40\].*40 classes"):
+        labels = {"segmentsemantic": np.full((2, SIZE, SIZE), 40)}
+        prediction_figure(images, labels, {}, labels, "NYU", "")
+    with pytest.raises(ValueError, match="N > 0"):
+        prediction_figure(images[:0], {}, {}, {}, "NYU", "")

@@ -1,0 +1,29 @@
+"""Command-line arguments that scripts share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a number of trials; expected at least 1")
+    return value
+
+
+def evaluation_parser(description: str, data_help: str) -> argparse.ArgumentParser:
+    """The arguments of the scripts that evaluate saved trials."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--exp_name", required=True, help="the experiment's name, or the folder of one trial")
+    parser.add_argument("--num_trials", type=positive, help="how many trials, from 0 (default: all that are there)")
+    parser.add_argument(
+        "--results_dir", type=Path, default=Path("results/runs"), help="folder of the trials (default: results/runs)"
+    )
+    parser.add_argument("--data_dir", help=f"{data_help} (default: what the trial's configuration says)")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
+    parser.add_argument("--device", help="auto, cpu, cuda, ... (default: what the trial's configuration says)")
+    parser.add_argument("--out_dir", type=Path, default=Path("out_csv"), help="folder of the tables (default: out_csv)")
+    return parser

@@ -1,0 +1,368 @@
+"""The experiment's configuration: one frozen, typed schema, one docstring per key.
+
+The names of the keys were chosen by the paper's users and stay. ``load_config`` reads a YAML file, applies
+``key.path=value`` overrides and either returns an :class:`ExperimentConfig` or raises one :class:`ConfigError` that lists
+every problem at once (``utils/config_check.py`` words them).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from utils.config_check import describe_problems, rule_problems, to_number
+from utils.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+Number = Annotated[float, BeforeValidator(to_number)]
+Int = Annotated[int, Field(strict=True)]
+Bool = Annotated[bool, Field(strict=True)]
+Text = Annotated[str, Field(strict=True, min_length=1)]
+FileName = Annotated[str, Field(strict=True, min_length=1, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
+Beta = Annotated[Number, Field(ge=0, lt=1)]
+
+
+def _no_sgd(value: Any) -> Any:
+    if value == "sgd":
+        raise ValueError("'sgd' is not supported, as the proximal step is taken in Adam's metric: use 'adamw'")
+    return value
+
+
+def _off(value: Any) -> Any:
+    """YAML 1.1 reads a bare ``off`` as False."""
+    return "disabled" if value is False or value == "off" else value
+
+
+Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=False, allow_inf_nan=False
+    )
+
+
+class OptimizerParams(_Schema):
+    """Settings of AdamW, and of the penalty where it applies (the backbone)."""
+
+    learning_rate: Annotated[Number, Field(gt=0)] = 1e-4
+    """Step size."""
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Decay rates of the running means of the gradient and of its square."""
+    eps: Annotated[Number, Field(gt=0)] = 1e-8
+    """Added to the root of the second moment."""
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    """Decoupled weight decay."""
+    penalty: Literal["l1_l2", "group_mcp"] = "l1_l2"
+    """Penalty on the groups: `l1_l2` (group lasso) or `group_mcp`. Backbone only; the heads' is accepted and unused."""
+    lambda_: Annotated[Number, Field(ge=0)] | None = Field(default=0.0, alias="lambda")
+    """Strength of the penalty; a group's weight is `lambda * sqrt(group size)`. Backbone only, as `penalty`."""
+    gamma: Annotated[Number, Field(gt=0)] = 3.0
+    """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""
+
+
+class Augmentation(_Schema):
+    """Random changes of the training frames. All off in the paper."""
+
+    hflip: Bool = False
+    """Mirror a frame with probability 1/2 (the normals' x changes sign)."""
+    scale_crop: tuple[Annotated[Number, Field(ge=1)], ...] = ()
+    """Enlarge by one of these factors, drawn at random, and crop back (depth in metres is divided by the factor)."""
+
+
+class Splits(_Schema):
+    """Which file of `gt_sets` plays which role (NYU)."""
+
+    train: Text = "train"
+    """File of the training frames."""
+    val: Text | None = "val"
+    """File of the validation frames; null, or the test file again: validation is cut from the training frames."""
+    test: Text = "test"
+    """File of the test frames; where there is no such file, `val` is taken (the published two-file form)."""
+
+
+class LRSchedule(_Schema):
+    """How the learning rates change over the epochs."""
+
+    name: Literal["plateau", "cosine", "constant"] = "plateau"
+    """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `constant` does nothing."""
+    factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    """What `plateau` multiplies by."""
+    patience: Annotated[Int, Field(ge=0)] = 5
+    """Epochs without improvement before `plateau` acts."""
+    min_lr: Annotated[Number, Field(ge=0)] = 1e-7
+    """Lower end of every learning rate."""
+
+
+class ExperimentConfig(_Schema):
+    """One experiment: `num_trials` trainings that differ in their seed only."""
+
+    Experiment_name: FileName
+    """Name of the experiment: of its folders, its CSV files and its group in the tracker."""
+    dataset_name: Literal["NYU", "celebA"]
+    """Data set: `NYU` (NYU-v2, NYUD_MT layout) or `celebA` (CelebAMask-HQ)."""
+    task_list: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Tasks that share the backbone, one head each."""
+    setup: Literal["singletask", "multitask"] = "multitask"
+    """`singletask` takes exactly one task."""
+    num_trials: Annotated[Int, Field(ge=0)] = 1
+    """How many trials; trial i is seeded with `seed + i`."""
+    seed: Annotated[Int, Field(ge=0, lt=2**31)] = 0
+    """Seed of trial 0: initial weights, order of the frames, augmentation and dropout follow from it."""
+
+    data_dir_NYU: Text | None = None
+    """Folder of NYU-v2 in NYUD_MT layout."""
+    data_dir_celebA: Text | None = None
+    """Folder of CelebAMask-HQ."""
+    splits: Splits = Splits()
+    """Which file of `gt_sets` is the training, validation and test split (NYU)."""
+    val_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    """Share of the training frames that becomes the validation split where the data set has none."""
+    data_split_file: Text | None = None
+    """JSON file with the names per split (CelebA); without it the official split is used."""
+    mask_void: Literal["ignore", "background"] = "ignore"
+    """What 255 in a CelebA mask means: not counted, or background."""
+    input_shape: Annotated[Int, Field(ge=16)] | tuple[Annotated[Int, Field(ge=16)], Annotated[Int, Field(ge=16)]] = 256
+    """Side of the square input in pixels, or [height, width]."""
+    input_img_channels: Literal[1, 3] = 3
+    """Colour channels of the input: 3, or 1 for grey. `num_input_ch` is another name of this key."""
+    depth_target: Literal["relative", "metric"] = "relative"
+    """Depth divided by the frame's largest valid depth, or in metres."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes of the training frames."""
+    train_batch_size: Annotated[Int, Field(ge=2)] = 16
+    """Frames per training step (batch norm needs two); the last incomplete batch is dropped."""
+    val_batch_size: Annotated[Int, Field(ge=1)] = 8
+    """Frames per validation batch; changes the speed only."""
+    test_batch_size: Annotated[Int, Field(ge=1)] = 8
+    """Frames per test batch; changes the speed only."""
+    num_workers: Annotated[Int, Field(ge=0)] = 0
+    """Processes that load frames (at most one per core is used); 0 loads in the main process."""
+    cache: Bool = False
+    """Keep the decoded, resized frames in memory."""
+
+    backbone: Literal["resnetd18", "resnetd50", "resnetd101", "resnet18", "resnet50", "resnet101"] = "resnetd50"
+    """Shared network: the paper's ResNet-D, or torchvision's ResNet."""
+    output_stride: Literal[8, 16] = 8
+    """Input size divided by the size of the shared features."""
+    init_weights: Text | None = None
+    """Weights to start a torchvision backbone from: a torchvision name such as `IMAGENET1K_V2`, or a local file."""
+    normalize: Literal["none", "imagenet"] = "none"
+    """Normalisation of the input, inside the model."""
+    head_width: Annotated[Int, Field(ge=1)] = 256
+    """Channels inside a dense head."""
+    aspp_rates: tuple[Annotated[Int, Field(ge=1)], ...] = (12, 24, 36)
+    """Dilations of the dense heads' atrous spatial pyramid."""
+
+    seg_loss_fn: Literal["softCEloss", "dice", "Tversky", "Focal"] = "softCEloss"
+    """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
+    comb_loss: Literal["sum", "wt_sum", "uncertainity", "uncertainty"] = "sum"
+    """How the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
+    loss_weights: dict[str, Annotated[Number, Field(ge=0)]] | None = None
+    """Weight per task for `wt_sum`; normalised to sum to 1."""
+    loss_weight_lr: Annotated[Number, Field(gt=0)] = 1e-3
+    """Learning rate of the learned weights of `uncertainty`."""
+
+    optimizer: Adam = "adamw"
+    """Optimizer of the heads; `adam` means AdamW too."""
+    optimizer_params: OptimizerParams = OptimizerParams()
+    """Its settings."""
+    bb_optimizer: Adam = "adamw"
+    """Optimizer of the backbone: AdamW, followed by the proximal step."""
+    bb_optimizer_params: OptimizerParams = OptimizerParams(weight_decay=0.1)
+    """Its settings, and the penalty."""
+    group_sparsity: Bool = False
+    """Train with the penalty; without it, `lambda` counts as 0."""
+    sparsity_threshold: Annotated[Int, Field(ge=0)] = 0
+    """Epoch from which the penalty acts, and the best network is looked for."""
+    lambda_list: tuple[Annotated[Number, Field(ge=0)], ...] | None = None
+    """Several strengths: one experiment per entry, called `<Experiment_name>_lambda<value>`."""
+
+    epochs: Annotated[Int, Field(ge=1)] = 1000
+    """Largest number of epochs."""
+    lr_schedule: LRSchedule = LRSchedule()
+    """How the learning rates change."""
+    earlystop_patience: Annotated[Int, Field(ge=1)] = 25
+    """Epochs without improvement of the summed validation loss before the trial ends."""
+    task_earlystop_patience: Annotated[Int, Field(ge=1)] = 25
+    """Epochs without improvement of a task's validation loss before its head is frozen."""
+
+    checkpoint: Bool = False
+    """Continue an interrupted experiment, as `--resume` does."""
+    checkpoint_folder: Text = "results/runs/"
+    """Where the trials' folders go."""
+    device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`bf16` is autocast; `auto` is bf16 where the device computes it natively, else fp32."""
+    channels_last: Bool = True
+    """Memory layout of the convolutions; changes the speed only."""
+    deterministic: Bool = False
+    """On CUDA: ask for bit-identical repetitions, at some cost. The CPU is deterministic anyway."""
+    tracking: Annotated[Literal["online", "offline", "disabled"], BeforeValidator(_off)] = "disabled"
+    """wandb beside the local files: `online` (offline where there is no API key), `offline`, or `disabled`."""
+    wandb_project: Text | None = None
+    """wandb project; default: the environment's `WANDB_PROJECT`, else `less-is-more`."""
+    wandb_entity: Text | None = None
+    """wandb entity; default: the environment's `WANDB_ENTITY`."""
+    wandb_img_log: Bool = False
+    """Draw predictions of validation frames while training (PNG in the trial folder, and in the tracker)."""
+    img_log_every: Annotated[Int, Field(ge=1)] = 10
+    """Epochs between two such drawings; the best network is drawn at the end too."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the data set that `dataset_name` names."""
+        folder = self.data_dir_NYU if self.dataset_name == "NYU" else self.data_dir_celebA
+        assert folder is not None, "load_config refuses this"
+        return Path(folder).expanduser()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Input size (height, width) in pixels."""
+        shape = self.input_shape
+        return shape if isinstance(shape, tuple) else (shape, shape)
+
+    @property
+    def penalty_lambda(self) -> float:
+        """Strength of the penalty at its full strength; 0 for a dense run."""
+        return (self.bb_optimizer_params.lambda_ or 0.0) if self.group_sparsity else 0.0
+
+    def trial_folder(self, trial: int) -> Path:
+        """Folder of trial number ``trial`` (from 0)."""
+        return Path(self.checkpoint_folder).expanduser() / f"{self.Experiment_name}_trial_{trial}"
+
+    def with_values(self, **values: Any) -> ExperimentConfig:
+        """A copy with other values of top-level keys, validated like a file's."""
+        return validate_config({**self.as_dict(), **values}, source="configuration")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration under its YAML names, in plain YAML types."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def save(self, path: Path) -> None:
+        """Write it as a YAML file that ``load_config`` reads back to an equal object."""
+        path.write_text(yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """``yaml.safe_load`` that refuses a key given twice (PyYAML alone keeps the last one without a word)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice (line {line})")
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
+    """Read a YAML file, apply ``key.path=value`` overrides, and validate.
+
+    Raises:
+        ConfigError: the file cannot be read, or anything in it (or in the overrides) is wrong; one message says it all.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError:
+        near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8])
+        raise ConfigError(f"{path}: there is no such file" + (f"; beside it: {near}" if near else "")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a YAML file ({error})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(raw).__name__}")
+    problems: list[str] = []
+    for override in overrides:
+        problems += _apply_override(raw, override)
+    return validate_config(raw, source=str(path), problems=problems)
+
+
+def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = ()) -> ExperimentConfig:
+    """The schema's object for plain values; every problem, and the caller's own, in one ConfigError."""
+    values, found = _normalise(raw)
+    found = [*problems, *found]
+    config = None
+    bad_keys: set[str] = set()
+    try:
+        config = ExperimentConfig.model_validate(values)
+    except ValidationError as error:
+        found += describe_problems(error.errors(), ExperimentConfig)
+        bad_keys = {str(item["loc"][0]) for item in error.errors()}
+    defaults = {name: info.default for name, info in ExperimentConfig.model_fields.items() if not info.is_required()}
+    found += rule_problems(values, defaults, bad_keys)
+    if found or config is None:
+        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+        raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in found))
+    return config
+
+
+def unused_keys(config: ExperimentConfig) -> list[str]:
+    """Keys that were set and change nothing in this experiment (the caller says so in one line)."""
+    unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma") if _given(config, name)]
+    if config.loss_weights is not None and config.comb_loss != "wt_sum":
+        unused.append("loss_weights")
+    if config.dataset_name == "NYU" and config.data_split_file is not None:
+        unused.append("data_split_file")
+    if config.dataset_name == "celebA" and "splits" in config.model_fields_set and config.splits != Splits():
+        unused.append("splits")
+    return unused
+
+
+def _given(config: ExperimentConfig, name: str) -> bool:
+    field = "lambda_" if name == "lambda" else name
+    default = OptimizerParams.model_fields[field].default
+    return field in config.optimizer_params.model_fields_set and getattr(config.optimizer_params, field) != default
+
+
+def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Accept the habits of published files: 'None' as text, two names for the input's channels."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return None if isinstance(value, str) and value == "None" else value
+
+    values = {str(key): plain(value) for key, value in raw.items()}
+    problems = []
+    if "num_input_ch" in values:
+        channels = values.pop("num_input_ch")
+        if values.setdefault("input_img_channels", channels) != channels:
+            problems.append(
+                f"num_input_ch: {channels!r} contradicts input_img_channels: {values['input_img_channels']!r}; "
+                "they are two names of one key: give one of them"
+            )
+    return values, problems
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> list[str]:
+    """Set one ``key.path=value`` in ``raw``; returns the problem, if there is one."""
+    match = re.fullmatch(r"([A-Za-z_][\w.-]*?)=(.*)", override, flags=re.DOTALL)
+    if not match:
+        return [f"override {override!r}: expected key=value or key.path=value"]
+    *parents, last = match[1].split(".")
+    try:
+        value = yaml.safe_load(match[2])
+    except yaml.YAMLError:
+        return [f"override {override!r}: the value is not valid YAML (put it in quotes?)"]
+    target = raw
+    for parent in parents:
+        if target.get(parent) is None:
+            target[parent] = {}
+        if not isinstance(target[parent], dict):
+            return [f"override {override!r}: '{parent}' holds one value, not keys"]
+        target = target[parent]
+    target[last] = value
+    return []

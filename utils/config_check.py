@@ -1,0 +1,218 @@
+"""What can be wrong in a configuration, in words: key, value, what was expected, the nearest valid one."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from utils.tasks import get_task, task_names
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "string_type": "text (put it in quotes)",
+    "tuple_type": "a list in brackets",
+    "list_type": "a list in brackets",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "model_attributes_type": "keys with values",
+    "finite_number": "a finite number",
+    "string_too_short": "some text",
+}
+_LIMITS = {"greater_than_equal": (">=", "ge"), "greater_than": (">", "gt"), "less_than": ("<", "lt")}
+
+
+def to_number(value: Any) -> Any:
+    """A number that PyYAML reads as text (``1e-6`` has no point) as a float; anything else unchanged."""
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value.strip()):
+        return float(value)
+    return value
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the closest candidate, or nothing."""
+    names = list(candidates)
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.55)
+    return f"; did you mean '{lower[close[0]]}'?" if close else ""
+
+
+def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseModel]) -> list[str]:
+    """pydantic's findings as sentences, one per key."""
+    sentences: dict[str, str] = {}
+    for error in errors:
+        names = [str(part) for part in error["loc"]]
+        branch = next((at for at, part in enumerate(error["loc"]) if _is_branch(part)), None)
+        if branch is not None:
+            # No form that the key may have fits: one sentence about the key, not one per form.
+            names = names[:branch]
+            sentence = f"{error['input']!r} is not valid; expected: {_docstring(schema, names)}"
+        else:
+            sentence = _describe(error, names, schema)
+        key = ".".join(names)
+        sentences.setdefault(key, f"{key}: {sentence}")
+    return list(sentences.values())
+
+
+def _is_branch(part: Any) -> bool:
+    """True for pydantic's name of one form of a key that has several, which the user never wrote."""
+    return isinstance(part, str) and ("constrained" in part or "[" in part or part in {"int", "tuple"})
+
+
+def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
+    kind, value = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        known = _keys_at(schema, names[:-1])
+        hint = nearest(names[-1], known) or f"; the keys here are {', '.join(known)}"
+        return f"unknown key (value {value!r}){hint}"
+    if kind == "missing" and names[-1].isdigit():
+        return f"the list is too short; expected: {_docstring(schema, names[:-1])}"
+    if kind == "missing":
+        return f"is missing; expected: {_docstring(schema, names)}"
+    context = error.get("ctx", {})
+    if kind == "literal_error":
+        choices = str(context["expected"])
+        hint = nearest(str(value), re.findall("'([^']+)'", choices))
+        return f"{value!r} is not valid; expected {choices}{hint}"
+    if kind == "value_error":
+        reason = str(context["error"])
+        return reason if repr(value) in reason else f"{value!r} is not valid; {reason}"
+    if kind in _LIMITS:
+        sign, name = _LIMITS[kind]
+        return f"{value!r} is not valid; expected a number {sign} {context[name]}"
+    if kind in {"too_short", "too_long"}:
+        return f"{value!r} is not valid; expected: {_docstring(schema, names[:1])} ({error['msg'].lower()})"
+    if kind == "string_pattern_mismatch":
+        return f"{value!r} is not valid; expected: {_docstring(schema, names)} (allowed form: {context['pattern']})"
+    return f"{value!r} is not valid; expected {_EXPECTED.get(kind, error['msg'])}"
+
+
+def _submodel(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and not isinstance(candidate, UnionType) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _descend(schema: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
+    for name in names:
+        info = schema.model_fields.get(name)
+        deeper = _submodel(info.annotation) if info else None
+        if deeper is None:
+            break
+        schema = deeper
+    return schema
+
+
+def _keys_at(schema: type[BaseModel], path: list[str]) -> list[str]:
+    return [info.alias or name for name, info in _descend(schema, path).model_fields.items()]
+
+
+def _docstring(schema: type[BaseModel], names: list[str]) -> str:
+    fields = _descend(schema, names[:-1]).model_fields
+    for name, info in fields.items():
+        if names and names[-1] in (name, info.alias):
+            return (info.description or name).rstrip(".")
+    return "a value"
+
+
+def _rule_setup(setup: Any, task_list: Any) -> str | None:
+    if setup == "singletask" and len(task_list) > 1:
+        return (
+            f"setup: 'singletask' contradicts task_list: {list(task_list)}; give one task in task_list, "
+            "or set setup to 'multitask'"
+        )
+    return None
+
+
+def _rule_tasks(dataset_name: Any, task_list: Any) -> str | None:
+    if len(set(task_list)) < len(task_list):
+        return f"task_list: {list(task_list)} names a task twice"
+    known = task_names(dataset_name)
+    more = ", or class_<Attribute> for any CelebA attribute" if dataset_name == "celebA" else ""
+    for name in task_list:
+        try:
+            task = get_task(name)
+        except KeyError:
+            return f"task_list: unknown task {name!r}; expected some of {', '.join(known)}{more}{nearest(name, known)}"
+        if dataset_name not in task.source:
+            return (
+                f"task_list: {name!r} has no targets in dataset_name: {dataset_name!r}; "
+                f"expected some of {', '.join(known)}{more}"
+            )
+    return None
+
+
+def _rule_data_dir(dataset_name: Any, data_dir_NYU: Any, data_dir_celebA: Any) -> str | None:  # noqa: N803
+    folder = data_dir_NYU if dataset_name == "NYU" else data_dir_celebA
+    key = f"data_dir_{dataset_name}"
+    return None if folder else f"{key}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
+
+
+def _rule_weights(comb_loss: Any, loss_weights: Any, task_list: Any) -> str | None:
+    if loss_weights is None:
+        return "loss_weights: is missing; comb_loss: 'wt_sum' needs a weight per task" if comb_loss == "wt_sum" else None
+    if set(loss_weights) != set(task_list):
+        return f"loss_weights: has {sorted(loss_weights)}; expected exactly the tasks of task_list: {sorted(task_list)}"
+    total = sum(float(to_number(weight)) for weight in loss_weights.values())
+    return None if total > 0 and math.isfinite(total) else "loss_weights: are all 0; expected at least one above 0"
+
+
+def _rule_init_weights(backbone: Any, init_weights: Any, input_img_channels: Any) -> str | None:
+    if init_weights is None:
+        return None
+    if str(backbone).startswith("resnetd"):
+        return f"init_weights: {init_weights!r} is for torchvision's backbones, and backbone is {backbone!r}"
+    if input_img_channels != 3:
+        return f"init_weights: {init_weights!r} needs input_img_channels: 3, not {input_img_channels!r}"
+    return None
+
+
+def _rule_threshold(group_sparsity: Any, sparsity_threshold: Any, epochs: Any) -> str | None:
+    if group_sparsity and sparsity_threshold >= epochs:
+        return (
+            f"sparsity_threshold: {sparsity_threshold} is not below epochs: {epochs}, so the penalty would never act; "
+            "lower it, or set group_sparsity to false"
+        )
+    return None
+
+
+def _rule_normalize(normalize: Any, input_img_channels: Any) -> str | None:
+    if normalize == "imagenet" and input_img_channels != 3:
+        return f"normalize: 'imagenet' needs input_img_channels: 3, not {input_img_channels!r}"
+    return None
+
+
+_RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
+    (_rule_setup, ("setup", "task_list")),
+    (_rule_tasks, ("dataset_name", "task_list")),
+    (_rule_data_dir, ("dataset_name", "data_dir_NYU", "data_dir_celebA")),
+    (_rule_weights, ("comb_loss", "loss_weights", "task_list")),
+    (_rule_init_weights, ("backbone", "init_weights", "input_img_channels")),
+    (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
+    (_rule_normalize, ("normalize", "input_img_channels")),
+)
+
+
+def rule_problems(values: Mapping[str, Any], defaults: Mapping[str, Any], bad_keys: set[str]) -> list[str]:
+    """Impossible combinations; a rule is asked only if every key that it reads is valid by itself."""
+    known = {**defaults, **values}
+    problems = []
+    for rule, keys in _RULES:
+        if bad_keys.isdisjoint(keys) and all(key in known for key in keys):
+            problem = rule(*(known[key] for key in keys))
+            if problem:
+                problems.append(problem)
+    return problems

@@ -1,0 +1,88 @@
+"""What a person sees: log lines, progress with the time left, and how a script ends."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TypeVar
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from utils.errors import UserError
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+console = Console(stderr=True)
+
+SECONDS_BETWEEN_LINES = 30.0
+"""In a log file, how often a long loop says where it is."""
+
+
+def setup_logging() -> None:
+    """Log to the terminal, or as plain lines with the time where the output goes to a file."""
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", rich_tracebacks=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("matplotlib", "PIL", "wandb", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items`` while showing how far a loop is and how long it still takes.
+
+    A bar on a terminal; elsewhere a plain line every half a minute.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if console.is_terminal:
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=console, transient=True) as progress:
+            yield from progress.track(items, total=total, description=description)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = f", about {duration((now - start) / done * (total - done))} left" if total else ""
+            log.info("%s: %d of %s%s", description, done, total or "?", left)
+
+
+def duration(seconds: float) -> str:
+    """``1 h 05 min``, ``3 min 20 s`` or ``8 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def run_script(main: Callable[[], int]) -> None:
+    """Run a script's ``main`` and exit as a user expects.
+
+    0 for success; 2 and one message, no traceback, for something that the user can mend; 130 after Ctrl-C; else what ``main``
+    returns.
+    """
+    try:
+        code = main()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        code = 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,17 @@
+"""Errors that are the user's to mend: scripts print them as one sentence and exit with code 2."""
+
+
+class UserError(ValueError):
+    """A setting, a path or a file is wrong; the message says what, what was expected and what to do."""
+
+
+class ConfigError(UserError):
+    """The configuration is wrong; the message lists every problem, each with its key and value."""
+
+
+class DataError(UserError):
+    """A data set on disk is not what the configuration says it is."""
+
+
+class TrialError(UserError):
+    """A trial's folder, or a file in it, cannot be used."""

@@ -1,0 +1,57 @@
+"""Result tables: one row per trial, and one row per experiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from utils.errors import UserError
+
+ID_COLUMNS = ("trial", "seed", "epochs")
+"""Columns of the trials' table that are not averaged."""
+
+
+def trials_table(rows: Sequence[dict[str, float]]) -> pd.DataFrame:
+    """One numeric row per trial: trial, seed, epochs, every metric, both sparsities (in percent)."""
+    return pd.DataFrame(list(rows)).sort_values("trial", ignore_index=True)
+
+
+def summary_table(experiment: str, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row: per metric its mean, its sample standard deviation (n - 1) and ``mean ± std`` as text.
+
+    With one trial there is no standard deviation: the cell stays empty and the text says ``± n/a``.
+    """
+    row: dict[str, str | float] = {"Experiment_name": experiment, "num_trials": len(trials)}
+    for name in (column for column in trials.columns if column not in ID_COLUMNS):
+        mean, std = float(trials[name].mean()), float(trials[name].std(ddof=1))
+        row[f"{name}_mean"], row[f"{name}_std"] = mean, std
+        row[name] = f"{mean:.4f} ± {'n/a' if pd.isna(std) else f'{std:.4f}'}"
+    return pd.DataFrame([row])
+
+
+def result_paths(folder: Path, name: str) -> tuple[Path, Path]:
+    """Paths of the summary and of the trials' table of an evaluation called ``name``."""
+    return folder / f"{name}.csv", folder / f"{name}_trials.csv"
+
+
+def write_results(folder: Path, name: str, experiment: str, rows: Sequence[dict[str, float]]) -> pd.DataFrame:
+    """Write ``<name>.csv`` and ``<name>_trials.csv`` and return the trials' table.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    trials = trials_table(rows)
+    summary_path, trials_path = result_paths(folder, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, table in ((summary_path, summary_table(experiment, trials)), (trials_path, trials)):
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
+            table.to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
+            os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"{folder}: the results cannot be written ({error.strerror or error})") from None
+    return trials

@@ -1,0 +1,170 @@
+"""The table of tasks: plain data, read by every layer.
+
+A task of a known kind is added here and nowhere else: one line in ``TASKS`` says which head it gets, how its target is
+read, resized and flipped, what is invalid in it, and which of its metrics is the main one. What a *kind* means (its loss
+and its metrics) is written in ``engine/losses.py`` and ``engine/metrics.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["segmentation", "depth", "normals", "edges", "attribute"]
+
+IGNORE_INDEX = 255
+"""Label of a pixel that takes part in no segmentation loss and no metric."""
+
+MAX_METRIC_DEPTH = 10.0
+"""Metres; the range of the NYU-v2 sensor, and the largest depth a ``depth_target: metric`` head can say."""
+
+CELEBA_ATTRIBUTES = (
+    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
+    "Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male "
+    "Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks "
+    "Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace "
+    "Wearing_Necktie Young"
+).split()
+"""The forty columns of the official attribute file, in its order."""
+
+NYU_CLASSES = (
+    "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain dresser "
+    "pillow mirror floor_mat clothes ceiling books refrigerator television paper towel shower_curtain box whiteboard "
+    "person night_stand toilet sink lamp bathtub bag otherstructure otherfurniture otherprop"
+).split()
+"""Names of the 40 NYU-v2 classes of Gupta et al. (2013), in label order (label 1 is class 0)."""
+
+CELEBA_CLASSES = ["background", "hair", "skin"]
+"""Names of the paper's three classes, in the order of its mask files."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to predict.
+
+    ``source`` says, per data set, where the target lies: a folder of the NYUD_MT layout, or for CelebAMask-HQ the mask
+    folder or a column of the attribute file. ``classes`` names the classes per data set (segmentation only), ``channels``
+    is the number of output channels of every other kind.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    """What a figure calls it."""
+    head: Literal["dense", "classification"]
+    activation: Literal["none", "sigmoid", "tanh"]
+    """What turns logits into a prediction (argmax of a segmentation is the metric's business)."""
+    main_metric: str
+    higher_is_better: bool
+    source: Mapping[str, str]
+    channels: int = 1
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    resize: Literal["nearest", "bilinear", "none"] = "nearest"
+    """How the target is resized; ``bilinear`` averages valid pixels only."""
+    flip: Literal["mirror", "mirror_and_negate_x", "none"] = "mirror"
+    """What a horizontal flip of the image does to the target."""
+    zoom_divides: bool = False
+    """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
+    invalid: Literal["ignore_index", "not_positive", "zero_vector", "not_finite", "missing"] = "not_finite"
+    """Which values of a stored target carry no information."""
+
+    def outputs(self, dataset: str) -> int:
+        """Number of output channels of this task's head on ``dataset``."""
+        return len(self.classes[dataset]) if self.kind == "segmentation" else self.channels
+
+
+def _attribute(name: str, column: str) -> Task:
+    return Task(
+        name=name,
+        kind="attribute",
+        title=column.replace("_", " "),
+        head="classification",
+        activation="sigmoid",
+        main_metric="accuracy",
+        higher_is_better=True,
+        source={"celebA": column},
+        resize="none",
+        flip="none",
+        invalid="missing",
+    )
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            name="segmentsemantic",
+            kind="segmentation",
+            title="Semantic segmentation",
+            head="dense",
+            activation="none",
+            main_metric="mIoU",
+            higher_is_better=True,
+            source={"NYU": "segmentation", "celebA": "CelebA-HQ-segmask"},
+            classes={"NYU": tuple(NYU_CLASSES), "celebA": tuple(CELEBA_CLASSES)},
+            invalid="ignore_index",
+        ),
+        Task(
+            name="depth_euclidean",
+            kind="depth",
+            title="Depth",
+            head="dense",
+            activation="sigmoid",
+            main_metric="abs_err",
+            higher_is_better=False,
+            source={"NYU": "depth"},
+            zoom_divides=True,
+            invalid="not_positive",
+        ),
+        Task(
+            name="surface_normal",
+            kind="normals",
+            title="Surface normals",
+            head="dense",
+            activation="tanh",
+            main_metric="mean_cosine",
+            higher_is_better=True,
+            source={"NYU": "normals"},
+            channels=3,
+            resize="bilinear",
+            flip="mirror_and_negate_x",
+            invalid="zero_vector",
+        ),
+        Task(
+            name="edge_texture",
+            kind="edges",
+            title="Edges",
+            head="dense",
+            activation="sigmoid",
+            main_metric="abs_err",
+            higher_is_better=False,
+            source={"NYU": "edge"},
+            resize="bilinear",
+        ),
+        _attribute("class_male", "Male"),
+        _attribute("class_smile", "Smiling"),
+        _attribute("class_eyebrows", "Arched_Eyebrows"),
+        _attribute("class_glasses", "Eyeglasses"),
+    )
+}
+"""Every task by the name that ``task_list`` uses; ``class_<Attribute>`` of the forty need no line of their own."""
+
+
+def get_task(name: str) -> Task:
+    """The task called ``name``: an entry of the table, or ``class_<Attribute>`` for any of CelebA's forty attributes.
+
+    Raises:
+        KeyError: no task has that name.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    column = name.removeprefix("class_")
+    if name != column and column in CELEBA_ATTRIBUTES:
+        return _attribute(name, column)
+    raise KeyError(name)
+
+
+def task_names(dataset: str) -> list[str]:
+    """Names of the table's tasks that ``dataset`` has targets for."""
+    return [name for name, task in TASKS.items() if dataset in task.source]
