@@ -1,6 +1,6 @@
 """Evaluate the saved trials of a CelebAMask-HQ experiment again and write its result tables.
 
-    python get_out_put_celeb.py --exp_name 8_2_multi_seg_male_smile_ --num_trials 5
+python get_out_put_celeb.py --exp_name 8_2_multi_seg_male_smile_ --num_trials 5
 """
 
 from utils.cli import evaluation_parser

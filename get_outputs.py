@@ -1,6 +1,6 @@
 """Evaluate the saved trials of an NYU-v2 experiment again and write its result tables.
 
-    python get_outputs.py --exp_name 8_2_multi_seg_sn_depth_ --num_trials 5
+python get_outputs.py --exp_name 8_2_multi_seg_sn_depth_ --num_trials 5
 """
 
 from utils.cli import evaluation_parser

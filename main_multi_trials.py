@@ -1,6 +1,6 @@
 """Train all trials of an experiment, test them, and write the result tables.
 
-    python main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml [key.path=value ...]
+python main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml [key.path=value ...]
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Fill the folders that the loaders read.
 
-    python prepare_data.py synthetic-nyu                        rooms,  15 s -> data/synthetic_nyu
-    python prepare_data.py synthetic-celeba --train 800         faces,  10 s -> data/synthetic_celeba
+    python prepare_data.py synthetic-nyu                        240 rooms, 15 s -> data/synthetic_nyu
+    python prepare_data.py synthetic-celeba --train 800         880 faces, 12 s -> data/synthetic_celeba
 
 A set is made in a folder beside --out and moved there when it is complete. Its parameters are in --out/synthetic.json.
 Exit codes: 0 done or already there, 1 the system refused (disk full, no permission), 2 wrong use, 130 interrupted.
@@ -134,7 +134,7 @@ def files_to_replace(out: Path, wanted: dict[str, Any], overwrite: bool, new_fil
         path = out / name
         if path.parent.is_symlink() or (path.parent.exists() and not path.parent.is_dir()):
             raise Refused(f"{path.parent} is not a folder that this command made; move it away first.")
-        if name not in own and (path.exists() or path.is_symlink()):
+        if path.is_dir() or (name not in own and (path.exists() or path.is_symlink())):
             raise Refused(f"{path} is not a file that this command made; move it away first.")
     return old_files
 
@@ -164,6 +164,9 @@ def install(made: Path, out: Path, old_files: list[str]) -> None:
         raise
     for name in old_files:
         (aside / name).unlink(missing_ok=True)
+    for folder in {(aside / name).parent for name in old_files} - {aside}:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     move_rest(aside, out)
 
 

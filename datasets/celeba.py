@@ -98,7 +98,8 @@ def _check_files(folder: Path, files: list[str], what: str) -> None:
     missing = [file for file in files if file not in there]
     if missing:
         raise DataError(
-            f"{folder / missing[0]} is missing, needed for {what}; {len(missing)} of {len(files)} images of the split have no such file"
+            f"{folder / missing[0]} is missing, needed for {what}; {len(missing)} of {len(files)} images of the split have no "
+            "such file"
         )
 
 
@@ -149,9 +150,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         names = _official_splits(config.data_dir / MAPPING_FILE)
     if not names.get("val"):
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        log.warning(
-            "there is no validation split: %d of the training images are taken for it", len(names["val"])
-        )
+        log.warning("there is no validation split: %d of the training images are taken for it", len(names["val"]))
     for role in ("train", "val"):
         shared = set(names[role]) & set(names["test"])
         if shared:
@@ -168,9 +167,7 @@ def _splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
         raise DataError(f"data_split_file: {file!r}: there is no such file (looked in {root} and the working folder)")
     try:
         content = json.loads(path.read_text())
-        names = {
-            role: [_number(name) for key in keys for name in content.get(key, [])] for role, keys in SPLIT_NAMES.items()
-        }
+        names = {role: [_number(name) for key in keys for name in content.get(key, [])] for role, keys in SPLIT_NAMES.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(
             f"data_split_file: {path} is not a JSON object of lists of file names, {{'train': ['0.jpg', ...], ...}} ({error})"

@@ -82,8 +82,8 @@ class NYUDataset(MultiTaskDataset):
 def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Names of the frames per role (train, val, test).
 
-    The published set has two files, ``train`` and ``val``, and its ``val`` is the official test set: then, and wherever no
-    validation file of its own is named, validation is cut from the training frames, and the log says so.
+    The published set has two files, ``train`` and ``val``, and its ``val`` is the official test set: then, and wherever
+    no validation file of its own is named, validation is cut from the training frames, and the log says so.
     """
     folder, splits = config.data_dir / "gt_sets", config.splits
     test = splits.test
@@ -103,8 +103,8 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         shared = set(names[role]) & set(names["test"])
         if shared:
             raise DataError(
-                f"splits: {len(shared)} frames (such as {min(shared)}) of the test split are in the {role} split too, so that "
-                "no test number could be trusted; use different files"
+                f"splits: {len(shared)} frames (such as {min(shared)}) of the test split are in the {role} split too, "
+                "so that no test number could be trusted; use different files"
             )
     return names
 
@@ -136,8 +136,8 @@ def _index_files(folder: Path, types: tuple[str, ...], names: list[str], what: s
     missing = [name for name in names if name not in found]
     if missing:
         raise DataError(
-            f"{folder / missing[0]} ({' or '.join(types)}) is missing, needed for {what}; {len(missing)} of {len(names)} frames "
-            "of the split have no such file"
+            f"{folder / missing[0]} ({' or '.join(types)}) is missing, needed for {what}; {len(missing)} of "
+            f"{len(names)} frames of the split have no such file"
         )
     return found
 
@@ -147,8 +147,8 @@ def read_image(path: Path, grey: bool) -> Tensor:
     try:
         with Image.open(path) as image:
             pixels = np.array(image.convert("L" if grey else "RGB"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read as an image ({error})") from None
+    except Exception as error:  # PIL raises half a dozen types for a broken file
+        raise DataError(f"{path} cannot be read as an image ({error})") from error
     return torch.from_numpy(pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
@@ -163,8 +163,8 @@ def read_array(path: Path) -> np.ndarray:
         else:
             with Image.open(path) as image:
                 array = np.array(image)
-    except (OSError, ValueError, EOFError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from None
+    except Exception as error:  # scipy, numpy and PIL raise a dozen types for a broken file
+        raise DataError(f"{path} cannot be read ({error})") from error
     if array is None or array.dtype.kind not in "buif":
         raise DataError(f"{path} holds no array of numbers")
     return array

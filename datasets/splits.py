@@ -14,12 +14,13 @@ def cut_validation(names: Sequence[str], fraction: float) -> tuple[list[str], li
     evenly spread, and not frame by frame. The same names and fraction always give the same cut.
     """
     count = min(max(1, round(fraction * len(names))), len(names) - 1)
-    runs = max(1, count // RUN_LENGTH)
-    held_out: set[int] = set()
+    runs = -(-count // RUN_LENGTH)
+    held_out: list[int] = []
     for run in range(runs):
-        length = count * (run + 1) // runs - count * run // runs
-        block_start, block_end = len(names) * run // runs, len(names) * (run + 1) // runs
-        start = block_start + (block_end - block_start - length) // 2
-        held_out.update(range(start, start + length))
-    train = [name for index, name in enumerate(names) if index not in held_out]
-    return train, [names[index] for index in sorted(held_out)]
+        first, last = count * run // runs, count * (run + 1) // runs
+        # Half a gap of training frames before the first run and after the last, a whole one between two.
+        start = first + (len(names) - count) * (2 * run + 1) // (2 * runs)
+        held_out += range(start, start + last - first)
+    members = set(held_out)
+    train = [name for index, name in enumerate(names) if index not in members]
+    return train, [names[index] for index in held_out]

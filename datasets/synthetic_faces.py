@@ -208,9 +208,7 @@ def _paint_behind(canvas: Canvas, face: Face, strands: Array) -> None:
     canvas.paint(canvas.ellipse(0, 1.45, 1.0 if face.male else 0.85, 0.55), face.shirt, "background")
     canvas.paint(canvas.ellipse(0, 0.9, neck + 0.04, 0.17), _shade(face.skin, 0.84), "background")
     for side in (-1, 1):
-        canvas.paint(
-            canvas.ellipse(side * 0.55 + face.look / 2, 0.05, 0.09, 0.15), _shade(face.skin, 0.88), "background"
-        )
+        canvas.paint(canvas.ellipse(side * 0.55 + face.look / 2, 0.05, 0.09, 0.15), _shade(face.skin, 0.88), "background")
 
 
 def _paint_head(canvas: Canvas, face: Face) -> None:
@@ -240,9 +238,7 @@ def _paint_hair(canvas: Canvas, face: Face, strands: Array) -> None:
     if face.male:
         line = (-0.42 + 0.35 * x * x, -0.46 + 0.25 * (x + 0.2) - 0.3 * x * x, -0.36 + 0.03 * np.sin(24 * x))[face.style]
         cap = np.minimum(canvas.ellipse(0, -0.2, 0.62, 0.66), line - y)
-        sides = np.minimum(
-            canvas.ellipse(0, -0.2, 0.61, 0.62), np.minimum(0.02 - canvas.ellipse(0, 0.02, 0.54, 0.72), -y)
-        )
+        sides = np.minimum(canvas.ellipse(0, -0.2, 0.61, 0.62), np.minimum(0.02 - canvas.ellipse(0, 0.02, 0.54, 0.72), -y))
         cap = np.maximum(cap, sides)
     else:
         parted = -0.5 + 0.9 * (np.abs(x - 0.12) ** 1.6)

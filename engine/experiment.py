@@ -16,7 +16,6 @@ from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.trainer import TrainingDivergedError, Trial, fit
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config, unused_keys
-from utils.console import duration
 from utils.device import resolve
 from utils.errors import ConfigError, TrialError
 from utils.figures import save_figure

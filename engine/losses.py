@@ -84,9 +84,7 @@ class OverlapLoss:
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(
-        logits, target, ignore_index=IGNORE_INDEX, reduction="none", label_smoothing=LABEL_SMOOTHING
-    )
+    return F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none", label_smoothing=LABEL_SMOOTHING)
 
 
 def _focal(logits: Tensor, target: Tensor) -> Tensor:

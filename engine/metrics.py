@@ -113,8 +113,8 @@ class DepthMetrics:
 
 
 class NormalsMetrics:
-    """``mean_angle`` and ``median_angle`` in degrees, ``within_11.25`` / ``within_22.5`` / ``within_30`` (shares of pixels), and
-    ``mean_cosine``. The median is exact: every angle is kept (4 bytes a pixel, in main memory)."""
+    """``mean_cosine``, ``mean_angle`` and ``median_angle`` in degrees, and ``within_11.25`` / ``within_22.5`` / ``within_30``
+    (shares of pixels). The median is exact: every angle is kept (4 bytes a pixel, in main memory)."""
 
     LIMITS = (11.25, 22.5, 30.0)
 

@@ -132,6 +132,17 @@ class EpochSums:
         return {name: total / self.counts[name] for name, total in self.losses.items()}
 
 
+def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Losses of the tasks that still learn, and what is minimised, for a batch on the trial's device."""
+    with autocast(trial.device, trial.config):
+        logits = trial.model(batch["image"], trial.active_tasks)
+    losses = {}
+    for task, out in logits.items():
+        loss = trial.losses[task]
+        losses[task] = loss.value(loss.statistics(out, batch["targets"][task], batch["masks"][task]))
+    return losses, trial.weighting(losses)
+
+
 def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
     """One pass over the training frames.
 
@@ -142,16 +153,7 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
     trial.lambdas.apply(trial.optimizer, trial.epoch)
     sums, start = EpochSums(), time.perf_counter()
     for batch in track(loader, f"epoch {trial.epoch + 1}/{trial.config.epochs}"):
-        batch = to_device(batch, trial.device, trial.config)
-        with autocast(trial.device, trial.config):
-            logits = trial.model(batch["image"], trial.active_tasks)
-        losses = {
-            task: trial.losses[task].value(
-                trial.losses[task].statistics(logits[task], batch["targets"][task], batch["masks"][task])
-            )
-            for task in logits
-        }
-        total = trial.weighting(losses)
+        losses, total = forward_losses(trial, to_device(batch, trial.device, trial.config))
         # One transfer for all losses: on a GPU, each .item() waits for the device.
         values = torch.stack([*losses.values(), total]).tolist()
         named = dict(zip((*losses, "total"), values, strict=True))

@@ -40,9 +40,7 @@ class DeepLabHead(nn.Sequential):
         dropout: after the pyramid.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, width: int, rates: Sequence[int], dropout: float = 0.3
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, width: int, rates: Sequence[int], dropout: float = 0.3) -> None:
         aspp = ASPP(in_channels, list(rates), width)
         for branch in aspp.convs[1:-1]:
             rate = branch[0].dilation[0]

@@ -21,15 +21,16 @@ OUT_CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048}
 def dilate_stage(stage: nn.Sequential, dilation: int, previous: int) -> None:
     """Turn the stride of a ResNet stage into dilation, as torchvision does for bottlenecks, also for basic blocks.
 
-    The first block takes the ``previous`` stage's dilation in place of its stride, the others ``dilation``.
+    The 3x3 convolution that had the stride still reads the ``previous`` stage's grid and takes its dilation; all later
+    ones take ``dilation``. With the same weights, the features at the strided network's pixels are then its own.
     """
-    for index, block in enumerate(stage):
-        for convolution in block.modules():
-            if isinstance(convolution, nn.Conv2d):
-                convolution.stride = (1, 1)
-                if convolution.kernel_size == (3, 3):
-                    rate = previous if index == 0 else dilation
-                    convolution.dilation = convolution.padding = (rate, rate)
+    rate = previous
+    for module in stage.modules():
+        if isinstance(module, nn.Conv2d):
+            module.stride = (1, 1)
+            if module.kernel_size == (3, 3):
+                module.dilation = module.padding = (rate, rate)
+                rate = dilation
 
 
 class TorchvisionResNet(nn.Module):
@@ -48,9 +49,7 @@ class TorchvisionResNet(nn.Module):
         UserError: ``init_weights`` names nothing that can be loaded, or it does not fit.
     """
 
-    def __init__(
-        self, name: str, in_channels: int = 3, output_stride: int = 8, init_weights: str | None = None
-    ) -> None:
+    def __init__(self, name: str, in_channels: int = 3, output_stride: int = 8, init_weights: str | None = None) -> None:
         super().__init__()
         network = get_model(name, weights=None)
         self.init_report = load_init_weights(network, name, init_weights) if init_weights else "random initialisation"
@@ -76,8 +75,8 @@ class TorchvisionResNet(nn.Module):
 def load_init_weights(network: nn.Module, name: str, init_weights: str) -> str:
     """Load ``init_weights`` into torchvision's ``network`` strictly and say in one line what was loaded.
 
-    A file may lack the classifier (``fc.*``), which is not used; every other weight must be there and fit, and nothing may be
-    left over. torch's bookkeeping ``num_batches_tracked`` is optional, as in files of old versions.
+    A file may lack the classifier (``fc.*``), which is not used; every other weight must be there and fit, and
+    nothing may be left over. torch's bookkeeping ``num_batches_tracked`` is optional, as in files of old versions.
     """
     state = _read_state(name, init_weights)
     for prefix in ("module.", "backbone."):
@@ -119,8 +118,8 @@ def _read_state(name: str, init_weights: str) -> dict[str, Tensor]:
     known = get_model_weights(name).__members__
     if init_weights not in known:
         raise UserError(
-            f"init_weights: {init_weights!r} is neither a file nor weights that torchvision {torchvision.__version__} has "
-            f"for {name!r}; expected a path or one of {', '.join(known)}"
+            f"init_weights: {init_weights!r} is neither a file nor weights that torchvision {torchvision.__version__} "
+            f"has for {name!r}; expected a path or one of {', '.join(known)}"
         )
     try:
         return known[init_weights].get_state_dict(progress=False, check_hash=True)

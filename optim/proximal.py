@@ -22,6 +22,9 @@ from torch import Tensor
 MAX_SWEEPS = 100
 """Newton needs two or three sweeps on typical Adam metrics and about ten in adversarial ones."""
 
+SAFE = (1e-15, 1e15)
+"""Thresholds, and norms of d x, whose squares float32 can hold with room to spare. Others are computed in float64."""
+
 
 def _secular_root(dx: Tensor, q: Tensor, p: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
     """The smallest root r > 0 of S(r) = 1, by Newton on phi from ``start``, which lies left of it.
@@ -37,27 +40,30 @@ def _secular_root(dx: Tensor, q: Tensor, p: Tensor, start: Tensor) -> tuple[Tens
     """
     r = start
     rising = torch.ones_like(r, dtype=torch.bool)
-    tolerance = 4 * torch.finfo(r.dtype).eps
+    # Newton squares the relative error: after a step this small the next one would be lost in rounding.
+    tolerance = 0.1 * torch.finfo(r.dtype).eps ** 0.5
     for _ in range(MAX_SWEEPS):
-        denominator = q * r + p
+        denominator = torch.addcmul(p, q, r)
         ratio = dx / denominator
-        square = ratio * ratio
-        s = square.sum(0)
-        # phi / phi' = (1/sqrt(S) - 1) * S^(3/2) / Q with Q = sum (dx)^2 q / denominator^3
-        slope = (square * (q / denominator)).sum(0)
+        root_s = torch.linalg.vector_norm(ratio, dim=0)
+        # phi / phi' = (1 / sqrt(S) - 1) * S^(3/2) / Q with Q = sum (dx)^2 q / denominator^3
+        slope = ratio.square_().mul_(q).div_(denominator).sum(0)
         rising = rising & (slope > 0)
-        step = torch.where(rising, s * (s.sqrt() - 1) / slope, 0.0)
-        # Rounding may push an already converged r back and forth by an ulp: only a rise counts.
-        step = step.clamp_min(0.0)
+        # Rounding may push a converged r back by an ulp: only a rise counts.
+        step = torch.where(rising, root_s**2 * (root_s - 1) / slope, 0.0).clamp_min_(0.0)
         r = r + step
         if not bool((step > tolerance * r).any()):
             break
     return r, rising
 
 
-def _scaled(dx: Tensor) -> Tensor:
-    """(groups,) the largest |d x| of each group, at least the smallest normal number: squares then stay in range."""
-    return dx.abs().amax(0).clamp_min(torch.finfo(dx.dtype).tiny)
+def _needs_float64(x: Tensor, norm: Tensor, threshold: Tensor) -> bool:
+    """True where a square would leave float32's range."""
+    if x.dtype == torch.float64:
+        return False
+    positive = threshold[threshold > 0]
+    extremes = torch.stack([positive.amin(), positive.amax(), norm.amax()]) if positive.numel() else norm.amax()[None]
+    return not bool((extremes.isfinite() & (extremes < SAFE[1])).all()) or bool((positive < SAFE[0]).any())
 
 
 def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
@@ -73,23 +79,22 @@ def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
     """
     threshold = torch.as_tensor(threshold, dtype=x.dtype, device=x.device).expand(x.shape[1])
     dx = d * x
-    scale = _scaled(dx)
-    dx_norm = (dx / scale).norm(dim=0)
-    t = threshold / scale
-    live = (dx_norm > t) & (threshold > 0)
+    norm = torch.linalg.vector_norm(dx, dim=0)
+    if _needs_float64(x, norm, threshold):
+        return prox_group_lasso(x.double(), d.double(), threshold.double()).to(x.dtype)
+    live = (norm > threshold) & (threshold > 0)
     z = torch.where(threshold > 0, 0.0, x)
     if not bool(live.any()):
         return z
     columns = live.nonzero().squeeze(1)
     whole = columns.numel() == x.shape[1]
     if not whole:
-        x, d, dx, scale, dx_norm, t = (v.index_select(-1, columns) for v in (x, d, dx, scale, dx_norm, t))
-    q = d / scale
-    start = ((dx_norm - t) / q.amax(0)).clamp_min(0.0)
-    r, _ = _secular_root(dx / scale, q, t, start)
+        x, d, dx, norm, threshold = (v.index_select(-1, columns) for v in (x, d, dx, norm, threshold))
+    start = ((norm - threshold) / d.amax(0)).clamp_min(0.0)
+    r, _ = _secular_root(dx, d, threshold, start)
     # In float32 this order matters: x * d * r alone loses digits.
-    qr = q * r
-    solution = x * (qr / (qr + t))
+    dr = torch.mul(d, r, out=dx)
+    solution = (dr / (dr + threshold)).mul_(x)
     return solution if whole else z.index_copy(1, columns, solution)
 
 
@@ -111,29 +116,28 @@ def prox_group_mcp(x: Tensor, d: Tensor, step: float, strength: Tensor | float, 
         (n, groups).
     """
     strength = torch.as_tensor(strength, dtype=x.dtype, device=x.device).expand(x.shape[1])
+    p = step * strength
     dx = d * x
-    scale = _scaled(dx)
-    a = step / scale
-    p = a * strength
-    dx_scaled, d_scaled = dx / scale, d / scale
-    dx_norm, x_norm = dx_scaled.norm(dim=0), x.norm(dim=0)
+    dx_norm, x_norm = torch.linalg.vector_norm(dx, dim=0), torch.linalg.vector_norm(x, dim=0)
+    if _needs_float64(x, dx_norm, p):
+        return prox_group_mcp(x.double(), d.double(), step, strength.double(), gamma).to(x.dtype)
     flat_from = gamma * strength
-    flat_value = a * gamma * strength**2 / 2
+    flat_value = step * gamma * strength**2 / 2
 
-    # 0 is stationary always; the interior root exists only where 0 is not a local minimum.
-    objective = 0.5 * (dx_scaled * x).sum(0)
+    # 0 is a candidate always; the interior root counts only where 0 is not a local minimum.
+    objective = 0.5 * (dx * x).sum(0)
     best = torch.zeros_like(x)
 
-    q = d_scaled - a / gamma
+    q = d - step / gamma
     steepest = q.amax(0)
     start = torch.where(steepest > 0, (dx_norm - p) / steepest, 0.0).clamp_min(0.0)
-    r, rising = _secular_root(dx_scaled, q, p, start)
+    r, rising = _secular_root(dx, q, p, start)
     inside = (dx_norm > p) & rising & (r > 0) & (r < flat_from)
-    safe_r = torch.where(inside, r, torch.zeros_like(r))
-    interior = x * (d_scaled * safe_r / torch.where(inside, q * safe_r + p, 1.0))
-    norm = interior.norm(dim=0)
-    penalty = a * (strength * norm - norm**2 / (2 * gamma))
-    value = 0.5 * (d_scaled * (interior - x) ** 2).sum(0) + penalty
+    safe_r = torch.where(inside, r, 0.0)
+    interior = x * (d * safe_r / torch.where(inside, q * safe_r + p, 1.0))
+    norm = torch.linalg.vector_norm(interior, dim=0)
+    penalty = step * (strength * norm - norm**2 / (2 * gamma))
+    value = 0.5 * (d * (interior - x) ** 2).sum(0) + penalty
     better = inside & (value <= objective)
     best, objective = torch.where(better, interior, best), torch.where(better, value, objective)
 

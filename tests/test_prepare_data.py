@@ -97,9 +97,7 @@ def test_overwriting_keeps_what_a_user_put_there(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "set"]
 
 
-def test_overwriting_stops_before_a_users_file_of_the_same_name(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_overwriting_stops_before_a_users_file_of_the_same_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "set"
     run("synthetic-celeba", out)
     (out / "CelebA-HQ-img/4.jpg").write_text("a fifth face of my own")
@@ -181,7 +179,8 @@ def test_an_interrupted_run_leaves_everything_as_it_was(
 
 
 def test_help_needs_no_heavy_imports() -> None:
-    code = "import sys, prepare_data; prepare_data.build_parser(); print(*{'numpy', 'torch', 'rich', 'PIL'} & set(sys.modules))"
+    heavy = "{'numpy', 'torch', 'rich', 'PIL'}"
+    code = f"import sys, prepare_data; prepare_data.build_parser(); print(*{heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

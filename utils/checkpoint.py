@@ -143,9 +143,7 @@ def find_trials(folder: Path, name: str) -> dict[int, Path]:
         if found:
             return dict(sorted(found.items()))
     there = sorted(
-        {re.sub(r"_trial_\d+$", "", path.parent.name) for path in folder.glob(f"*_trial_*/{CONFIG}")}
-        if folder.is_dir()
-        else ()
+        {re.sub(r"_trial_\d+$", "", path.parent.name) for path in folder.glob(f"*_trial_*/{CONFIG}")} if folder.is_dir() else ()
     )
     known = f"experiments there: {', '.join(there)}" if there else "no experiment is there"
     raise TrialError(f"--exp_name {name!r}: no trial of that name in {folder} (looked for {', '.join(stems)}<i>); {known}")

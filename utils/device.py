@@ -6,6 +6,7 @@ import torch
 
 from utils.config import ExperimentConfig
 from utils.errors import ConfigError
+from utils.memory import keep_freed_memory
 
 
 def resolve_device(name: str) -> torch.device:
@@ -41,10 +42,12 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def resolve(config: ExperimentConfig) -> tuple[ExperimentConfig, torch.device]:
-    """The configuration with its ``auto`` precision decided, and the device."""
+    """The configuration with its ``auto`` precision decided, and the device; sets the process up for it."""
     device = resolve_device(config.device)
     if config.precision == "auto":
         config = config.model_copy(update={"precision": "bf16" if has_native_bf16(device) else "fp32"})
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.type == "cuda" and config.deterministic:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False

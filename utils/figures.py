@@ -18,8 +18,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {"png": {"dpi": PNG_DPI}, "pdf": {"metada
 def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
     """Write ``<stem>.<format>`` per format and return the paths in that order.
 
-    A PNG has 150 dots per inch; in a PDF text stays text. A dot in the last part of ``stem`` belongs to the name. The folder is
-    made if it is missing.
+    A PNG has 150 dots per inch; in a PDF text stays text. A dot in the last part of ``stem`` belongs to the name. The
+    folder is made if it is missing.
 
     Raises:
         ValueError: a format that is neither ``png`` nor ``pdf``; nothing is written then.

@@ -85,9 +85,7 @@ def _style(index: int) -> dict[str, Any]:
 def _write_legend(figure: Figure, styles: Mapping[str, Any]) -> None:
     longest = min(max(len(label) for label in styles), _CHARACTERS_PER_PLOT)
     legend = figure.legend(
-        handles=[
-            Line2D([], [], label=textwrap.fill(label, _CHARACTERS_PER_PLOT), **style) for label, style in styles.items()
-        ],
+        handles=[Line2D([], [], label=textwrap.fill(label, _CHARACTERS_PER_PLOT), **style) for label, style in styles.items()],
         loc="outside lower center",
         # A 9-point character takes about 0.08 inches, the sample of the line half an inch.
         ncols=max(1, min(len(styles), int(figure.get_figwidth() / (0.08 * longest + 0.6)))),

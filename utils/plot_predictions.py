@@ -1,8 +1,8 @@
 """Pictures of what a multi-task model predicts: input, target and prediction side by side, one row per image.
 
-``utils.colourise`` turns one frame of a dense task into colours; ``prediction_figure`` lays frames out with headings and
-legends. Sizes in this module are inches: every part has its own place, so that nothing overlaps at any number of images,
-tasks and classes.
+``utils.colourise`` turns one frame of a dense task into colours; ``prediction_figure`` lays frames out with headings
+and legends. Sizes in this module are inches: every part has its own place, so that nothing overlaps at any number of
+images, tasks and classes.
 """
 
 from __future__ import annotations
@@ -219,9 +219,7 @@ class _Page:
         self.figure.text(x / self.width, 1 - y / self.height, text, ha="center", va=va, parse_math=False, **style)
 
 
-def _check(
-    images: np.ndarray, targets: Arrays, masks: Arrays, predictions: Arrays, names: Sequence[str] | None
-) -> None:
+def _check(images: np.ndarray, targets: Arrays, masks: Arrays, predictions: Arrays, names: Sequence[str] | None) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
         raise ValueError(f"images must be (N, 3, H, W) or (N, 1, H, W) with N > 0, not {images.shape}")
     if set(targets) != set(predictions):

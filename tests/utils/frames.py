@@ -7,7 +7,7 @@ DENSE = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
 
 
 def random_frames(rng: np.random.Generator, count: int, classes: int = 40) -> dict[str, np.ndarray]:
-    """``count`` frames of every dense NYU task, as arrays: labels (count, SIZE, SIZE), the others (count, K, SIZE, SIZE)."""
+    """``count`` frames of every dense task: labels (count, SIZE, SIZE), the others (count, K, SIZE, SIZE)."""
     normals = rng.normal(size=(count, 3, SIZE, SIZE))
     return {
         "segmentsemantic": rng.integers(0, classes, (count, SIZE, SIZE)),

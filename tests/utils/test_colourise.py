@@ -14,7 +14,8 @@ def _is_grey(colours: np.ndarray) -> np.ndarray:
 def test_palette_has_forty_different_colours_that_do_not_depend_on_the_number() -> None:
     palette = segmentation_palette(40)
     assert palette.shape == (40, 3)
-    assert palette.min() >= 0 and palette.max() <= 1
+    assert palette.min() >= 0
+    assert palette.max() <= 1
     assert len(np.unique(palette, axis=0)) == 40
     assert not _is_grey(palette).any()  # grey says invalid
     np.testing.assert_array_equal(segmentation_palette(3), palette[:3])

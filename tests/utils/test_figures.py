@@ -30,6 +30,6 @@ def test_only_the_formats_asked_for_are_written_in_their_order(tmp_path: Path) -
 
 
 def test_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'svg'.*png, pdf"):
+    with pytest.raises(ValueError, match=r"'svg'.*png, pdf"):
         save_figure(Figure(), tmp_path / "figure", ("png", "svg"))
     assert not list(tmp_path.iterdir())

@@ -34,7 +34,8 @@ def test_a_quantity_that_no_run_has_is_said_to_be_missing() -> None:
     loss, empty, absent = learning_curves(runs, ["loss", "empty", "absent"]).axes
     assert _texts(loss) == []
     assert _texts(empty) == _texts(absent) == ["not recorded"]
-    assert not empty.lines and not absent.lines
+    assert not empty.lines
+    assert not absent.lines
 
 
 def test_a_run_that_lacks_a_quantity_is_named() -> None:
@@ -81,13 +82,13 @@ def test_titles_and_labels_are_those_given() -> None:
 
 
 def test_long_labels_stay_inside() -> None:
-    runs = {
-        f"sparse, λ = 1e-{i}, group_mcp, gamma 3, warm-up, $a$ very long label": _run(2, a=[2.0, 1.0]) for i in range(4)
-    }
+    runs = {f"sparse, λ = 1e-{i}, group_mcp, gamma 3, warm-up, $a$ very long label": _run(2, a=[2.0, 1.0]) for i in range(4)}
     figure = learning_curves(runs, ["a"])
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
-    assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.y0 >= 0
 
 
 def test_empty_requests_are_refused() -> None:

@@ -11,7 +11,6 @@ from utils.plot_predictions import prediction_figure
 from utils.tasks import CELEBA_CLASSES, NYU_CLASSES
 
 
-
 def _all_texts(figure: Figure) -> list[str]:
     texts = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
     texts += [text for legend in figure.legends for text in (legend.get_title(), *legend.get_texts())]
@@ -135,8 +134,8 @@ def test_inputs_that_do_not_belong_together_are_refused() -> None:
         prediction_figure(images, truth, {}, {"depth_euclidean": np.ones((1, 1, SIZE, SIZE))}, "NYU", "")
     with pytest.raises(ValueError, match="1 names for 2 images"):
         prediction_figure(images, truth, {}, truth, "NYU", "", names=["one"])
+    labels = {"segmentsemantic": np.full((2, SIZE, SIZE), 40)}
     with pytest.raises(ValueError, match=r"\[40\].*40 classes"):
-        labels = {"segmentsemantic": np.full((2, SIZE, SIZE), 40)}
         prediction_figure(images, labels, {}, labels, "NYU", "")
     with pytest.raises(ValueError, match="N > 0"):
         prediction_figure(images[:0], {}, {}, {}, "NYU", "")

@@ -1,5 +1,7 @@
 """The sparsity figure says what its table says."""
 
+import itertools
+
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
@@ -109,10 +111,11 @@ def test_resnet_50_names_are_all_there_apart_and_inside() -> None:
     labels = figure.axes[1].get_xticklabels()
     assert [label.get_text() for label in labels] == layers["layer"].tolist()
     boxes = [label.get_window_extent() for label in labels]
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
     assert min(box.y0 for box in boxes) >= 0
     heading = figure._suptitle.get_window_extent()  # type: ignore[attr-defined]
-    assert heading.x0 >= 0 and heading.x1 <= figure.bbox.width
+    assert heading.x0 >= 0
+    assert heading.x1 <= figure.bbox.width
 
 
 def test_title_is_wrapped_but_complete(layers: pd.DataFrame) -> None:

@@ -1,0 +1,54 @@
+# Every target sets itself up: it makes a virtual environment in .venv if there is none, and installs what it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+DEMO_DATA := data/synthetic_nyu
+
+.PHONY: help demo test test-long lint setup clean
+
+help:
+	@echo "make demo       synthetic data, two trials, tables and figure (a few minutes on two cores)"
+	@echo "make test       lint, types and the fast tests"
+	@echo "make test-long  the slow tests"
+	@echo "make setup      only the virtual environment in $(VENV)"
+	@echo "make clean      remove the demo's data and results (not $(VENV))"
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than Python 3.11; name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: requirements.txt | $(VENV)/bin/python
+	@echo "Installing what the project needs into $(VENV) (PyTorch is large: a few minutes the first time) ..."
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev-ready: requirements-dev.txt $(VENV)/.run-ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.run-ready
+
+demo: $(VENV)/.run-ready
+	$(RUN) prepare_data.py synthetic-nyu --out $(DEMO_DATA)
+	$(RUN) main_multi_trials.py --config_exp config/demo.yaml --overwrite
+	$(RUN) plot_sparsity_wandb.py --exp_folder_path results/runs/demo_trial_0
+	@echo
+	@echo "The result tables:    out_csv/demo.csv (one row), out_csv/demo_trials.csv (one row per trial)"
+	@echo "The sparsity figure:  results/runs/demo_trial_0/sparsity_plot.png (and .pdf, sparsity.csv)"
+	@echo "Predictions:          results/runs/demo_trial_0/predictions/best.png"
+
+lint: $(VENV)/.dev-ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+test: lint
+	$(RUN) -m pytest -m "not slow"
+
+test-long: $(VENV)/.dev-ready
+	$(RUN) -m pytest -m slow
+
+clean:
+	rm -rf $(DEMO_DATA) results/runs/demo_trial_0 results/runs/demo_trial_1 out_csv/demo.csv out_csv/demo_trials.csv

@@ -1,0 +1,105 @@
+"""Time one training step of the paper's three-task model: forward (with the losses), backward, optimizer.
+
+    python benchmarks/bench_train_step.py [--json]
+
+The default is the setting of docs/results.md: ResNet-50-D, 128 x 128, batch 4, fp32, CPU. The frames are real where the
+environment variable NYUD_MT_ROOT names a folder in NYUD_MT layout, else synthetic. Medians over --steps steps after --warmup.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnetd50")
+    parser.add_argument("--size", type=int, default=128, help="side of the input in pixels")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--lambda", dest="strength", type=float, default=1e-5, help="penalty (0: dense)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", type=int, default=10, help="steps that are timed")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before them")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Build the trial, time its steps, print the medians."""
+    args = parse()
+    import torch
+
+    from datasets import train_loader
+    from datasets.synthetic_rooms import write_rooms
+    from engine.evaluation import to_device
+    from engine.trainer import Trial, forward_losses
+    from utils.config import validate_config
+    from utils.device import resolve
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.environ.get("NYUD_MT_ROOT")
+        if not root:
+            root = folder
+            write_rooms(Path(folder), {"train": 2 * args.batch, "val": 1, "test": 1}, (args.size, args.size))
+        values = {
+            "Experiment_name": "bench",
+            "dataset_name": "NYU",
+            "task_list": ["segmentsemantic", "depth_euclidean", "surface_normal"],
+            "data_dir_NYU": root,
+            "backbone": args.backbone,
+            "input_shape": args.size,
+            "train_batch_size": args.batch,
+            "comb_loss": "uncertainity",
+            "group_sparsity": args.strength > 0,
+            "bb_optimizer_params": {"lambda": args.strength, "weight_decay": 0.1},
+            "precision": args.precision,
+            "device": args.device,
+        }
+        config, device = resolve(validate_config(values, source="benchmark"))
+        trial = Trial(config, 0, device, Path(folder))
+        batch = to_device(next(iter(train_loader(config, 0))), device, config)
+        trial.lambdas.apply(trial.optimizer, 0)
+        trial.model.train()
+
+        def synchronised() -> float:
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter()
+
+        times: list[tuple[float, float, float]] = []
+        for _ in range(args.warmup + args.steps):
+            start = synchronised()
+            _, total = forward_losses(trial, batch)
+            forward = synchronised()
+            total.backward()
+            backward = synchronised()
+            trial.optimizer.step()
+            trial.optimizer.zero_grad(set_to_none=True)
+            end = synchronised()
+            times.append((forward - start, backward - forward, end - backward))
+        times = times[args.warmup :]
+    parts = dict(zip(("forward_s", "backward_s", "optimizer_s"), map(statistics.median, zip(*times, strict=True)), strict=True))
+    figures = {**parts, "total_s": statistics.median(map(sum, times)), "images_per_second": 0.0}
+    figures["images_per_second"] = args.batch / figures["total_s"]
+    print(
+        f"{args.backbone}, 3 tasks, {args.size} x {args.size}, batch {args.batch}, {args.precision}, {device}, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"{'NYU-v2' if root != folder else 'synthetic'} frames, median of {args.steps} steps"
+    )
+    for name, value in figures.items():
+        print(f"  {name:18} {value:8.3f}")
+    if args.json:
+        print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

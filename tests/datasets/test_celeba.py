@@ -1,0 +1,239 @@
+"""CelebAMask-HQ: attributes, masks and splits, in the forms that copies of it have."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.celeba import ATTRIBUTE_FILE, MAPPING_FILE, CelebAMaskHQ, celeba_splits, read_attributes
+from tests.configs import make_config
+from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, write_array, write_celeba
+from utils.config import ExperimentConfig
+from utils.errors import DataError
+
+OFFICIAL = {"train": ["0", "1", "6"], "val": ["2", "3"], "test": ["4", "5"]}
+"""What the official split makes of ``MAPPING``."""
+
+
+def _config(root: Path, **values: Any) -> ExperimentConfig:
+    """At the masks' own size, which is not the images'."""
+    return make_config(**{"dataset_name": "celebA", "data_dir_celebA": root, "input_shape": 16, **values})
+
+
+# Attributes
+
+
+@pytest.mark.parametrize("first_line", [True, False])
+def test_attributes_are_those_of_their_columns_with_and_without_the_first_line(first_line: bool, tmp_path: Path) -> None:
+    write_celeba(tmp_path, first_line=first_line)
+    columns = ["Male", "Smiling", "5_o_Clock_Shadow", "Young"]
+    attributes = read_attributes(tmp_path / ATTRIBUTE_FILE, columns)
+    assert attributes == {str(number): {column: celeba_attributes(number)[column] for column in columns} for number in MAPPING}
+
+
+def test_any_of_the_forty_attributes_may_be_a_task(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    tasks = {"class_male": "Male", "class_smile": "Smiling", "class_eyebrows": "Arched_Eyebrows"}
+    tasks |= {"class_glasses": "Eyeglasses", "class_Wearing_Hat": "Wearing_Hat"}
+    dataset = CelebAMaskHQ(_config(tmp_path, task_list=list(tasks)), "train")
+    for index, name in enumerate(OFFICIAL["train"]):
+        sample = dataset[index]
+        assert sample["name"] == name
+        for task, column in tasks.items():
+            assert sample["targets"][task].item() == (celeba_attributes(int(name))[column] == 1), (name, task)
+            assert sample["masks"][task].item() is True
+
+
+def test_an_unknown_attribute_is_masked(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    lines = path.read_text().splitlines()
+    lines[2] = "0.jpg  " + " ".join(["0"] * 40)
+    path.write_text("\n".join(lines))
+    sample = CelebAMaskHQ(_config(tmp_path), "train")[0]
+    assert not sample["masks"]["class_male"]
+    assert sample["targets"]["class_male"] == 0
+
+
+def test_zero_padded_names_are_the_same_images(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    path.write_text(path.read_text().replace("\n6.jpg", "\n00006.jpg"))
+    assert read_attributes(path, ["Male"])["6"] == {"Male": celeba_attributes(6)["Male"]}
+
+
+def test_an_unknown_column_is_named(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    path.write_text(path.read_text().replace("Smiling", "Frowning"))
+    with pytest.raises(DataError, match=r"CelebAMask-HQ-attribute-anno\.txt has no column Smiling"):
+        CelebAMaskHQ(_config(tmp_path), "train")
+
+
+@pytest.mark.parametrize("line", ["0.jpg  1 -1", "0.jpg  " + "x " * 40, "0.jpg  " + "2 " * 40, "zero.jpg  " + "1 " * 40])
+def test_a_line_that_is_none_is_quoted(line: str, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    lines = path.read_text().splitlines()
+    lines[2] = line
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"the line of '{line.split()[0]}' is not '<number>.jpg' with 40 values"):
+        read_attributes(path, ["Male"])
+
+
+def test_images_without_a_line_are_named(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("1.", "6."))]
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"has no line for 1\.jpg \(2 are missing\)"):
+        CelebAMaskHQ(_config(tmp_path), "train")
+    CelebAMaskHQ(_config(tmp_path, task_list=["segmentsemantic"]), "train")  # needs no attributes
+
+
+@pytest.mark.parametrize("content", ["", "3\n", "\n\n"])
+def test_an_empty_attribute_file_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text(content)
+    with pytest.raises(DataError, match="has no column Male"):
+        read_attributes(tmp_path / "file.txt", ["Male"])
+
+
+# Masks
+
+
+@pytest.mark.parametrize(("void", "corner"), [("ignore", 255), ("background", 0)])
+def test_255_is_ignored_or_background(void: str, corner: int, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    sample = CelebAMaskHQ(_config(tmp_path, mask_void=void), "test")[0]
+    expected = celeba_mask(4).astype(int)
+    expected[:2, :2] = corner
+    assert sample["targets"]["segmentsemantic"].tolist() == expected.tolist()
+    mask = sample["masks"]["segmentsemantic"]
+    assert mask[2:].all()
+    assert mask[:, 2:].all()
+    assert bool(mask[:2, :2].any()) is (void == "background")
+
+
+def test_the_image_is_the_one_of_the_number_resized_with_its_mask(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    sample = CelebAMaskHQ(_config(tmp_path, input_shape=[24, 20]), "val")[1]
+    assert sample["name"] == "3"
+    assert sample["image"].shape == (3, 24, 20)
+    assert sample["targets"]["segmentsemantic"].shape == (24, 20)
+    torch.testing.assert_close(sample["image"], torch.full((3, 24, 20), 60 / 255), rtol=0, atol=0.01)
+
+
+def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", np.full((16, 16), 3, np.uint8))
+    with pytest.raises(DataError, match=r"00000_mask\.npy has the label 3; expected 0\.\.2 or 255"):
+        CelebAMaskHQ(_config(tmp_path), "train")[0]
+    write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", np.zeros((16, 16, 3), np.uint8))
+    with pytest.raises(DataError, match=r"has the shape \(16, 16, 3\); expected \(height, width\)"):
+        CelebAMaskHQ(_config(tmp_path), "train")[0]
+
+
+# Splits
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_the_official_split_goes_by_the_number_in_the_original_celeba(header: bool, tmp_path: Path) -> None:
+    write_celeba(tmp_path, mapping_header=header)
+    config = _config(tmp_path)
+    assert celeba_splits(config) == OFFICIAL
+    for split, names in OFFICIAL.items():
+        dataset = CelebAMaskHQ(config, split)
+        assert [dataset[index]["name"] for index in range(len(dataset))] == names
+
+
+def test_a_missing_or_broken_mapping_is_named(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    (tmp_path / MAPPING_FILE).write_text("0\n")
+    with pytest.raises(DataError, match=r"expected 'idx orig_idx orig_file', found '0'"):
+        celeba_splits(_config(tmp_path))
+    (tmp_path / MAPPING_FILE).unlink()
+    with pytest.raises(DataError, match=r"mapping\.txt: there is no such file; .*data_split_file"):
+        celeba_splits(_config(tmp_path))
+
+
+def _write_json(root: Path, content: object) -> str:
+    (root / "names.json").write_text(json.dumps(content))
+    return "names.json"
+
+
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("training", "validation", "testing")])
+def test_a_json_file_of_names_is_the_split(words: tuple[str, ...], tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    (tmp_path / MAPPING_FILE).unlink()  # it is not needed then
+    content = dict(zip(words, (["5.jpg", "00002.jpg", "3"], [1], ["0.png"]), strict=True))
+    config = _config(tmp_path, data_split_file=_write_json(tmp_path, content))
+    assert celeba_splits(config) == {"train": ["5", "2", "3"], "val": ["1"], "test": ["0"]}
+
+
+def test_a_json_file_may_lie_anywhere(tmp_path: Path) -> None:
+    write_celeba(tmp_path / "data")
+    _write_json(tmp_path, {"train": ["1", "2"], "val": ["3"], "test": ["4"]})
+    config = _config(tmp_path / "data", data_split_file=str(tmp_path / "names.json"))
+    assert celeba_splits(config)["test"] == ["4"]
+
+
+def test_without_validation_names_it_is_cut_from_the_training_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_celeba(tmp_path)
+    names = _write_json(tmp_path, {"train": list(range(100, 120)), "test": [4]})
+    with caplog.at_level(logging.INFO):
+        splits = celeba_splits(_config(tmp_path, data_split_file=names, val_fraction=0.25))
+    assert len(splits["val"]) == 5
+    assert sorted(splits["train"] + splits["val"]) == [str(number) for number in range(100, 120)]
+    assert "there is no validation split: 5 of the training images" in caplog.text
+
+
+@pytest.mark.parametrize("role", ["train", "val"])
+def test_test_images_in_another_split_are_refused(role: str, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    content: dict[str, list[int]] = {"train": [0, 1], "val": [2], "test": [4]}
+    content[role].append(4)
+    with pytest.raises(DataError, match=rf"the {role} and the test split share 1 images \(such as 4\.jpg\)"):
+        celeba_splits(_config(tmp_path, data_split_file=_write_json(tmp_path, content)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"train": [1, 2]}, r"needs the keys 'train' and 'test' .*it has \['train'\]"),
+        ({"train": [1, 2], "test": []}, "needs the keys 'train' and 'test'"),
+        ([1, 2], "is not a JSON object of lists"),
+        ({"train": ["one.jpg"], "test": ["2"]}, "is not a JSON object of lists"),
+    ],
+)
+def test_a_wrong_json_file_is_named(content: object, message: str, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    with pytest.raises(DataError, match=rf"data_split_file: .*names\.json.*{message}"):
+        celeba_splits(_config(tmp_path, data_split_file=_write_json(tmp_path, content)))
+
+
+def test_a_missing_json_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    with pytest.raises(DataError, match=r"data_split_file: 'gone\.json': there is no such file \(looked in "):
+        celeba_splits(_config(tmp_path, data_split_file="gone.json"))
+
+
+# Missing files
+
+
+def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data_dir_celebA: there is no folder .*CelebA-HQ-img"):
+        CelebAMaskHQ(_config(tmp_path), "train")
+    write_celeba(tmp_path)
+    for number in (1, 6):
+        (tmp_path / "CelebA-HQ-segmask" / f"{number:05d}_mask.npy").unlink()
+    with pytest.raises(DataError, match=r"00001_mask\.npy is missing, needed for task segmentsemantic; 2 of 3 images"):
+        CelebAMaskHQ(_config(tmp_path), "train")
+    (tmp_path / "CelebA-HQ-img" / "6.jpg").unlink()
+    with pytest.raises(DataError, match=r"6\.jpg is missing, needed for the images; 1 of 3 images"):
+        CelebAMaskHQ(_config(tmp_path), "train")

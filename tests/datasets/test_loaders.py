@@ -1,0 +1,133 @@
+"""Loaders: which frames come, in which order and in which batches."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets import CelebAMaskHQ, NYUDataset, build_dataset, eval_loader, train_loader
+from datasets.sample import Sample
+from tests.configs import make_config
+from tests.datasets.frames import equal_samples, write_celeba, write_nyu
+from utils.config import ExperimentConfig
+from utils.errors import DataError
+
+AUGMENTED = {"augmentation": {"hflip": True, "scale_crop": [1.0, 1.4]}}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven training, three validation and two test frames."""
+    root = tmp_path_factory.mktemp("nyu")
+    write_nyu(root, size=(24, 32))
+    return root
+
+
+def _config(root: Path, **values: Any) -> ExperimentConfig:
+    return make_config(**{"data_dir_NYU": root, "input_shape": [16, 24], "train_batch_size": 3, **values})
+
+
+def _epoch(loader: Any, epoch: int) -> list[Sample]:
+    loader.sampler.epoch = epoch
+    return list(loader)
+
+
+def _names(batches: Any) -> list[list[str]]:
+    return [list(batch["name"]) for batch in batches]
+
+
+def test_training_drops_the_last_incomplete_batch(root: Path) -> None:
+    batches = _names(_epoch(train_loader(_config(root), seed=0), 0))
+    assert [len(batch) for batch in batches] == [3, 3]
+    seen = [name for batch in batches for name in batch]
+    assert len(set(seen)) == 6
+    assert set(seen) <= {f"a{number}" for number in range(7)}
+
+
+def test_over_the_epochs_every_frame_is_trained_on(root: Path) -> None:
+    loader = train_loader(_config(root), seed=0)
+    seen = {name for epoch in range(8) for batch in _names(_epoch(loader, epoch)) for name in batch}
+    assert seen == {f"a{number}" for number in range(7)}
+
+
+def test_evaluation_gives_every_frame_once_in_order_and_drops_none(root: Path) -> None:
+    config = _config(root, val_batch_size=2, test_batch_size=5)
+    assert _names(eval_loader(config, "val")) == [["b0", "b1"], ["b2"]]
+    assert _names(eval_loader(config, "test")) == [["c0", "c1"]]
+    assert _names(eval_loader(config, "train")) == [["a0", "a1"], ["a2", "a3"], ["a4", "a5"], ["a6"]]
+
+
+def test_batches_are_stacked_samples(root: Path) -> None:
+    config = _config(root, val_batch_size=3)
+    (batch,) = eval_loader(config, "val")
+    dataset = build_dataset(config, "val")
+    assert batch["image"].shape == (3, 3, 16, 24)
+    for index in range(3):
+        sample = dataset[index]
+        assert torch.equal(batch["image"][index], sample["image"])
+        for task in config.task_list:
+            assert torch.equal(batch["targets"][task][index], sample["targets"][task])
+            assert torch.equal(batch["masks"][task][index], sample["masks"][task])
+
+
+def test_the_order_is_that_of_seed_and_epoch(root: Path) -> None:
+    config = _config(root)
+    loader = train_loader(config, seed=5)
+    first = _names(_epoch(loader, 0))
+    assert _names(_epoch(loader, 1)) != first
+    assert _names(_epoch(loader, 0)) == first
+    torch.manual_seed(77)
+    assert _names(_epoch(train_loader(config, seed=5), 0)) == first
+    assert _names(_epoch(train_loader(config, seed=6), 0)) != first
+
+
+def test_workers_and_cache_do_not_change_what_is_trained_on(root: Path) -> None:
+    reference = train_loader(_config(root, **AUGMENTED), seed=1)
+    expected = [_epoch(reference, epoch) for epoch in range(2)]
+    for values in ({"num_workers": 2}, {"cache": True}):
+        loader = train_loader(_config(root, **AUGMENTED, **values), seed=1)
+        # The second epoch meets workers, or frames, that are there already.
+        for epoch in range(2):
+            batches = _epoch(loader, epoch)
+            assert len(batches) == len(expected[epoch]) == 2
+            assert all(equal_samples(one, other) for one, other in zip(batches, expected[epoch], strict=True)), values
+
+
+def test_augmentation_acts_in_training_only_and_changes_with_the_epoch(root: Path) -> None:
+    config = _config(root, **AUGMENTED)
+    plain = {name: build_dataset(config, "train")[index]["image"] for index, name in enumerate(f"a{n}" for n in range(7))}
+    batches = {
+        "evaluation": [list(eval_loader(config, "train"))] * 2,
+        "training": [_epoch(train_loader(config, seed=1), epoch) for epoch in range(2)],
+    }
+    changed = {
+        kind: [
+            {
+                name
+                for batch in epoch
+                for name, image in zip(batch["name"], batch["image"], strict=True)
+                if not torch.equal(image, plain[name])
+            }
+            for epoch in epochs
+        ]
+        for kind, epochs in batches.items()
+    }
+    assert changed["evaluation"] == [set(), set()]
+    assert changed["training"][0]
+    assert changed["training"][1]
+
+
+def test_too_few_frames_for_one_batch_is_an_error_with_the_key(root: Path) -> None:
+    with pytest.raises(DataError, match=r"train_batch_size: 8 is more than the 7 frames"):
+        train_loader(_config(root, train_batch_size=8), seed=0)
+    assert len(train_loader(_config(root, train_batch_size=7), seed=0)) == 1
+
+
+def test_the_data_set_is_the_one_that_the_configuration_names(root: Path, tmp_path: Path) -> None:
+    assert isinstance(build_dataset(_config(root), "val"), NYUDataset)
+    write_celeba(tmp_path)
+    celeba = make_config(dataset_name="celebA", data_dir_celebA=tmp_path)
+    assert isinstance(build_dataset(celeba, "val"), CelebAMaskHQ)
+    (batch,) = eval_loader(celeba, "val")
+    assert batch["targets"]["class_male"].shape == (2,)

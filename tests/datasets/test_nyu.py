@@ -1,0 +1,317 @@
+"""NYU-v2 from every variant of its files, and what is said when something is wrong with them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.nyu import NYUDataset, nyu_splits, read_array
+from datasets.sample import Sample
+from tests.configs import make_config
+from tests.datasets.frames import DENSE, nyu_frame, write_array, write_nyu
+from utils.config import ExperimentConfig
+from utils.errors import DataError
+
+SIZE = (24, 32)
+
+
+def _config(root: Path, **values: Any) -> ExperimentConfig:
+    """All dense tasks at the files' own size: nothing is resized."""
+    return make_config(**{"data_dir_NYU": root, "task_list": list(DENSE), "input_shape": list(SIZE), **values})
+
+
+def _first(root: Path, split: str = "val", **values: Any) -> Sample:
+    return NYUDataset(_config(root, **values), split)[0]
+
+
+VARIANTS = {
+    "NYUD_MT": {},
+    "ASTMT": {"segmentation": "mat", "depth": "mat", "normals": "jpg", "edge": "png"},
+    "ATRC": {"images": "png", "normals": "png", "edge": "png"},
+    "npy and jpg": {"segmentation": "npy", "edge": "jpg"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_of_the_files_gives_the_frame_that_was_written(variant: str, tmp_path: Path) -> None:
+    types = VARIANTS[variant]
+    frame = write_nyu(tmp_path, types=types, size=SIZE)["b0"]
+    sample = _first(tmp_path, depth_target="metric")
+    assert sample["name"] == "b0"
+
+    image = torch.from_numpy(frame["images"]).permute(2, 0, 1) / 255
+    lossless = types.get("images") == "png"
+    torch.testing.assert_close(sample["image"], image, rtol=0, atol=1e-6 if lossless else 0.03)
+
+    labels = frame["segmentation"].astype(int)
+    assert sample["targets"]["segmentsemantic"].tolist() == np.where(labels == 0, 255, labels - 1).tolist()
+    assert torch.equal(sample["masks"]["segmentsemantic"], torch.from_numpy(labels > 0))
+    assert 0 in labels
+    assert 40 in labels
+
+    assert torch.equal(sample["targets"]["depth_euclidean"], torch.from_numpy(frame["depth"])[None])
+    assert torch.equal(sample["masks"]["depth_euclidean"], torch.from_numpy(frame["depth"] > 0)[None])
+
+    normals = sample["targets"]["surface_normal"]
+    atol = {"npy": 1e-6, "png": 0.01, "jpg": 0.05}[types.get("normals", "npy")]
+    torch.testing.assert_close(normals, torch.from_numpy(frame["normals"]).permute(2, 0, 1), rtol=0, atol=atol)
+    torch.testing.assert_close(normals.norm(dim=0), torch.ones(SIZE))
+    assert sample["masks"]["surface_normal"].all()
+
+    edges, expected = sample["targets"]["edge_texture"], torch.from_numpy(frame["edge"])[None]
+    kind = types.get("edge", "npy")
+    if kind == "jpg":  # noise does not survive JPEG pixel by pixel
+        assert float((edges - expected).abs().mean()) < 0.05
+    else:
+        torch.testing.assert_close(edges, expected, rtol=0, atol=0.5 / 255 + 1e-6 if kind == "png" else 0)
+    assert sample["masks"]["edge_texture"].all()
+
+
+@pytest.mark.parametrize(("kind", "zero"), [("npy", 0.0), ("png", 0.0), ("png", -0.005)])
+def test_a_zero_vector_is_no_normal_also_after_rounding_to_8_bits(kind: str, zero: float, tmp_path: Path) -> None:
+    """8 bits have no zero: it is stored as 127 or 128."""
+    write_nyu(tmp_path, types={"normals": kind}, size=SIZE)
+    normals = nyu_frame(0, *SIZE)["normals"]
+    normals[:5, :7] = zero
+    write_array(tmp_path / "normals" / f"b0.{kind}", normals)
+    sample = _first(tmp_path)
+    expected = np.ones(SIZE, bool)
+    expected[:5, :7] = False
+    assert torch.equal(sample["masks"]["surface_normal"], torch.from_numpy(expected)[None])
+    assert (sample["targets"]["surface_normal"][:, :5, :7] == 0).all()
+
+
+def test_values_that_are_not_finite_are_invalid(tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=SIZE)
+    frame = nyu_frame(0, *SIZE)
+    for folder in ("depth", "normals", "edge"):
+        frame[folder][10, 3] = np.nan
+        frame[folder][11, 4] = np.inf if folder == "depth" else np.nan
+        write_array(tmp_path / folder / "b0.npy", frame[folder])
+    sample = _first(tmp_path)
+    for task in DENSE[1:]:
+        mask = sample["masks"][task][0]
+        assert not mask[10, 3] and not mask[11, 4] and mask[12, 5], task
+        assert sample["targets"][task].isfinite().all(), task
+
+
+def test_label_255_is_unlabelled_too(tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=SIZE)
+    labels = np.full(SIZE, 3, np.uint8)
+    labels[0, 0] = 255
+    write_array(tmp_path / "segmentation" / "b0.png", labels)
+    sample = _first(tmp_path)
+    assert not sample["masks"]["segmentsemantic"][0, 0]
+    assert sample["masks"]["segmentsemantic"].sum() == 24 * 32 - 1
+    assert sample["targets"]["segmentsemantic"][0].tolist() == [255] + [2] * 31
+
+
+def test_relative_depth_has_the_largest_value_one_at_any_input_size(tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=SIZE)
+    for shape in (list(SIZE), [16, 16], [40, 64]):
+        depth = _first(tmp_path, depth_target="relative", input_shape=shape)["targets"]["depth_euclidean"]
+        assert depth.shape == (1, *shape)
+        assert float(depth.max()) == 1
+
+
+def test_one_colour_channel_is_grey(tmp_path: Path) -> None:
+    frame = write_nyu(tmp_path, types={"images": "png"}, size=SIZE)["b0"]
+    grey = frame["images"] @ np.array([0.299, 0.587, 0.114]) / 255
+    image = _first(tmp_path, input_img_channels=1)["image"]
+    assert image.shape == (1, *SIZE)
+    np.testing.assert_allclose(image[0].numpy(), grey, atol=1 / 255)
+
+
+def test_a_depth_file_of_another_form_is_read(tmp_path: Path) -> None:
+    """H x W x 1, as other releases have it."""
+    frame = write_nyu(tmp_path, size=SIZE)["b0"]
+    write_array(tmp_path / "depth" / "b0.npy", frame["depth"][..., None])
+    sample = _first(tmp_path, depth_target="metric")
+    assert torch.equal(sample["targets"]["depth_euclidean"], torch.from_numpy(frame["depth"])[None])
+
+
+def test_black_and_white_edges_are_0_and_1_however_they_are_stored(tmp_path: Path) -> None:
+    write_nyu(tmp_path, types={"edge": "png"}, size=SIZE)
+    edges = np.zeros(SIZE, np.uint8)
+    edges[3] = 1
+    for white in (1, 255):
+        write_array(tmp_path / "edge" / "b0.png", edges * white)
+        assert torch.equal(_first(tmp_path)["targets"]["edge_texture"][0], torch.from_numpy(edges).float())
+
+
+# Splits
+
+
+def test_three_files_are_the_three_splits(tmp_path: Path) -> None:
+    write_nyu(tmp_path, {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]})
+    config = _config(tmp_path)
+    assert nyu_splits(config) == {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]}
+    for split, names in nyu_splits(config).items():
+        dataset = NYUDataset(config, split)
+        assert [dataset[index]["name"] for index in range(len(dataset))] == names
+
+
+def test_the_published_two_file_form_tests_on_val_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    training = [f"{number:02d}" for number in range(20)]
+    write_nyu(tmp_path, {"train": training, "val": ["x", "y"]})
+    with caplog.at_level(logging.INFO):
+        splits = nyu_splits(_config(tmp_path, val_fraction=0.2))
+    assert splits["test"] == ["x", "y"]
+    assert len(splits["val"]) == 4
+    assert sorted(splits["train"] + splits["val"]) == training
+    said = caplog.text
+    assert "there is no gt_sets/test.txt: val.txt is the test split" in said
+    assert "validation is cut from gt_sets/train.txt: 16 frames for training, 4 for validation" in said
+
+
+@pytest.mark.parametrize("val", [None, "val", "train"])
+def test_validation_is_cut_where_it_has_no_file_of_its_own(val: str | None, tmp_path: Path) -> None:
+    training = [f"{number:02d}" for number in range(20)]
+    write_nyu(tmp_path, {"train": training, "val": ["x", "y"]})
+    splits = nyu_splits(_config(tmp_path, splits={"train": "train", "val": val, "test": "val"}))
+    assert splits["test"] == ["x", "y"]
+    assert len(splits["val"]) == 2
+    assert sorted(splits["train"] + splits["val"]) == training
+
+
+def test_files_may_have_other_names(tmp_path: Path) -> None:
+    write_nyu(tmp_path, {"fit": ["a", "b"], "tune": ["c"], "final": ["d"]})
+    splits = nyu_splits(_config(tmp_path, splits={"train": "fit", "val": "tune", "test": "final"}))
+    assert splits == {"train": ["a", "b"], "val": ["c"], "test": ["d"]}
+
+
+@pytest.mark.parametrize("role", ["train", "val"])
+def test_test_frames_in_another_split_are_refused(role: str, tmp_path: Path) -> None:
+    names = {"train": ["a", "b"], "val": ["c"], "test": ["d", "e"]}
+    names[role] = [*names[role], "d"]
+    write_nyu(tmp_path, names)
+    with pytest.raises(DataError, match=rf"splits: 1 frames \(such as d\) of the test split are in the {role} split"):
+        nyu_splits(_config(tmp_path))
+
+
+def test_a_missing_split_file_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    write_nyu(tmp_path)
+    with pytest.raises(DataError, match=r"splits\.train: 'tarin': there is no file .*tarin\.txt; .*: test, train, val"):
+        nyu_splits(_config(tmp_path, splits={"train": "tarin"}))
+    with pytest.raises(DataError, match=r"splits\.test: 'final'"):
+        nyu_splits(_config(tmp_path, splits={"val": None, "test": "final"}))
+
+
+def test_an_empty_split_file_is_refused(tmp_path: Path) -> None:
+    write_nyu(tmp_path, {"train": ["a", "b"], "val": [], "test": ["c"]})
+    with pytest.raises(DataError, match=r"splits\.val: .*val\.txt names 0 frames; expected at least 1"):
+        nyu_splits(_config(tmp_path))
+    write_nyu(tmp_path, {"train": ["a"], "val": ["b"], "test": ["c"]})
+    with pytest.raises(DataError, match=r"splits\.train: .*train\.txt names 1 frames; expected at least 2"):
+        nyu_splits(_config(tmp_path))
+
+
+def test_a_folder_without_split_files_says_none(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match=r"splits\.train: 'train': .*split files there: none"):
+        nyu_splits(_config(tmp_path))
+
+
+# Messages
+
+
+def test_a_missing_folder_names_the_key(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data_dir_NYU: .*nothing_here is no folder; expected NYU-v2 in NYUD_MT layout"):
+        NYUDataset(_config(tmp_path / "nothing_here"), "train")
+
+
+@pytest.mark.parametrize(
+    ("folder", "what"),
+    [("images", "the images"), ("segmentation", "task segmentsemantic"), ("normals", "task surface_normal")],
+)
+def test_a_missing_file_is_named_with_the_number_of_them(folder: str, what: str, tmp_path: Path) -> None:
+    write_nyu(tmp_path)
+    for name in ("a2", "a4"):
+        next((tmp_path / folder).glob(f"{name}.*")).unlink()
+    with pytest.raises(DataError, match=rf"{folder}/a2 .*is missing, needed for {what}; 2 of 7 frames"):
+        NYUDataset(_config(tmp_path), "train")
+    NYUDataset(_config(tmp_path), "val")  # its own files are all there
+
+
+def test_files_of_tasks_that_are_not_asked_for_need_not_be_there(tmp_path: Path) -> None:
+    write_nyu(tmp_path)
+    for path in (tmp_path / "edge").iterdir():
+        path.unlink()
+    (tmp_path / "edge").rmdir()
+    tasks = [task for task in DENSE if task != "edge_texture"]
+    assert set(NYUDataset(_config(tmp_path, task_list=tasks), "train")[0]["targets"]) == set(tasks)
+    with pytest.raises(DataError, match="edge: there is no such folder, needed for task edge_texture"):
+        NYUDataset(_config(tmp_path), "train")
+
+
+@pytest.mark.parametrize(
+    ("path", "array", "message"),
+    [
+        ("segmentation/b0.png", np.full(SIZE, 41, np.uint8), r"has the label 41; expected 0 \(unlabelled\) or 1\.\.40"),
+        ("depth/b0.npy", np.ones((2, *SIZE), np.float32), r"shape \(2, 24, 32\); expected \(height, width\)"),
+        ("normals/b0.npy", np.ones((3, *SIZE), np.float32), r"shape \(3, 24, 32\); expected \(height, width, 3\)"),
+        ("edge/b0.npy", np.full(SIZE, 1.5, np.float32), r"edge strengths outside \[0, 1\]"),
+        ("edge/b0.npy", np.full(SIZE, -0.1, np.float32), r"edge strengths outside \[0, 1\]"),
+        (
+            "depth/b0.npy",
+            np.ones((24, 31), np.float32),
+            r"is \(24, 31\) .*b0\.jpg is \(24, 32\); they must be the same",
+        ),
+        ("depth/b0.npy", np.full(SIZE, "far"), r"holds no array of numbers"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(path: str, array: np.ndarray, message: str, tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=SIZE)
+    write_array(tmp_path / path, array)
+    with pytest.raises(DataError, match=message) as caught:
+        _first(tmp_path)
+    assert str(tmp_path / path) in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["images/b0.jpg", "segmentation/b0.png", "depth/b0.npy"])
+@pytest.mark.parametrize("content", [b"", b"no such format at all"])
+def test_a_broken_file_is_named(file: str, content: bytes, tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=SIZE)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{file} cannot be read"):
+        _first(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["npy", "mat", "png"])
+def test_a_file_that_was_cut_off_is_named(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "segmentation" / f"b0.{kind}"
+    write_array(path, nyu_frame(0, *SIZE)["segmentation"])
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 40, 50):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=rf"b0\.{kind} cannot be read"):
+            read_array(path)
+    assert length > 100
+
+
+@pytest.mark.parametrize("kind", ["npy", "png", "jpg"])  # a damaged .mat can crash scipy itself
+def test_a_damaged_file_gives_numbers_or_a_clear_message(kind: str, tmp_path: Path) -> None:
+    """Whatever a library raises for it."""
+    path = tmp_path / "segmentation" / f"b0.{kind}"
+    write_array(path, nyu_frame(0, *SIZE)["segmentation"])
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[rng.integers(min(len(whole), 200))] = rng.integers(256)
+        path.write_bytes(bytes(damaged))
+        try:
+            read_array(path)
+        except DataError as error:
+            refused += str(path) in str(error)
+    assert refused > 10
+
+
+def test_pickled_objects_are_not_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "array.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"array\.npy cannot be read"):
+        read_array(tmp_path / "array.npy")

@@ -1,0 +1,52 @@
+"""Validation cut from the training frames: a partition, in runs of neighbours."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.splits import RUN_LENGTH, cut_validation
+
+
+def _runs(held_out: list[int]) -> list[int]:
+    """Lengths of the runs of neighbours in a sorted list."""
+    lengths: list[int] = []
+    for position, index in enumerate(held_out):
+        if position and index == held_out[position - 1] + 1:
+            lengths[-1] += 1
+        else:
+            lengths.append(1)
+    return lengths
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(total=st.integers(2, 1500), fraction=st.floats(0.001, 0.999))
+def test_it_is_a_partition_of_the_right_size_in_the_old_order(total: int, fraction: float) -> None:
+    names = [f"{index:04d}" for index in range(total)]
+    train, val = cut_validation(names, fraction)
+    assert sorted(train + val) == names
+    assert train == sorted(train)
+    assert val == sorted(val)
+    assert train
+    assert val
+    assert len(val) == min(max(1, round(fraction * total)), total - 1)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(total=st.integers(20, 1500), fraction=st.floats(0.001, 0.4))
+def test_it_holds_few_runs_of_up_to_ten_neighbours(total: int, fraction: float) -> None:
+    _, val = cut_validation([str(index) for index in range(total)], fraction)
+    lengths = _runs([int(name) for name in val])
+    assert max(lengths) <= RUN_LENGTH == 10
+    assert len(lengths) == -(-len(val) // 10)
+
+
+def test_the_runs_are_spread_over_the_whole_list() -> None:
+    _, val = cut_validation([str(index) for index in range(800)], 0.1)
+    held_out = [int(name) for name in val]
+    assert len(held_out) == 80
+    for hundred in range(8):
+        assert sum(100 * hundred <= index < 100 * (hundred + 1) for index in held_out) == 10
+
+
+def test_the_same_names_give_the_same_cut() -> None:
+    names = [str(index) for index in range(123)]
+    assert cut_validation(names, 0.2) == cut_validation(tuple(names), 0.2)

@@ -1,0 +1,252 @@
+"""Joint transforms: image and targets stay together, and every target keeps its meaning."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from datasets.sample import Sample
+from datasets.transforms import augment, horizontal_flip, resize, scale_crop, unit_normals
+from tests.datasets.frames import DENSE, equal_samples, raw_sample
+
+
+def _columns(height: int = 24, width: int = 32) -> Sample:
+    """Every pixel says its column: image, labels and depth agree about where they are."""
+    column = torch.arange(width).expand(1, height, width).contiguous()
+    everywhere = torch.ones(1, height, width, dtype=torch.bool)
+    return Sample(
+        image=(column * 4).to(torch.uint8).repeat(3, 1, 1),
+        targets={"segmentsemantic": column.to(torch.uint8), "depth_euclidean": column.float() + 1},
+        masks={"segmentsemantic": everywhere, "depth_euclidean": everywhere},
+        name="columns",
+    )
+
+
+# Flip
+
+
+def test_two_flips_are_none() -> None:
+    sample = raw_sample()
+    assert equal_samples(horizontal_flip(horizontal_flip(sample)), sample)
+    assert not equal_samples(horizontal_flip(sample), sample)
+
+
+def test_a_flip_mirrors_everything_and_negates_the_normals_x_only() -> None:
+    sample = raw_sample()
+    flipped = horizontal_flip(sample)
+    assert torch.equal(flipped["image"], sample["image"].flip(-1))
+    for task in DENSE:
+        assert torch.equal(flipped["masks"][task], sample["masks"][task].flip(-1)), task
+        mirrored = sample["targets"][task].flip(-1)
+        if task == "surface_normal":
+            mirrored = mirrored * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+        assert torch.equal(flipped["targets"][task], mirrored), task
+    assert torch.equal(flipped["targets"]["class_male"], sample["targets"]["class_male"])
+
+
+@pytest.mark.parametrize("change", [horizontal_flip, lambda s: scale_crop(s, 1.5, 0.2, 0.7), lambda s: resize(s, (5, 9))])
+def test_a_transform_leaves_its_input_alone(change: object) -> None:
+    """The frame may be the cached one."""
+    sample = raw_sample()
+    before = copy.deepcopy(sample)
+    change(sample)  # type: ignore[operator]
+    assert equal_samples(sample, before)
+
+
+# Resize
+
+
+@pytest.mark.parametrize("size", [(6, 8), (24, 32), (7, 13), (12, 16)])
+def test_resizing_gives_everything_the_size_and_keeps_types(size: tuple[int, int]) -> None:
+    sample = raw_sample()
+    resized = resize(sample, size)
+    assert resized["image"].shape == (3, *size)
+    assert resized["image"].dtype == torch.uint8
+    for task in DENSE:
+        assert resized["targets"][task].shape == (3 if task == "surface_normal" else 1, *size)
+        assert resized["targets"][task].dtype == sample["targets"][task].dtype
+        assert resized["masks"][task].shape == (1, *size)
+        assert resized["masks"][task].dtype == torch.bool
+    assert resized["targets"]["class_male"] == sample["targets"]["class_male"]
+    assert resized["name"] == sample["name"]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (6, 8), (31, 29)])
+def test_resizing_invents_no_label_and_no_depth(size: tuple[int, int]) -> None:
+    sample = raw_sample()
+    resized = resize(sample, size)
+    for task in ("segmentsemantic", "depth_euclidean"):
+        old, new = sample["targets"][task], resized["targets"][task]
+        assert set(new.flatten().tolist()) <= set(old.flatten().tolist())
+        # A pixel and its validity are taken from the same place.
+        valid = set(old[sample["masks"][task]].tolist())
+        assert set(new[resized["masks"][task]].tolist()) <= valid
+
+
+def test_nearest_targets_come_from_the_middle_of_where_the_image_comes_from() -> None:
+    """Doubling repeats each pixel; a third takes the middle one of three: no shift against the image."""
+    sample = _columns(24, 30)
+    doubled = resize(sample, (48, 60))["targets"]["segmentsemantic"]
+    assert torch.equal(doubled, sample["targets"]["segmentsemantic"].repeat_interleave(2, -1).repeat_interleave(2, -2))
+    third = resize(sample, (8, 10))["targets"]["segmentsemantic"]
+    assert third[0, 0].tolist() == list(range(1, 30, 3))
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 9), (24, 30)])
+@pytest.mark.parametrize("task", ["surface_normal", "edge_texture"])
+def test_averages_do_not_mix_invalid_values_in(task: str, size: tuple[int, int]) -> None:
+    sample = raw_sample()
+    garbage = raw_sample()
+    invalid = ~sample["masks"][task].expand_as(sample["targets"][task])
+    garbage["targets"][task][invalid] = 1e4
+    clean, soiled = resize(sample, size), resize(garbage, size)
+    torch.testing.assert_close(soiled["targets"][task], clean["targets"][task], rtol=0, atol=0)
+    assert torch.equal(soiled["masks"][task], clean["masks"][task])
+    garbage["targets"][task][invalid] = float("nan")
+    assert resize(garbage, size)["targets"][task].isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 9), (24, 30)])
+def test_a_constant_stays_that_constant_beside_holes(size: tuple[int, int]) -> None:
+    sample = raw_sample()
+    sample["targets"]["edge_texture"].fill_(0.7)
+    sample["masks"]["edge_texture"][:, 2:9, 3:12] = False
+    resized = resize(sample, size)
+    mask = resized["masks"]["edge_texture"]
+    assert mask.any()
+    assert not mask.all()
+    torch.testing.assert_close(resized["targets"]["edge_texture"][mask], torch.full((int(mask.sum()),), 0.7))
+    assert (resized["targets"]["edge_texture"][~mask] == 0).all()
+
+
+def test_an_average_is_valid_where_most_of_it_is() -> None:
+    sample = raw_sample(height=8, width=8)
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    mask[:, :, :4] = False
+    sample["masks"]["edge_texture"] = mask
+    resized = resize(sample, (2, 2))["masks"]["edge_texture"]
+    assert resized.tolist() == [[[False, True], [False, True]]]
+
+
+@pytest.mark.parametrize("size", [(6, 8), (5, 9), (24, 30)])
+def test_normals_keep_unit_length_where_they_are_valid(size: tuple[int, int]) -> None:
+    resized = resize(raw_sample(), size)
+    lengths, mask = resized["targets"]["surface_normal"].norm(dim=0), resized["masks"]["surface_normal"][0]
+    assert mask.any()
+    assert not mask.all()
+    torch.testing.assert_close(lengths[mask], torch.ones(int(mask.sum())))
+    assert (lengths[~mask] == 0).all()
+
+
+def test_opposite_normals_average_to_no_normal() -> None:
+    sample = raw_sample(height=8, width=8)
+    normals = torch.zeros(3, 8, 8)
+    normals[0] = 1 - 2.0 * (torch.arange(8)[:, None] + torch.arange(8)).remainder(2)
+    sample["targets"]["surface_normal"] = normals
+    sample["masks"]["surface_normal"] = torch.ones(1, 8, 8, dtype=torch.bool)
+    resized = resize(sample, (4, 4))
+    assert not resized["masks"]["surface_normal"].any()
+    assert (resized["targets"]["surface_normal"] == 0).all()
+
+
+def test_unit_normals_drops_zero_vectors_and_keeps_directions() -> None:
+    normals = torch.tensor([[0.0, 2.0, 0.004, 0.0], [0.0, 0.0, 0.004, 0.3], [0.0, 0.0, -0.004, 0.4]])[:, None]
+    units, mask = unit_normals(normals, torch.ones(1, 1, 4, dtype=torch.bool))
+    assert mask.flatten().tolist() == [False, True, False, True]
+    torch.testing.assert_close(units[:, 0].T, torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0.6, 0.8]]))
+    _, none = unit_normals(normals, torch.zeros(1, 1, 4, dtype=torch.bool))
+    assert not none.any()
+
+
+# Scale and crop
+
+
+@pytest.mark.parametrize("scale", [1.25, 1.5, 2.0])
+def test_enlarging_divides_depth_and_nothing_else(scale: float) -> None:
+    sample = raw_sample(height=24, width=32)
+    sample["targets"]["depth_euclidean"].fill_(3.0)
+    sample["targets"]["edge_texture"].fill_(0.5)
+    sample["targets"]["surface_normal"][:] = torch.tensor([0.0, 0.6, -0.8])[:, None, None]
+    zoomed = scale_crop(sample, scale, 0.5, 0.5)
+    expected = {"depth_euclidean": torch.tensor([3.0 / scale]), "edge_texture": torch.tensor([0.5])}
+    expected["surface_normal"] = torch.tensor([0.0, 0.6, -0.8])
+    for task, value in expected.items():
+        mask = zoomed["masks"][task][0]
+        assert mask.any()
+        values = zoomed["targets"][task][:, mask]
+        torch.testing.assert_close(values, value[:, None].expand_as(values))
+    assert zoomed["image"].shape == sample["image"].shape
+    assert set(zoomed["targets"]["segmentsemantic"].unique().tolist()) <= set(
+        sample["targets"]["segmentsemantic"].unique().tolist()
+    )
+
+
+@pytest.mark.parametrize("left", [0.0, 0.4, 1.0])
+def test_image_and_targets_show_the_same_part(left: float) -> None:
+    zoomed = scale_crop(_columns(), 2.0, 0.0, left)
+    labels = zoomed["targets"]["segmentsemantic"][0, 0].float()
+    start = round(left * 16)
+    assert labels.tolist() == [start + column // 2 for column in range(32)]
+    image = zoomed["image"][0, 0].float() / 4
+    assert (image - labels).abs().max() <= 0.5
+    torch.testing.assert_close(zoomed["targets"]["depth_euclidean"][0, 0] * 2 - 1, labels)
+
+
+def test_top_chooses_the_rows() -> None:
+    sample = _columns(32, 32)
+    turned = Sample(
+        image=sample["image"].transpose(-1, -2).contiguous(),
+        targets={task: target.transpose(-1, -2).contiguous() for task, target in sample["targets"].items()},
+        masks=sample["masks"],
+        name="rows",
+    )
+    zoomed = scale_crop(turned, 2.0, 1.0, 0.0)
+    assert zoomed["targets"]["segmentsemantic"][0, :, 0].tolist() == [16 + row // 2 for row in range(32)]
+
+
+# Augmentation
+
+
+def test_the_same_seed_makes_the_same_changes_and_other_seeds_others() -> None:
+    sample = raw_sample(height=24, width=32)
+    results = [augment(sample, True, (1.0, 1.3, 1.7), seed) for seed in range(6)]
+    for seed, result in enumerate(results):
+        assert equal_samples(augment(sample, True, (1.0, 1.3, 1.7), seed), result)
+    images = {bytes(result["image"].numpy().tobytes()) for result in results}
+    assert len(images) > 3
+
+
+def test_the_changes_do_not_depend_on_other_random_numbers() -> None:
+    sample = raw_sample(height=24, width=32)
+    torch.manual_seed(1)
+    first = augment(sample, True, (1.5,), 3)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert equal_samples(augment(sample, True, (1.5,), 3), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def _is_flipped(result: Sample, sample: Sample) -> bool:
+    assert equal_samples(result, sample) or equal_samples(result, horizontal_flip(sample))
+    return not equal_samples(result, sample)
+
+
+def test_half_of_the_frames_are_flipped_if_asked_for() -> None:
+    sample = raw_sample(height=4, width=4)
+    flipped = sum(_is_flipped(augment(sample, True, (), seed), sample) for seed in range(200))
+    assert 70 < flipped < 130
+    assert not any(_is_flipped(augment(sample, False, (1.0,), seed), sample) for seed in range(20))
+
+
+def test_every_scale_is_drawn_and_flips_do_not_depend_on_it() -> None:
+    sample = raw_sample(height=24, width=32)
+    sample["targets"]["depth_euclidean"].fill_(6.0)
+
+    def scale(result: Sample) -> float:
+        depth: Tensor = result["targets"]["depth_euclidean"][result["masks"]["depth_euclidean"]]
+        return round(6.0 / float(depth.max()), 4)
+
+    drawn = [scale(augment(sample, False, (1.0, 1.2, 1.5), seed)) for seed in range(60)]
+    assert set(drawn) == {1.0, 1.2, 1.5}
+    assert all(drawn.count(value) > 8 for value in set(drawn))

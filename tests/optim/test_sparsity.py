@@ -1,0 +1,105 @@
+"""Sparsity is counted in groups and in the parameters that lie in them."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.resnetd import ResNetD
+from models.torchvision_resnet import TorchvisionResNet
+from optim import sparsity_report
+from optim.groups import grouped_weights
+
+
+class _Model(nn.Module):
+    """A backbone of two convolutions, and a head that must not be counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential()
+        self.backbone.stem = nn.Conv2d(3, 4, 3)
+        self.backbone.layer1 = nn.Sequential(nn.Conv2d(4, 5, 1, bias=False))
+        self.heads = nn.ModuleDict({"task": nn.Conv2d(5, 7, 3)})
+        for parameter in self.parameters():
+            nn.init.ones_(parameter)
+
+
+def test_the_papers_backbone_has_the_papers_counts() -> None:
+    report = sparsity_report(ResNetD("resnetd50"))
+    assert (len(report.layers), report.groups, report.parameters) == (55, 22_787, 23_578_304)
+    assert (report.zero_groups, report.zero_parameters) == (0, 0)
+    stages = [layer.stage for layer in report.layers]
+    assert {stage: stages.count(stage) for stage in dict.fromkeys(stages)} == {
+        "stem": 3,
+        "layer1": 10,
+        "layer2": 13,
+        "layer3": 19,
+        "layer4": 10,
+    }
+
+
+def test_zero_groups_are_counted_per_layer_and_in_total() -> None:
+    model = _Model()
+    with torch.no_grad():
+        model.backbone.stem.weight[:, 1] = 0
+        model.backbone.layer1[0].weight[:, [0, 3]] = 0
+        model.backbone.layer1[0].weight[1:, 2] = 0  # one of its weights still lives
+        model.heads["task"].weight.zero_()
+    report = sparsity_report(model)
+    stem, layer1 = report.layers
+    assert (stem.layer, stem.groups, stem.zero_groups, stem.live_groups) == ("stem", 3, 1, 2)
+    assert (stem.parameters, stem.zero_parameters) == (3 * 36, 36)
+    assert (layer1.layer, layer1.stage) == ("layer1.0", "layer1")
+    assert (layer1.groups, layer1.zero_groups, layer1.parameters, layer1.zero_parameters) == (4, 2, 20, 10)
+    assert (report.groups, report.zero_groups) == (7, 3)
+    assert (report.parameters, report.zero_parameters) == (128, 46)
+    assert report.group_sparsity == pytest.approx(100 * 3 / 7)
+    assert report.parameter_sparsity == pytest.approx(100 * 46 / 128)
+
+
+def test_a_zero_output_filter_is_no_zero_group() -> None:
+    model = _Model()
+    with torch.no_grad():
+        model.backbone.stem.weight[0] = 0
+    assert sparsity_report(model).zero_groups == 0
+
+
+def test_a_tiny_weight_is_not_zero() -> None:
+    model = _Model()
+    with torch.no_grad():
+        model.backbone.stem.weight[:, 0] = 1e-38
+    assert sparsity_report(model).zero_groups == 0
+
+
+def test_a_dead_network_is_100_percent_sparse() -> None:
+    model = _Model()
+    for _, weight in grouped_weights(model.backbone):
+        nn.init.zeros_(weight)
+    report = sparsity_report(model)
+    assert report.group_sparsity == report.parameter_sparsity == 100
+
+
+def test_rows_are_the_columns_of_the_csv() -> None:
+    model = _Model()
+    with torch.no_grad():
+        model.backbone.stem.weight[:, :2] = 0
+    first = sparsity_report(model).rows()[0]
+    assert first == {
+        "layer": "stem",
+        "stage": "stem",
+        "groups": 3,
+        "live_groups": 1,
+        "parameters": 108,
+        "live_parameters": 36,
+        "group_sparsity": pytest.approx(200 / 3),
+    }
+
+
+def test_torchvisions_first_convolution_is_the_stem() -> None:
+    stages = [layer.stage for layer in sparsity_report(TorchvisionResNet("resnet18")).layers]
+    assert list(dict.fromkeys(stages)) == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert stages.count("stem") == 1
+
+
+def test_a_backbone_without_convolutions_is_refused() -> None:
+    with pytest.raises(ValueError, match="Linear holds no convolution"):
+        sparsity_report(nn.Linear(2, 2))

@@ -1,0 +1,463 @@
+"""The configuration: published files load as they are, and everything that is wrong is said at once, in the user's words."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+import yaml
+
+from tests.configs import make_config
+from utils.config import ExperimentConfig, OptimizerParams, load_config, unused_keys
+from utils.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MINIMAL = """
+Experiment_name: try
+dataset_name: NYU
+task_list: [depth_euclidean]
+data_dir_NYU: data/NYUD_MT
+"""
+
+
+def _write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "experiment.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _load(tmp_path: Path, text: str, *overrides: str) -> ExperimentConfig:
+    return load_config(_write(tmp_path, text), overrides)
+
+
+def _problems(tmp_path: Path, text: str, *overrides: str) -> list[str]:
+    """The single problems of a refused configuration, without the line that counts them."""
+    with pytest.raises(ConfigError) as caught:
+        _load(tmp_path, text, *overrides)
+    head, *lines = str(caught.value).splitlines()
+    assert re.search(rf": {len(lines)} problems?$", head)
+    assert all(line.startswith("  - ") for line in lines)
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def _problem(tmp_path: Path, text: str, *overrides: str) -> str:
+    (problem,) = _problems(tmp_path, text, *overrides)
+    return problem
+
+
+# What people publish
+
+PUBLISHED_NYU = """
+'Experiment_name': 'exp_three_dense_tasks_'
+'dataset_name': 'NYU'
+'task_list': ['segmentsemantic', 'surface_normal', 'depth_euclidean']
+'setup': 'multitask'
+'group_sparsity': True
+'sparsity_threshold': 0
+'backbone': 'resnetd50'
+'checkpoint': False
+'checkpoint_folder': '/home/somebody/runs/'
+'num_trials': 0
+'wandb_img_log': False
+'comb_loss': 'uncertainity'
+'train_batch_size': 16
+'val_batch_size': 8
+'test_batch_size': 8
+'input_shape': 256
+'epochs': 1000
+'num_workers': 8
+'earlystop_patience': 25
+'task_earlystop_patience': 25
+'input_img_channels': 3
+'seg_loss_fn': 'Tversky'
+'optimizer': 'adam'
+'bb_optimizer': 'adam'
+'optimizer_params':
+  'learning_rate': 1e-4
+  'betas': [0.9, 0.999]
+  'weight_decay': 0.01
+  'penalty': 'l1_l2'
+  'lambda': 1e-6
+'bb_optimizer_params':
+  'learning_rate': 1e-4
+  'betas': [0.9, 0.999]
+  'weight_decay': 0.1
+  'penalty': 'l1_l2'
+  'lambda': 1e-6
+'data_dir_NYU': '/home/somebody/data/NYUD_MT'
+'data_dir_celebA': '/home/somebody/data/CelebAMask-HQ'
+"""
+
+PUBLISHED_GRID = """
+"Experiment_name": "grid_of_lambdas"
+"dataset_name": "celebA"
+"task_list": ["segmentsemantic", "class_male", "class_smile"]
+"setup": "multitask"
+"group_sparsity": True
+"num_input_ch": 3
+"backbone": "resnetd101"
+"optimizer": "adamw"
+"bb_optimizer": "adamw"
+"optimizer_params": {"learning_rate": 1e-4, "betas": [0.9, 0.999], "weight_decay": 1e-2, "penalty": None, "lambda": None}
+"bb_optimizer_params": {"learning_rate": 1e-4, "betas": [0.9, 0.999], "weight_decay": 0.1, "lambda": None}
+"lambda_list": [1e-7, 1e-5, 0.001]
+"data_dir_celebA": "~/data/CelebAMask-HQ"
+"""
+
+
+def test_a_published_file_loads_as_it_is(tmp_path: Path) -> None:
+    assert isinstance(yaml.safe_load(PUBLISHED_NYU)["bb_optimizer_params"]["lambda"], str)  # what the text is about
+    config = _load(tmp_path, PUBLISHED_NYU)
+    assert config.bb_optimizer_params.lambda_ == config.penalty_lambda == 1e-6
+    assert config.bb_optimizer_params.learning_rate == 1e-4
+    assert config.bb_optimizer_params.weight_decay == 0.1
+    assert config.optimizer_params.weight_decay == 0.01
+    assert config.bb_optimizer_params.betas == (0.9, 0.999)
+    assert config.num_trials == 0
+    assert config.task_list == ("segmentsemantic", "surface_normal", "depth_euclidean")
+    assert config.trial_folder(3) == Path("/home/somebody/runs/exp_three_dense_tasks__trial_3")
+    assert config.data_dir == Path("/home/somebody/data/NYUD_MT")
+    assert config.size == (256, 256)
+
+
+def test_a_published_grid_file_loads_as_it_is(tmp_path: Path) -> None:
+    """``'lambda': None`` is PyYAML's text "None"; there is no num_trials; the channels have their other name."""
+    text = PUBLISHED_GRID.replace('"penalty": None, ', "")
+    assert yaml.safe_load(text)["bb_optimizer_params"]["lambda"] == "None"
+    config = _load(tmp_path, text)
+    assert config.bb_optimizer_params.lambda_ is None
+    assert config.lambda_list == (1e-7, 1e-5, 1e-3)
+    assert config.num_trials == 1
+    assert config.input_img_channels == 3
+    assert config.data_dir == Path.home() / "data/CelebAMask-HQ"
+
+
+@pytest.mark.parametrize("text", ["1e-6", "1E-6", "1.e-6", ".1e-5", "+1e-06", "0.000001", "'0.000001'", "' 1e-6 '"])
+def test_a_number_is_a_number_however_it_is_written(text: str, tmp_path: Path) -> None:
+    config = _load(tmp_path, MINIMAL + f"bb_optimizer_params: {{lambda: {text}}}\ngroup_sparsity: true\n")
+    assert config.penalty_lambda == pytest.approx(1e-6, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["1e", "one", "1e-6x", "true", "[1]", ".nan", ".inf", "'nan'", "-1e-6"])
+def test_what_is_no_number_is_refused(text: str, tmp_path: Path) -> None:
+    problem = _problem(tmp_path, MINIMAL + f"bb_optimizer_params: {{lambda: {text}}}\n")
+    assert problem.startswith("bb_optimizer_params.lambda: ")
+
+
+def test_the_two_names_of_the_input_channels_are_one_key(tmp_path: Path) -> None:
+    assert _load(tmp_path, MINIMAL + "num_input_ch: 1\n").input_img_channels == 1
+    assert _load(tmp_path, MINIMAL + "num_input_ch: 1\ninput_img_channels: 1\n").input_img_channels == 1
+    problem = _problem(tmp_path, MINIMAL + "num_input_ch: 1\ninput_img_channels: 3\n")
+    assert "num_input_ch: 1" in problem
+    assert "input_img_channels: 3" in problem
+
+
+def test_a_dense_run_has_no_penalty_whatever_lambda_says(tmp_path: Path) -> None:
+    text = MINIMAL + "bb_optimizer_params: {lambda: 0.5}\n"
+    assert _load(tmp_path, text).penalty_lambda == 0
+    assert _load(tmp_path, text, "group_sparsity=true").penalty_lambda == 0.5
+
+
+def test_a_partly_given_section_keeps_the_schemas_other_defaults(tmp_path: Path) -> None:
+    params = _load(tmp_path, MINIMAL + "optimizer_params: {learning_rate: 3e-4}\n").optimizer_params
+    assert params == OptimizerParams(learning_rate=3e-4)
+
+
+# Errors name key, value, what was expected, and the nearest valid one
+
+WRONG = [
+    ("epohcs: 5", "epohcs", ["unknown key", "5", "did you mean 'epochs'?"]),
+    ("Train_Batch_Size: 4", "Train_Batch_Size", ["unknown key", "did you mean 'train_batch_size'?"]),
+    ("bb_optimizer_params: {lamda: 1}", "bb_optimizer_params.lamda", ["unknown key", "did you mean 'lambda'?"]),
+    ("zzz: 1", "zzz", ["unknown key", "the keys here are", "Experiment_name"]),
+    ("splits: {trian: a}", "splits.trian", ["unknown key", "'a'", "did you mean 'train'?"]),
+    ("backbone: resnetd500", "backbone", ["'resnetd500'", "'resnetd18'", "did you mean 'resnetd50'?"]),
+    ("comb_loss: uncertanty", "comb_loss", ["'uncertanty'", "'wt_sum'", "did you mean 'uncertainty'?"]),
+    ("lr_schedule: {name: cosin}", "lr_schedule.name", ["'cosin'", "did you mean 'cosine'?"]),
+    ("epochs: 0", "epochs", ["0", ">= 1"]),
+    ("epochs: 2.5", "epochs", ["2.5", "a whole number"]),
+    ("epochs: '10'", "epochs", ["'10'", "a whole number"]),
+    ("epochs: true", "epochs", ["True", "a whole number"]),
+    ("cache: 1", "cache", ["1", "true or false"]),
+    ("cache: 'yes'", "cache", ["'yes'", "true or false"]),
+    ("train_batch_size: 1", "train_batch_size", ["1", ">= 2"]),
+    ("val_fraction: 1.0", "val_fraction", ["1.0", "< 1"]),
+    ("loss_weight_lr: 0", "loss_weight_lr", ["0", "> 0"]),
+    ("optimizer_params: {betas: [0.9]}", "optimizer_params.betas", ["expected", "Decay rates"]),
+    ("optimizer_params: {betas: [0.9, 1.0]}", "optimizer_params.betas.1", ["1.0", "< 1"]),
+    ("optimizer_params: 3", "optimizer_params", ["3", "keys with values"]),
+    ("input_shape: 256x256", "input_shape", ["'256x256'", "Side of the square input in pixels"]),
+    ("input_shape: 8", "input_shape", ["8", "Side of the square input"]),
+    ("aspp_rates: 12", "aspp_rates", ["12", "a list in brackets"]),
+    ("aspp_rates: [12, 0]", "aspp_rates.1", ["0", ">= 1"]),
+    ("device: gpu", "device", ["'gpu'", "auto"]),
+    ("checkpoint_folder: 7", "checkpoint_folder", ["7", "text"]),
+    ("checkpoint_folder: ''", "checkpoint_folder", ["''", "some text"]),
+    ("optimizer: sgd", "optimizer", ["'sgd' is not supported", "'adamw'"]),
+    ("bb_optimizer: sgd", "bb_optimizer", ["'sgd' is not supported", "Adam", "'adamw'"]),
+    ("bb_optimizer: rmsprop", "bb_optimizer", ["'rmsprop'", "'adam' or 'adamw'"]),
+    ("lambda_list: [1e-3, -1]", "lambda_list.1", ["-1", ">= 0"]),
+    ("num_trials: -1", "num_trials", ["-1", ">= 0"]),
+    ("seed: 3000000000", "seed", ["3000000000", "< 2147483648"]),
+    ("tracking: maybe", "tracking", ["'maybe'", "'offline'"]),
+]
+
+
+@pytest.mark.parametrize(("line", "key", "said"), WRONG, ids=[line for line, *_ in WRONG])
+def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
+    line: str, key: str, said: list[str], tmp_path: Path
+) -> None:
+    problem = _problem(tmp_path, MINIMAL + line + "\n")
+    assert problem.startswith(f"{key}: ")
+    for part in said:
+        assert part in problem
+    assert not re.search(r"pydantic|tuple|constrained|\bstr\b|\bint\b|NoneType", problem)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "", "-x"])
+def test_a_name_that_is_no_file_name_is_refused(name: str, tmp_path: Path) -> None:
+    """It becomes a part of folders' and files' names."""
+    problem = _problem(tmp_path, MINIMAL.replace("Experiment_name: try", f"Experiment_name: '{name}'"))
+    assert problem.startswith("Experiment_name: ")
+    assert repr(name) in problem
+
+
+def test_missing_keys_say_what_they_are_for(tmp_path: Path) -> None:
+    problems = _problems(tmp_path, "seed: 1\n")
+    assert [problem.split(":")[0] for problem in problems] == ["Experiment_name", "dataset_name", "task_list"]
+    assert all("is missing; expected: " in problem for problem in problems)
+
+
+def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
+    text = MINIMAL.replace("depth_euclidean", "depth_euclidian") + "epohcs: 3\ncache: 1\nsetup: both\n"
+    problems = _problems(tmp_path, text, "optimizer_params.learning_rate=0", "no equals sign")
+    keys = {problem.split(":")[0].split(" ")[0] for problem in problems}
+    assert keys == {"epohcs", "cache", "setup", "task_list", "optimizer_params.learning_rate", "override"}
+    assert len(problems) == 6
+
+
+# Combinations
+
+
+def _changed(text: str = MINIMAL, **values: Any) -> str:
+    return yaml.safe_dump({**yaml.safe_load(text), **values})
+
+
+def test_single_task_with_several_tasks_names_both_keys(tmp_path: Path) -> None:
+    tasks = ["depth_euclidean", "surface_normal"]
+    problem = _problem(tmp_path, _changed(setup="singletask", task_list=tasks))
+    assert "setup: 'singletask'" in problem
+    assert f"task_list: {tasks}" in problem
+    assert _load(tmp_path, _changed(setup="singletask")).task_list == ("depth_euclidean",)
+    assert _load(tmp_path, _changed(setup="multitask")).task_list == ("depth_euclidean",)
+
+
+COMBINATIONS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"task_list": ["depth_euclidian"]}, ["task_list", "'depth_euclidian'", "did you mean 'depth_euclidean'?"]),
+    ({"task_list": ["depth_euclidean"] * 2}, ["task_list", "twice"]),
+    ({"task_list": ["class_male"]}, ["task_list", "'class_male'", "dataset_name: 'NYU'", "surface_normal"]),
+    ({"data_dir_NYU": None}, ["data_dir_NYU", "is missing", "dataset_name: 'NYU'"]),
+    ({"comb_loss": "wt_sum"}, ["loss_weights", "is missing", "comb_loss: 'wt_sum'"]),
+    ({"comb_loss": "wt_sum", "loss_weights": {"other": 1}}, ["loss_weights", "['other']", "['depth_euclidean']"]),
+    ({"comb_loss": "wt_sum", "loss_weights": {"depth_euclidean": 0}}, ["loss_weights", "0"]),
+    ({"init_weights": "IMAGENET1K_V2"}, ["init_weights", "'IMAGENET1K_V2'", "backbone", "'resnetd50'"]),
+    (
+        {"init_weights": "file.pt", "backbone": "resnet18", "input_img_channels": 1},
+        ["init_weights", "'file.pt'", "input_img_channels: 3, not 1"],
+    ),
+    (
+        {"group_sparsity": True, "epochs": 5, "sparsity_threshold": 5},
+        ["sparsity_threshold: 5", "epochs: 5", "group_sparsity"],
+    ),
+    ({"normalize": "imagenet", "input_img_channels": 1}, ["normalize", "'imagenet'", "input_img_channels: 3, not 1"]),
+]
+
+
+@pytest.mark.parametrize(("values", "said"), COMBINATIONS)
+def test_an_impossible_combination_names_its_keys(values: dict[str, Any], said: list[str], tmp_path: Path) -> None:
+    problem = _problem(tmp_path, _changed(**values))
+    for part in said:
+        assert part in problem
+
+
+def test_any_celeba_attribute_may_be_a_task(tmp_path: Path) -> None:
+    celeba = _changed(dataset_name="celebA", data_dir_celebA="data/celeba", task_list=["class_Wearing_Hat"])
+    assert _load(tmp_path, celeba).task_list == ("class_Wearing_Hat",)
+    problem = _problem(tmp_path, celeba, "task_list=[class_Wearing_Hats]")
+    assert "class_<Attribute>" in problem
+
+
+# Overrides
+
+
+def test_overrides_replace_values_and_make_sections(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        MINIMAL + "optimizer_params: {learning_rate: 3e-4, weight_decay: 0.5}\n",
+        "epochs=7",
+        "optimizer_params.learning_rate=1e-2",
+        "bb_optimizer_params.lambda=1e-3",
+        "input_shape=[32, 48]",
+        "data_dir_NYU=/some where/a=b",
+        "splits.val=null",
+        "group_sparsity=true",
+        "epochs=8",
+    )
+    assert config.epochs == 8  # the last one wins
+    assert (config.optimizer_params.learning_rate, config.optimizer_params.weight_decay) == (1e-2, 0.5)
+    assert config.penalty_lambda == 1e-3
+    assert config.size == (32, 48)
+    assert config.data_dir_NYU == "/some where/a=b"
+    assert config.splits.val is None
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("epochs", "override 'epochs': expected key=value"),
+        ("=3", "override '=3': expected key=value"),
+        ("epochs.deeper=3", "override 'epochs.deeper=3': 'epochs' holds one value, not keys"),
+        ("task_list=[a", "override 'task_list=[a': the value is not valid YAML"),
+        ("epohcs=3", "epohcs: unknown key (value 3); did you mean 'epochs'?"),
+        ("epochs=", "epochs: None is not valid"),
+    ],
+)
+def test_a_wrong_override_is_quoted(override: str, said: str, tmp_path: Path) -> None:
+    assert said in _problem(tmp_path, MINIMAL + "epochs: 3\n", override)
+
+
+# Files
+
+
+def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"experiment\.yaml: .*key 'seed' is given twice \(line 7\)"):
+        _load(tmp_path, MINIMAL + "seed: 1\nseed: 2\n")
+    with pytest.raises(ConfigError, match="key 'gamma' is given twice"):
+        _load(tmp_path, MINIMAL + "optimizer_params: {gamma: 1, gamma: 2}\n")
+    # Published files quote their keys: the same key with and without quotes is still one.
+    with pytest.raises(ConfigError, match="key 'seed' is given twice"):
+        _load(tmp_path, MINIMAL + "'seed': 1\nseed: 2\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1", "is not valid YAML"),
+        ("a: b: c", "is not valid YAML"),
+        ("- a\n- b", "expected 'key: value' lines, found list"),
+        ("", "expected 'key: value' lines, found NoneType"),
+        ("!!python/object/apply:os.system ['true']", "is not valid YAML"),
+        ("? [a, b]\n: 1", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"experiment\.yaml: ") as caught:
+        _load(tmp_path, text)
+    assert said in str(caught.value)
+
+
+def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
+    _write(tmp_path, MINIMAL)
+    with pytest.raises(ConfigError, match=r"gone\.yaml: there is no such file; beside it: .*experiment\.yaml"):
+        load_config(tmp_path / "gone.yaml")
+    with pytest.raises(ConfigError, match="cannot be read as a YAML file"):
+        load_config(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.yaml: "):
+        load_config(tmp_path / "binary.yaml")
+
+
+def test_what_is_saved_loads_to_an_equal_configuration(tmp_path: Path) -> None:
+    configs = [
+        _load(tmp_path, PUBLISHED_NYU),
+        _load(tmp_path, PUBLISHED_GRID.replace('"penalty": None, ', "")),
+        make_config(
+            comb_loss="wt_sum",
+            loss_weights={"segmentsemantic": 1, "depth_euclidean": 2, "surface_normal": 1e-3},
+            input_shape=[32, 48],
+            splits={"train": "fit", "val": None, "test": "größer"},
+            augmentation={"hflip": True, "scale_crop": [1.0, 1.2]},
+            bb_optimizer_params={"penalty": "group_mcp", "gamma": 2.5, "lambda": 3e-5},
+            tracking="disabled",
+        ),
+    ]
+    for number, config in enumerate(configs):
+        path = tmp_path / f"saved_{number}.yaml"
+        config.save(path)
+        again = load_config(path)
+        assert again == config
+        assert again.as_dict() == config.as_dict()
+        assert yaml.safe_load(path.read_text(encoding="utf-8"))["bb_optimizer_params"].keys() >= {"lambda", "gamma"}
+
+
+def test_a_bare_off_for_the_tracker_means_disabled(tmp_path: Path) -> None:
+    assert _load(tmp_path, MINIMAL + "tracking: off\n").tracking == "disabled"
+    assert _load(tmp_path, MINIMAL + "tracking: 'off'\n").tracking == "disabled"
+
+
+# The object
+
+
+def test_it_is_frozen_throughout() -> None:
+    config = make_config()
+    with pytest.raises(pydantic.ValidationError):
+        config.epochs = 3
+    with pytest.raises(pydantic.ValidationError):
+        config.bb_optimizer_params.lambda_ = 3.0
+
+
+def test_with_values_is_validated_like_a_file() -> None:
+    config = make_config()
+    assert config.with_values(epochs=9).epochs == 9
+    assert config.epochs != 9
+    with pytest.raises(ConfigError, match=r"epohcs: unknown key .*'epochs'"):
+        config.with_values(epohcs=9)
+
+
+def test_unused_keys_are_those_that_change_nothing_here() -> None:
+    assert unused_keys(make_config()) == []
+    heads = make_config(optimizer_params={"penalty": "group_mcp", "lambda": 1e-3, "gamma": 2.0})
+    assert unused_keys(heads) == [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma")]
+    weights = {"segmentsemantic": 1, "depth_euclidean": 1, "surface_normal": 1}
+    assert unused_keys(make_config(loss_weights=weights)) == ["loss_weights"]
+    assert unused_keys(make_config(loss_weights=weights, comb_loss="wt_sum")) == []
+    assert unused_keys(make_config(data_split_file="names.json")) == ["data_split_file"]
+    celeba = {"dataset_name": "celebA", "data_split_file": "names.json"}
+    assert unused_keys(make_config(**celeba)) == []
+    assert unused_keys(make_config(**celeba, splits={"test": "val"})) == ["splits"]
+
+
+def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> None:
+    """A saved file gives every key; those with their default value were not asked for."""
+    make_config().save(tmp_path / "saved.yaml")
+    assert unused_keys(load_config(tmp_path / "saved.yaml")) == []
+
+
+def test_every_key_has_a_docstring() -> None:
+    models = [ExperimentConfig]
+    for model in models:
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+                models.append(field.annotation)
+    assert len({model.__name__ for model in models}) == 5
+
+
+# The files that are shipped
+
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def test_there_are_shipped_configurations() -> None:
+    names = {path.name for path in SHIPPED}
+    assert {"exp_single_mtl_NYU.yaml", "exp_single_multi_celebA.yaml", "nyu_small.yaml", "demo.yaml"} <= names
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    config = load_config(path)
+    assert unused_keys(config) == []
+    assert config.num_trials >= 1
+    assert not config.checkpoint_folder.startswith(("/", "~"))
