@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from datasets.base import EpochSampler, MultiTaskDataset
@@ -47,7 +49,7 @@ def eval_loader(config: ExperimentConfig, split: str, pin_memory: bool = False) 
     return DataLoader(build_dataset(config, split), batch_size=size, **_worker_settings(config, pin_memory))
 
 
-def _worker_settings(config: ExperimentConfig, pin_memory: bool) -> dict[str, object]:
+def _worker_settings(config: ExperimentConfig, pin_memory: bool) -> dict[str, Any]:
     cores = os.cpu_count() or 1
     workers = min(config.num_workers, cores)
     if workers < config.num_workers:
@@ -60,6 +62,9 @@ def _worker_settings(config: ExperimentConfig, pin_memory: bool) -> dict[str, ob
         "persistent_workers": workers > 0,
         "worker_init_fn": _ignore_interrupt if workers else None,
         "pin_memory": pin_memory,
+        # A loader seeds its workers from a generator: one of its own, so that the network's dropout, which draws from
+        # torch's, does not depend on the number of workers.
+        "generator": torch.Generator(),
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 from datasets.base import MultiTaskDataset
 from datasets.sample import Sample
 from datasets.splits import cut_validation
-from datasets.transforms import unit_normals
+from datasets.transforms import MIN_NORMAL_LENGTH, unit_normals
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 from utils.tasks import IGNORE_INDEX, Kind, Task, get_task
@@ -55,7 +54,6 @@ class NYUDataset(MultiTaskDataset):
                 f"data_dir_NYU: {self.root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)"
             )
         super().__init__(config, nyu_splits(config)[split], training)
-        self._classes = {name: get_task(name).outputs("NYU") for name in self.task_list}
         self._images = _index_files(self.root / "images", IMAGE_TYPES, self.names, "the images")
         self._files = {
             name: _index_files(
@@ -70,7 +68,7 @@ class NYUDataset(MultiTaskDataset):
         targets, masks = {}, {}
         for task_name in self.task_list:
             task, path = get_task(task_name), self._files[task_name][name]
-            targets[task_name], masks[task_name] = read_target(task, path, self._classes[task_name])
+            targets[task_name], masks[task_name] = read_target(task, path)
             if targets[task_name].shape[-2:] != image.shape[-2:]:
                 raise DataError(
                     f"{path} is {tuple(targets[task_name].shape[-2:])} (height, width), but "
@@ -170,39 +168,50 @@ def read_array(path: Path) -> np.ndarray:
     return array
 
 
-def _read_segmentation(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+def _validity(task: Task, values: Tensor) -> Tensor:
+    """(K, H, W) stored values -> (1, H, W) bool: where they carry information, by the rule of the table of tasks."""
+    known = values.isfinite().all(dim=0, keepdim=True)
+    if task.invalid == "not_positive":
+        return known & (values > 0).all(dim=0, keepdim=True)
+    if task.invalid == "zero_vector":
+        return known & (values.norm(dim=0, keepdim=True) > MIN_NORMAL_LENGTH)
+    if task.invalid == "ignore_index":
+        return known & (values != IGNORE_INDEX).all(dim=0, keepdim=True)
+    return known
+
+
+def _read_segmentation(array: np.ndarray, path: Path, task: Task) -> Tensor:
     labels = torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.int64))[None]
+    classes = task.outputs("NYU")
     unlabelled = (labels == 0) | (labels == IGNORE_INDEX)
     wrong = ~unlabelled & ((labels < 0) | (labels > classes))
     if bool(wrong.any()):
         raise DataError(f"{path} has the label {int(labels[wrong][0])}; expected 0 (unlabelled) or 1..{classes}")
-    return torch.where(unlabelled, IGNORE_INDEX, labels - 1).to(torch.uint8), ~unlabelled
+    return torch.where(unlabelled, IGNORE_INDEX, labels - 1).to(torch.uint8)
 
 
-def _read_depth(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
-    depth = torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.float32))[None]
-    return depth, depth.isfinite() & (depth > 0)
+def _read_depth(array: np.ndarray, path: Path, task: Task) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.float32))[None]
 
 
-def _read_normals(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+def _read_normals(array: np.ndarray, path: Path, task: Task) -> Tensor:
     if array.ndim != 3 or array.shape[2] != 3:
         raise DataError(f"{path} has the shape {array.shape}; expected (height, width, 3)")
     values = array.astype(np.float32)
     if array.dtype == np.uint8:
-        values = 2 * values / 255 - 1
-    normals = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
-    return unit_normals(normals.nan_to_num(0.0, 0.0, 0.0), normals.isfinite().all(dim=0, keepdim=True))
+        values = 2 * values / np.float32(255) - 1
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
 
-def _read_edges(array: np.ndarray, path: Path, classes: int) -> tuple[Tensor, Tensor]:
+def _read_edges(array: np.ndarray, path: Path, task: Task) -> Tensor:
+    """Strengths in [0, 1]: 8-bit files are scaled by 255, others by their largest value if it is above 1."""
     array = _plane(array, path)
     edges = torch.from_numpy(np.ascontiguousarray(array).astype(np.float32))[None]
-    if array.dtype == np.uint8 and array.max() > 1:
-        edges = edges / 255
-    mask = edges.isfinite()
-    if bool(mask.any()) and not 0 <= float(edges[mask].min()) <= float(edges[mask].max()) <= 1:
-        raise DataError(f"{path} has edge strengths outside [0, 1]; scale them (8-bit images are scaled by 255)")
-    return edges, mask
+    known = edges[edges.isfinite()]
+    if known.numel() and float(known.min()) < 0:
+        raise DataError(f"{path} has the edge strength {float(known.min()):g}; expected 0 or more")
+    largest = float(known.max()) if known.numel() else 0.0
+    return edges / (255 if array.dtype == np.uint8 else largest) if largest > 1 else edges
 
 
 def _plane(array: np.ndarray, path: Path) -> np.ndarray:
@@ -213,7 +222,7 @@ def _plane(array: np.ndarray, path: Path) -> np.ndarray:
     return plane
 
 
-_READERS: dict[str, Callable[[np.ndarray, Path, int], tuple[Tensor, Tensor]]] = {
+_READERS: dict[str, Callable[[np.ndarray, Path, Task], Tensor]] = {
     "segmentation": _read_segmentation,
     "depth": _read_depth,
     "normals": _read_normals,
@@ -221,6 +230,10 @@ _READERS: dict[str, Callable[[np.ndarray, Path, int], tuple[Tensor, Tensor]]] = 
 }
 
 
-def read_target(task: Task, path: Path, classes: int) -> tuple[Any, Any]:
+def read_target(task: Task, path: Path) -> tuple[Tensor, Tensor]:
     """A raw dense target (K, H, W) and its validity (1, H, W)."""
-    return _READERS[task.kind](read_array(path), path, classes)
+    values = _READERS[task.kind](read_array(path), path, task)
+    mask = _validity(task, values)
+    if task.kind == "normals":
+        return unit_normals(torch.where(mask, values, 0.0), mask)
+    return values, mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any
 import pandas as pd
 import torch
 
+from datasets import eval_loader, train_loader
 from engine.pictures import draw_predictions
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.trainer import TrainingDivergedError, Trial, fit
+from models import build_model
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config, unused_keys
 from utils.device import resolve
 from utils.errors import ConfigError, TrialError
 from utils.figures import save_figure
-from utils.results import result_paths, trials_table, write_results
+from utils.results import check_writable, result_paths, write_results
 from utils.tracking import make_tracker
 
 log = logging.getLogger(__name__)
@@ -51,15 +54,18 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
         return [config]
     if not config.group_sparsity:
         raise ConfigError("lambda_list: needs group_sparsity: true, which is false")
+    names = [f"{config.Experiment_name}_lambda{value:g}" for value in config.lambda_list]
+    if len(set(names)) < len(names) or not names:
+        raise ConfigError(f"lambda_list: {list(config.lambda_list)}; expected at least one number, and all different")
     return [
         config.model_copy(
             update={
-                "Experiment_name": f"{config.Experiment_name}_lambda{value:g}",
+                "Experiment_name": name,
                 "lambda_list": None,
                 "bb_optimizer_params": config.bb_optimizer_params.model_copy(update={"lambda_": value}),
             }
         )
-        for value in config.lambda_list
+        for name, value in zip(names, config.lambda_list, strict=True)
     ]
 
 
@@ -84,20 +90,35 @@ def run_experiment(
         UserError: a setting, a folder or the data is not as it should be.
         TrainingDivergedError: a trial met a loss that is not finite; the other trials are finished and tabulated.
     """
-    tables = []
-    for single in expand_lambdas(config):
-        tables.append(_run_one(single, resume or config.checkpoint, overwrite, out_dir))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _run_one(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> pd.DataFrame:
-    config, device = resolve(config)
-    root = config.trial_folder(0).parent
+    resume = resume or config.checkpoint
+    runs = [resolve(single) for single in expand_lambdas(config)]
+    # Whatever can be refused is refused here: before anything is written or removed, and not after hours of training.
+    for single, _ in runs:
+        _check_folders(single, resume, overwrite, out_dir)
+    check_writable(out_dir)
+    _check_inputs(runs[0][0])
     unused = unused_keys(config)
     if unused:
         log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
+    rows, failures = [], []
+    for single, device in runs:
+        finished, failed = _run_one(single, device, resume, overwrite, out_dir)
+        rows += finished
+        failures += failed
+    if failures:
+        raise TrainingDivergedError("; ".join(failures))
+    return pd.DataFrame(rows)
+
+
+def _run_one(
+    config: ExperimentConfig, device: torch.device, resume: bool, overwrite: bool, out_dir: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """All trials of one configuration: rows of the finished ones, and what stopped the others."""
+    root = config.trial_folder(0).parent
     with files.experiment_lock(root, config.Experiment_name):
-        _prepare_folders(config, resume, overwrite, out_dir)
+        _check_folders(config, resume, overwrite, out_dir)  # again: now nobody else changes them
+        if overwrite:
+            _remove_results(config, out_dir)
         log.info(
             "experiment %s: %d trials on %s (%s), trials in %s, tables in %s",
             *(config.Experiment_name, config.num_trials, device, config.precision, root, out_dir),
@@ -112,31 +133,49 @@ def _run_one(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: P
         if rows:
             write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             log.info("results of %d trials: %s", len(rows), result_paths(out_dir, config.Experiment_name)[0])
-    if failures:
-        raise TrainingDivergedError("; ".join(failures))
-    return trials_table(rows)
+    return rows, failures
 
 
-def _prepare_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
-    """Refuse or remove what is there, so that nothing is lost or mixed; writes nothing else."""
-    folders = [config.trial_folder(number) for number in range(config.num_trials)]
-    there = [folder for folder in folders if folder.exists()]
+def _check_inputs(config: ExperimentConfig) -> None:
+    """Refuse data, or weights to start from, that cannot be read."""
+    train_loader(config, config.seed)
+    for split in ("val", "test"):
+        eval_loader(config, split)
+    if config.init_weights is not None:
+        build_model(config)
+
+
+def _existing_trials(config: ExperimentConfig) -> list[Path]:
+    """All folders of the experiment's trials, also those beyond ``num_trials``."""
+    first = config.trial_folder(0)
+    return list(files.numbered(first.parent, first.name.removesuffix("0")).values())
+
+
+def _check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
+    """Refuse to go on where something could be lost or mixed; changes nothing."""
+    there = _existing_trials(config)
     tables = [path for path in result_paths(out_dir, config.Experiment_name) if path.exists()]
     if (there or tables) and not (resume or overwrite):
         raise TrialError(
             f"{(there or tables)[0]} is there already: continue that experiment with --resume, replace it with --overwrite, or "
             "choose another Experiment_name"
         )
-    foreign = [folder for folder in there if any(folder.iterdir()) and not (folder / files.CONFIG).is_file()]
-    if foreign:
-        raise TrialError(f"{foreign[0]} holds no {files.CONFIG}, so it is no trial: move it away")
-    if overwrite:
-        for folder in there:
-            shutil.rmtree(folder)
-    elif resume:
-        for folder in there:
-            if (folder / files.CONFIG).is_file():
-                _check_same(config, folder)
+    for folder in there:
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / files.CONFIG).is_file()):
+            raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
+        if resume and not overwrite and (folder / files.CONFIG).is_file():
+            _check_same(config, folder)
+            begun = any((folder / name).exists() for name in (files.BEST, files.METRICS))
+            if begun and not any((folder / name).is_file() for name in (files.LAST, files.TEST)):
+                raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
+
+
+def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
+    """Delete the experiment's trials and tables."""
+    for folder in _existing_trials(config):
+        shutil.rmtree(folder)
+    for path in result_paths(out_dir, config.Experiment_name):
+        path.unlink(missing_ok=True)
 
 
 def _check_same(config: ExperimentConfig, folder: Path) -> None:
@@ -153,7 +192,7 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     folder = config.trial_folder(number)
     if resume and (folder / files.TEST).is_file():
         log.info("trial %d is finished: %s", number, folder)
-        return dict(files.load_json(folder / files.TEST)["row"])
+        return _saved_row(folder)
     folder.mkdir(parents=True, exist_ok=True)
     trial = Trial(config, number, device, folder)
     report = getattr(trial.model.backbone, "init_report", None)
@@ -162,8 +201,11 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     run_id = None
     if resume and (folder / files.LAST).is_file():
         state = files.load_tensors(folder / files.LAST)
-        trial.load_state_dict(state)
-        run_id = state["wandb_run_id"]
+        try:
+            trial.load_state_dict(state)
+            run_id = state["wandb_run_id"]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise TrialError(f"{folder / files.LAST}: is not the state of this training ({error!r:.100})") from error
         files.keep_lines(folder / files.METRICS, trial.epoch)
         log.info("trial %d continues after epoch %d", number, trial.epoch)
     config.save(folder / files.CONFIG)
@@ -171,7 +213,7 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     summary: dict[str, Any] = {"status": "stopped"}
     try:
         fit(trial, tracker)
-        summary = test_trial(folder, device, config, tracker)
+        summary = final_test(folder, device, config, tracker)
     except KeyboardInterrupt:
         log.warning(
             "trial %d was interrupted in epoch %d; its state after epoch %d is in %s; --resume continues it",
@@ -186,7 +228,15 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     return dict(summary)
 
 
-def test_trial(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any) -> dict[str, Any]:
+def _saved_row(folder: Path) -> dict[str, Any]:
+    """The row that a finished trial wrote; a number that was not finite (null in JSON) is NaN again."""
+    row = files.load_json(folder / files.TEST).get("row")
+    if not isinstance(row, dict):
+        raise TrialError(f"{folder / files.TEST}: holds no row of results; remove the file to test the trial again")
+    return {name: math.nan if value is None else value for name, value in row.items()}
+
+
+def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any) -> dict[str, Any]:
     """Test the network that is saved in ``folder``, once, and write ``test.json``; returns its row of the table."""
     saved = load_trial(folder, device)
     if config.wandb_img_log:

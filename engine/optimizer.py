@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
@@ -28,7 +30,7 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     conv_ids = {id(weight) for weight in convs}
     other = [parameter for parameter in model.backbone.parameters() if id(parameter) not in conv_ids]
     backbone, heads = _settings(config.bb_optimizer_params), _settings(config.optimizer_params)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone},
         {"name": "backbone_other", "params": other, **backbone},
         {"name": "heads", "params": list(model.heads.parameters()), **heads},
@@ -42,10 +44,11 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     trained = sum(len(group["params"]) for group in groups)
     owned = [*model.parameters(), *weighting.parameters()]
     assert trained == len({id(parameter) for parameter in owned}), "a parameter is in no group, or in two"
-    return ProxAdam(groups)
+    device = convs[0].device.type
+    return ProxAdam(groups, fused=True if device in ("cpu", "cuda") else None)
 
 
-def _settings(params: OptimizerParams) -> dict[str, object]:
+def _settings(params: OptimizerParams) -> dict[str, Any]:
     return {
         "lr": params.learning_rate,
         "betas": params.betas,

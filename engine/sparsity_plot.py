@@ -23,7 +23,7 @@ def figure_title(trial: SavedTrial) -> str:
     config = trial.config
     tasks = ", ".join(get_task(name).title for name in config.task_list)
     params = config.bb_optimizer_params
-    penalty = f"{params.penalty}, lambda = {config.penalty_lambda:g}" if config.group_sparsity else "dense (lambda = 0)"
+    penalty = f"{params.penalty} with λ={config.penalty_lambda:g}" if config.group_sparsity else "dense (λ=0)"
     return f"{DATASET_TITLES[config.dataset_name]}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
 
 

@@ -157,7 +157,7 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
         # One transfer for all losses: on a GPU, each .item() waits for the device.
         values = torch.stack([*losses.values(), total]).tolist()
         named = dict(zip((*losses, "total"), values, strict=True))
-        _check_finite(named, trial)
+        _check_finite(named, trial, "loss", f"at step {trial.step + 1}")
         total.backward()
         trial.optimizer.step()
         trial.optimizer.zero_grad(set_to_none=True)
@@ -167,14 +167,14 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
     return sums
 
 
-def _check_finite(losses: dict[str, float], trial: Trial) -> None:
+def _check_finite(losses: dict[str, float], trial: Trial, loss: str, when: str) -> None:
     for name, value in losses.items():
         if not abs(value) < float("inf"):
             good = trial.folder / files.BEST
             kept = f"the last good checkpoint is {good}" if good.is_file() else "there is no good checkpoint yet"
-            what = "the combined loss" if name == "total" else f"the loss of task {name}"
+            what = f"the combined {loss}" if name == "total" else f"the {loss} of task {name}"
             raise TrainingDivergedError(
-                f"trial {trial.number}: {what} is {value} at step {trial.step + 1} (epoch {trial.epoch + 1}); {kept}; "
+                f"trial {trial.number}: {what} is {value} {when} (epoch {trial.epoch + 1}); {kept}; "
                 "a lower learning rate may help"
             )
 
@@ -195,6 +195,7 @@ def fit(trial: Trial, tracker: Tracker) -> None:
         sums = train_one_epoch(trial, training)
         batches = track(validation, "validation")
         evaluation = evaluate(trial.model, batches, trial.losses, config, trial.device)
+        _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
         line = epoch_line(trial, sums, evaluation, learning_rates, weights)
         trial.epoch += 1
         improved = update_monitor(trial, evaluation, epoch)
@@ -214,19 +215,19 @@ def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
 
     In a sparse run nothing is judged before the penalty has its full strength: the best network is a sparse one.
     """
-    plateau = isinstance(trial.scheduler, ReduceLROnPlateau)
+    scheduler = trial.scheduler
     improved = False
     if trial.lambdas.is_full(epoch):
         improved = trial.total_patience.update(evaluation.monitored)
-        if plateau:
-            trial.scheduler.step(evaluation.monitored)  # type: ignore[call-arg]
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(evaluation.monitored)
         for task in trial.active_tasks:
             trial.task_patience[task].update(evaluation.losses[task])
             if trial.task_patience[task].exhausted:
                 trial.model.freeze_head(task)
                 log.info("task %s: no improvement for %d epochs, its head is frozen", task, trial.task_patience[task].waited)
-    if not plateau:
-        trial.scheduler.step()  # type: ignore[call-arg]
+    if not isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step()
     if trial.total_patience.exhausted or not trial.active_tasks:
         trial.done = True
         log.info("early stopping after epoch %d", epoch + 1)

@@ -85,7 +85,7 @@ class MultiTaskModel(nn.Module):
         return self
 
 
-def build_backbone(config: ExperimentConfig) -> nn.Module:
+def build_backbone(config: ExperimentConfig) -> ResNetD | TorchvisionResNet:
     """The shared network that ``config.backbone`` names, with ``config.init_weights`` loaded."""
     channels, stride = config.input_img_channels, config.output_stride
     if config.backbone.startswith("resnetd"):

@@ -102,6 +102,6 @@ class ResNetD(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, ~H / output_stride, ~W / output_stride)."""
         x = self.maxpool(self.stem(images))
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = stage(x)
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
         return x

@@ -58,4 +58,5 @@ def grouped_weights(backbone: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Name and weight of every convolution of the shared backbone, in network order."""
     for name, module in backbone.named_modules():
         if isinstance(module, nn.Conv2d):
+            assert isinstance(module.weight, nn.Parameter), "a convolution's weight is trained"
             yield name, module.weight

@@ -32,6 +32,7 @@ class ProxAdam(torch.optim.AdamW):
         eps: added to the root of the second moment, >= 0.
         weight_decay: decoupled weight decay, >= 0.
         penalty: of the groups that do not say.
+        fused: torch's fused AdamW step (one kernel for all tensors, CPU and CUDA); None leaves the choice to torch.
 
     ``state_dict`` holds plain numbers, text and tensors only, so that ``torch.load(weights_only=True)`` reads it.
     """
@@ -44,13 +45,14 @@ class ProxAdam(torch.optim.AdamW):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         penalty: Penalty | None = None,
+        fused: bool | None = None,
     ) -> None:
         # AdamW's own checks have no upper end for numbers that are not finite.
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} must be a finite number >= 0, got {value}")
         self._default_penalty = penalty
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As for any torch optimizer; checks the group's ``penalty``."""

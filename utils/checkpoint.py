@@ -47,7 +47,8 @@ def load_tensors(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrialError(f"{path}: there is no such file; the trial has not got that far, or its folder is not whole") from None
     except Exception as error:  # torch raises half a dozen types for a file that is not its own
-        raise TrialError(f"{path}: is not a checkpoint of this project ({str(error).splitlines()[0]})") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TrialError(f"{path}: is not a checkpoint of this project ({reason})") from error
     if not isinstance(state, dict) or "model" not in state:
         raise TrialError(f"{path}: is not a checkpoint of this project (it holds no 'model')")
     return state
@@ -62,9 +63,12 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
 def load_json(path: Path) -> dict[str, Any]:
     """What :func:`save_json` saved."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrialError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise TrialError(f"{path}: holds {type(content).__name__}, expected a JSON object")
+    return content
 
 
 def append_line(path: Path, content: dict[str, Any]) -> None:
@@ -121,6 +125,16 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
+def numbered(folder: Path, stem: str) -> dict[int, Path]:
+    """The entries ``<stem><i>`` of ``folder``, by number; none where there is no such folder."""
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        number = path.name.removeprefix(stem)
+        if path.name.startswith(stem) and re.fullmatch(r"0|[1-9][0-9]*", number):
+            found[int(number)] = path
+    return dict(sorted(found.items()))
+
+
 def find_trials(folder: Path, name: str) -> dict[int, Path]:
     """The saved trials of an experiment, by number: ``name`` as an exact folder (one trial), else as the name of the
     experiment, with and without a last underscore.
@@ -131,19 +145,18 @@ def find_trials(folder: Path, name: str) -> dict[int, Path]:
     exact = folder / name
     if name.strip("./\\") and (exact / CONFIG).is_file():
         return {0: exact}
-    stems = dict.fromkeys((f"{name}_trial_", f"{name}trial_", f"{name.rstrip('_')}_trial_"))
+    bare = name.rstrip("_")
+    stems = dict.fromkeys(f"{experiment}_trial_" for experiment in (name, bare, f"{bare}_"))
     for stem in stems:
         if "/" in stem or "\\" in stem:
             break
-        found = {
-            int(match[1]): path
-            for path in (folder.iterdir() if folder.is_dir() else ())
-            if (match := re.fullmatch(re.escape(stem) + r"(\d+)", path.name)) and (path / CONFIG).is_file()
-        }
+        found = {number: path for number, path in numbered(folder, stem).items() if (path / CONFIG).is_file()}
         if found:
-            return dict(sorted(found.items()))
+            return found
     there = sorted(
         {re.sub(r"_trial_\d+$", "", path.parent.name) for path in folder.glob(f"*_trial_*/{CONFIG}")} if folder.is_dir() else ()
     )
     known = f"experiments there: {', '.join(there)}" if there else "no experiment is there"
-    raise TrialError(f"--exp_name {name!r}: no trial of that name in {folder} (looked for {', '.join(stems)}<i>); {known}")
+    raise TrialError(
+        f"--exp_name {name!r}: no trial of that name in {folder} (looked for {', '.join(f'{stem}<i>' for stem in stems)}); {known}"
+    )

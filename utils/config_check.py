@@ -60,6 +60,9 @@ def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseMode
             names = names[:branch]
             sentence = f"{error['input']!r} is not valid; expected: {_docstring(schema, names)}"
         else:
+            if error["type"] == "missing" and names[-1].isdigit():
+                # A list that is too short lacks its last entries: the sentence is about the list.
+                names = names[:-1]
             sentence = _describe(error, names, schema)
         key = ".".join(names)
         sentences.setdefault(key, f"{key}: {sentence}")
@@ -73,12 +76,12 @@ def _is_branch(part: Any) -> bool:
 
 def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
     kind, value = error["type"], error.get("input")
-    if kind == "extra_forbidden":
+    if kind in {"extra_forbidden", "invalid_key"}:
         known = _keys_at(schema, names[:-1])
         hint = nearest(names[-1], known) or f"; the keys here are {', '.join(known)}"
-        return f"unknown key (value {value!r}){hint}"
-    if kind == "missing" and names[-1].isdigit():
-        return f"the list is too short; expected: {_docstring(schema, names[:-1])}"
+        return f"unknown key{hint}" if kind == "invalid_key" else f"unknown key (value {value!r}){hint}"
+    if kind == "missing" and isinstance(value, list | tuple):
+        return f"{value!r} is too short; expected: {_docstring(schema, names)}"
     if kind == "missing":
         return f"is missing; expected: {_docstring(schema, names)}"
     context = error.get("ctx", {})
@@ -93,7 +96,7 @@ def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel
         sign, name = _LIMITS[kind]
         return f"{value!r} is not valid; expected a number {sign} {context[name]}"
     if kind in {"too_short", "too_long"}:
-        return f"{value!r} is not valid; expected: {_docstring(schema, names[:1])} ({error['msg'].lower()})"
+        return f"{value!r} is {kind.replace('_', ' ')}; expected: {_docstring(schema, names)}"
     if kind == "string_pattern_mismatch":
         return f"{value!r} is not valid; expected: {_docstring(schema, names)} (allowed form: {context['pattern']})"
     return f"{value!r} is not valid; expected {_EXPECTED.get(kind, error['msg'])}"

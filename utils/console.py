@@ -33,7 +33,7 @@ def setup_logging() -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("matplotlib", "PIL", "wandb", "filelock"):
+    for noisy in ("matplotlib", "PIL", "wandb", "filelock", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -74,14 +74,18 @@ def duration(seconds: float) -> str:
 def run_script(main: Callable[[], int]) -> None:
     """Run a script's ``main`` and exit as a user expects.
 
-    0 for success; 2 and one message, no traceback, for something that the user can mend; 130 after Ctrl-C; else what ``main``
-    returns.
+    0 for success; 2 and one message, no traceback, for something that the user can mend; 1 and one message where the system
+    refuses (disk full, no permission); 130 after Ctrl-C; else what ``main`` returns.
     """
     try:
         code = main()
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         code = 2
+    except OSError as error:
+        # A full disk, a folder without permission: nothing that a traceback would explain better.
+        sys.stderr.write(f"error: {error}\n")
+        code = 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         code = 130

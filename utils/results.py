@@ -37,6 +37,17 @@ def result_paths(folder: Path, name: str) -> tuple[Path, Path]:
     return folder / f"{name}.csv", folder / f"{name}_trials.csv"
 
 
+def check_writable(folder: Path) -> None:
+    """Ask before a long training whether tables can be written into ``folder`` at its end; makes nothing.
+
+    Raises:
+        UserError: they cannot.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise UserError(f"{folder}: the results cannot be written ({there} is no folder that this user may write into)")
+
+
 def write_results(folder: Path, name: str, experiment: str, rows: Sequence[dict[str, float]]) -> pd.DataFrame:
     """Write ``<name>.csv`` and ``<name>_trials.csv`` and return the trials' table.
 

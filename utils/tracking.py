@@ -110,7 +110,7 @@ def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str 
         mode = "offline"
     if mode == "offline":
         run_id = None  # an offline run cannot be continued; the local files are the record
-    settings = {
+    settings: dict[str, Any] = {
         "project": config.wandb_project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
         "entity": config.wandb_entity or os.environ.get("WANDB_ENTITY") or None,
         "group": config.Experiment_name,

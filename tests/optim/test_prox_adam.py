@@ -52,12 +52,13 @@ def _assert_equal(one: nn.Module, other: nn.Module) -> None:
         assert torch.equal(left, right), name
 
 
+@pytest.mark.parametrize("fused", [None, True])
 @pytest.mark.parametrize("penalty", [None, GroupLasso(0.0), GroupMCP(0.0, gamma=3.0)])
-def test_without_strength_it_is_adamw_to_the_last_bit(penalty: Penalty | None) -> None:
+def test_without_strength_it_is_adamw_to_the_last_bit(penalty: Penalty | None, fused: bool | None) -> None:
     ours, theirs = _network(), _network()
-    _train(ours, ProxAdam(_groups(ours, penalty), **SETTINGS), range(50))
+    _train(ours, ProxAdam(_groups(ours, penalty), fused=fused, **SETTINGS), range(50))
     groups = [{key: value for key, value in group.items() if key != "penalty"} for group in _groups(theirs, None)]
-    _train(theirs, torch.optim.AdamW(groups, **SETTINGS), range(50))
+    _train(theirs, torch.optim.AdamW(groups, fused=fused, **SETTINGS), range(50))
     _assert_equal(ours, theirs)
 
 
@@ -107,13 +108,16 @@ class _Reference:
 
 @pytest.mark.parametrize("penalty", [GroupLasso(0.2), GroupMCP(0.2, gamma=100.0)])
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
-def test_steps_equal_a_straightforward_float64_implementation(penalty: Penalty, dtype: torch.dtype, rtol: float) -> None:
+@pytest.mark.parametrize("fused", [None, True])
+def test_steps_equal_a_straightforward_float64_implementation(
+    penalty: Penalty, dtype: torch.dtype, rtol: float, fused: bool | None
+) -> None:
     torch.manual_seed(0)
     weight = nn.Parameter(0.05 * torch.randn(6, 5, 3, 3, dtype=dtype))
     scales = torch.tensor([1e-2, 0.1, 1.0, 3.0, 10.0], dtype=dtype)[:, None, None]
     lr, weight_decay = 1e-2, 0.1
     optimizer = ProxAdam(
-        [weight], lr=lr, betas=SETTINGS["betas"], eps=SETTINGS["eps"], weight_decay=weight_decay, penalty=penalty
+        [weight], lr, SETTINGS["betas"], SETTINGS["eps"], weight_decay=weight_decay, penalty=penalty, fused=fused
     )
     reference = _Reference(weight, penalty, lr, weight_decay)
     for _ in range(4):

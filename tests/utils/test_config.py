@@ -185,7 +185,10 @@ WRONG = [
     ("train_batch_size: 1", "train_batch_size", ["1", ">= 2"]),
     ("val_fraction: 1.0", "val_fraction", ["1.0", "< 1"]),
     ("loss_weight_lr: 0", "loss_weight_lr", ["0", "> 0"]),
-    ("optimizer_params: {betas: [0.9]}", "optimizer_params.betas", ["expected", "Decay rates"]),
+    ("optimizer_params: {betas: [0.9]}", "optimizer_params.betas", ["[0.9]", "too short", "expected: Decay rates"]),
+    ("optimizer_params: {betas: [0.9, 0.9, 1]}", "optimizer_params.betas", ["[0.9, 0.9, 1]", "expected: Decay rates"]),
+    ("optimizer_params: {1: 2}", "optimizer_params.1", ["unknown key", "the keys here are", "learning_rate"]),
+    ("loss_weights: [1, 2]", "loss_weights", ["[1, 2]", "keys with values"]),
     ("optimizer_params: {betas: [0.9, 1.0]}", "optimizer_params.betas.1", ["1.0", "< 1"]),
     ("optimizer_params: 3", "optimizer_params", ["3", "keys with values"]),
     ("input_shape: 256x256", "input_shape", ["'256x256'", "Side of the square input in pixels"]),
@@ -205,6 +208,9 @@ WRONG = [
 ]
 
 
+JARGON = re.compile(r"pydantic|tuple|constrained|\bstr\b|\bint\b|\bdict\b|NoneType|validat")
+
+
 @pytest.mark.parametrize(("line", "key", "said"), WRONG, ids=[line for line, *_ in WRONG])
 def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
     line: str, key: str, said: list[str], tmp_path: Path
@@ -213,7 +219,35 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
     assert problem.startswith(f"{key}: ")
     for part in said:
         assert part in problem
-    assert not re.search(r"pydantic|tuple|constrained|\bstr\b|\bint\b|NoneType", problem)
+    assert not JARGON.search(problem)
+
+
+ODD = [None, True, -1, 0, 10**12, 1.5, "", "None", "x", "1e-3", [], [1], ["x", None], [[1]], {}, {"x": 1}, {1: [2]}, [{}]]
+"""Values that most keys do not take."""
+
+
+@pytest.mark.parametrize("key", ExperimentConfig.model_fields)
+def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(key: str, tmp_path: Path) -> None:
+    for value in ODD:
+        text = _changed(**{key: value})
+        try:
+            _load(tmp_path, text)
+        except ConfigError:
+            for problem in _problems(tmp_path, text):
+                assert key in problem, value
+                assert not JARGON.search(problem.replace(repr(value), "")), value
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "betas", "penalty", "lambda", "gamma"])
+def test_so_it_is_inside_a_section(key: str, tmp_path: Path) -> None:
+    for value in ODD:
+        text = _changed(bb_optimizer_params={key: value})
+        try:
+            _load(tmp_path, text)
+        except ConfigError:
+            problems = _problems(tmp_path, text)
+            assert any(problem.startswith(f"bb_optimizer_params.{key}") for problem in problems), value
+            assert not any(JARGON.search(problem.replace(repr(value), "")) for problem in problems), value
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "", "-x"])

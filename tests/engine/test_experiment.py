@@ -1,0 +1,458 @@
+"""Whole experiments: repeatable, resumable, refused where something could be lost, and tabulated as their files say."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from engine import TrainingDivergedError, evaluate_experiment, experiment, load_trial, run_experiment, trainer
+from engine.saved_trial import evaluate_trial, result_row
+from optim import sparsity_report
+from tests.configs import CELEBA_TASKS, NYU_TASKS
+from tests.engine.conftest import SPARSE, Trained
+from tests.small import copy_without, listing, small_config
+from utils import checkpoint as files
+from utils.config import ExperimentConfig, load_config
+from utils.errors import ConfigError, DataError, TrialError, UserError
+
+DENSE_METRICS = (
+    *("segmentsemantic_mIoU", "segmentsemantic_pixel_accuracy", "segmentsemantic_IoU_micro_imagewise"),
+    *("depth_euclidean_abs_err", "depth_euclidean_rel_err", "depth_euclidean_rmse", "depth_euclidean_delta_1.25"),
+    *("surface_normal_mean_cosine", "surface_normal_mean_angle", "surface_normal_median_angle"),
+    *("surface_normal_within_11.25", "surface_normal_within_22.5", "surface_normal_within_30"),
+)
+SPARSITIES = ("group_sparsity", "parameter_sparsity")
+
+
+def tables(trained: Trained) -> list[bytes]:
+    """Both CSV files of an experiment."""
+    return [trained.csv().read_bytes(), trained.csv("_trials").read_bytes()]
+
+
+def run(config: ExperimentConfig, folder: Path, **options: bool) -> Trained:
+    """Run an experiment with its tables in ``folder/out``."""
+    return Trained(config, folder / "out", run_experiment(config, out_dir=folder / "out", **options))
+
+
+def test_two_runs_with_one_seed_write_the_same_bytes(trained: Trained, rooms: Path, work: Path) -> None:
+    assert tables(run(small_config(rooms, work, **SPARSE), work)) == tables(trained)
+
+
+def test_another_seed_gives_other_numbers_and_trial_i_has_seed_plus_i(trained: Trained, rooms: Path, work: Path) -> None:
+    first, second = (trained.table.iloc[number] for number in (0, 1))
+    assert (first["seed"], second["seed"]) == (0, 1)
+    assert (first[list(DENSE_METRICS[3:7])] != second[list(DENSE_METRICS[3:7])]).all()
+    alone = run(small_config(rooms, work, **{**SPARSE, "num_trials": 1, "seed": 1}), work).table.iloc[0]
+    pd.testing.assert_series_equal(alone.drop("trial"), second.drop("trial"), check_exact=True, check_names=False)
+
+
+@pytest.mark.slow
+def test_workers_make_no_difference(trained: Trained, rooms: Path, work: Path) -> None:
+    assert tables(run(small_config(rooms, work, **SPARSE, num_workers=2), work)) == tables(trained)
+
+
+def test_kept_frames_and_other_evaluation_batches_make_no_difference(trained: Trained, rooms: Path, work: Path) -> None:
+    changed = {**SPARSE, "num_trials": 1, "cache": True, "val_batch_size": 3, "test_batch_size": 5}
+    table = run(small_config(rooms, work, **changed), work).table
+    pd.testing.assert_frame_equal(table, trained.table.iloc[:1], rtol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("exp_name", ["sparse_", "sparse"])
+def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path, exp_name: str) -> None:
+    table = evaluate_experiment(exp_name, None, trained.runs, "NYU", out_dir=work)
+    pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
+    assert tables(dataclasses.replace(trained, out=work)) == tables(trained)
+
+
+def test_a_row_is_one_network(trained: Trained) -> None:
+    """What anybody computes from the saved network is what the table says, to the last bit."""
+    device = torch.device("cpu")
+    trial = load_trial(trained.runs / "sparse__trial_1")
+    row = result_row(trial, evaluate_trial(trial, trial.config, "test", device))
+    assert row == trained.table.iloc[1].to_dict()
+    assert (row["trial"], row["seed"], row["epochs"]) == (1, 1, 2)
+
+
+def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Trained, work: Path) -> None:
+    evaluate_experiment("sparse_", 1, trained.runs, "NYU", out_dir=work)
+    evaluate_experiment("sparse_", None, trained.runs, "NYU", split="val", out_dir=work)
+    evaluate_experiment("sparse__trial_1", None, trained.runs, "NYU", out_dir=work)
+    names = ("sparse__first_1", "sparse__val", "sparse__trial_1")
+    assert sorted(path.name for path in work.iterdir()) == sorted(f"{n}{end}.csv" for n in names for end in ("", "_trials"))
+    one, val, second = (pd.read_csv(work / f"{name}_trials.csv") for name in names)
+    pd.testing.assert_frame_equal(one, pd.read_csv(trained.csv("_trials")).iloc[:1], check_dtype=False)
+    pd.testing.assert_series_equal(
+        second.iloc[0], pd.read_csv(trained.csv("_trials")).iloc[1], check_names=False, check_dtype=False
+    )
+    line = files.read_lines(trained.runs / "sparse__trial_0" / files.METRICS)[
+        load_trial(trained.runs / "sparse__trial_0").best_epoch - 1
+    ]
+    assert val.loc[0, "depth_euclidean_abs_err"] == pytest.approx(line["val/depth_euclidean_abs_err"], rel=1e-6)
+
+
+def test_evaluating_from_another_data_folder_and_results_folder(trained: Trained, rooms: Path, work: Path) -> None:
+    copied = copy_without(rooms, work / "elsewhere")
+    runs = copy_without(trained.runs, work / "moved", files.LAST)
+    config = (runs / "sparse__trial_0" / files.CONFIG).read_text()
+    for trial in (0, 1):
+        (runs / f"sparse__trial_{trial}" / files.CONFIG).write_text(config.replace(str(rooms), "/not/there"))
+    with pytest.raises(DataError, match="/not/there"):
+        evaluate_experiment("sparse", 2, runs, "NYU", out_dir=work / "out")
+    assert not (work / "out").exists()
+    table = evaluate_experiment("sparse", 2, runs, "NYU", data_dir=str(copied), device="cpu", out_dir=work / "out")
+    pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
+
+
+def test_files_of_a_trial(trained: Trained) -> None:
+    for number in (0, 1):
+        folder = trained.runs / f"sparse__trial_{number}"
+        assert {path.name for path in folder.iterdir()} == {*(files.CONFIG, files.BEST, files.LAST, files.METRICS, files.TEST)}
+        assert load_config(folder / files.CONFIG) == trained.config
+        assert yaml.safe_load((folder / files.CONFIG).read_text())["bb_optimizer_params"]["lambda"] == 0.03
+        for name in (files.BEST, files.LAST):
+            state = torch.load(folder / name, weights_only=True)
+            assert (state["trial"], state["seed"], state["config"]) == (number, number, trained.config.as_dict())
+
+
+def test_lines_of_a_trial(trained: Trained) -> None:
+    lines = files.read_lines(trained.runs / "sparse__trial_0" / files.METRICS)
+    assert [line["epoch"] for line in lines] == [0, 1]
+    groups = ("backbone_convs", "backbone_other", "heads", "loss_weights")
+    expected = {
+        *("epoch", "step", "lambda", "penalty", *SPARSITIES, "active_tasks", "images_per_second", "train_seconds"),
+        *(f"train/loss/{name}" for name in (*NYU_TASKS, "total")),
+        *(f"val/loss/{name}" for name in (*NYU_TASKS, "total")),
+        *(f"val/{name}" for name in DENSE_METRICS),
+        *(f"loss_weight/{name}" for name in NYU_TASKS),
+        *(f"lr/{name}" for name in groups),
+    }
+    for line in lines:
+        assert set(line) == expected
+        assert all(isinstance(value, int | float) for value in line.values())
+        assert line["val/loss/total"] == pytest.approx(sum(line[f"val/loss/{task}"] for task in NYU_TASKS))
+        assert line["images_per_second"] * line["train_seconds"] == pytest.approx(4)
+
+
+def test_test_results_of_a_trial(trained: Trained) -> None:
+    content = json.loads((trained.runs / "sparse__trial_1" / files.TEST).read_text())
+    assert set(content) == {"split", "best_epoch", "precision", "device", "losses", "metrics", "row"}
+    assert (content["split"], content["precision"], content["device"]) == ("test", "fp32", "cpu")
+    flat = {f"{task}_{name}": value for task, values in content["metrics"].items() for name, value in values.items()}
+    assert tuple(flat) == DENSE_METRICS
+    assert content["row"] == trained.table.iloc[1].to_dict()
+    assert {name: content["row"][name] for name in flat} == flat
+
+
+def test_tables_hold_the_trials_their_mean_and_their_sample_deviation(trained: Trained) -> None:
+    trials, summary = pd.read_csv(trained.csv("_trials")), pd.read_csv(trained.csv())
+    assert tuple(trials.columns) == ("trial", "seed", "epochs", *DENSE_METRICS, *SPARSITIES)
+    np.testing.assert_allclose(trials.to_numpy(), trained.table.to_numpy(), rtol=1e-9)
+    assert len(summary) == 1
+    row = summary.iloc[0]
+    assert (row["Experiment_name"], row["num_trials"]) == ("sparse_", 2)
+    for name in (*DENSE_METRICS, *SPARSITIES):
+        a, b = trials[name]
+        mean, std = (a + b) / 2, abs(a - b) / math.sqrt(2)
+        assert row[f"{name}_mean"] == pytest.approx(mean, rel=1e-8)
+        assert row[f"{name}_std"] == pytest.approx(std, rel=1e-6, abs=1e-12)
+        assert row[name] == f"{mean:.4f} ± {std:.4f}"
+
+
+def test_a_large_lambda_makes_a_sparse_network_and_the_table_says_how_sparse(trained: Trained) -> None:
+    for number in (0, 1):
+        model = load_trial(trained.runs / f"sparse__trial_{number}").model
+        report = sparsity_report(model)
+        by_hand = zeros = 0
+        for module in model.backbone.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                by_hand += module.weight.shape[1]
+                zeros += int((module.weight.abs().sum(dim=(0, 2, 3)) == 0).sum())
+        assert 10 < report.group_sparsity < 100
+        assert report.group_sparsity == pytest.approx(100 * zeros / by_hand)
+        row = trained.table.iloc[number]
+        assert (row["group_sparsity"], row["parameter_sparsity"]) == (report.group_sparsity, report.parameter_sparsity)
+
+
+class Interruption:
+    """Raises KeyboardInterrupt at the ``at``-th call of a function."""
+
+    def __init__(self, inner: Callable[..., Any], at: int, after: bool = False) -> None:
+        self.inner, self.left, self.after = inner, at, after
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call, or interrupt before or after the call."""
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise KeyboardInterrupt
+        result = self.inner(*args, **kwargs)
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return result
+
+
+INTERRUPTIONS = {
+    "first step": (trainer, "forward_losses", 1, False),
+    "second epoch of the second trial": (trainer, "forward_losses", 8, False),
+    "validation": (trainer, "evaluate", 2, True),
+    "between the best and the last checkpoint": (trainer.files, "append_line", 2, True),
+    "before the test": (experiment, "load_trial", 1, False),
+}
+
+
+@pytest.mark.parametrize("where", INTERRUPTIONS)
+def test_an_interrupted_experiment_continues_to_the_same_tables(
+    trained: Trained, rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    config = small_config(rooms, work, **SPARSE)
+    module, name, at, after = INTERRUPTIONS[where]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, Interruption(getattr(module, name), at, after))
+        with pytest.raises(KeyboardInterrupt):
+            run(config, work)
+    assert not (work / "out").exists()
+    assert (work / "runs" / "sparse__trial_0" / files.LAST).is_file()
+    torch.manual_seed(99)
+    resumed = run(config, work, resume=True)
+    assert tables(resumed) == tables(trained)
+    for number in (0, 1):
+        ours, theirs = (
+            files.read_lines(runs / f"sparse__trial_{number}" / files.METRICS) for runs in (resumed.runs, trained.runs)
+        )
+        for line in (*ours, *theirs):
+            del line["images_per_second"], line["train_seconds"]
+        assert ours == theirs
+
+
+def test_resuming_a_finished_experiment_trains_nothing(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, csv = listing(trained.runs), tables(trained)
+    monkeypatch.setattr(experiment, "fit", lambda *args: pytest.fail("trained again"))
+    run_experiment(trained.config, resume=True, out_dir=trained.out)
+    assert listing(trained.runs) == before
+    assert tables(trained) == csv
+
+
+def test_more_trials_can_be_added_and_the_key_checkpoint_resumes(trained: Trained, work: Path) -> None:
+    """A finished trial is as its test says: no ``last.pt`` is needed."""
+    copy_without(trained.runs, work / "runs", files.LAST)
+    config = trained.config.with_values(checkpoint_folder=str(work / "runs"), num_trials=3, checkpoint=True)
+    table = run(config, work).table
+    pd.testing.assert_frame_equal(table.iloc[:2], trained.table, check_exact=True)
+    assert table["seed"].tolist() == [0, 1, 2]
+
+
+@pytest.fixture
+def copied(trained: Trained, work: Path) -> Trained:
+    """A copy of the trained experiment that a test may change."""
+    copy_without(trained.runs, work / "runs")
+    copy_without(trained.out, work / "out")
+    config = trained.config.with_values(checkpoint_folder=str(work / "runs"))
+    for number in (0, 1):
+        config.save(work / "runs" / f"sparse__trial_{number}" / files.CONFIG)
+    return Trained(config, work / "out", trained.table)
+
+
+def refuses(trained: Trained, message: str, error: type[UserError] = TrialError, **options: Any) -> None:
+    """Running the experiment is refused with a message, and changes nothing."""
+    config = options.pop("config", trained.config)
+    before = listing(trained.runs.parent)
+    with pytest.raises(error, match=message):
+        run_experiment(config, out_dir=options.pop("out_dir", trained.out), **options)
+    assert listing(trained.runs.parent) == before
+
+
+def test_what_is_there_is_not_replaced_silently(copied: Trained, work: Path) -> None:
+    refuses(copied, r"sparse__trial_0 is there already.*--resume.*--overwrite")
+    config = copied.config.with_values(checkpoint_folder=str(work / "other"))
+    refuses(copied, r"sparse_\.csv is there already", config=config)
+
+
+def test_trials_beyond_the_number_asked_for_are_not_mixed_with_new_ones(copied: Trained, work: Path) -> None:
+    (copied.runs / "sparse__trial_0").rename(copied.runs / "sparse__trial_7")
+    fewer = copied.config.with_values(num_trials=1)
+    refuses(copied, "is there already", config=fewer, out_dir=work / "new")
+
+
+@pytest.mark.parametrize("option", ["resume", "overwrite"])
+def test_a_folder_that_is_no_trial_is_left_alone(copied: Trained, option: str) -> None:
+    (copied.runs / "sparse__trial_1" / files.CONFIG).unlink()
+    refuses(copied, f"sparse__trial_1 holds no {files.CONFIG}", **{option: True})
+
+
+def test_another_learning_rate_is_refused_on_resuming(copied: Trained) -> None:
+    params = {**copied.config.as_dict()["bb_optimizer_params"], "learning_rate": 0.5}
+    config = copied.config.with_values(bb_optimizer_params=params)
+    refuses(
+        copied, r"another configuration \(bb_optimizer_params: .*0\.001.* there, .*0\.5.* now\)", config=config, resume=True
+    )
+
+
+def test_an_unfinished_trial_without_its_state_is_refused_on_resuming(copied: Trained) -> None:
+    for name in (files.LAST, files.TEST):
+        (copied.runs / "sparse__trial_1" / name).unlink()
+    refuses(copied, rf"sparse__trial_1 has no {files.LAST}, so it cannot be continued", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is not a checkpoint"), ("cut", "is not a checkpoint"), ("best", "is not the state of this")]
+)
+def test_a_broken_state_is_refused_on_resuming(copied: Trained, content: bytes | str, message: str) -> None:
+    folder = copied.runs / "sparse__trial_1"
+    (folder / files.TEST).unlink()
+    if content == "best":
+        content = (folder / files.BEST).read_bytes()
+    elif content == "cut":
+        content = (folder / files.LAST).read_bytes()[:5000]
+    assert isinstance(content, bytes)
+    (folder / files.LAST).write_bytes(content)
+    refuses(copied, f"{files.LAST}: {message}", resume=True)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}"])
+def test_broken_test_results_are_refused_on_resuming(copied: Trained, content: str) -> None:
+    (copied.runs / "sparse__trial_1" / files.TEST).write_text(content)
+    refuses(copied, f"sparse__trial_1.{files.TEST}", resume=True)
+
+
+def test_missing_data_are_refused_before_anything_is_removed_or_made(copied: Trained, work: Path) -> None:
+    nowhere = copied.config.with_values(data_dir_NYU="/not/there")
+    refuses(copied, "/not/there", DataError, config=nowhere, overwrite=True)
+    refuses(copied, "train_batch_size: 50", DataError, config=copied.config.with_values(train_batch_size=50), overwrite=True)
+    fresh = nowhere.with_values(checkpoint_folder=str(work / "fresh" / "runs"))
+    refuses(copied, "/not/there", DataError, config=fresh, out_dir=work / "fresh" / "out")
+    assert not (work / "fresh").exists()
+    weights = fresh.with_values(data_dir_NYU=copied.config.data_dir_NYU, init_weights="/no/weights.pt")
+    refuses(copied, "init_weights: '/no/weights.pt'", UserError, config=weights, out_dir=work / "fresh" / "out")
+    assert not (work / "fresh").exists()
+
+
+def test_unwritable_tables_are_refused_before_training(copied: Trained, work: Path) -> None:
+    (work / "file").touch()
+    refuses(copied, "results cannot be written", UserError, overwrite=True, out_dir=work / "file" / "out")
+
+
+def test_overwriting_replaces_all_trials_and_tables(copied: Trained) -> None:
+    (copied.runs / "sparse__trial_1").rename(copied.runs / "sparse__trial_4")
+    config = copied.config.with_values(num_trials=1, epochs=1)
+    table = run_experiment(config, overwrite=True, out_dir=copied.out)
+    assert [path.name for path in copied.runs.glob("*trial*")] == ["sparse__trial_0"]
+    assert table["epochs"].tolist() == pd.read_csv(copied.csv("_trials"))["epochs"].tolist() == [1]
+    assert load_config(copied.runs / "sparse__trial_0" / files.CONFIG) == config
+
+
+def test_an_interrupted_overwrite_leaves_no_table_of_removed_trials(copied: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "forward_losses", Interruption(trainer.forward_losses, 1))
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(copied.config, overwrite=True, out_dir=copied.out)
+    assert not list(copied.out.iterdir())
+
+
+def test_a_diverged_trial_does_not_take_the_others_with_it(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(trial: trainer.Trial, tracker: Any) -> None:
+        if trial.number == 0:
+            raise TrainingDivergedError("trial 0: the loss of task x is nan")
+        trainer.fit(trial, tracker)
+
+    monkeypatch.setattr(experiment, "fit", fit)
+    with pytest.raises(TrainingDivergedError, match="trial 0"):
+        run(small_config(rooms, work, num_trials=2, epochs=1), work)
+    assert pd.read_csv(work / "out" / "small_trials.csv")["trial"].tolist() == [1]
+    row = pd.read_csv(work / "out" / "small.csv").iloc[0]
+    assert row["num_trials"] == 1
+    assert np.isnan(row["depth_euclidean_rmse_std"])
+    assert row["depth_euclidean_rmse"].endswith(" ± n/a")
+
+
+def test_a_lambda_list_makes_one_experiment_per_strength(rooms: Path, work: Path) -> None:
+    values = {**SPARSE, "Experiment_name": "grid", "num_trials": 1, "epochs": 1, "lambda_list": [0, 0.01, 0.1]}
+    table = run(small_config(rooms, work, **values), work).table
+    assert len(table) == 3
+    sparsity = []
+    for name in ("grid_lambda0", "grid_lambda0.01", "grid_lambda0.1"):
+        config = load_config(work / "runs" / f"{name}_trial_0" / files.CONFIG)
+        assert config.bb_optimizer_params.lambda_ == float(name.split("lambda")[1])
+        assert config.lambda_list is None
+        sparsity.append(pd.read_csv(work / "out" / f"{name}_trials.csv")["group_sparsity"].item())
+        assert pd.read_csv(work / "out" / f"{name}.csv")["Experiment_name"].item() == name
+    assert 0 == sparsity[0] < sparsity[1] < sparsity[2]
+    assert table["group_sparsity"].tolist() == pytest.approx(sparsity)
+    # The last experiment alone is in the way: nothing of the others is trained first.
+    for name in ("grid_lambda0", "grid_lambda0.01"):
+        copy_without(work / "runs" / f"{name}_trial_0", work / "kept" / name)
+        for path in (work / "runs" / f"{name}_trial_0").iterdir():
+            path.unlink()
+        (work / "runs" / f"{name}_trial_0").rmdir()
+    before = listing(work)
+    with pytest.raises(TrialError, match=r"grid_lambda0\.1_trial_0 is there already"):
+        run_experiment(small_config(rooms, work, **values), out_dir=work / "out2")
+    assert listing(work) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_trials": 0}, "num_trials: is 0"),
+        ({"group_sparsity": True, "bb_optimizer_params": {"lambda": None}}, r"bb_optimizer_params\.lambda: is None"),
+        ({"group_sparsity": False, "lambda_list": [1e-5]}, "lambda_list: needs group_sparsity"),
+        ({"group_sparsity": True, "lambda_list": [1e-5, 1e-5]}, "lambda_list: .*all different"),
+        ({"group_sparsity": True, "lambda_list": []}, "lambda_list: .*at least one"),
+    ],
+)
+def test_what_cannot_be_run_is_one_sentence(values: dict[str, Any], message: str, rooms: Path, work: Path) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        run_experiment(small_config(rooms, work, **values), out_dir=work / "out")
+    assert "\n" not in str(error.value)
+    assert not list(work.iterdir())
+
+
+def test_faces_are_trained_and_evaluated_again_alike(trained_faces: Trained, work: Path) -> None:
+    again = evaluate_experiment("faces", 1, trained_faces.runs, "celebA", out_dir=work)
+    pd.testing.assert_frame_equal(again, trained_faces.table, check_exact=True)
+    assert tables(dataclasses.replace(trained_faces, out=work)) == tables(trained_faces)
+    metrics = [f"{task}_{name}" for task in CELEBA_TASKS[1:] for name in ("accuracy", "f1", "f1_weighted", "auroc")]
+    assert set(metrics) < set(again.columns)
+
+
+def test_pictures_of_predictions_are_in_the_trials_folder(trained_faces: Trained) -> None:
+    folder = trained_faces.runs / "faces_trial_0" / "predictions"
+    assert sorted(path.name for path in folder.iterdir()) == ["best.png", "epoch_0001.png"]
+    with Image.open(folder / "best.png") as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 10
+
+
+def test_the_script_for_the_other_data_set_is_named(trained_faces: Trained, work: Path) -> None:
+    with pytest.raises(TrialError, match=r"trained on dataset_name: 'celebA'.*use get_out_put_celeb\.py"):
+        evaluate_experiment("faces", 1, trained_faces.runs, "NYU", out_dir=work)
+    assert not list(work.iterdir())
+
+
+def test_a_metric_that_is_not_a_number_stays_an_empty_cell_after_resuming(trained_faces: Trained, work: Path) -> None:
+    """With one class in the test split there is no AUROC; JSON has no NaN, so the file says null."""
+    copy_without(trained_faces.runs, work / "runs")
+    config = trained_faces.config.with_values(checkpoint_folder=str(work / "runs"))
+    path = work / "runs" / "faces_trial_0" / files.TEST
+    content = json.loads(path.read_text())
+    content["row"]["class_male_auroc"] = None
+    path.write_text(json.dumps(content))
+    table = run(config, work, resume=True).table
+    assert np.isnan(table["class_male_auroc"].item())
+    trials, summary = (pd.read_csv(work / "out" / f"faces{end}.csv") for end in ("_trials", ""))
+    assert np.isnan(trials["class_male_auroc"].item())
+    assert np.isnan(summary["class_male_auroc_mean"].item())
+    assert summary["class_male_auroc"].item() == "nan ± n/a"
+
+
+def test_missing_trials_are_named(trained: Trained, work: Path) -> None:
+    with pytest.raises(TrialError, match=r"--num_trials 5: there are 2 trials of 'sparse_'.*trial 2 is missing"):
+        evaluate_experiment("sparse_", 5, trained.runs, "NYU", out_dir=work)
+    with pytest.raises(TrialError, match="no trial of that name.*experiments there: sparse_$"):
+        evaluate_experiment("dense", None, trained.runs, "NYU", out_dir=work)
+    assert not list(work.iterdir())

@@ -1,0 +1,315 @@
+"""One trial's training: stopping, freezing, checkpoints, and what happens when a loss is no number."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine import TrainingDivergedError, trainer
+from engine.evaluation import Evaluation
+from engine.trainer import Trial, fit
+from optim.groups import grouped_weights
+from tests.configs import NYU_TASKS
+from tests.small import make_trial, same, small_config, snapshot
+from utils import checkpoint as files
+from utils.tasks import get_task
+from utils.tracking import NoTracker
+
+SEG, DEPTH, NORMALS = NYU_TASKS
+STEPS = 2
+"""Steps in an epoch of five frames, two at a time."""
+SPARSE = {"learning_rate": 1e-3, "lambda": 0.03}
+
+Script = Callable[..., None]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Give the validation losses per epoch in place of an evaluation; ``watch`` is called at each."""
+
+    def install(*losses: tuple[float, float, float], watch: Callable[[], Any] = lambda: None) -> None:
+        remaining = iter(losses)
+
+        def evaluate(*args: Any) -> Evaluation:
+            watch()
+            metrics = {task: {get_task(task).main_metric: 0.5} for task in NYU_TASKS}
+            return Evaluation(dict(zip(NYU_TASKS, next(remaining), strict=True)), metrics)
+
+        monkeypatch.setattr(trainer, "evaluate", evaluate)
+
+    return install
+
+
+def train(trial: Trial) -> list[dict[str, Any]]:
+    """Train to the end; returns the lines of ``metrics.jsonl``."""
+    fit(trial, NoTracker())
+    return files.read_lines(trial.folder / files.METRICS)
+
+
+def best_epoch(trial: Trial) -> int:
+    """Epochs trained when the best network was saved."""
+    return int(files.load_tensors(trial.folder / files.BEST)["epochs"])
+
+
+def test_stops_when_the_summed_loss_stands_still(rooms: Path, work: Path, script: Script) -> None:
+    script((3, 1, 1), (1, 1, 1), (0.5, 2, 1), (0.5, 1.5, 1), (9, 9, 9))
+    trial = make_trial(small_config(rooms, work, epochs=5, earlystop_patience=2))
+    lines = train(trial)
+    assert (trial.epoch, trial.done, len(lines)) == (4, True, 4)
+    assert [line["val/loss/total"] for line in lines] == [5, 3, 3.5, 3]
+    assert best_epoch(trial) == 2, "a loss that is only as low is not better"
+    assert not trial.model.frozen
+
+
+def test_trains_all_epochs_without_early_stopping(rooms: Path, work: Path, script: Script) -> None:
+    script((3, 1, 1), (2, 1, 1), (4, 1, 1))
+    trial = make_trial(small_config(rooms, work, epochs=3))
+    lines = train(trial)
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert [line["step"] for line in lines] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert best_epoch(trial) == 2
+    assert files.load_tensors(trial.folder / files.LAST)["epochs"] == 3
+
+
+def test_a_stopped_task_keeps_its_head_and_leaves_the_training_sum(rooms: Path, work: Path, script: Script) -> None:
+    trial = make_trial(
+        small_config(rooms, work, epochs=4, task_earlystop_patience=1, comb_loss="uncertainity", loss_weight_lr=0.1)
+    )
+    heads: list[dict[str, dict[str, Tensor]]] = []
+    script(
+        *((5, 1.0, 1.0), (5, 0.9, 0.9), (5, 0.8, 0.8), (7, 0.7, 0.7)),
+        watch=lambda: heads.append({task: snapshot(head) for task, head in trial.model.heads.items()}),
+    )
+    lines = train(trial)
+    assert trial.active_tasks == [DEPTH, NORMALS]
+    assert not same(heads[0][SEG], heads[1][SEG])
+    assert same(heads[1][SEG], heads[2][SEG]), "weights and batch-norm statistics"
+    assert same(heads[1][SEG], heads[3][SEG])
+    assert any("running_mean" in name for name in heads[1][SEG])
+    assert not same(heads[1][DEPTH], heads[2][DEPTH])
+    assert not trial.model.heads[SEG].training
+    assert not any(parameter.requires_grad for parameter in trial.model.heads[SEG].parameters())
+    assert [f"train/loss/{SEG}" in line for line in lines] == [True, True, False, False]
+    assert [line[f"val/loss/{SEG}"] for line in lines] == [5, 5, 5, 7]
+    assert [line["val/loss/total"] for line in lines] == pytest.approx([7, 6.8, 6.6, 8.4])
+    assert [line["active_tasks"] for line in lines] == [3, 3, 2, 2], "those that learnt in the epoch"
+    weights = [line[f"loss_weight/{SEG}"] for line in lines]
+    assert weights[0] != weights[1] != weights[2] == weights[3]
+    assert lines[2][f"loss_weight/{DEPTH}"] != lines[3][f"loss_weight/{DEPTH}"]
+    assert best_epoch(trial) == 3
+
+
+def test_the_training_sum_is_the_sum_of_the_tasks_that_still_learn(rooms: Path, work: Path, script: Script) -> None:
+    script((5, 1.0, 1.0), (5, 0.9, 0.9), (5, 0.8, 0.8))
+    lines = train(make_trial(small_config(rooms, work, epochs=3, task_earlystop_patience=1, train_batch_size=4)))
+    for line, tasks in zip(lines, (NYU_TASKS, NYU_TASKS, (DEPTH, NORMALS)), strict=True):
+        assert line["train/loss/total"] == pytest.approx(sum(line[f"train/loss/{task}"] for task in tasks), rel=1e-6)
+
+
+def test_ends_when_no_task_learns_any_more(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1), (1, 1, 0.5), (1, 1, 0.5), (0, 0, 0))
+    trial = make_trial(small_config(rooms, work, epochs=4, task_earlystop_patience=1))
+    assert len(train(trial)) == 3
+    assert trial.done
+    assert trial.model.frozen == set(NYU_TASKS)
+
+
+def test_a_sparse_run_looks_for_its_best_network_under_the_penalty(rooms: Path, work: Path, script: Script) -> None:
+    values = {"group_sparsity": True, "bb_optimizer_params": SPARSE, "sparsity_threshold": 2}
+    trial = make_trial(small_config(rooms, work, epochs=4, earlystop_patience=2, task_earlystop_patience=2, **values))
+    there: list[bool] = []
+    script(
+        *((1, 1, 1), (2, 2, 2), (4, 4, 4), (3, 3, 3)),
+        watch=lambda: there.append((trial.folder / files.BEST).exists()),
+    )
+    lines = train(trial)
+    assert there == [False, False, False, True], "nothing is saved before the penalty acts"
+    assert best_epoch(trial) == 4
+    assert [line["lambda"] for line in lines] == [0, 0, 0.03, 0.03]
+    assert [line["penalty"] > 0 for line in lines] == [False, False, True, True]
+    assert [line["group_sparsity"] > 0 for line in lines] == [False, False, True, True]
+    assert not trial.done, "epochs before the penalty acts use up no patience"
+
+
+def test_a_dense_run_looks_for_its_best_network_from_the_start(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1), (2, 2, 2))
+    trial = make_trial(small_config(rooms, work, sparsity_threshold=1, bb_optimizer_params=SPARSE))
+    lines = train(trial)
+    assert best_epoch(trial) == 1
+    assert [(line["lambda"], line["penalty"], line["group_sparsity"]) for line in lines] == [(0, 0, 0)] * 2
+
+
+def test_plateau_reduces_every_learning_rate(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1))
+    schedule = {"name": "plateau", "factor": 0.1, "patience": 1, "min_lr": 1e-7}
+    params = {"learning_rate": 2e-4}
+    lines = train(make_trial(small_config(rooms, work, epochs=4, lr_schedule=schedule, bb_optimizer_params=params)))
+    for group, start in (("heads", 1e-4), ("backbone_convs", 2e-4), ("backbone_other", 2e-4)):
+        assert [line[f"lr/{group}"] for line in lines] == pytest.approx([start, start, start, start / 10])
+
+
+def test_one_optimizer_lives_through_all_epochs(
+    rooms: Path, work: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[object] = []
+    build = trainer.build_optimizer
+    monkeypatch.setattr(trainer, "build_optimizer", lambda *args: built.append(build(*args)) or built[-1])
+    trial = make_trial(small_config(rooms, work, epochs=3, comb_loss="uncertainity"))
+    used: list[object] = []
+    script(*[(1, 1, 1)] * 3, watch=lambda: used.append(trial.optimizer))
+    train(trial)
+    assert len(built) == 1
+    assert all(optimizer is built[0] for optimizer in used)
+    steps = {float(state["step"]) for state in trial.optimizer.state.values()}
+    assert steps == {3 * STEPS}, "the moments of every parameter are those of all steps"
+
+
+def first_step(rooms: Path, folder: Path, lambda_: float) -> tuple[dict[str, Any], Trial]:
+    """The line of one epoch of one step, and the trial after it."""
+    params = {"learning_rate": 1e-6, "lambda": lambda_, "weight_decay": 0}
+    trial = make_trial(
+        small_config(rooms, folder, epochs=1, train_batch_size=5, group_sparsity=True, bb_optimizer_params=params)
+    )
+    return train(trial)[0], trial
+
+
+def test_the_penalty_is_logged_and_is_no_part_of_the_loss(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1), (1, 1, 1))
+    (dense, one), (sparse, other) = (first_step(rooms, work / str(value), value) for value in (0.0, 0.5))
+    assert sparse["train/loss/total"] == dense["train/loss/total"]
+    for first, second in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        # Adam's running mean after one step is the gradient, up to a factor.
+        moments = [trial.optimizer.state[p]["exp_avg"] for trial, p in ((one, first), (other, second))]
+        assert torch.equal(*moments)
+    expected = sum(
+        0.5 * math.sqrt(weight[:, 0].numel()) * sum(float(weight[:, c].detach().norm()) for c in range(weight.shape[1]))
+        for _, weight in grouped_weights(other.model.backbone)
+    )
+    assert sparse["penalty"] == pytest.approx(expected, rel=1e-5)
+    assert dense["penalty"] == 0
+
+
+def test_the_backbone_runs_once_a_batch(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work, epochs=1))
+    batches: list[int] = []
+    trial.model.backbone.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
+    train(trial)
+    assert batches == [2, 2, 2, 1], "two full training batches, and every validation frame"
+
+
+def test_learned_loss_weights_move_and_are_logged(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1), (1, 1, 1))
+    lines = train(make_trial(small_config(rooms, work, comb_loss="uncertainity", loss_weight_lr=0.05)))
+    for task in NYU_TASKS:
+        assert lines[0][f"loss_weight/{task}"] == pytest.approx(math.exp(-1))
+        # Adam moves a logarithm by about the learning rate in a step.
+        moved = abs(math.log(lines[1][f"loss_weight/{task}"]) + 1)
+        assert moved == pytest.approx(STEPS * 0.05, rel=0.1)
+    assert [line["lr/loss_weights"] for line in lines] == [0.05, 0.05]
+
+
+class BrokenLoss:
+    """A loss that becomes ``value`` at its ``at``-th batch."""
+
+    def __init__(self, inner: Any, at: int, value: float, watch: Callable[[], Any]) -> None:
+        self.inner, self.left, self.broken, self.watch = inner, at, value, watch
+
+    def statistics(self, *batch: Tensor) -> Tensor:
+        """As the loss that it stands for."""
+        self.left -= 1
+        self.watch()
+        return self.inner.statistics(*batch)
+
+    def value(self, statistics: Tensor) -> Tensor:
+        """Broken from its batch on."""
+        value = self.inner.value(statistics)
+        return value * self.broken if self.left <= 0 else value
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_before_its_step(rooms: Path, work: Path, script: Script, broken: float) -> None:
+    script((1, 1, 1), (1, 1, 1))
+    trial = make_trial(small_config(rooms, work, epochs=2))
+    seen: list[list[Tensor]] = []
+    trial.losses[DEPTH] = BrokenLoss(
+        trial.losses[DEPTH], 4, broken, lambda: seen.append([p.detach().clone() for p in trial.model.parameters()])
+    )
+    with pytest.raises(TrainingDivergedError) as error:
+        train(trial)
+    message = str(error.value)
+    assert f"task {DEPTH} is {broken} at step 4 (epoch 2)" in message
+    assert str(trial.folder / files.BEST) in message
+    assert "lower learning rate" in message
+    now = list(trial.model.parameters())
+    assert all(torch.equal(before, after) for before, after in zip(seen[-1], now, strict=True))
+    assert not all(torch.equal(before, after) for before, after in zip(seen[0], now, strict=True))
+    assert trial.step == 3
+    assert {float(state["step"]) for state in trial.optimizer.state.values()} == {3}
+    assert best_epoch(trial) == 1
+    assert files.load_tensors(trial.folder / files.LAST)["epochs"] == 1
+    assert len(files.read_lines(trial.folder / files.METRICS)) == 1
+
+
+def test_a_loss_that_is_no_number_in_the_first_epoch_has_no_good_checkpoint(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work))
+    trial.losses[SEG] = BrokenLoss(trial.losses[SEG], 1, math.nan, lambda: None)
+    with pytest.raises(TrainingDivergedError, match=r"at step 1 \(epoch 1\); there is no good checkpoint yet"):
+        train(trial)
+
+
+def test_a_validation_loss_that_is_no_number_stops_too(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1), (1, math.nan, 1))
+    trial = make_trial(small_config(rooms, work, epochs=2))
+    with pytest.raises(TrainingDivergedError, match=rf"validation loss of task {DEPTH} is nan after step 4 \(epoch 2\)"):
+        train(trial)
+    assert best_epoch(trial) == 1
+    assert files.load_tensors(trial.folder / files.LAST)["epochs"] == 1
+
+
+def plain(state: Any) -> Any:
+    """A state with its tensors as lists, to compare."""
+    if isinstance(state, dict):
+        return {key: plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [plain(value) for value in state]
+    if isinstance(state, Tensor):
+        return state.tolist() if state.numel() < 10_000 else [float(state.double().abs().sum()), float(state.double().sum())]
+    return state
+
+
+def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script) -> None:
+    script((5, 3, 1.0), (5, 2, 0.9), (5, 2, 0.9))
+    config = small_config(
+        *(rooms, work),
+        epochs=3,
+        task_earlystop_patience=1,
+        comb_loss="uncertainity",
+        lr_schedule={"name": "plateau", "patience": 0},
+        group_sparsity=True,
+        bb_optimizer_params=SPARSE,
+    )
+    trial = make_trial(config)
+    train(trial)
+    assert trial.model.frozen
+    saved = files.load_tensors(trial.folder / files.LAST)
+    again = make_trial(config)
+    torch.rand(7)  # other random numbers than those that were saved
+    again.load_state_dict(saved)
+    assert plain(again.state_dict(None)) == plain(trial.state_dict(None))
+    assert again.model.frozen == trial.model.frozen
+    assert [group["lr"] for group in again.optimizer.param_groups] == [group["lr"] for group in trial.optimizer.param_groups]
+    assert [group["penalty"] for group in again.optimizer.param_groups] == [g["penalty"] for g in trial.optimizer.param_groups]
+    assert again.optimizer.param_groups[0]["lr"] < SPARSE["learning_rate"], "the plateau has acted"
+    assert again.optimizer.state[again.model.backbone.conv1.weight]["exp_avg"].any()
+
+
+def test_trials_differ_in_their_seed(rooms: Path, work: Path) -> None:
+    config = small_config(rooms, work, seed=5)
+    first, same_again, second = (make_trial(config, number) for number in (0, 0, 1))
+    assert (first.seed, second.seed) == (5, 6)
+    assert same(snapshot(first.model), snapshot(same_again.model))
+    assert not same(snapshot(first.model), snapshot(second.model))

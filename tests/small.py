@@ -1,0 +1,54 @@
+"""Tiny experiments on synthetic frames: seconds to train."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.trainer import Trial
+from tests.configs import make_config
+from utils.config import ExperimentConfig
+from utils.device import resolve
+
+ROOMS = {"train": 5, "val": 3, "test": 5}
+FACES = {"train": 4, "val": 2, "test": 5}
+SIZE = (32, 32)
+
+
+def small_config(rooms: Path, folder: Path, **values: Any) -> ExperimentConfig:
+    """A configuration that trains one trial of two epochs below ``folder``."""
+    small = {"output_stride": 16, "checkpoint_folder": str(folder / "runs"), "data_dir_NYU": str(rooms)}
+    return make_config(**{**small, **values})
+
+
+def make_trial(config: ExperimentConfig, number: int = 0) -> Trial:
+    """A trial in its folder, ready to be trained."""
+    config, device = resolve(config)
+    folder = config.trial_folder(number)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Trial(config, number, device, folder)
+
+
+def copy_without(source: Path, target: Path, *left_out: str) -> Path:
+    """A copy of a folder without some files."""
+    return Path(shutil.copytree(source, target, ignore=shutil.ignore_patterns(*left_out)))
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """Everything below a folder, with sizes and times of change: equal if nothing was touched."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers, copied."""
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """True if two snapshots are bit-identical."""
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())

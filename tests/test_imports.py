@@ -1,0 +1,68 @@
+"""Imports go one way: scripts -> engine -> models | datasets -> optim -> utils."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "utils": {"utils"},
+    "optim": {"optim", "utils"},
+    "models": {"models", "optim", "utils"},
+    "datasets": {"datasets", "optim", "utils"},
+    "engine": {"engine", "models", "datasets", "optim", "utils"},
+}
+MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+SCRIPTS = sorted(ROOT.glob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """First names of all modules that a file imports, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names.add(str(node.module).split(".")[0])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"__import__", "importlib.import_module"}:
+            pytest.fail(f"{path} imports by name")
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_package_imports_only_what_lies_below_it(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    ours = imported(path) & (set(MAY_IMPORT) | {script.stem for script in SCRIPTS} | {"tests", "benchmarks"})
+    assert ours <= MAY_IMPORT[package]
+
+
+def test_wandb_is_imported_in_one_module() -> None:
+    everywhere = [*MODULES, *SCRIPTS, *(ROOT / "benchmarks").glob("*.py")]
+    assert [path for path in everywhere if "wandb" in imported(path)] == [ROOT / "utils" / "tracking.py"]
+    module = ast.parse((ROOT / "utils" / "tracking.py").read_text(encoding="utf-8"))
+    assert "wandb" not in {alias.name for node in module.body if isinstance(node, ast.Import) for alias in node.names}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_no_script_is_imported_by_another(path: Path) -> None:
+    assert not imported(path) & {script.stem for script in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_loads_torch_only_when_it_works(path: Path) -> None:
+    """Help and error messages come at once: at a script's top, heavy packages are not imported."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    top = {
+        name.split(".")[0]
+        for node in module.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [str(node.module)])
+    }
+    assert not top & {"torch", "torchvision", "engine", "models", "datasets", "optim", "pandas", "matplotlib"}
+
+
+def test_every_package_is_here() -> None:
+    assert len(SCRIPTS) >= 5
+    assert {path.relative_to(ROOT).parts[0] for path in MODULES} == set(MAY_IMPORT)

@@ -1,0 +1,351 @@
+"""The command lines, as a user meets them: help, mistakes, refusals, and Ctrl-C."""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from datasets.synthetic_rooms import write_rooms
+from tests.small import ROOMS, SIZE, listing, small_config
+from utils import checkpoint as files
+
+ROOT = Path(__file__).parent.parent
+MAIN, OUTPUTS, CELEB, PLOT, PREPARE = (
+    *("main_multi_trials.py", "get_outputs.py", "get_out_put_celeb.py", "plot_sparsity_wandb.py", "prepare_data.py"),
+)
+SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+
+
+def environment() -> dict[str, str]:
+    """Of a started script: no key of a tracker."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a script ended, and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def start(cwd: Path, script: str, *arguments: str | Path, options: tuple[str, ...] = ()) -> Done:
+    """Run a script as a process of its own, in ``cwd``; it may not ask anything."""
+    done = subprocess.run(
+        [sys.executable, *options, str(ROOT / script), *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def call(cwd: Path, script: str, *arguments: str | Path) -> Done:
+    """The same within this process, which has torch loaded already: that alone takes seconds."""
+    out, err, logger = io.StringIO(), io.StringIO(), logging.getLogger()
+    before, handlers, level = sys.argv, logger.handlers[:], logger.level
+    sys.argv = [str(ROOT / script), *map(str, arguments)]
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return Done(end.code, out.getvalue(), err.getvalue())
+    finally:
+        sys.argv, logger.handlers[:] = before, handlers
+        logger.setLevel(level)
+    pytest.fail("a script ends with an exit code")
+
+
+def refused(cwd: Path, script: str, *arguments: str | Path) -> str:
+    """The message of a script that refuses: exit code 2, and nothing was written or removed."""
+    before = listing(cwd)
+    folders = {path for path in cwd.rglob("*") if path.is_dir()}
+    done = call(cwd, script, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert listing(cwd) == before
+    assert {path for path in cwd.rglob("*") if path.is_dir()} == folders
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained() -> Iterator[Path]:
+    """A folder with rooms, a configuration and its trained trial in ``results/runs``."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rooms(folder / "rooms", ROOMS, SIZE)
+        config = small_config(Path("rooms"), Path("results"), Experiment_name="mine_", epochs=1)
+        config.save(folder / "mine.yaml")
+        done = call(folder, MAIN, "--config_exp", "mine.yaml")
+        assert done.returncode == 0, done.stderr
+        yield folder
+
+
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """A folder with rooms and a configuration, where nothing has been trained."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rooms(folder / "rooms", ROOMS, SIZE)
+        small_config(Path("rooms"), Path("results"), Experiment_name="mine_", epochs=3).save(folder / "mine.yaml")
+        yield folder
+
+
+def test_every_script_is_tested() -> None:
+    assert set(SCRIPTS) >= {MAIN, OUTPUTS, CELEB, PLOT, PREPARE}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_comes_at_once(script: str, tmp_path: Path) -> None:
+    done = start(tmp_path, script, "--help", options=("-X", "importtime"))
+    assert done.returncode == 0
+    assert f"usage: {script}" in done.stdout
+    assert f"python {script}" in done.stdout, "an example to copy"
+    assert all(line.startswith("import time:") for line in done.stderr.splitlines())
+    assert not re.search(r"\| +(torch|pandas|matplotlib|pydantic)\b", done.stderr), "what takes seconds to import"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("arguments", [[], ["--no_such_thing"]])
+def test_wrong_arguments_exit_with_2(script: str, arguments: list[str], tmp_path: Path) -> None:
+    done = start(tmp_path, script, *arguments)
+    assert done.returncode == 2
+    assert script in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_shows_no_traceback(tmp_path: Path) -> None:
+    """As a process of its own: what Python prints on its way out is seen here alone."""
+    done = start(tmp_path, MAIN, "--config_exp", "none.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: none.yaml: there is no such file\n")
+
+
+def test_a_trained_experiment_has_its_files_and_says_what_it_did(trained: Path) -> None:
+    assert sorted(path.name for path in (trained / "out_csv").iterdir()) == ["mine_.csv", "mine__trials.csv"]
+    assert {path.name for path in (trained / "results" / "runs" / "mine__trial_0").iterdir()} >= {
+        *(files.CONFIG, files.BEST, files.LAST, files.METRICS, files.TEST)
+    }
+
+
+def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
+    config = yaml.safe_load((empty / "mine.yaml").read_text())
+    config["epoch"] = config.pop("epochs")
+    config["bb_optimizer_params"]["learning_rte"] = 0.1
+    (empty / "mine.yaml").write_text(yaml.safe_dump(config))
+    message = refused(empty, MAIN, "--config_exp", "mine.yaml", "seeed=3")
+    assert message.startswith("error: mine.yaml: 3 problems\n")
+    assert "epoch: unknown key (value 3); did you mean 'epochs'?" in message
+    assert "bb_optimizer_params.learning_rte: unknown key (value 0.1); did you mean 'learning_rate'?" in message
+    assert "seeed: unknown key (value 3); did you mean 'seed'?" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config_exp", "none.yaml"], "none.yaml: there is no such file; beside it: mine.yaml"),
+        (["--config_exp", "rooms"], "rooms: cannot be read"),
+        (["--config_exp", "rooms/images/0000.jpg"], "0000.jpg: cannot be read"),
+        (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir_NYU: nowhere is no folder"),
+        (["--config_exp", "mine.yaml", "splits.train=other"], "splits.train: 'other': there is no file"),
+        (["--config_exp", "mine.yaml", "num_trials=0"], "num_trials: is 0"),
+        (["--config_exp", "mine.yaml", "num_trials=-1"], "num_trials: -1"),
+        (["--config_exp", "mine.yaml", "epochs=many"], "epochs: 'many'"),
+        (["--config_exp", "mine.yaml", "device=cuda:77"], "device: 'cuda:77' is not there"),
+        (["--config_exp", "mine.yaml", "setup=singletask"], "setup: 'singletask' contradicts task_list"),
+        (["--config_exp", "mine.yaml", "train_batch_size=6"], "train_batch_size: 6 is more than the 5 frames"),
+        (["--config_exp", "mine.yaml", "--out_dir", "mine.yaml"], "mine.yaml: the results cannot be written"),
+        (["--config_exp", "mine.yaml", "checkpoint_folder=mine.yaml/x"], "checkpoint_folder"),
+        (["--config_exp", "mine.yaml", "Experiment_name=../up"], "Experiment_name: '../up'"),
+        (["--config_exp", "mine.yaml", "--resume", "--overwrite"], "not allowed with"),
+        (["--config_exp", "mine.yaml", "epochs"], "override 'epochs': expected key=value"),
+    ],
+)
+def test_main_refuses_in_one_message_and_writes_nothing(empty: Path, arguments: list[str], message: str) -> None:
+    assert message in refused(empty, MAIN, *arguments)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "train", "[a, b]", "a: [", "? [x]\n: 1\n", "a: 1\na: 2\n", "x: !!python/object:os.system y"]
+)
+def test_a_file_that_is_no_configuration_is_one_message(tmp_path: Path, content: str) -> None:
+    (tmp_path / "bad.yaml").write_text(content)
+    message = refused(tmp_path, MAIN, "--config_exp", "bad.yaml")
+    assert message.startswith("error: bad.yaml: ")
+
+
+def test_an_empty_split_file_and_a_missing_frame_are_named(empty: Path) -> None:
+    (empty / "rooms" / "gt_sets" / "val.txt").write_text("")
+    assert "splits.val: rooms/gt_sets/val.txt names 0 frames" in refused(empty, MAIN, "--config_exp", "mine.yaml")
+    (empty / "rooms" / "gt_sets" / "val.txt").write_text("0005\n9999\n")
+    assert "9999" in refused(empty, MAIN, "--config_exp", "mine.yaml")
+
+
+def test_a_second_run_on_top_is_refused(trained: Path) -> None:
+    message = refused(trained, MAIN, "--config_exp", "mine.yaml")
+    assert "results/runs/mine__trial_0 is there already" in message
+    assert "--resume" in message
+    assert "--overwrite" in message
+
+
+def test_another_experiments_configuration_is_refused_on_resuming(trained: Path) -> None:
+    message = refused(trained, MAIN, "--config_exp", "mine.yaml", "--resume", "head_width=4", "seed=9")
+    assert "mine__trial_0 was trained with another configuration (seed: 0 there, 9 now; head_width: 8 there, 4 now)" in message
+
+
+@pytest.mark.parametrize("name", ["mine_", "mine"])
+def test_outputs_are_evaluated_again_to_the_same_tables(trained: Path, tmp_path: Path, name: str) -> None:
+    done = call(trained, OUTPUTS, "--exp_name", name, "--num_trials", "1", "--out_dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for suffix in ("", "_trials"):
+        assert (tmp_path / f"mine_{suffix}.csv").read_bytes() == (trained / "out_csv" / f"mine_{suffix}.csv").read_bytes()
+
+
+def test_outputs_of_another_split_have_a_name_of_their_own(trained: Path, tmp_path: Path) -> None:
+    options = ("--results_dir", "results/runs", "--data_dir", trained / "rooms", "--device", "cpu", "--out_dir", tmp_path)
+    done = call(trained, OUTPUTS, "--exp_name", "mine", "--split", "val", *options)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine__val.csv", "mine__val_trials.csv"]
+    line = files.read_lines(trained / "results" / "runs" / "mine__trial_0" / files.METRICS)[0]
+    row = pd.read_csv(tmp_path / "mine__val_trials.csv").iloc[0]
+    assert row["depth_euclidean_rmse"] == pytest.approx(line["val/depth_euclidean_rmse"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        (OUTPUTS, ["--exp_name", "other"], "no trial of that name in results/runs (looked for other_trial_<i>"),
+        (OUTPUTS, ["--exp_name", "other"], "experiments there: mine_"),
+        (OUTPUTS, ["--exp_name", "mine", "--results_dir", "nowhere"], "no experiment is there"),
+        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "5"], "--num_trials 5: there are 1 trials"),
+        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "0"], "0 is not a number of trials"),
+        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "two"], "invalid positive value: 'two'"),
+        (OUTPUTS, ["--exp_name", "mine", "--data_dir", "nowhere"], "data_dir_NYU: nowhere is no folder"),
+        (OUTPUTS, ["--exp_name", "mine", "--device", "gpu"], "device: 'gpu' is not valid"),
+        (OUTPUTS, ["--exp_name", "mine", "--split", "all"], "invalid choice: 'all'"),
+        (OUTPUTS, ["--exp_name", "mine", "--out_dir", "mine.yaml"], "mine.yaml: the results cannot be written"),
+        (CELEB, ["--exp_name", "mine"], "trained on dataset_name: 'NYU'"),
+        (PLOT, ["--exp_folder_path", "rooms"], "rooms: holds no config_file.yaml, so it is not the folder of a trial"),
+        (PLOT, ["--exp_folder_path", "nowhere"], "nowhere: holds no config_file.yaml"),
+        (PLOT, ["--exp_folder_path", "mine.yaml"], "mine.yaml: holds no config_file.yaml"),
+    ],
+)
+def test_the_other_scripts_refuse_in_one_message(trained: Path, script: str, arguments: list[str], message: str) -> None:
+    assert message in refused(trained, script, *arguments)
+
+
+def test_sparsity_is_drawn_beside_the_checkpoint(trained: Path) -> None:
+    folder = trained / "results" / "runs" / "mine__trial_0"
+    done = call(trained, PLOT, "--exp_folder_path", folder.relative_to(trained))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "sparsity_plot.png").stat().st_size > 10_000
+    assert (folder / "sparsity_plot.pdf").read_bytes().startswith(b"%PDF")
+    table = pd.read_csv(folder / "sparsity.csv")
+    assert list(table.columns)[:6] == ["layer", "stage", "groups", "live_groups", "parameters", "live_parameters"]
+    assert len(table) == 20, "the convolutions of a ResNet-18"
+    assert (table["groups"] == table["live_groups"]).all()
+
+
+def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:
+    """Cut, of another network, and missing."""
+    broken = trained / "results" / "runs" / "broken_trial_0"
+    source = trained / "results" / "runs" / "mine__trial_0"
+    broken.mkdir()
+    config = (source / files.CONFIG).read_text()
+    (broken / files.CONFIG).write_text(config)
+    path = "results/runs/broken_trial_0"
+    try:
+        assert "checkpoint.pt: there is no such file" in refused(trained, OUTPUTS, "--exp_name", "broken")
+        (broken / files.BEST).write_bytes((source / files.BEST).read_bytes()[:100_000])
+        assert "checkpoint.pt: is not a checkpoint" in refused(trained, PLOT, "--exp_folder_path", path)
+        (broken / files.BEST).write_bytes((source / files.BEST).read_bytes())
+        (broken / files.CONFIG).write_text(config.replace("backbone: resnet18", "backbone: resnetd18"))
+        assert "does not fit the network of config_file.yaml" in refused(trained, OUTPUTS, "--exp_name", "broken")
+        (broken / files.CONFIG).write_text("epochs: x\n")
+        assert "config_file.yaml: " in refused(trained, PLOT, "--exp_folder_path", path)
+    finally:
+        for entry in broken.iterdir():
+            entry.unlink()
+        broken.rmdir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_saves_the_state_and_resuming_finishes(empty: Path, workers: int) -> None:
+    arguments = [sys.executable, str(ROOT / MAIN), "--config_exp", "mine.yaml", "epochs=6", f"num_workers={workers}"]
+    folder = empty / "results" / "runs" / "mine__trial_0"
+    with subprocess.Popen(
+        arguments,
+        cwd=empty,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        end = time.monotonic() + 120
+        while len(files.read_lines(folder / files.METRICS)) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        _, message = process.communicate(timeout=60)
+    assert process.returncode == 130, message
+    assert "Traceback" not in message
+    assert "--resume continues it" in message
+    assert message.endswith("interrupted\n")
+    assert files.load_tensors(folder / files.LAST)["epochs"] in range(1, 6)
+    assert not (folder / files.TEST).exists()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")], "no half-written file"
+    done = call(empty, MAIN, "--config_exp", "mine.yaml", "epochs=6", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "continues after epoch" in done.stderr
+    assert [line["epoch"] for line in files.read_lines(folder / files.METRICS)] == list(range(6))
+    resumed = (empty / "out_csv" / "mine__trials.csv").read_bytes()
+    done = call(empty, MAIN, "--config_exp", "mine.yaml", "epochs=6", "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert (empty / "out_csv" / "mine__trials.csv").read_bytes() == resumed
+
+
+@pytest.mark.slow
+def test_a_second_process_on_the_same_experiment_is_refused(empty: Path) -> None:
+    arguments = [sys.executable, str(ROOT / MAIN), "--config_exp", "mine.yaml", "epochs=50"]
+    with subprocess.Popen(
+        arguments, cwd=empty, env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        try:
+            end = time.monotonic() + 120
+            while not (empty / "results" / "runs" / "mine__trial_0" / files.LAST).exists() and time.monotonic() < end:
+                time.sleep(0.05)
+            second = start(empty, MAIN, "--config_exp", "mine.yaml", "epochs=50", "--overwrite")
+            assert second.returncode == 2
+            assert "is being trained by another process" in second.stderr
+            assert first.poll() is None
+        finally:
+            first.kill()
+
+
+def test_a_diverging_training_ends_with_1_and_says_what_to_do(empty: Path) -> None:
+    params = "{learning_rate: 1.0e+30}"
+    done = call(empty, MAIN, "--config_exp", "mine.yaml", f"optimizer_params={params}", f"bb_optimizer_params={params}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "error: trial 0: the " in done.stderr
+    assert "a lower learning rate may help" in done.stderr

@@ -1,0 +1,88 @@
+"""What a person sees."""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from utils import console
+from utils.console import duration, run_script, track
+from utils.errors import ConfigError, UserError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0, "0 s"), (8.4, "8 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s")),
+        *((3599.6, "1 h 00 min"), (3900, "1 h 05 min"), (100_000, "27 h 46 min")),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_track_yields_everything_once() -> None:
+    assert list(track([3, 1, 2], "x")) == [3, 1, 2]
+    assert list(track((i for i in range(3)), "x")) == [0, 1, 2]
+    assert list(track([], "x")) == []
+
+
+def test_track_says_every_half_a_minute_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = iter(range(0, 1000, 12))
+    monkeypatch.setattr(console.time, "monotonic", lambda: float(next(clock)))
+    with caplog.at_level(logging.INFO):
+        list(track(range(10), "epoch 1/3"))
+    assert caplog.messages == [
+        *("epoch 1/3: 3 of 10, about 1 min 24 s left", "epoch 1/3: 6 of 10, about 48 s left"),
+        "epoch 1/3: 9 of 10, about 12 s left",
+    ]
+
+
+def test_track_without_a_length_counts(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    clock = iter(range(0, 1000, 40))
+    monkeypatch.setattr(console.time, "monotonic", lambda: float(next(clock)))
+
+    def items() -> Iterator[int]:
+        yield from range(2)
+
+    with caplog.at_level(logging.INFO):
+        list(track(items(), "files"))
+    assert caplog.messages == ["files: 1 of ?", "files: 2 of ?"]
+
+
+def fail(error: BaseException) -> Callable[[], int]:
+    """A script that raises."""
+
+    def main() -> int:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "code", "message"),
+    [
+        (lambda: 0, 0, ""),
+        (lambda: 1, 1, ""),
+        (fail(UserError("no such thing")), 2, "error: no such thing\n"),
+        (fail(ConfigError("two\nlines")), 2, "error: two\nlines\n"),
+        (fail(KeyboardInterrupt()), 130, "interrupted\n"),
+        (
+            fail(OSError(28, "No space left on device", "/x/last.pt")),
+            1,
+            "error: [Errno 28] No space left on device: '/x/last.pt'\n",
+        ),
+    ],
+)
+def test_how_a_script_ends(main: Callable[[], int], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run_script(main)
+    assert end.value.code == code
+    assert capsys.readouterr().err == message
+
+
+def test_our_own_mistakes_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_script(lambda: 1 // 0)

@@ -1,0 +1,68 @@
+"""Result tables."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from utils.errors import UserError
+from utils.results import check_writable, result_paths, summary_table, trials_table, write_results
+
+ROWS = [
+    {"trial": 1, "seed": 8, "epochs": 5, "task_error": 0.25, "group_sparsity": 60.0},
+    {"trial": 0, "seed": 7, "epochs": 9, "task_error": 0.5, "group_sparsity": 70.0},
+    {"trial": 2, "seed": 9, "epochs": 7, "task_error": 0.75, "group_sparsity": 80.0},
+]
+
+
+def test_trials_are_in_their_order() -> None:
+    table = trials_table(ROWS)
+    assert table["trial"].tolist() == [0, 1, 2]
+    assert table["seed"].tolist() == [7, 8, 9]
+    assert list(table.columns) == list(ROWS[0])
+
+
+def test_summary_has_mean_sample_deviation_and_text_of_every_metric() -> None:
+    (row,) = summary_table("mine", trials_table(ROWS)).to_dict("records")
+    assert row == {
+        **{"Experiment_name": "mine", "num_trials": 3},
+        **{"task_error_mean": 0.5, "task_error_std": pytest.approx(0.25), "task_error": "0.5000 ± 0.2500"},
+        **{"group_sparsity_mean": 70.0, "group_sparsity_std": pytest.approx(10.0), "group_sparsity": "70.0000 ± 10.0000"},
+    }
+
+
+def test_one_trial_has_no_deviation() -> None:
+    (row,) = summary_table("mine", trials_table(ROWS[:1])).to_dict("records")
+    assert row["task_error_mean"] == 0.25
+    assert math.isnan(row["task_error_std"])
+    assert row["task_error"] == "0.2500 ± n/a"
+
+
+def test_written_tables_are_what_was_returned(tmp_path: Path) -> None:
+    rows = [{**row, "third": row["trial"] / 3, "missing": math.nan} for row in ROWS]
+    table = write_results(tmp_path / "new" / "out", "name_val", "name", rows)
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == ["name_val.csv", "name_val_trials.csv"]
+    summary, trials = (pd.read_csv(path) for path in result_paths(tmp_path / "new" / "out", "name_val"))
+    pd.testing.assert_frame_equal(trials, table, rtol=1e-9, check_dtype=False)
+    assert trials["missing"].isna().all()
+    assert summary["Experiment_name"].item() == "name"
+    assert summary["third_mean"].item() == pytest.approx(1 / 3, rel=1e-9)
+    assert np.isnan(summary["missing_mean"].item())
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="file.*the results cannot be written"):
+            write_results(folder, "x", "x", ROWS)
+        with pytest.raises(UserError, match="file.*the results cannot be written"):
+            check_writable(folder)
+
+
+def test_asking_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, tmp_path / "a" / "b", Path("out_csv")):
+        check_writable(folder)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,227 @@
+"""The tracker beside the local files: never asks, never in the way."""
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.configs import make_config
+from utils.errors import UserError
+from utils.tracking import NoTracker, WandbTracker, has_api_key, make_tracker
+
+ROOT = Path(__file__).parents[2]
+
+
+class FakeRun:
+    """Records what it is told."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.given, self.id = given, given["id"] or "new-id"
+        self.logged: list[dict[str, Any]] = []
+        self.summary: dict[str, Any] = {}
+        self.metrics: list[tuple[str, str | None]] = []
+        self.finished = False
+
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        """As wandb's."""
+        self.metrics.append((name, step_metric))
+
+    def log(self, values: dict[str, Any], **options: Any) -> None:
+        """As wandb's."""
+        assert not options, "no step of our own"
+        self.logged.append(values)
+
+    def finish(self) -> None:
+        """As wandb's."""
+        self.finished = True
+
+
+class FakeError(Exception):
+    """In place of wandb's error."""
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNamespace:
+    """A module in place of wandb, without an API key anywhere; ``runs`` are those that were begun."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    fake = types.SimpleNamespace(runs=[], fail=False, errors=types.SimpleNamespace(Error=FakeError))
+
+    def init(*, id: str | None = None, resume: str | None = None, **given: Any) -> FakeRun:  # noqa: A002
+        if fake.fail and given["mode"] == "online":
+            raise FakeError("no network")
+        fake.runs.append(FakeRun({**given, "id": id, "resume": resume}))
+        return fake.runs[-1]
+
+    fake.init, fake.Settings, fake.Image = init, dict, lambda path: f"image of {path}"
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return fake
+
+
+def test_disabled_is_no_tracker(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    tracker = make_tracker(make_config(tracking="disabled"), "run", tmp_path)
+    assert isinstance(tracker, NoTracker)
+    assert tracker.run_id is None
+    tracker.log({"epoch": 0})
+    tracker.image("x", tmp_path / "x.png", 0)
+    tracker.finish({})
+    assert not wandb.runs
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "key", "used"),
+    [
+        ("online", None, True, "online"),
+        ("online", None, False, "offline"),
+        ("online", "online", True, "online"),
+        ("online", "offline", True, "offline"),
+        ("online", "disabled", True, None),
+        ("offline", None, True, "offline"),
+        ("offline", "online", True, "offline"),
+        ("offline", "disabled", True, None),
+        ("disabled", "online", True, None),
+    ],
+)
+def test_mode_by_configuration_environment_and_key(
+    asked: str,
+    environment: str | None,
+    key: bool,
+    used: str | None,
+    wandb: types.SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    if environment:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    make_tracker(make_config(tracking=asked), "run", tmp_path)
+    assert [run.given["mode"] for run in wandb.runs] == ([used] if used else [])
+
+
+def test_a_key_in_netrc_counts(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    assert not has_api_key()
+    (tmp_path / "home").mkdir()
+    netrc = tmp_path / "home" / ".netrc"
+    netrc.write_text("machine example.org login user password abc\n")
+    netrc.chmod(0o600)
+    assert not has_api_key()
+    netrc.write_text("machine api.wandb.ai login user password abc\n")
+    assert has_api_key()
+    netrc.write_text("machine api.wandb.ai logi\n")
+    assert not has_api_key()
+
+
+def test_a_run_is_named_and_grouped(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = make_config(tracking="offline")
+    make_tracker(config, "small_trial_3", tmp_path)
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    make_tracker(config, "run", tmp_path)
+    make_tracker(make_config(tracking="offline", wandb_project="mine", wandb_entity="me"), "run", tmp_path)
+    first, second, third = (run.given for run in wandb.runs)
+    assert (first["name"], first["group"], first["dir"]) == ("small_trial_3", "small", str(tmp_path))
+    assert first["config"] == config.as_dict()
+    assert [(run["project"], run["entity"]) for run in (first, second, third)] == [
+        *(("less-is-more", None), ("theirs", "team"), ("mine", "me"))
+    ]
+
+
+def test_an_online_run_is_continued_and_an_offline_one_is_not(
+    wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    assert [(run.given["mode"], run.given["id"], run.given["resume"]) for run in wandb.runs] == [
+        *(("offline", None, None), ("online", "old-id", "allow"))
+    ]
+    assert tracker.run_id == "old-id"
+
+
+def test_without_a_network_the_run_is_kept_offline(
+    wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    wandb.fail = True
+    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path)
+    assert isinstance(tracker, WandbTracker)
+    assert wandb.runs[0].given["mode"] == "offline"
+    assert "no network" in caplog.text
+
+
+def test_events_carry_the_epoch_and_no_missing_values(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    tracker = make_tracker(make_config(tracking="offline"), "run", tmp_path)
+    tracker.log({"epoch": 1, "loss": 0.5, "auroc": None})
+    tracker.image("predictions", tmp_path / "x.png", 4)
+    tracker.finish({"mIoU": 0.25})
+    (run,) = wandb.runs
+    assert run.metrics == [("epoch", None), ("*", "epoch")]
+    assert run.logged == [
+        {"epoch": 1, "loss": 0.5},
+        {"predictions": f"image of {tmp_path / 'x.png'}", "epoch": 4},
+    ]
+    assert run.summary == {"mIoU": 0.25}
+    assert run.finished
+
+
+def test_a_missing_wandb_is_one_sentence(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"tracking: 'offline' needs wandb.*pip install wandb.*tracking: disabled"):
+        make_tracker(make_config(tracking="offline"), "run", tmp_path)
+    assert isinstance(make_tracker(make_config(tracking="disabled"), "run", tmp_path), NoTracker)
+
+
+BLOCKED = """
+import sys
+sys.modules["wandb"] = None
+import engine, engine.sparsity_plot
+from pathlib import Path
+from tests.configs import make_config
+from utils.tracking import make_tracker
+make_tracker(make_config(tracking="disabled"), "run", Path(".")).finish({})
+"""
+
+
+def test_nothing_needs_wandb_when_tracking_is_off() -> None:
+    subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
+
+
+REAL = """
+import sys
+from pathlib import Path
+from tests.configs import make_config
+from utils.tracking import make_tracker
+for mode in ("online", "offline"):
+    tracker = make_tracker(make_config(tracking=mode), "small_trial_0", Path(sys.argv[1]))
+    tracker.log({"epoch": 0, "loss": 1.0})
+    tracker.log({"epoch": 1, "loss": 0.5})
+    tracker.finish({"mIoU": 0.25})
+"""
+
+
+@pytest.mark.slow
+def test_a_real_run_without_a_key_is_written_offline_and_asks_nothing(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    environment |= {"HOME": str(tmp_path / "home"), "WANDB_CACHE_DIR": str(tmp_path / "cache")}
+    (tmp_path / "home").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", REAL, str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    runs = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(runs) == 2
+    assert all(b"small_trial_0" in run.read_bytes() for run in runs)
