@@ -29,6 +29,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
+    parser.add_argument("--default-allocator", action="store_true", help="do not keep freed memory (utils/memory.py)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()
 
@@ -42,8 +43,8 @@ def main() -> None:
     from datasets.synthetic_rooms import write_rooms
     from engine.evaluation import to_device
     from engine.trainer import Trial, forward_losses
+    from utils import device as devices
     from utils.config import validate_config
-    from utils.device import resolve
 
     with tempfile.TemporaryDirectory() as folder:
         root = os.environ.get("NYUD_MT_ROOT")
@@ -64,7 +65,9 @@ def main() -> None:
             "precision": args.precision,
             "device": args.device,
         }
-        config, device = resolve(validate_config(values, source="benchmark"))
+        if args.default_allocator:
+            devices.keep_freed_memory = lambda: False
+        config, device = devices.resolve(validate_config(values, source="benchmark"))
         trial = Trial(config, 0, device, Path(folder))
         batch = to_device(next(iter(train_loader(config, 0))), device, config)
         trial.lambdas.apply(trial.optimizer, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,12 @@ class NYUDataset(MultiTaskDataset):
         return Sample(image=image, targets=targets, masks=masks, name=name)
 
 
+@cache
+def _warn_once(message: str) -> None:
+    """Every loader asks for the splits: say it the first time only."""
+    log.warning("%s", message)
+
+
 def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Names of the frames per role (train, val, test).
 
@@ -86,23 +93,23 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     folder, splits = config.data_dir / "gt_sets", config.splits
     test = splits.test
     if not (folder / f"{test}.txt").is_file() and splits.val is not None and (folder / f"{splits.val}.txt").is_file():
-        log.warning("there is no gt_sets/%s.txt: %s.txt is the test split (the published two-file form)", test, splits.val)
+        _warn_once(f"there is no {folder / test}.txt: {splits.val}.txt is the test split (the published two-file form)")
         test = splits.val
     names = {"train": _read_split(folder, splits.train, "train"), "test": _read_split(folder, test, "test")}
     if splits.val is None or splits.val in (test, splits.train):
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        log.warning(
-            "validation is cut from gt_sets/%s.txt: %d frames for training, %d for validation",
-            *(splits.train, len(names["train"]), len(names["val"])),
+        _warn_once(
+            f"validation is cut from {folder / splits.train}.txt: {len(names['train'])} frames for training, "
+            f"{len(names['val'])} for validation; the test split is {test}.txt"
         )
     else:
         names["val"] = _read_split(folder, splits.val, "val")
-    for role in ("train", "val"):
-        shared = set(names[role]) & set(names["test"])
+    for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
+        shared = set(names[one]) & set(names[other])
         if shared:
             raise DataError(
-                f"splits: {len(shared)} frames (such as {min(shared)}) of the test split are in the {role} split too, "
-                "so that no test number could be trusted; use different files"
+                f"splits: {len(shared)} frames (such as {min(shared)}) of the {other} split are in the {one} split too, "
+                f"so that no {other} number could be trusted; use different files"
             )
     return names
 

@@ -1,6 +1,7 @@
 """Training, evaluation and experiments."""
 
-from engine.experiment import evaluate_experiment, run_experiment
+from engine.experiment import run_experiment
+from engine.reevaluation import evaluate_experiment
 from engine.saved_trial import load_trial
 from engine.trainer import TrainingDivergedError
 

@@ -23,11 +23,9 @@ from utils.device import resolve
 from utils.errors import ConfigError, TrialError
 from utils.figures import save_figure
 from utils.results import check_writable, result_paths, write_results
-from utils.tracking import make_tracker
+from utils.tracking import make_tracker, tracking_mode
 
 log = logging.getLogger(__name__)
-
-OUT_DIR = Path("out_csv")
 
 MAY_CHANGE = {
     *("num_trials", "num_workers", "cache", "device", "checkpoint", "checkpoint_folder", "lambda_list"),
@@ -70,7 +68,7 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
 
 
 def run_experiment(
-    config: ExperimentConfig, *, resume: bool = False, overwrite: bool = False, out_dir: Path = OUT_DIR
+    config: ExperimentConfig, *, resume: bool = False, overwrite: bool = False, out_dir: Path = Path("out_csv")
 ) -> pd.DataFrame:
     """Train, test and tabulate every trial (for every lambda of ``lambda_list``).
 
@@ -137,7 +135,8 @@ def _run_one(
 
 
 def _check_inputs(config: ExperimentConfig) -> None:
-    """Refuse data, or weights to start from, that cannot be read."""
+    """Refuse data, or weights to start from, that cannot be read, and a tracker that is not installed."""
+    tracking_mode(config)
     train_loader(config, config.seed)
     for split in ("val", "test"):
         eval_loader(config, split)
@@ -215,9 +214,10 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
         fit(trial, tracker)
         summary = final_test(folder, device, config, tracker)
     except KeyboardInterrupt:
+        where = "its test" if trial.done or trial.epoch == config.epochs else f"epoch {trial.epoch + 1}"
         log.warning(
-            "trial %d was interrupted in epoch %d; its state after epoch %d is in %s; --resume continues it",
-            *(number, trial.epoch + 1, trial.epoch, folder / files.LAST),
+            "trial %d was interrupted in %s; its state after epoch %d is in %s; --resume continues it",
+            *(number, where, trial.epoch, folder / files.LAST),
         )
         raise
     except TrainingDivergedError as error:
@@ -259,65 +259,3 @@ def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tra
     )
     log.info("trial %d: test %s", saved.number, ", ".join(f"{name} {value:.4f}" for name, value in evaluation.flat().items()))
     return row
-
-
-def evaluate_experiment(
-    exp_name: str,
-    num_trials: int | None,
-    results_dir: Path,
-    dataset_name: str,
-    *,
-    data_dir: str | None = None,
-    split: str = "test",
-    device: str | None = None,
-    out_dir: Path = OUT_DIR,
-) -> pd.DataFrame:
-    """Evaluate an experiment's saved networks again and write the same tables as its training did.
-
-    The tables are called after the experiment; those of another split than the test split ``<name>_<split>``, and those of
-    fewer trials than are there ``<name>_first_<n>``, so that they replace nothing. One trial's folder gives its own name.
-
-    Args:
-        exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
-        num_trials: how many trials, from 0; None: all that are there.
-        results_dir: folder that holds the trials' folders.
-        dataset_name: the data set that the experiment must be of.
-        data_dir, device: in place of what the configuration says.
-        split: train, val or test.
-        out_dir: folder of the tables.
-
-    Raises:
-        UserError: there is no such experiment or trial, or it cannot be evaluated.
-    """
-    found = files.find_trials(results_dir, exp_name)
-    wanted = list(found) if num_trials is None else list(range(num_trials))
-    missing = [number for number in wanted if number not in found]
-    if missing:
-        raise TrialError(
-            f"--num_trials {num_trials}: there are {len(found)} trials of {exp_name!r} in {results_dir} "
-            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
-        )
-    rows = []
-    for number in wanted:
-        log.info("trial %d: %s", number, found[number])
-        trial = load_trial(found[number])
-        if trial.config.dataset_name != dataset_name:
-            raise TrialError(
-                f"{found[number]} was trained on dataset_name: {trial.config.dataset_name!r}, and this script is for "
-                f"{dataset_name!r}; use {'get_outputs.py' if dataset_name == 'celebA' else 'get_out_put_celeb.py'}"
-            )
-        changes = {"device": device} if device else {}
-        if data_dir:
-            changes[f"data_dir_{dataset_name}"] = data_dir
-        config, where = resolve(trial.config.model_copy(update=changes))
-        trial.model.to(where)
-        rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
-    experiment = trial.config.Experiment_name
-    name = trial.folder.name if trial.folder.name == exp_name else experiment
-    if len(rows) < len(found):
-        name += f"_first_{len(rows)}"
-    if split != "test":
-        name += f"_{split}"
-    table = write_results(out_dir, name, experiment, rows)
-    log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
-    return table

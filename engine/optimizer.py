@@ -10,7 +10,8 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler,
 from models import MultiTaskModel
 from optim import PENALTIES, Penalty, ProxAdam
 from optim.groups import grouped_weights
-from utils.config import ExperimentConfig, OptimizerParams
+from utils.config import ExperimentConfig
+from utils.config_sections import OptimizerParams
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:

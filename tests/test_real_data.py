@@ -10,7 +10,7 @@ from datasets import build_dataset, eval_loader, train_loader
 from datasets.nyu import nyu_splits
 from tests.configs import make_config
 from utils.config import ExperimentConfig
-from utils.tasks import IGNORE_INDEX
+from utils.tasks import IGNORE_INDEX, get_task
 
 ROOT = os.environ.get("NYUD_MT_ROOT", "")
 TASKS = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
@@ -27,13 +27,7 @@ pytestmark = [
 
 def config(**values: object) -> ExperimentConfig:
     """All four tasks, or those that the copy has files for."""
-    folders = {
-        "segmentsemantic": "segmentation",
-        "depth_euclidean": "depth",
-        "surface_normal": "normals",
-        "edge_texture": "edge",
-    }
-    tasks = [task for task in TASKS if (Path(ROOT) / folders[task]).is_dir()]
+    tasks = [task for task in TASKS if (Path(ROOT) / get_task(task).source["NYU"]).is_dir()]
     return make_config(**{"data_dir_NYU": ROOT, "task_list": tasks, "input_shape": SIZE, **values})
 
 

@@ -157,6 +157,5 @@ def find_trials(folder: Path, name: str) -> dict[int, Path]:
         {re.sub(r"_trial_\d+$", "", path.parent.name) for path in folder.glob(f"*_trial_*/{CONFIG}")} if folder.is_dir() else ()
     )
     known = f"experiments there: {', '.join(there)}" if there else "no experiment is there"
-    raise TrialError(
-        f"--exp_name {name!r}: no trial of that name in {folder} (looked for {', '.join(f'{stem}<i>' for stem in stems)}); {known}"
-    )
+    looked = ", ".join(f"{stem}<i>" for stem in stems)
+    raise TrialError(f"--exp_name {name!r}: no trial of that name in {folder} (looked for {looked}); {known}")

@@ -14,94 +14,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from utils.config_check import describe_problems, rule_problems, to_number
+from utils.config_check import describe_problems, rule_problems
+from utils.config_sections import (
+    Adam,
+    Augmentation,
+    Bool,
+    FileName,
+    Int,
+    LRSchedule,
+    Number,
+    OptimizerParams,
+    Schema,
+    Splits,
+    Text,
+    Tracking,
+)
 from utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-Number = Annotated[float, BeforeValidator(to_number)]
-Int = Annotated[int, Field(strict=True)]
-Bool = Annotated[bool, Field(strict=True)]
-Text = Annotated[str, Field(strict=True, min_length=1)]
-FileName = Annotated[str, Field(strict=True, min_length=1, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
-Beta = Annotated[Number, Field(ge=0, lt=1)]
 
-
-def _no_sgd(value: Any) -> Any:
-    if value == "sgd":
-        raise ValueError("'sgd' is not supported, as the proximal step is taken in Adam's metric: use 'adamw'")
-    return value
-
-
-def _off(value: Any) -> Any:
-    """YAML 1.1 reads a bare ``off`` as False."""
-    return "disabled" if value is False or value == "off" else value
-
-
-Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=False, allow_inf_nan=False
-    )
-
-
-class OptimizerParams(_Schema):
-    """Settings of AdamW, and of the penalty where it applies (the backbone)."""
-
-    learning_rate: Annotated[Number, Field(gt=0)] = 1e-4
-    """Step size."""
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay rates of the running means of the gradient and of its square."""
-    eps: Annotated[Number, Field(gt=0)] = 1e-8
-    """Added to the root of the second moment."""
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
-    """Decoupled weight decay."""
-    penalty: Literal["l1_l2", "group_mcp"] = "l1_l2"
-    """Penalty on the groups: `l1_l2` (group lasso) or `group_mcp`. Backbone only; the heads' is accepted and unused."""
-    lambda_: Annotated[Number, Field(ge=0)] | None = Field(default=0.0, alias="lambda")
-    """Strength of the penalty; a group's weight is `lambda * sqrt(group size)`. Backbone only, as `penalty`."""
-    gamma: Annotated[Number, Field(gt=0)] = 3.0
-    """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""
-
-
-class Augmentation(_Schema):
-    """Random changes of the training frames. All off in the paper."""
-
-    hflip: Bool = False
-    """Mirror a frame with probability 1/2 (the normals' x changes sign)."""
-    scale_crop: tuple[Annotated[Number, Field(ge=1)], ...] = ()
-    """Enlarge by one of these factors, drawn at random, and crop back (depth in metres is divided by the factor)."""
-
-
-class Splits(_Schema):
-    """Which file of `gt_sets` plays which role (NYU)."""
-
-    train: Text = "train"
-    """File of the training frames."""
-    val: Text | None = "val"
-    """File of the validation frames; null, or the test file again: validation is cut from the training frames."""
-    test: Text = "test"
-    """File of the test frames; where there is no such file, `val` is taken (the published two-file form)."""
-
-
-class LRSchedule(_Schema):
-    """How the learning rates change over the epochs."""
-
-    name: Literal["plateau", "cosine", "constant"] = "plateau"
-    """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `constant` does nothing."""
-    factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
-    """What `plateau` multiplies by."""
-    patience: Annotated[Int, Field(ge=0)] = 5
-    """Epochs without improvement before `plateau` acts."""
-    min_lr: Annotated[Number, Field(ge=0)] = 1e-7
-    """Lower end of every learning rate."""
-
-
-class ExperimentConfig(_Schema):
+class ExperimentConfig(Schema):
     """One experiment: `num_trials` trainings that differ in their seed only."""
 
     Experiment_name: FileName
@@ -206,7 +141,7 @@ class ExperimentConfig(_Schema):
     """Memory layout of the convolutions; changes the speed only."""
     deterministic: Bool = False
     """On CUDA: ask for bit-identical repetitions, at some cost. The CPU is deterministic anyway."""
-    tracking: Annotated[Literal["online", "offline", "disabled"], BeforeValidator(_off)] = "disabled"
+    tracking: Tracking = "disabled"
     """wandb beside the local files: `online` (offline where there is no API key), `offline`, or `disabled`."""
     wandb_project: Text | None = None
     """wandb project; default: the environment's `WANDB_PROJECT`, else `less-is-more`."""

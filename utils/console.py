@@ -71,6 +71,12 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def user_message(error: UserError) -> str:
+    """What an error says to the user: of one in a loader's worker process, without the traceback that torch puts before it."""
+    text, name = str(error), f"{type(error).__module__}.{type(error).__qualname__}: "
+    return text.rpartition(name)[2].rstrip() if "Original Traceback" in text else text
+
+
 def run_script(main: Callable[[], int]) -> None:
     """Run a script's ``main`` and exit as a user expects.
 
@@ -80,7 +86,7 @@ def run_script(main: Callable[[], int]) -> None:
     try:
         code = main()
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {user_message(error)}\n")
         code = 2
     except OSError as error:
         # A full disk, a folder without permission: nothing that a traceback would explain better.

@@ -6,7 +6,7 @@ import logging
 import netrc
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from utils.config import ExperimentConfig
 from utils.errors import UserError
@@ -81,6 +81,26 @@ def has_api_key() -> bool:
         return False
 
 
+def tracking_mode(config: ExperimentConfig) -> Literal["online", "offline", "disabled"]:
+    """What ``tracking`` and the environment's ``WANDB_MODE`` say together: online, offline or disabled.
+
+    Raises:
+        UserError: tracking is on and wandb is not installed.
+    """
+    mode = config.tracking
+    if mode != "disabled" and os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        mode = "disabled" if os.environ["WANDB_MODE"] == "disabled" else "offline"
+    if mode != "disabled":
+        try:
+            import wandb  # noqa: F401
+        except ImportError:
+            raise UserError(
+                f"tracking: {config.tracking!r} needs wandb, which is not installed: "
+                "pip install wandb, or set tracking: disabled"
+            ) from None
+    return mode
+
+
 def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str | None = None) -> Tracker:
     """The tracker of one run called ``name``; never prompts.
 
@@ -94,17 +114,11 @@ def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str 
     Raises:
         UserError: tracking is on and wandb is not installed.
     """
-    mode = config.tracking
-    if mode != "disabled" and os.environ.get("WANDB_MODE") in ("offline", "disabled"):
-        mode = "disabled" if os.environ["WANDB_MODE"] == "disabled" else "offline"
+    mode = tracking_mode(config)
     if mode == "disabled":
         return NoTracker()
-    try:
-        import wandb
-    except ImportError:
-        raise UserError(
-            f"tracking: {config.tracking!r} needs wandb, which is not installed: pip install wandb, or set tracking: disabled"
-        ) from None
+    import wandb
+
     if mode == "online" and not has_api_key():
         log.warning("tracking: there is no wandb API key, so the run is kept offline (wandb sync uploads it later)")
         mode = "offline"

@@ -170,8 +170,8 @@ def test_the_published_two_file_form_tests_on_val_and_says_so(tmp_path: Path, ca
     assert len(splits["val"]) == 4
     assert sorted(splits["train"] + splits["val"]) == training
     said = caplog.text
-    assert "there is no gt_sets/test.txt: val.txt is the test split" in said
-    assert "validation is cut from gt_sets/train.txt: 16 frames for training, 4 for validation" in said
+    assert f"there is no {tmp_path}/gt_sets/test.txt: val.txt is the test split" in said
+    assert f"validation is cut from {tmp_path}/gt_sets/train.txt: 16 frames for training, 4 for validation" in said
 
 
 @pytest.mark.parametrize("val", [None, "val", "train"])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,11 @@ def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Tra
     names = ("sparse__first_1", "sparse__val", "sparse__trial_1")
     assert sorted(path.name for path in work.iterdir()) == sorted(f"{n}{end}.csv" for n in names for end in ("", "_trials"))
     one, val, second = (pd.read_csv(work / f"{name}_trials.csv") for name in names)
-    pd.testing.assert_frame_equal(one, pd.read_csv(trained.csv("_trials")).iloc[:1], check_dtype=False)
-    pd.testing.assert_series_equal(
-        second.iloc[0], pd.read_csv(trained.csv("_trials")).iloc[1], check_names=False, check_dtype=False
-    )
-    line = files.read_lines(trained.runs / "sparse__trial_0" / files.METRICS)[
-        load_trial(trained.runs / "sparse__trial_0").best_epoch - 1
-    ]
+    both = pd.read_csv(trained.csv("_trials"))
+    pd.testing.assert_frame_equal(one, both.iloc[:1], check_dtype=False)
+    pd.testing.assert_series_equal(second.iloc[0], both.iloc[1], check_names=False, check_dtype=False)
+    folder = trained.runs / "sparse__trial_0"
+    line = files.read_lines(folder / files.METRICS)[load_trial(folder).best_epoch - 1]
     assert val.loc[0, "depth_euclidean_abs_err"] == pytest.approx(line["val/depth_euclidean_abs_err"], rel=1e-6)
 
 
@@ -117,7 +116,7 @@ def test_files_of_a_trial(trained: Trained) -> None:
         folder = trained.runs / f"sparse__trial_{number}"
         assert {path.name for path in folder.iterdir()} == {*(files.CONFIG, files.BEST, files.LAST, files.METRICS, files.TEST)}
         assert load_config(folder / files.CONFIG) == trained.config
-        assert yaml.safe_load((folder / files.CONFIG).read_text())["bb_optimizer_params"]["lambda"] == 0.03
+        assert yaml.safe_load((folder / files.CONFIG).read_text())["bb_optimizer_params"]["lambda"] == 0.1
         for name in (files.BEST, files.LAST):
             state = torch.load(folder / name, weights_only=True)
             assert (state["trial"], state["seed"], state["config"]) == (number, number, trained.config.as_dict())
@@ -453,6 +452,14 @@ def test_a_metric_that_is_not_a_number_stays_an_empty_cell_after_resuming(traine
 def test_missing_trials_are_named(trained: Trained, work: Path) -> None:
     with pytest.raises(TrialError, match=r"--num_trials 5: there are 2 trials of 'sparse_'.*trial 2 is missing"):
         evaluate_experiment("sparse_", 5, trained.runs, "NYU", out_dir=work)
-    with pytest.raises(TrialError, match="no trial of that name.*experiments there: sparse_$"):
+    with pytest.raises(TrialError, match=r"no trial of that name.*experiments there: sparse_$"):
         evaluate_experiment("dense", None, trained.runs, "NYU", out_dir=work)
+    assert not list(work.iterdir())
+
+
+def test_a_missing_tracker_is_refused_before_anything_is_made(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match="tracking: 'offline' needs wandb"):
+        run(small_config(rooms, work, tracking="offline"), work)
     assert not list(work.iterdir())

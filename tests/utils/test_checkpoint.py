@@ -188,7 +188,7 @@ def test_another_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(TrialError, match="checkpoint_folder: .*file.runs cannot be written"),
+        pytest.raises(TrialError, match=r"checkpoint_folder: .*file.runs cannot be written"),
         files.experiment_lock(tmp_path / "file" / "runs", "x"),
     ):
         pass

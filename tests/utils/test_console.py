@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+from torch._utils import ExceptionWrapper
 
 from utils import console
 from utils.console import duration, run_script, track
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError, DataError, UserError
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,20 @@ def fail(error: BaseException) -> Callable[[], int]:
     return main
 
 
+def in_worker(message: str) -> UserError:
+    """An error as torch hands it on from a loader's worker process."""
+    try:
+        raise DataError(message)
+    except DataError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    try:
+        wrapped.reraise()
+    except DataError as error:
+        assert "Original Traceback" in str(error)
+        return error
+    raise AssertionError
+
+
 @pytest.mark.parametrize(
     ("main", "code", "message"),
     [
@@ -68,6 +83,7 @@ def fail(error: BaseException) -> Callable[[], int]:
         (lambda: 1, 1, ""),
         (fail(UserError("no such thing")), 2, "error: no such thing\n"),
         (fail(ConfigError("two\nlines")), 2, "error: two\nlines\n"),
+        (fail(in_worker("no such file")), 2, "error: no such file\n"),
         (fail(KeyboardInterrupt()), 130, "interrupted\n"),
         (
             fail(OSError(28, "No space left on device", "/x/last.pt")),

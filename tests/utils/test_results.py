@@ -55,9 +55,9 @@ def test_written_tables_are_what_was_returned(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match="file.*the results cannot be written"):
+        with pytest.raises(UserError, match=r"file.*the results cannot be written"):
             write_results(folder, "x", "x", ROWS)
-        with pytest.raises(UserError, match="file.*the results cannot be written"):
+        with pytest.raises(UserError, match=r"file.*the results cannot be written"):
             check_writable(folder)
 
 

@@ -52,7 +52,7 @@ def wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNamesp
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     fake = types.SimpleNamespace(runs=[], fail=False, errors=types.SimpleNamespace(Error=FakeError))
 
-    def init(*, id: str | None = None, resume: str | None = None, **given: Any) -> FakeRun:  # noqa: A002
+    def init(*, id: str | None = None, resume: str | None = None, **given: Any) -> FakeRun:
         if fake.fail and given["mode"] == "online":
             raise FakeError("no network")
         fake.runs.append(FakeRun({**given, "id": id, "resume": resume}))

@@ -1,0 +1,80 @@
+"""Saved trials, evaluated again: the same tables as at the end of their training."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from engine.saved_trial import evaluate_trial, load_trial, result_row
+from utils import checkpoint as files
+from utils.device import resolve
+from utils.errors import TrialError
+from utils.results import result_paths, write_results
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_experiment(
+    exp_name: str,
+    num_trials: int | None,
+    results_dir: Path,
+    dataset_name: str,
+    *,
+    data_dir: str | None = None,
+    split: str = "test",
+    device: str | None = None,
+    out_dir: Path = Path("out_csv"),
+) -> pd.DataFrame:
+    """Evaluate an experiment's saved networks again and write the same tables as its training did.
+
+    The tables are called after the experiment; those of another split than the test split ``<name>_<split>``, and those of
+    fewer trials than are there ``<name>_first_<n>``, so that they replace nothing. One trial's folder gives its own name.
+
+    Args:
+        exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
+        num_trials: how many trials, from 0; None: all that are there.
+        results_dir: folder that holds the trials' folders.
+        dataset_name: the data set that the experiment must be of.
+        data_dir, device: in place of what the configuration says.
+        split: train, val or test.
+        out_dir: folder of the tables.
+
+    Raises:
+        UserError: there is no such experiment or trial, or it cannot be evaluated.
+    """
+    found = files.find_trials(results_dir, exp_name)
+    wanted = list(found) if num_trials is None else list(range(num_trials))
+    missing = [number for number in wanted if number not in found]
+    if missing:
+        raise TrialError(
+            f"--num_trials {num_trials}: there are {len(found)} trials of {exp_name!r} in {results_dir} "
+            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
+        )
+    rows = []
+    for number in wanted:
+        log.info("trial %d: %s", number, found[number])
+        trial = load_trial(found[number])
+        if trial.config.dataset_name != dataset_name:
+            raise TrialError(
+                f"{found[number]} was trained on dataset_name: {trial.config.dataset_name!r}, and this script is for "
+                f"{dataset_name!r}; use {'get_outputs.py' if dataset_name == 'celebA' else 'get_out_put_celeb.py'}"
+            )
+        if not (trial.folder / files.TEST).is_file():
+            log.warning("trial %d is not finished (no %s): its best network so far is evaluated", number, files.TEST)
+        changes = {"device": device} if device else {}
+        if data_dir:
+            changes[f"data_dir_{dataset_name}"] = data_dir
+        config, where = resolve(trial.config.model_copy(update=changes))
+        trial.model.to(where)
+        rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
+    experiment = trial.config.Experiment_name
+    name = trial.folder.name if trial.folder.name == exp_name else experiment
+    if len(rows) < len(found):
+        name += f"_first_{len(rows)}"
+    if split != "test":
+        name += f"_{split}"
+    table = write_results(out_dir, name, experiment, rows)
+    log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
+    return table
