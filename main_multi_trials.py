@@ -26,12 +26,17 @@ def main() -> int:
     config = load_config(args.config_exp, args.overrides)
     setup_logging()
 
+    from torch import OutOfMemoryError
+
     from engine import TrainingDivergedError, run_experiment
 
     try:
         run_experiment(config, resume=args.resume, overwrite=args.overwrite, out_dir=args.out_dir)
     except TrainingDivergedError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 1
+    except OutOfMemoryError as error:
+        sys.stderr.write(f"error: the device has too little memory; lower train_batch_size or input_shape ({error})\n")
         return 1
     return 0
 

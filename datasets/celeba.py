@@ -151,10 +151,10 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     if not names.get("val"):
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
         log.warning("there is no validation split: %d of the training images are taken for it", len(names["val"]))
-    for role in ("train", "val"):
-        shared = set(names[role]) & set(names["test"])
+    for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
+        shared = set(names[one]) & set(names[other])
         if shared:
-            raise DataError(f"the {role} and the test split share {len(shared)} images (such as {min(shared)}.jpg)")
+            raise DataError(f"the {one} and the {other} split share {len(shared)} images (such as {min(shared)}.jpg)")
     for role, members in names.items():
         if not members:
             raise DataError(f"the {role} split is empty")

@@ -46,7 +46,8 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
     if config.lambda_list is None:
         if config.group_sparsity and config.bb_optimizer_params.lambda_ is None:
             raise ConfigError(
-                "bb_optimizer_params.lambda: is None; give a number (such as bb_optimizer_params.lambda=1e-5), "
+                "bb_optimizer_params.lambda: is None or missing, and group_sparsity is true; give a number (such as "
+                "bb_optimizer_params.lambda=1e-5), "
                 "or several as lambda_list"
             )
         return [config]
@@ -101,7 +102,8 @@ def run_experiment(
     rows, failures = [], []
     for single, device in runs:
         finished, failed = _run_one(single, device, resume, overwrite, out_dir)
-        rows += finished
+        name = {"Experiment_name": single.Experiment_name} if len(runs) > 1 else {}
+        rows += [{**name, **row} for row in finished]
         failures += failed
     if failures:
         raise TrainingDivergedError("; ".join(failures))
@@ -125,11 +127,12 @@ def _run_one(
         for number in range(config.num_trials):
             try:
                 rows.append(run_trial(config, number, device, resume))
+                # After every trial: whatever ends a later one, the finished ones are in the tables.
+                write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             except TrainingDivergedError as error:
                 log.error("%s", error)
                 failures.append(str(error))
         if rows:
-            write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             log.info("results of %d trials: %s", len(rows), result_paths(out_dir, config.Experiment_name)[0])
     return rows, failures
 

@@ -199,8 +199,8 @@ class AttributeMetrics:
 
 
 def _wide(values: Tensor) -> Tensor:
-    """In float64, on the CPU where the device has none."""
-    return values.cpu().double() if values.device.type == "mps" else values.double()
+    """In float64."""
+    return values.double()
 
 
 def _float64(metric: Metric) -> Metric:

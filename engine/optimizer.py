@@ -17,8 +17,9 @@ from utils.config_sections import OptimizerParams
 def build_penalty(config: ExperimentConfig) -> Penalty:
     """The backbone's penalty at its full strength (0 for a dense run)."""
     params = config.bb_optimizer_params
-    extra = {"gamma": params.gamma} if params.penalty == "group_mcp" else {}
-    return PENALTIES[params.penalty](lambda_=config.penalty_lambda, **extra)
+    name = params.penalty or "l1_l2"
+    extra = {"gamma": params.gamma} if name == "group_mcp" else {}
+    return PENALTIES[name](lambda_=config.penalty_lambda, **extra)
 
 
 def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: ExperimentConfig) -> ProxAdam:

@@ -45,7 +45,13 @@ def evaluate_experiment(
         UserError: there is no such experiment or trial, or it cannot be evaluated.
     """
     found = files.find_trials(results_dir, exp_name)
-    wanted = list(found) if num_trials is None else list(range(num_trials))
+    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in found.values()]
+    finished = [number for number, folder in found.items() if (folder / files.TEST).is_file()]
+    complete = finished or list(found)
+    wanted = complete if num_trials is None else list(range(num_trials))
+    left_out = [number for number in found if number not in complete]
+    if left_out and num_trials is None:
+        log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
     missing = [number for number in wanted if number not in found]
     if missing:
         raise TrialError(
@@ -70,8 +76,8 @@ def evaluate_experiment(
         trial.model.to(where)
         rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
     experiment = trial.config.Experiment_name
-    name = trial.folder.name if trial.folder.name == exp_name else experiment
-    if len(rows) < len(found):
+    name = trial.folder.name if exact else experiment
+    if len(rows) < len(complete):
         name += f"_first_{len(rows)}"
     if split != "test":
         name += f"_{split}"

@@ -60,12 +60,11 @@ def load_trial(folder: Path, device: torch.device | None = None) -> SavedTrial:
     model = build_model(config.model_copy(update={"init_weights": None}))
     try:
         model.load_state_dict(state["model"])
-    except RuntimeError as error:
-        raise TrialError(
-            f"{folder / files.BEST}: does not fit the network of {files.CONFIG} ({str(error).splitlines()[1].strip()})"
-        ) from None
-    model = model.to(device or torch.device("cpu")).eval()
-    return SavedTrial(folder, config, model, int(state["trial"]), int(state["seed"]), int(state["epochs"]))
+        numbers = [int(state[name]) for name in ("trial", "seed", "epochs")]
+    except (RuntimeError, KeyError, TypeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TrialError(f"{folder / files.BEST}: does not fit the network of {files.CONFIG} ({reason:.200})") from None
+    return SavedTrial(folder, config, model.to(device or torch.device("cpu")).eval(), *numbers)
 
 
 def evaluate_trial(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> Evaluation:

@@ -51,7 +51,7 @@ def build_weighting(config: ExperimentConfig) -> LossWeighting:
     if config.comb_loss in ("uncertainity", "uncertainty"):
         return UncertaintyWeighting(config.task_list)
     if config.comb_loss == "wt_sum":
-        assert config.loss_weights is not None, "the configuration's rules ask for it"
-        total = sum(config.loss_weights.values())
-        return LossWeighting({task: config.loss_weights[task] / total for task in config.task_list})
+        weights = config.loss_weights or dict.fromkeys(config.task_list, 1.0)
+        total = sum(weights.values())
+        return LossWeighting({task: weights[task] / total for task in config.task_list})
     return LossWeighting(dict.fromkeys(config.task_list, 1.0))

@@ -65,7 +65,8 @@ class MultiTaskModel(nn.Module):
         for task in self.heads if tasks is None else tasks:
             out = self.heads[task](features)
             if out.ndim == 4:
-                out = F.interpolate(out, size=images.shape[-2:], mode="bilinear", align_corners=False)
+                # In float32, also under autocast: bf16 would round every pixel to 8 bits.
+                out = F.interpolate(out.float(), size=images.shape[-2:], mode="bilinear", align_corners=False)
             logits[task] = out
         return logits
 

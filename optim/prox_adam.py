@@ -51,12 +51,15 @@ class ProxAdam(torch.optim.AdamW):
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} must be a finite number >= 0, got {value}")
-        self._default_penalty = penalty
+        self._penalty_of_new_groups = penalty
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
+        self.defaults["penalty"] = penalty
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As for any torch optimizer; checks the group's ``penalty``."""
-        penalty = param_group.setdefault("penalty", self._default_penalty)
+        # While AdamW is being constructed, its defaults are not ours yet.
+        default = self.defaults.get("penalty", getattr(self, "_penalty_of_new_groups", None))
+        penalty = param_group.setdefault("penalty", default)
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
         super().add_param_group(param_group)
@@ -96,8 +99,10 @@ class ProxAdam(torch.optim.AdamW):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As for any torch optimizer."""
+        """As for any torch optimizer; a group whose saved state has no penalty (AdamW's) keeps the one that it has."""
+        own = [group["penalty"] for group in self.param_groups]
         super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            if isinstance(group["penalty"], dict):
-                group["penalty"] = penalty_from_state(group["penalty"])
+        for group, penalty in zip(self.param_groups, own, strict=True):
+            saved = group.setdefault("penalty", penalty)
+            if isinstance(saved, dict):
+                group["penalty"] = penalty_from_state(saved)

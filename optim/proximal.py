@@ -66,6 +66,7 @@ def _needs_float64(x: Tensor, norm: Tensor, threshold: Tensor) -> bool:
     return not bool((extremes.isfinite() & (extremes < SAFE[1])).all()) or bool((positive < SAFE[0]).any())
 
 
+@torch.no_grad()
 def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
     """Group soft-thresholding in the metric d: argmin_z 1/2 (z-x)' diag(d) (z-x) + threshold ||z||.
 
@@ -82,7 +83,8 @@ def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
     norm = torch.linalg.vector_norm(dx, dim=0)
     if _needs_float64(x, norm, threshold):
         return prox_group_lasso(x.double(), d.double(), threshold.double()).to(x.dtype)
-    live = (norm > threshold) & (threshold > 0)
+    # A group with a NaN counts as live: it must stay visible, and not turn into zeros.
+    live = ~(norm <= threshold) & (threshold > 0)
     z = torch.where(threshold > 0, 0.0, x)
     if not bool(live.any()):
         return z
@@ -98,6 +100,7 @@ def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
     return solution if whole else z.index_copy(1, columns, solution)
 
 
+@torch.no_grad()
 def prox_group_mcp(x: Tensor, d: Tensor, step: float, strength: Tensor | float, gamma: float) -> Tensor:
     """The same for the minimax concave penalty on group norms (a.k.a. group MCP).
 
@@ -142,4 +145,4 @@ def prox_group_mcp(x: Tensor, d: Tensor, step: float, strength: Tensor | float, 
     best, objective = torch.where(better, interior, best), torch.where(better, value, objective)
 
     keeps_x = (x_norm >= flat_from) & (flat_value <= objective)
-    return torch.where(keeps_x | (strength == 0), x, best)
+    return torch.where(keeps_x | (strength == 0), x, torch.where(dx_norm.isnan(), dx_norm, best))

@@ -101,7 +101,7 @@ class ExperimentConfig(Schema):
     comb_loss: Literal["sum", "wt_sum", "uncertainity", "uncertainty"] = "sum"
     """How the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
     loss_weights: dict[str, Annotated[Number, Field(ge=0)]] | None = None
-    """Weight per task for `wt_sum`; normalised to sum to 1."""
+    """Weight per task for `wt_sum`, normalised to sum to 1; without it they are equal."""
     loss_weight_lr: Annotated[Number, Field(gt=0)] = 1e-3
     """Learning rate of the learned weights of `uncertainty`."""
 
@@ -133,10 +133,11 @@ class ExperimentConfig(Schema):
     """Continue an interrupted experiment, as `--resume` does."""
     checkpoint_folder: Text = "results/runs/"
     """Where the trials' folders go."""
-    device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
+    device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`bf16` is autocast; `auto` is bf16 where the device computes it natively, else fp32."""
+    """`bf16` is autocast; `auto` is bf16 where the device computes it natively, else fp32 (in which CUDA
+    may take TF32 for convolutions)."""
     channels_last: Bool = True
     """Memory layout of the convolutions; changes the speed only."""
     deterministic: Bool = False
@@ -290,6 +291,9 @@ def _apply_override(raw: dict[str, Any], override: str) -> list[str]:
     if not match:
         return [f"override {override!r}: expected key=value or key.path=value"]
     *parents, last = match[1].split(".")
+    for one, other in (("num_input_ch", "input_img_channels"), ("input_img_channels", "num_input_ch")):
+        if match[1] == one:
+            raw.pop(other, None)  # two names of one key: the override replaces both
     try:
         value = yaml.safe_load(match[2])
     except yaml.YAMLError:

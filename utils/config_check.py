@@ -164,9 +164,9 @@ def _rule_data_dir(dataset_name: Any, data_dir_NYU: Any, data_dir_celebA: Any) -
     return None if folder else f"{key}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
 
 
-def _rule_weights(comb_loss: Any, loss_weights: Any, task_list: Any) -> str | None:
+def _rule_weights(loss_weights: Any, task_list: Any) -> str | None:
     if loss_weights is None:
-        return "loss_weights: is missing; comb_loss: 'wt_sum' needs a weight per task" if comb_loss == "wt_sum" else None
+        return None
     if set(loss_weights) != set(task_list):
         return f"loss_weights: has {sorted(loss_weights)}; expected exactly the tasks of task_list: {sorted(task_list)}"
     total = sum(float(to_number(weight)) for weight in loss_weights.values())
@@ -202,7 +202,7 @@ _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
     (_rule_setup, ("setup", "task_list")),
     (_rule_tasks, ("dataset_name", "task_list")),
     (_rule_data_dir, ("dataset_name", "data_dir_NYU", "data_dir_celebA")),
-    (_rule_weights, ("comb_loss", "loss_weights", "task_list")),
+    (_rule_weights, ("loss_weights", "task_list")),
     (_rule_init_weights, ("backbone", "init_weights", "input_img_channels")),
     (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
     (_rule_normalize, ("normalize", "input_img_channels")),

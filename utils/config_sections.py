@@ -50,9 +50,9 @@ class OptimizerParams(Schema):
     """Added to the root of the second moment."""
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
-    penalty: Literal["l1_l2", "group_mcp"] = "l1_l2"
+    penalty: Literal["l1_l2", "group_mcp"] | None = "l1_l2"
     """Penalty on the groups: `l1_l2` (group lasso) or `group_mcp`. Backbone only; the heads' is accepted and unused."""
-    lambda_: Annotated[Number, Field(ge=0)] | None = Field(default=0.0, alias="lambda")
+    lambda_: Annotated[Number, Field(ge=0)] | None = Field(default=None, alias="lambda")
     """Strength of the penalty; a group's weight is `lambda * sqrt(group size)`. Backbone only, as `penalty`."""
     gamma: Annotated[Number, Field(gt=0)] = 3.0
     """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from utils.config import ExperimentConfig
@@ -10,7 +12,7 @@ from utils.memory import keep_freed_memory
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` names.
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` names.
 
     Raises:
         ConfigError: this machine has no such device.
@@ -20,11 +22,10 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device: {name!r} is not valid; expected auto, cpu, cuda, cuda:<number> or mps") from None
+        raise ConfigError(f"device: {name!r} is not valid; expected auto, cpu, cuda or cuda:<number>") from None
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
     }.get(device.type, False)
     if not available:
         raise ConfigError(f"device: {name!r} is not there on this machine; use 'auto' or 'cpu'")
@@ -34,7 +35,8 @@ def resolve_device(name: str) -> torch.device:
 def has_native_bf16(device: torch.device) -> bool:
     """True where bf16 arithmetic is the hardware's own, and so faster than fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
@@ -49,6 +51,7 @@ def resolve(config: ExperimentConfig) -> tuple[ExperimentConfig, torch.device]:
     if device.type == "cpu":
         keep_freed_memory()
     if device.type == "cuda" and config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
     return config, device

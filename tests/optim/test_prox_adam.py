@@ -1,5 +1,6 @@
 """ProxAdam is AdamW and then the exact prox in Adam's metric: nothing less, nothing more."""
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,32 @@ def test_impossible_settings_are_refused_with_name_and_value(name: str, value: f
 def test_impossible_betas_are_refused() -> None:
     with pytest.raises(ValueError, match=r"1\.0"):
         ProxAdam([nn.Parameter(torch.ones(1))], betas=(0.9, 1.0))
+
+
+def test_the_state_of_plain_adamw_can_be_loaded_and_the_penalty_stays() -> None:
+    weight = torch.nn.Parameter(torch.randn(3, 2, 1, 1))
+    plain = torch.optim.AdamW([weight], lr=0.1)
+    weight.grad = torch.ones_like(weight)
+    plain.step()
+    ours = ProxAdam([{"params": [weight], "penalty": GroupLasso(0.5)}], lr=0.2)
+    ours.load_state_dict(plain.state_dict())
+    assert ours.param_groups[0]["penalty"] == GroupLasso(0.5)
+    assert ours.param_groups[0]["lr"] == 0.1
+    assert torch.equal(ours.state[weight]["exp_avg_sq"], plain.state[weight]["exp_avg_sq"])
+
+
+def test_a_copied_optimizer_takes_new_groups() -> None:
+    ours = copy.deepcopy(ProxAdam([torch.nn.Parameter(torch.randn(3, 2, 1, 1))], penalty=GroupLasso(0.5)))
+    ours.add_param_group({"params": [torch.nn.Parameter(torch.randn(2, 2, 1, 1))]})
+    assert ours.param_groups[1]["penalty"] == GroupLasso(0.5)
+
+
+@pytest.mark.parametrize("penalty", [GroupLasso(0.5), GroupMCP(0.5, 3.0)])
+def test_prox_takes_a_parameter_and_shows_a_nan(penalty: Penalty) -> None:
+    weight = torch.nn.Parameter(torch.randn(3, 2, 1, 1))
+    assert not penalty.prox(weight, torch.ones(3, 2, 1, 1), 0.1).requires_grad
+    with torch.no_grad():
+        weight[1, 0] = torch.nan
+    result = penalty.prox(weight, torch.ones(3, 2, 1, 1), 0.1)
+    assert result[:, 0].isnan().any()
+    assert result[:, 1].isfinite().all()
