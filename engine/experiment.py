@@ -125,14 +125,17 @@ def _run_one(
         )
         rows, failures = [], []
         for number in range(config.num_trials):
+            was_finished = resume and (config.trial_folder(number) / files.TEST).is_file()
             try:
                 rows.append(run_trial(config, number, device, resume))
-                # After every trial: whatever ends a later one, the finished ones are in the tables.
-                write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
+                if not was_finished:
+                    # Whatever ends a later trial, the finished ones are in the tables.
+                    write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             except TrainingDivergedError as error:
                 log.error("%s", error)
                 failures.append(str(error))
         if rows:
+            write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             log.info("results of %d trials: %s", len(rows), result_paths(out_dir, config.Experiment_name)[0])
     return rows, failures
 

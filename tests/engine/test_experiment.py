@@ -217,7 +217,10 @@ def test_an_interrupted_experiment_continues_to_the_same_tables(
         patch.setattr(module, name, Interruption(getattr(module, name), at, after))
         with pytest.raises(KeyboardInterrupt):
             run(config, work)
-    assert not (work / "out").exists()
+    if where == "second epoch of the second trial":
+        assert list(pd.read_csv(work / "out" / "sparse__trials.csv")["trial"]) == [0]
+    else:
+        assert not (work / "out").exists()
     assert (work / "runs" / "sparse__trial_0" / files.LAST).is_file()
     torch.manual_seed(99)
     resumed = run(config, work, resume=True)
