@@ -178,6 +178,7 @@ def _sofa(rng: Rng) -> list[Box]:
 
 
 def table(rng: Rng, top: float = 0.74) -> list[Box]:
+    """A wooden table on four legs, ``top`` metres high."""
     w, d = rng.uniform(0.9, 1.4), rng.uniform(0.6, 0.85)
     wood = look(rng, "planks", (0.88, 0.66, 0.36), (0.93, 0.75, 0.48), period=0.3)
     legs = ((u * (w - 0.1), 0.07, 0, top, v, v + 0.07) for u in (-0.5, 0.5) for v in (0.08, d - 0.05))
@@ -228,6 +229,7 @@ def _picture_frame(rng: Rng) -> list[Box]:
 
 
 def rug(rng: Rng) -> list[Box]:
+    """A floor mat with a border."""
     w, d = rng.uniform(1.5, 2.2), rng.uniform(1.1, 1.6)
     colours = ((0.62, 0.15, 0.2), (0.2, 0.25, 0.55), (0.15, 0.4, 0.42))
     border, middle = (
