@@ -36,11 +36,11 @@ def copy_without(source: Path, target: Path, *left_out: str) -> Path:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Everything below a folder, with sizes and times of change: equal if nothing was touched."""
+    """Everything below a folder but locks, with sizes and times of change: equal if nothing was touched."""
     return {
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.suffix != ".lock"
     }
 
 
