@@ -95,7 +95,7 @@ class DepthMetrics:
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """(B, 1, H, W) each."""
-        p, t = _wide(prediction[mask]), _wide(target[mask])
+        p, t = prediction[mask].double(), target[mask].double()
         if t.numel():
             self.absolute.to(p.device).update(p, t)
             self.squared.to(p.device).update(p, t)
@@ -126,7 +126,7 @@ class NormalsMetrics:
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """(B, 3, H, W) unit vectors, and (B, 1, H, W)."""
         valid = mask[:, 0]
-        p, t = _wide(prediction.movedim(1, -1)[valid]), _wide(target.movedim(1, -1)[valid])
+        p, t = prediction.movedim(1, -1)[valid].double(), target.movedim(1, -1)[valid].double()
         cosine = F.cosine_similarity(p, t, dim=-1)
         # atan2 keeps its digits for small angles, where acos loses them
         angle = torch.rad2deg(torch.atan2(torch.linalg.cross(p, t).norm(dim=-1), (p * t).sum(-1)))
@@ -156,7 +156,7 @@ class EdgeMetrics:
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """(B, 1, H, W) each."""
         if bool(mask.any()):
-            p, t = _wide(prediction[mask]), _wide(target[mask])
+            p, t = prediction[mask].double(), target[mask].double()
             self.absolute.to(p.device).update(p, t)
 
     def compute(self) -> dict[str, float]:
@@ -196,11 +196,6 @@ class AttributeMetrics:
             name: math.nan if name == "auroc" and one_class else float(metric.compute())
             for name, metric in self.metrics.items()
         }
-
-
-def _wide(values: Tensor) -> Tensor:
-    """In float64."""
-    return values.double()
 
 
 def _float64(metric: Metric) -> Metric:
