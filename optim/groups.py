@@ -1,8 +1,11 @@
 """What a group is. The optimizer, the sparsity report, the figure and the compaction all ask here.
 
-A **group** is one input channel of one convolution of the shared backbone: ``W[:, c, :, :]`` for a weight of shape
-(out, in, kh, kw). If it is zero, whatever flows through that channel is ignored by this layer. The three colour channels
-of the first layer count too.
+A **group** is, by default, one input channel of one convolution of the shared backbone: ``W[:, c, :, :]`` for a weight of
+shape (out, in, kh, kw). If it is zero, whatever flows through that channel is ignored by this layer. The three colour
+channels of the first layer count too.
+
+``axis`` names the dimension of the weight that counts the groups: ``INPUT_CHANNELS`` (1), or ``OUTPUT_CHANNELS`` (0): filters
+of a convolution and rows of a linear layer's weight (out, in).
 """
 
 from __future__ import annotations
@@ -12,51 +15,70 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-
-def is_grouped(weight: Tensor) -> bool:
-    """True if ``weight`` is a convolution's, so that it has groups."""
-    return weight.ndim == 4
+OUTPUT_CHANNELS, INPUT_CHANNELS = 0, 1
 
 
-def group_count(weight: Tensor) -> int:
-    """Number of groups (input channels) of a convolution's weight (out, in, kh, kw)."""
-    return weight.shape[1]
+def is_grouped(weight: Tensor, axis: int = INPUT_CHANNELS) -> bool:
+    """True if ``weight`` has groups along ``axis``: a convolution's (4-D), or for rows also a linear layer's (2-D)."""
+    return weight.ndim == 4 or (weight.ndim == 2 and axis == OUTPUT_CHANNELS)
 
 
-def group_size(weight: Tensor) -> int:
-    """Number of weights in one group: out * kh * kw."""
-    return weight.shape[0] * weight.shape[2] * weight.shape[3]
+def group_count(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
+    """Number of groups of a weight."""
+    return weight.shape[axis]
 
 
-def group_weight(weight: Tensor) -> float:
+def group_size(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
+    """Number of weights in one group: out * kh * kw for an input channel."""
+    return weight.shape[1 - axis] * weight.shape[2:].numel()
+
+
+def group_weight(weight: Tensor, axis: int = INPUT_CHANNELS) -> float:
     """The factor of a group in the penalty, sqrt(group size), which makes layers of different width comparable."""
-    return float(group_size(weight)) ** 0.5
+    return float(group_size(weight, axis)) ** 0.5
 
 
-def as_columns(weight: Tensor) -> Tensor:
-    """(out, in, kh, kw) -> (out * kh * kw, in): column c is group c. A view in channels-last layout, else a copy."""
-    return weight.permute(0, 2, 3, 1).reshape(-1, weight.shape[1])
+def as_columns(weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+    """(out, in, kh, kw) -> (group size, groups): column c is group c. A view in channels-last layout, else a copy."""
+    return weight.movedim(axis, -1).reshape(-1, weight.shape[axis])
 
 
-def from_columns(columns: Tensor, like: Tensor) -> Tensor:
-    """The inverse of :func:`as_columns`: (out * kh * kw, in) -> the shape of ``like``."""
-    out, _, kh, kw = like.shape
-    return columns.reshape(out, kh, kw, -1).permute(0, 3, 1, 2)
+def from_columns(columns: Tensor, like: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+    """The inverse of :func:`as_columns`: (group size, groups) -> the shape of ``like``."""
+    shape = [size for i, size in enumerate(like.shape) if i != axis]
+    return columns.reshape(*shape, like.shape[axis]).movedim(-1, axis)
 
 
-def group_norms(weight: Tensor) -> Tensor:
-    """Euclidean norm of every group, (in,)."""
-    return torch.linalg.vector_norm(weight, dim=(0, 2, 3))
+def along_groups(values: Tensor, like: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+    """One value per group (groups,) in a shape that broadcasts against the weight ``like``."""
+    return values.view([-1 if i == axis else 1 for i in range(like.ndim)])
 
 
-def live_groups(weight: Tensor) -> Tensor:
-    """(in,) bool: True where at least one weight of the group is not exactly zero."""
-    return (weight != 0).any(dim=3).any(dim=2).any(dim=0)
+def group_norms(weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+    """Euclidean norm of every group, (groups,)."""
+    return torch.linalg.vector_norm(weight, dim=[i for i in range(weight.ndim) if i != axis])
 
 
-def grouped_weights(backbone: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Name and weight of every convolution of the shared backbone, in network order."""
+def live_groups(weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+    """(groups,) bool: True where at least one weight of the group is not exactly zero."""
+    return (weight != 0).movedim(axis, 0).flatten(1).any(1)
+
+
+def grouped_weights(backbone: nn.Module, axis: int = INPUT_CHANNELS) -> Iterator[tuple[str, nn.Parameter]]:
+    """Name and weight of every layer with groups, in network order: convolutions, and for rows also linear layers.
+
+    Raises:
+        ValueError: a grouped (or depthwise) convolution, in which an input channel reaches a part of the filters only, so
+            that ``W[:, c]`` belongs to several channels.
+    """
     for name, module in backbone.named_modules():
         if isinstance(module, nn.Conv2d):
-            assert isinstance(module.weight, nn.Parameter), "a convolution's weight is trained"
-            yield name, module.weight
+            if module.groups != 1 and axis == INPUT_CHANNELS:
+                raise ValueError(
+                    f"{name or type(module).__name__}: is a convolution with groups={module.groups}; "
+                    "input channels of grouped convolutions are not supported"
+                )
+        elif not (isinstance(module, nn.Linear) and axis == OUTPUT_CHANNELS):
+            continue
+        assert isinstance(module.weight, nn.Parameter), "a layer's weight is trained"
+        yield name, module.weight

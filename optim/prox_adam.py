@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optim.groups import is_grouped
+from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, along_groups, as_columns, group_weight, is_grouped, live_groups
+from optim.kernels import solve
+from optim.kernels.weight_step import WeightStep
 from optim.penalties import Penalty, penalty_from_state
+
+CHUNK = {"cpu": 2**17}
+"""Weights that torch operations treat at once: on a CPU, few enough to stay in the core's cache."""
+DEFAULT_CHUNK = 2**20
 
 
 class ProxAdam(torch.optim.AdamW):
@@ -21,18 +28,22 @@ class ProxAdam(torch.optim.AdamW):
         w_g \leftarrow \arg\min_z \tfrac12 (z - x_g)^\top \mathrm{diag}(d) (z - x_g) + \mathrm{lr}\, p_g(\lVert z \rVert),
         \qquad d = \sqrt{\hat v} + \epsilon,
 
-    with the bias-corrected second moment (Deleu and Bengio, arXiv 2102.03869). Without a penalty, or with lambda 0, it is
-    AdamW and nothing else.
+    with the bias-corrected second moment (Deleu and Bengio, arXiv 2102.03869; docs/math.md). Without a penalty, or with
+    lambda 0, it is AdamW and nothing else.
 
     Args:
         params: parameters, or parameter groups as for any torch optimizer. A group may hold ``penalty``, a
-            :class:`optim.Penalty` or None; all of its parameters must then be convolution weights (4-D).
-        lr: learning rate, >= 0.
+            :class:`optim.Penalty` or None, and ``axis``; all of its parameters must then have groups along ``axis``.
+        lr: learning rate, >= 0; a number or a scalar tensor.
         betas: decay rates of the running means, in [0, 1).
         eps: added to the root of the second moment, >= 0.
         weight_decay: decoupled weight decay, >= 0.
         penalty: of the groups that do not say.
-        fused: torch's fused AdamW step (one kernel for all tensors, CPU and CUDA); None leaves the choice to torch.
+        axis: what a group of weights is, for parameter groups that do not say: ``optim.groups.INPUT_CHANNELS`` of
+            convolutions, or ``OUTPUT_CHANNELS``, which are filters of convolutions and rows of linear layers.
+        foreach, fused: which of torch's AdamW steps; None leaves the choice to torch.
+        kernel: ``auto`` takes a batched kernel for the proximal step where there is one (``optim/kernels``), ``torch`` never
+            does. Both give the same to rounding.
 
     ``state_dict`` holds plain numbers, text and tensors only, so that ``torch.load(weights_only=True)`` reads it.
     """
@@ -40,55 +51,146 @@ class ProxAdam(torch.optim.AdamW):
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
         penalty: Penalty | None = None,
+        axis: int = INPUT_CHANNELS,
+        *,
+        foreach: bool | None = None,
         fused: bool | None = None,
+        kernel: Literal["auto", "torch"] = "auto",
     ) -> None:
         # AdamW's own checks have no upper end for numbers that are not finite.
         for name, value in (("lr", lr), ("eps", eps), ("weight_decay", weight_decay)):
             if not 0 <= float(value) < float("inf"):
                 raise ValueError(f"{name} must be a finite number >= 0, got {value}")
-        self._penalty_of_new_groups = penalty
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
-        self.defaults["penalty"] = penalty
+        if kernel not in ("auto", "torch"):
+            raise ValueError(f"kernel must be 'auto' or 'torch', got {kernel!r}")
+        self.kernel = kernel
+        self.critical: dict[Tensor, Tensor] = {}
+        self._first_defaults = {"penalty": penalty, "axis": axis}
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, fused=fused)
+        self.defaults.update(self._first_defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy, or one from another process: torch carries over defaults, state and groups only."""
+        self.kernel, self.critical, self._first_defaults = "auto", {}, {}
+        super().__setstate__(state)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As for any torch optimizer; checks the group's ``penalty``."""
+        """As for any torch optimizer; checks the group's ``penalty``, and that its parameters have groups."""
         # While AdamW is being constructed, its defaults are not ours yet.
-        default = self.defaults.get("penalty", getattr(self, "_penalty_of_new_groups", None))
-        penalty = param_group.setdefault("penalty", default)
+        defaults = {**self._first_defaults, **self.defaults}
+        for name in ("penalty", "axis"):
+            param_group.setdefault(name, defaults[name])
+        param_group.setdefault("keep", None)
+        penalty, axis = param_group["penalty"], param_group["axis"]
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
+        if axis not in (INPUT_CHANNELS, OUTPUT_CHANNELS):
+            raise ValueError(f"axis must be {INPUT_CHANNELS} (input channels) or {OUTPUT_CHANNELS} (output channels), got {axis!r}")
         super().add_param_group(param_group)
-        if penalty is not None:
-            shapes = [tuple(weight.shape) for weight in self.param_groups[-1]["params"] if not is_grouped(weight)]
-            if shapes:
-                self.param_groups.pop()
-                raise ValueError(
-                    f"a penalised parameter group holds convolution weights (4-D) only, got a parameter of shape {shapes[0]}"
-                )
+        shapes = [tuple(weight.shape) for weight in self.param_groups[-1]["params"] if not is_grouped(weight, axis)]
+        if penalty is not None and shapes:
+            self.param_groups.pop()
+            what = "convolution weights (4-D)" if axis == INPUT_CHANNELS else "weights of convolutions and linear layers"
+            raise ValueError(f"a penalised parameter group holds {what} only, got a parameter of shape {shapes[0]}")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:  # type: ignore[override]
         """One AdamW step, then the proximal step of every penalised group."""
         loss = super().step(closure)
+        found_inf = getattr(self, "found_inf", None)  # set by GradScaler, whose bad steps torch skips inside its kernel
+        if found_inf is not None and found_inf.device.type == "cpu":
+            if found_inf.item():
+                return loss
+            found_inf = None
         for group in self.param_groups:
-            penalty: Penalty | None = group["penalty"]
-            if penalty is None or penalty.lambda_ == 0 or group["lr"] == 0:
-                continue
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    weight.copy_(penalty.prox(weight, self.metric(weight, group), float(group["lr"])))
+            lr = group["lr"]
+            if group["penalty"] is not None and not (_is_number(lr) and float(lr) == 0):
+                self._prox_step(group, lr if found_inf is None else lr * (found_inf == 0))
+            self._keep_zeros(group)
         return loss
+
+    def _prox_step(self, group: dict[str, Any], lr: Tensor | float) -> None:
+        """The proximal step of one parameter group."""
+        penalty: Penalty = group["penalty"]
+        watch = group.get("watch", False)
+        if penalty.lambda_ == 0 and not watch:
+            return
+        axis, parts, rest = group["axis"], [], []
+        for weight in (weight for weight in group["params"] if weight.grad is not None):
+            form = penalty.kernel_form(weight, axis) if self.kernel == "auto" else None
+            if form is None:
+                rest.append(weight)
+                continue
+            norms = torch.empty(weight.shape[axis], device=weight.device)
+            correction, v = self._correction(weight, group), self.state[weight]["exp_avg_sq"]
+            parts.append(WeightStep(weight, v, axis, correction, group["eps"], lr, form, norms))
+        unsolved = solve(parts)
+        rest += [part.weight for part in unsolved]
+        for weight in rest:
+            norms = self._prox_in_chunks(weight, group, lr, watch)
+            if watch:
+                self.critical[weight] = norms / (lr * group_weight(weight, axis))
+        if watch:
+            skipped = {id(part) for part in unsolved}
+            for part in (part for part in parts if id(part) not in skipped):
+                self.critical[part.weight] = part.norms / (lr * group_weight(part.weight, axis))
+
+    def _prox_in_chunks(self, weight: Tensor, group: dict[str, Any], lr: Tensor | float, watch: bool) -> Tensor:
+        """The proximal step of one weight with torch operations; returns ||d x|| per group if that is watched."""
+        penalty, axis = group["penalty"], group["axis"]
+        v, correction = self.state[weight]["exp_avg_sq"], self._correction(weight, group)
+        width = max(1, CHUNK.get(weight.device.type, DEFAULT_CHUNK) * weight.shape[axis] // max(1, weight.numel()))
+        norms = []
+        for start in range(0, weight.shape[axis], width):
+            count = min(width, weight.shape[axis] - start)
+            part, v_part = weight.narrow(axis, start, count), v.narrow(axis, start, count)
+            # Halves have too few digits for the equation.
+            x = part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
+            metric = (v_part.to(x.dtype) / correction).sqrt_().add_(group["eps"])
+            if watch:
+                norms.append(torch.linalg.vector_norm(as_columns(metric * x, axis), dim=0))
+            if penalty.lambda_ > 0:
+                part.copy_(penalty.prox(x, metric, lr, axis))
+        return torch.cat(norms) if watch else weight.new_empty(0)
+
+    def _correction(self, weight: Tensor, group: dict[str, Any]) -> Tensor | float:
+        """1 - beta2^t, on a GPU (where t may live) as a tensor there: nobody waits for it."""
+        step = self.state[weight]["step"]
+        if _is_number(step):
+            return 1 - group["betas"][1] ** float(step)
+        return 1 - group["betas"][1] ** step.double()
 
     def metric(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
         """The diagonal d = sqrt(v_hat) + eps of Adam's metric, shaped like ``weight``."""
-        state = self.state[weight]
-        correction = 1 - group["betas"][1] ** float(state["step"])
-        return (state["exp_avg_sq"] / correction).sqrt_().add_(group["eps"])
+        return (self.state[weight]["exp_avg_sq"] / self._correction(weight, group)).sqrt_().add_(group["eps"])
+
+    def watch(self, group: dict[str, Any], on: bool = True) -> None:
+        """Record in every step, in ``critical``, which lambda would just have set each group of weights to zero.
+
+        For the group lasso this is ||d x|| / (lr sqrt(group size)), exactly; it is recorded with lambda 0 too.
+        """
+        group["watch"] = on
+        self.critical.clear()
+
+    @torch.no_grad()
+    def keep_zeros(self) -> None:
+        """From now on, groups of weights that are zero now stay zero; the penalties keep acting on the others.
+
+        With lambda 0 this is how a sparse network is trained on without the penalty's pull.
+        """
+        for group in self.param_groups:
+            if group["penalty"] is not None:
+                group["keep"] = [live_groups(weight, group["axis"]).to(weight.dtype) for weight in group["params"]]
+
+    def _keep_zeros(self, group: dict[str, Any]) -> None:
+        for weight, keep in zip(group["params"], group["keep"] or (), strict=False):
+            if weight.grad is not None:
+                weight.mul_(along_groups(keep, weight, group["axis"]))
 
     def state_dict(self) -> dict[str, Any]:
         """As for any torch optimizer, the penalties as plain values."""
@@ -99,10 +201,22 @@ class ProxAdam(torch.optim.AdamW):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As for any torch optimizer; a group whose saved state has no penalty (AdamW's) keeps the one that it has."""
-        own = [group["penalty"] for group in self.param_groups]
+        """As for any torch optimizer; what a saved group lacks (AdamW's has no penalty) stays as it is."""
+        own = [{name: group.get(name) for name in ("penalty", "axis", "keep")} for group in self.param_groups]
         super().load_state_dict(state_dict)
-        for group, penalty in zip(self.param_groups, own, strict=True):
-            saved = group.setdefault("penalty", penalty)
-            if isinstance(saved, dict):
-                group["penalty"] = penalty_from_state(saved)
+        for group, kept in zip(self.param_groups, own, strict=True):
+            for name, value in kept.items():
+                group.setdefault(name, value)
+            if isinstance(group["penalty"], dict):
+                group["penalty"] = penalty_from_state(group["penalty"])
+            if group["keep"] is not None:
+                group["keep"] = [keep.to(weight) for keep, weight in zip(group["keep"], group["params"], strict=True)]
+
+    def penalised(self) -> Iterator[dict[str, Any]]:
+        """The parameter groups that carry a penalty."""
+        return (group for group in self.param_groups if group["penalty"] is not None)
+
+
+def _is_number(value: Tensor | float) -> bool:
+    """True where reading the value waits for no device."""
+    return not isinstance(value, Tensor) or value.device.type == "cpu"

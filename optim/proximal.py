@@ -11,7 +11,10 @@ z = x * d r / (q r + p), and r solves the one-dimensional equation
 
 where q = d, p = step * lambda for the group lasso, and q = d - step / gamma, p = step * lambda for group MCP. Newton runs on
 phi(r) = 1 / sqrt(S(r)) - 1, the secular equation of trust-region methods: phi is concave (and linear for a constant
-metric), so that Newton from the left of the wanted root rises to it monotonically.
+metric), so that Newton from the left of the wanted root rises to it monotonically. docs/math.md derives all of this.
+
+On a CPU these functions look at their numbers to do less: only groups that live are solved, until they have converged. On
+any other device they never wait for it: a fixed number of sweeps over all groups.
 """
 
 from __future__ import annotations
@@ -22,8 +25,11 @@ from torch import Tensor
 MAX_SWEEPS = 100
 """Newton needs two or three sweeps on typical Adam metrics and about ten in adversarial ones."""
 
+SWEEPS_UNSEEN = 14
+"""Sweeps where nobody looks whether they are needed (docs/math.md: the most that was ever needed)."""
+
 SAFE = (1e-15, 1e15)
-"""Thresholds, and norms of d x, whose squares float32 can hold with room to spare. Others are computed in float64."""
+"""Thresholds, and norms of d x, whose squares float32 can hold with room to spare. Others are scaled first."""
 
 
 def _secular_root(dx: Tensor, q: Tensor, p: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,28 +48,41 @@ def _secular_root(dx: Tensor, q: Tensor, p: Tensor, start: Tensor) -> tuple[Tens
     rising = torch.ones_like(r, dtype=torch.bool)
     # Newton squares the relative error: after a step this small the next one would be lost in rounding.
     tolerance = 0.1 * torch.finfo(r.dtype).eps ** 0.5
-    for _ in range(MAX_SWEEPS):
-        denominator = torch.addcmul(p, q, r)
-        ratio = dx / denominator
-        root_s = torch.linalg.vector_norm(ratio, dim=0)
+    seen = r.device.type == "cpu"
+    for _ in range(MAX_SWEEPS if seen else SWEEPS_UNSEEN):
+        inverse = torch.addcmul(p, q, r).reciprocal_()
+        square = torch.mul(dx, inverse).square_()
+        s = square.sum(0)
         # phi / phi' = (1 / sqrt(S) - 1) * S^(3/2) / Q with Q = sum (dx)^2 q / denominator^3
-        slope = ratio.square_().mul_(q).div_(denominator).sum(0)
+        slope = square.mul_(inverse.mul_(q)).sum(0)
         rising = rising & (slope > 0)
         # Rounding may push a converged r back by an ulp: only a rise counts.
-        step = torch.where(rising, root_s**2 * (root_s - 1) / slope, 0.0).clamp_min_(0.0)
+        step = torch.where(rising, s * (s.sqrt() - 1) / slope, 0.0).clamp_min_(0.0)
         r = r + step
-        if not bool((step > tolerance * r).any()):
+        if seen and not bool((step > tolerance * r).any()):
             break
     return r, rising
 
 
-def _needs_float64(x: Tensor, norm: Tensor, threshold: Tensor) -> bool:
-    """True where a square would leave float32's range."""
-    if x.dtype == torch.float64:
+def _in_range(threshold: Tensor, *norms: Tensor) -> bool:
+    """True where (on a CPU) no square leaves the range of its type; elsewhere nobody looks, and all is scaled."""
+    if threshold.device.type != "cpu":
         return False
+    low, high = SAFE if threshold.dtype == torch.float32 else (1e-140, 1e140)
     positive = threshold[threshold > 0]
-    extremes = torch.stack([positive.amin(), positive.amax(), norm.amax()]) if positive.numel() else norm.amax()[None]
-    return not bool((extremes.isfinite() & (extremes < SAFE[1])).all()) or bool((positive < SAFE[0]).any())
+    largest = torch.stack([v.amax() for v in (*norms, positive) if v.numel()])
+    return bool((largest < high).all()) and not bool((positive < low).any())
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Per column a power of two that brings the largest entry near 1: (groups,).
+
+    The problems are homogeneous, prox(c x, d, c threshold) = c prox(x, d, threshold), and a power of two costs no digit.
+    """
+    largest = x.abs().amax(0)
+    exponent = torch.frexp(largest).exponent.clamp_(-120, 120)
+    one = torch.ones_like(largest)
+    return torch.where((largest > 0) & largest.isfinite(), torch.ldexp(one, -exponent), one)
 
 
 @torch.no_grad()
@@ -78,30 +97,42 @@ def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
     Returns:
         (n, groups). A column is exactly zero iff ||d * x|| <= threshold, and x itself where the threshold is 0.
     """
+    if x.numel() == 0:
+        return x.clone()
     threshold = torch.as_tensor(threshold, dtype=x.dtype, device=x.device).expand(x.shape[1])
     dx = d * x
     norm = torch.linalg.vector_norm(dx, dim=0)
-    if _needs_float64(x, norm, threshold):
-        return prox_group_lasso(x.double(), d.double(), threshold.double()).to(x.dtype)
+    if not _in_range(threshold, norm):
+        unit = _unit(x)
+        x, threshold = x * unit, threshold * unit
+        dx = d * x
+        return _group_lasso(x, d, dx, torch.linalg.vector_norm(dx, dim=0), threshold) / unit
+    return _group_lasso(x, d, dx, norm, threshold)
+
+
+def _group_lasso(x: Tensor, d: Tensor, dx: Tensor, norm: Tensor, threshold: Tensor) -> Tensor:
+    """:func:`prox_group_lasso` for numbers in range; dx = d * x, of the columns' ``norm``, is overwritten."""
     # A group with a NaN counts as live: it must stay visible, and not turn into zeros.
-    live = ~(norm <= threshold) & (threshold > 0)
-    z = torch.where(threshold > 0, 0.0, x)
-    if not bool(live.any()):
-        return z
-    columns = live.nonzero().squeeze(1)
-    whole = columns.numel() == x.shape[1]
-    if not whole:
-        x, d, dx, norm, threshold = (v.index_select(-1, columns) for v in (x, d, dx, norm, threshold))
+    live = ~(norm <= threshold)
+    result, columns = None, None
+    if x.device.type == "cpu":
+        columns = live.nonzero().squeeze(1)
+        if columns.numel() == 0:
+            return torch.zeros_like(x)
+        if 2 * columns.numel() < x.shape[1]:
+            result = torch.zeros_like(x)
+            x, d, dx, norm, threshold, live = (v.index_select(-1, columns) for v in (x, d, dx, norm, threshold, live))
     start = ((norm - threshold) / d.amax(0)).clamp_min(0.0)
     r, _ = _secular_root(dx, d, threshold, start)
     # In float32 this order matters: x * d * r alone loses digits.
-    dr = torch.mul(d, r, out=dx)
-    solution = (dr / (dr + threshold)).mul_(x)
-    return solution if whole else z.index_copy(1, columns, solution)
+    dr = torch.mul(d, torch.where(live, r, 0.0), out=dx)
+    z = (dr / (dr + torch.where(live, threshold, 1.0))).mul_(x)
+    z = torch.where(threshold > 0, z, x)
+    return z if result is None else result.index_copy_(1, columns, z)
 
 
 @torch.no_grad()
-def prox_group_mcp(x: Tensor, d: Tensor, step: float, strength: Tensor | float, gamma: float) -> Tensor:
+def prox_group_mcp(x: Tensor, d: Tensor, step: Tensor | float, strength: Tensor | float, gamma: float) -> Tensor:
     """The same for the minimax concave penalty on group norms (a.k.a. group MCP).
 
     The penalty is ``strength ||z|| - ||z||^2 / (2 gamma)`` up to ``||z|| = gamma * strength`` and constant from there on. The
@@ -118,12 +149,21 @@ def prox_group_mcp(x: Tensor, d: Tensor, step: float, strength: Tensor | float, 
     Returns:
         (n, groups).
     """
+    if x.numel() == 0:
+        return x.clone()
     strength = torch.as_tensor(strength, dtype=x.dtype, device=x.device).expand(x.shape[1])
+    norms = torch.linalg.vector_norm(d * x, dim=0), torch.linalg.vector_norm(x, dim=0)
+    if not _in_range(step * strength, *norms):
+        unit = _unit(x)
+        return _group_mcp(x * unit, d, step, strength * unit, gamma) / unit
+    return _group_mcp(x, d, step, strength, gamma)
+
+
+def _group_mcp(x: Tensor, d: Tensor, step: Tensor | float, strength: Tensor, gamma: float) -> Tensor:
+    """:func:`prox_group_mcp` for numbers in range."""
     p = step * strength
     dx = d * x
     dx_norm, x_norm = torch.linalg.vector_norm(dx, dim=0), torch.linalg.vector_norm(x, dim=0)
-    if _needs_float64(x, dx_norm, p):
-        return prox_group_mcp(x.double(), d.double(), step, strength.double(), gamma).to(x.dtype)
     flat_from = gamma * strength
     flat_value = step * gamma * strength**2 / 2
 

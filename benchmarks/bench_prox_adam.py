@@ -1,0 +1,163 @@
+"""Time one ProxAdam step over the ResNet-50-D backbone (55 convolutions) against torch's fused AdamW, side by side.
+
+    python benchmarks/bench_prox_adam.py [--device cpu|cuda] [--json]
+
+Two states: ``live`` (gradients of scale 1e-3, lambda 1e-5: nearly all groups live) and ``dead`` (70 % of the groups are zero
+and stay zero). In turn, --steps times after --warmup: torch.optim.AdamW(fused=True); ProxAdam as a user gets it; ProxAdam with
+torch operations only, which is what a machine without a C compiler gets. Medians and their ratios to AdamW.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from models.resnetd import ResNetD
+from optim import PENALTIES, ProxAdam, sparsity_report
+from optim.groups import along_groups, grouped_weights
+from utils.memory import keep_freed_memory
+
+GRADIENT, LAMBDA, DEAD_SHARE = 1e-3, 1e-5, 0.7
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="resnetd50", choices=("resnetd18", "resnetd50", "resnetd101"))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--penalty", default="l1_l2", choices=sorted(PENALTIES))
+    parser.add_argument("--layout", default="channels_last", choices=("channels_last", "contiguous"))
+    parser.add_argument("--steps", type=int, default=21, help="steps that are timed")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before them")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    return parser.parse_args()
+
+
+def build(args: argparse.Namespace, state: str) -> list[torch.nn.Parameter]:
+    """The backbone's convolutions with gradients, in the state that is asked for."""
+    torch.manual_seed(0)
+    layout = torch.channels_last if args.layout == "channels_last" else torch.contiguous_format
+    backbone = ResNetD(args.backbone).to(args.device, memory_format=layout)
+    weights = [weight for _, weight in grouped_weights(backbone)]
+    for weight in weights:
+        weight.grad = torch.empty_like(weight).normal_(0, GRADIENT)
+        if state == "dead":
+            dead = (torch.rand(weight.shape[1], device=args.device) < DEAD_SHARE).to(weight.dtype)
+            live = along_groups(1 - dead, weight)
+            weight.data.mul_(live)
+            # Small enough that the groups stay dead: its norm is below lambda sqrt(group size).
+            weight.grad.mul_(live + 1e-3 * (1 - live))
+    return weights
+
+
+def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
+    """Median seconds of a step per optimizer, and the share of zero groups at the end."""
+    penalty = PENALTIES[args.penalty](LAMBDA)
+    models = {name: build(args, state) for name in ("adamw", "default", "torch")}
+    common = {"lr": 1e-4, "weight_decay": 0.1, "fused": True}
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        "adamw": torch.optim.AdamW(models["adamw"], **common),
+        "default": ProxAdam(models["default"], penalty=penalty, **common),
+        "torch": ProxAdam(models["torch"], penalty=penalty, kernel="torch", **common),
+    }
+    times: dict[str, list[float]] = {name: [] for name in optimizers}
+    for _ in range(args.warmup + args.steps):
+        for name, optimizer in optimizers.items():
+            synchronise(args.device)
+            start = time.perf_counter()
+            optimizer.step()
+            synchronise(args.device)
+            times[name].append(time.perf_counter() - start)
+    figures = {f"{state}_{name}_s": statistics.median(seconds[args.warmup :]) for name, seconds in times.items()}
+    for name in ("default", "torch"):
+        figures[f"{state}_{name}_ratio"] = figures[f"{state}_{name}_s"] / figures[f"{state}_adamw_s"]
+    holder = torch.nn.ModuleList([torch.nn.Conv2d(*w.shape[1::-1], w.shape[2], bias=False) for w in models["default"]])
+    for layer, weight in zip(holder, models["default"], strict=True):
+        layer.weight = weight
+    figures[f"{state}_group_sparsity"] = sparsity_report(holder).group_sparsity
+    for name in ("default", "torch"):
+        extra = extra_memory(args.device, optimizers[name])
+        if extra is not None:
+            largest = max(weight.numel() * weight.element_size() for weight in models[name])
+            figures[f"{state}_{name}_extra_memory_layers"] = extra / largest
+    return figures
+
+
+def synchronise(device: str) -> None:
+    """Wait for a GPU."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def extra_memory(device: str, optimizer: torch.optim.Optimizer) -> float | None:
+    """Bytes that a step holds at its peak beyond what was held before it (on a CPU: resident memory, Linux only)."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        optimizer.step()
+        torch.cuda.synchronize()
+        return float(torch.cuda.max_memory_allocated() - before)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    before = _resident("VmRSS")
+    optimizer.step()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def first_use() -> float:
+    """Seconds that the first step of a machine waits for the C compiler (0 where there is none)."""
+    from optim.kernels import native
+
+    kept = os.environ.get("XDG_CACHE_HOME")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder
+        native._cache_folder.cache_clear()
+        start = time.perf_counter()
+        found = native.kernel.__wrapped__()
+        seconds = time.perf_counter() - start
+    native._cache_folder.cache_clear()
+    del os.environ["XDG_CACHE_HOME"]
+    if kept is not None:
+        os.environ["XDG_CACHE_HOME"] = kept
+    return seconds if found else 0.0
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    keep_freed_memory()
+    figures: dict[str, float] = {}
+    if args.device == "cpu":
+        figures["compile_s"] = first_use()
+    for state in ("live", "dead"):
+        figures |= measure(args, state)
+    print(
+        f"{args.backbone}, {args.penalty}, {args.layout} weights, {args.device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, median of {args.steps} steps in turn"
+    )
+    for name, value in figures.items():
+        print(f"  {name:36} {value:9.4f}")
+    if args.json:
+        print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

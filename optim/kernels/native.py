@@ -1,0 +1,171 @@
+"""The batched proximal step on the CPU: ``prox_kernel.c``, compiled once by the machine's C compiler and kept in a cache.
+
+Compiling takes about a second, once per machine and version. Where there is no compiler, :func:`kernel` says so in one line
+of the log and the optimizer uses torch operations (``optim/prox_adam.py``).
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from optim.kernels.weight_step import WeightStep
+
+log = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_name("prox_kernel.c")
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+COMPILERS = ("cc", "gcc", "clang")
+
+
+class _Layer(ctypes.Structure):
+    """``Layer`` of prox_kernel.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("w", "v", "norms")),
+        *((name, ctypes.c_int64) for name in ("outer", "inner", "groups")),
+        *((name, ctypes.c_int64 * 3) for name in ("w_stride", "v_stride")),
+        *((name, ctypes.c_double) for name in ("scale", "eps", "step", "strength", "inverse_gamma")),
+    ]
+
+
+class _Tile(ctypes.Structure):
+    """``Tile`` of prox_kernel.c."""
+
+    _fields_ = [("layer", ctypes.c_int64), ("column", ctypes.c_int64)]
+
+
+def _loops(weight: Tensor, other: Tensor, axis: int) -> tuple[tuple[int, int], list[tuple[int, int]]] | None:
+    """Two nested loops over the elements of a group: their sizes, and per tensor their strides.
+
+    None if two loops cannot reach them all (a weight whose layout is neither contiguous nor channels-last).
+    """
+    merged: list[tuple[int, int, int]] = []
+    for i, size in enumerate(weight.shape):
+        if i == axis or size == 1:
+            continue
+        one, two = weight.stride(i), other.stride(i)
+        if merged and merged[-1][1] == size * one and merged[-1][2] == size * two:
+            merged[-1] = (merged[-1][0] * size, one, two)
+        else:
+            merged.append((size, one, two))
+    if len(merged) > 2:
+        return None
+    outer, inner = [(1, 0, 0)] * (2 - len(merged)) + merged
+    return (outer[0], inner[0]), [(outer[1], inner[1]), (outer[2], inner[2])]
+
+
+def can_solve(part: WeightStep) -> bool:
+    """True for weights that the kernel handles: float32, on the CPU, in a plain layout."""
+    weight, v = part.weight, part.exp_avg_sq
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == v.dtype == torch.float32
+        and weight.numel() > 0
+        and _loops(weight, v, part.axis) is not None
+    )
+
+
+class ProxKernel:
+    """The compiled kernel."""
+
+    def __init__(self, path: Path) -> None:
+        library = ctypes.CDLL(str(path))
+        self._tile = library.prox_tile_width()
+        self._prox_step = library.prox_step
+        self._prox_step.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+        self._prox_step.restype = None
+
+    def step(self, parts: Sequence[WeightStep]) -> None:
+        """The proximal step of all ``parts``, in place. Extra memory: a few hundred kilobytes per thread."""
+        layers = (_Layer * len(parts))(*map(_layer, parts))
+        tiles = [(i, column) for i, part in enumerate(parts) for column in range(0, layers[i].groups, self._tile)]
+        flat = (_Tile * len(tiles))(*tiles)
+        threads = torch.get_num_threads()
+        size = 2 * self._tile * max(layer.outer * layer.inner for layer in layers)
+        scratch = torch.empty(threads, size)
+        self._prox_step(layers, flat, len(tiles), scratch.data_ptr(), size, threads)
+
+
+def _layer(part: WeightStep) -> _Layer:
+    weight, v, axis = part.weight, part.exp_avg_sq, part.axis
+    loops = _loops(weight, v, axis)
+    assert loops is not None, "can_solve was not asked"
+    (outer, inner), (w_strides, v_strides) = loops
+    return _Layer(
+        *(weight.data_ptr(), v.data_ptr(), part.norms.data_ptr()),
+        *(outer, inner, weight.shape[axis]),
+        *((*w_strides, weight.stride(axis)), (*v_strides, v.stride(axis))),
+        *(1 / float(part.correction), part.eps, float(part.lr), part.form.strength, part.form.inverse_gamma),
+    )
+
+
+@functools.cache
+def kernel() -> ProxKernel | None:
+    """The kernel, compiled if need be; None (and one line in the log) where that is not possible."""
+    compiler = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), None)
+    if compiler is None:
+        log.info("no C compiler (%s) found: the proximal step uses torch operations, which is slower", ", ".join(COMPILERS))
+        return None
+    problems = []
+    for openmp in (("-fopenmp",), ()):
+        try:
+            return ProxKernel(_build(shlex.split(compiler), openmp))
+        except (OSError, subprocess.SubprocessError, AttributeError) as error:
+            output = getattr(error, "stderr", None) or error
+            problems.append(" ".join(str(output).split())[:200])
+    log.info("the proximal kernel could not be compiled (%s): torch operations are used, which is slower", problems[-1])
+    return None
+
+
+def _build(compiler: list[str], openmp: tuple[str, ...]) -> Path:
+    """Path of the compiled library: from the cache, or compiled now."""
+    command = [*compiler, *FLAGS, *openmp]
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+    identity = "\0".join([SOURCE.read_text(encoding="utf-8"), *command, version, platform.machine(), _processor()])
+    path = _cache_folder() / f"prox-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.so"
+    if not path.is_file():
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            target = Path(folder) / path.name
+            subprocess.run(
+                [*command, str(SOURCE), "-o", str(target), "-lm"], capture_output=True, text=True, check=True, timeout=120
+            )
+            target.replace(path)  # several processes may compile at once: each moves a whole file into place
+    return path
+
+
+def _processor() -> str:
+    """What ``-march=native`` depends on: a cache in a shared home must not be read on another kind of processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
+
+
+@functools.cache
+def _cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/less-is-more``, or a private temporary folder where that cannot be written."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "less-is-more"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder):
+            return folder
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="less-is-more-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
