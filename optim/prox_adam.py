@@ -14,8 +14,8 @@ from optim.kernels import solve
 from optim.kernels.weight_step import WeightStep
 from optim.penalties import Penalty, penalty_from_state
 
-CHUNK = {"cpu": 2**17}
-"""Weights that torch operations treat at once: on a CPU, few enough to stay in the core's cache."""
+CHUNK = {"cpu": 2**19}
+"""Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""
 DEFAULT_CHUNK = 2**20
 
 
@@ -90,7 +90,9 @@ class ProxAdam(torch.optim.AdamW):
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
         if axis not in (INPUT_CHANNELS, OUTPUT_CHANNELS):
-            raise ValueError(f"axis must be {INPUT_CHANNELS} (input channels) or {OUTPUT_CHANNELS} (output channels), got {axis!r}")
+            raise ValueError(
+                f"axis must be {INPUT_CHANNELS} (input channels) or {OUTPUT_CHANNELS} (output channels), got {axis!r}"
+            )
         super().add_param_group(param_group)
         shapes = [tuple(weight.shape) for weight in self.param_groups[-1]["params"] if not is_grouped(weight, axis)]
         if penalty is not None and shapes:

@@ -87,7 +87,14 @@ class ProxKernel:
         library = ctypes.CDLL(str(path))
         self._tile = library.prox_tile_width()
         self._prox_step = library.prox_step
-        self._prox_step.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int]
+        self._prox_step.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_int,
+        ]
         self._prox_step.restype = None
 
     def step(self, parts: Sequence[WeightStep]) -> None:
