@@ -16,14 +16,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
 from models.resnetd import ResNetD
-from optim import PENALTIES, ProxAdam, sparsity_report
-from optim.groups import along_groups, grouped_weights
+from optim import PENALTIES, ProxAdam
+from optim.groups import along_groups, grouped_weights, live_groups
 from utils.memory import keep_freed_memory
 
 GRADIENT, LAMBDA, DEAD_SHARE = 1e-3, 1e-5, 0.7
@@ -46,7 +47,7 @@ def build(args: argparse.Namespace, state: str) -> list[torch.nn.Parameter]:
     """The backbone's convolutions with gradients, in the state that is asked for."""
     torch.manual_seed(0)
     layout = torch.channels_last if args.layout == "channels_last" else torch.contiguous_format
-    backbone = ResNetD(args.backbone).to(args.device, memory_format=layout)
+    backbone = ResNetD(args.backbone).to(args.device).to(memory_format=layout)
     weights = [weight for _, weight in grouped_weights(backbone)]
     for weight in weights:
         weight.grad = torch.empty_like(weight).normal_(0, GRADIENT)
@@ -63,7 +64,7 @@ def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
     """Median seconds of a step per optimizer, and the share of zero groups at the end."""
     penalty = PENALTIES[args.penalty](LAMBDA)
     models = {name: build(args, state) for name in ("adamw", "default", "torch")}
-    common = {"lr": 1e-4, "weight_decay": 0.1, "fused": True}
+    common: dict[str, Any] = {"lr": 1e-4, "weight_decay": 0.1, "fused": True}
     optimizers: dict[str, torch.optim.Optimizer] = {
         "adamw": torch.optim.AdamW(models["adamw"], **common),
         "default": ProxAdam(models["default"], penalty=penalty, **common),
@@ -80,10 +81,8 @@ def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
     figures = {f"{state}_{name}_s": statistics.median(seconds[args.warmup :]) for name, seconds in times.items()}
     for name in ("default", "torch"):
         figures[f"{state}_{name}_ratio"] = figures[f"{state}_{name}_s"] / figures[f"{state}_adamw_s"]
-    holder = torch.nn.ModuleList([torch.nn.Conv2d(*w.shape[1::-1], w.shape[2], bias=False) for w in models["default"]])
-    for layer, weight in zip(holder, models["default"], strict=True):
-        layer.weight = weight
-    figures[f"{state}_group_sparsity"] = sparsity_report(holder).group_sparsity
+    live = torch.cat([live_groups(weight) for weight in models["default"]])
+    figures[f"{state}_group_sparsity"] = 100.0 * float((~live).float().mean())
     for name in ("default", "torch"):
         extra = extra_memory(args.device, optimizers[name])
         if extra is not None:
@@ -111,9 +110,9 @@ def extra_memory(device: str, optimizer: torch.optim.Optimizer) -> float | None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None
-    before = _resident("VmRSS")
+    resident = _resident("VmRSS")
     optimizer.step()
-    return _resident("VmHWM") - before
+    return _resident("VmHWM") - resident
 
 
 def _resident(name: str) -> float:

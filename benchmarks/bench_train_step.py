@@ -70,7 +70,7 @@ def main() -> None:
         config, device = devices.resolve(validate_config(values, source="benchmark"))
         trial = Trial(config, 0, device, Path(folder))
         batch = to_device(next(iter(train_loader(config, 0))), device, config)
-        trial.lambdas.apply(trial.optimizer, 0)
+        trial.control.apply(trial.optimizer, 0)
         trial.model.train()
 
         def synchronised() -> float:

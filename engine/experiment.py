@@ -19,11 +19,13 @@ from engine.trainer import TrainingDivergedError, Trial, fit
 from models import build_model
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config, unused_keys
+from utils.config_sections import OptimizerParams, Warmup
 from utils.device import resolve
 from utils.errors import ConfigError, TrialError
 from utils.figures import save_figure
+from utils.plot_control import control_figure
 from utils.results import check_writable, result_paths, write_results
-from utils.tracking import make_tracker, tracking_mode
+from utils.tracking import Tracker, make_tracker, tracking_mode
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +46,10 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
     if config.num_trials == 0:
         raise ConfigError("num_trials: is 0, so there is nothing to run; give the number of trials, such as num_trials=5")
     if config.lambda_list is None:
-        if config.group_sparsity and config.bb_optimizer_params.lambda_ is None:
+        if config.group_sparsity and config.bb_optimizer_params.lambda_ is None and config.target_sparsity is None:
             raise ConfigError(
                 "bb_optimizer_params.lambda: is None or missing, and group_sparsity is true; give a number (such as "
-                "bb_optimizer_params.lambda=1e-5), "
-                "or several as lambda_list"
+                "bb_optimizer_params.lambda=1e-5), several as lambda_list, or target_sparsity"
             )
         return [config]
     if not config.group_sparsity:
@@ -61,11 +62,18 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
             update={
                 "Experiment_name": name,
                 "lambda_list": None,
-                "bb_optimizer_params": config.bb_optimizer_params.model_copy(update={"lambda_": value}),
+                "bb_optimizer_params": _with_lambda(config.bb_optimizer_params, value),
             }
         )
         for name, value in zip(names, config.lambda_list, strict=True)
     ]
+
+
+def _with_lambda(params: OptimizerParams, value: float) -> OptimizerParams:
+    """With another strength; a warm-up stays one."""
+    warmup = isinstance(params.lambda_, Warmup)
+    strength = params.lambda_.model_copy(update={"value": value}) if warmup else value  # type: ignore[union-attr]
+    return params.model_copy(update={"lambda_": strength})
 
 
 def run_experiment(
@@ -211,13 +219,15 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
             run_id = state["wandb_run_id"]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise TrialError(f"{folder / files.LAST}: is not the state of this training ({error!r:.100})") from error
-        files.keep_lines(folder / files.METRICS, trial.epoch)
+        for name in (files.METRICS, files.STEPS):
+            files.keep_lines(folder / name, trial.epoch)
         log.info("trial %d continues after epoch %d", number, trial.epoch)
     config.save(folder / files.CONFIG)
     tracker = make_tracker(config, folder.name, folder, run_id)
     summary: dict[str, Any] = {"status": "stopped"}
     try:
         fit(trial, tracker)
+        draw_control(trial, tracker)
         summary = final_test(folder, device, config, tracker)
     except KeyboardInterrupt:
         where = "its test" if trial.done or trial.epoch == config.epochs else f"epoch {trial.epoch + 1}"
@@ -232,6 +242,15 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     finally:
         tracker.finish(summary)
     return dict(summary)
+
+
+def draw_control(trial: Trial, tracker: Tracker) -> None:
+    """The figure of lambda and sparsity over the training of a sparse trial, ``sparsity_control.png``."""
+    points = files.read_lines(trial.folder / files.STEPS)
+    if points:
+        figure = control_figure(points, f"{trial.config.Experiment_name}, trial {trial.number}: penalty and sparsity")
+        path = save_figure(figure, trial.folder / "sparsity_control", ("png",))[0]
+        tracker.image("sparsity_control", path, trial.epoch - 1)
 
 
 def _saved_row(folder: Path) -> dict[str, Any]:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel
-from optim import PENALTIES, Penalty, ProxAdam
+from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController
 from optim.groups import grouped_weights
 from utils.config import ExperimentConfig
-from utils.config_sections import OptimizerParams
+from utils.config_sections import OptimizerParams, Warmup
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
     """The backbone's penalty at its full strength (0 for a dense run)."""
     params = config.bb_optimizer_params
-    name = params.penalty or "l1_l2"
-    extra = {"gamma": params.gamma} if name == "group_mcp" else {}
-    return PENALTIES[name](lambda_=config.penalty_lambda, **extra)
+    penalty = PENALTIES[params.penalty or "l1_l2"]
+    extra = {field.name: getattr(params, field.name) for field in fields(penalty) if field.name != "lambda_"}
+    return penalty(lambda_=config.penalty_lambda, **extra)
+
+
+def build_control(config: ExperimentConfig) -> PenaltyControl:
+    """What decides on the penalty's strength: a controller for ``target_sparsity``, else a schedule (0 for a dense run)."""
+    start = config.sparsity_threshold if config.group_sparsity else 0
+    if config.group_sparsity and config.target_sparsity is not None:
+        return SparsityController(config.target_sparsity, start, config.epoch_at(config.sparsity_until))
+    debias = config.epoch_at(config.debias_from) if config.group_sparsity and config.debias_from is not None else None
+    strength = config.bb_optimizer_params.lambda_ if config.group_sparsity else 0.0
+    if isinstance(strength, Warmup):
+        return LambdaSchedule(strength.value, start, strength.warmup, debias_from=debias)
+    return LambdaSchedule(strength or 0.0, start, debias_from=debias)
 
 
 def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: ExperimentConfig) -> ProxAdam:

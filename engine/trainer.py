@@ -17,11 +17,11 @@ from datasets.sample import Sample
 from engine.evaluation import Evaluation, autocast, evaluate, to_device
 from engine.losses import build_losses
 from engine.monitor import Patience
-from engine.optimizer import build_optimizer, build_scheduler
+from engine.optimizer import build_control, build_optimizer, build_scheduler
 from engine.pictures import draw_predictions
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
-from optim import LambdaSchedule, Penalty, sparsity_report
+from optim import Penalty, live_mask, sparsity_report
 from optim.groups import grouped_weights
 from utils import checkpoint as files
 from utils.config import ExperimentConfig
@@ -32,6 +32,9 @@ from utils.tasks import get_task
 from utils.tracking import Tracker
 
 log = logging.getLogger(__name__)
+
+POINTS_PER_EPOCH = 10
+"""How often the sparsity is counted within an epoch."""
 
 
 class TrainingDivergedError(RuntimeError):
@@ -57,7 +60,7 @@ class Trial:
         self.losses = build_losses(config)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
         self.scheduler = build_scheduler(self.optimizer, config)
-        self.lambdas = LambdaSchedule(config.penalty_lambda, config.sparsity_threshold if config.group_sparsity else 0)
+        self.control = build_control(config)
         self.total_patience = Patience(config.earlystop_patience)
         self.task_patience = {task: Patience(config.task_earlystop_patience) for task in config.task_list}
         self.epoch = 0
@@ -77,6 +80,7 @@ class Trial:
             "weighting": self.weighting.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "control": self.control.state_dict(),
             "total_patience": self.total_patience.state_dict(),
             "task_patience": {task: patience.state_dict() for task, patience in self.task_patience.items()},
             "frozen": sorted(self.model.frozen),
@@ -104,6 +108,7 @@ class Trial:
         self.weighting.load_state_dict(state["weighting"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
+        self.control.load_state_dict(state["control"])
         self.total_patience.load_state_dict(state["total_patience"])
         for task, patience in self.task_patience.items():
             patience.load_state_dict(state["task_patience"][task])
@@ -119,6 +124,10 @@ class EpochSums:
     counts: dict[str, int] = field(default_factory=dict)
     images: int = 0
     seconds: float = 0.0
+    groups_died: int = 0
+    groups_revived: int = 0
+    points: list[dict[str, Any]] = field(default_factory=list)
+    """Lambda and sparsity at some steps: lines of ``steps.jsonl``."""
 
     def add(self, losses: dict[str, float], images: int) -> None:
         """One step's losses."""
@@ -150,21 +159,41 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
         TrainingDivergedError: a loss is not finite; the step is not taken.
     """
     trial.model.train()
-    trial.lambdas.apply(trial.optimizer, trial.epoch)
+    live = live_mask(trial.model)
     sums, start = EpochSums(), time.perf_counter()
-    for batch in track(loader, f"epoch {trial.epoch + 1}/{trial.config.epochs}"):
+    for index, batch in enumerate(track(loader, f"epoch {trial.epoch + 1}/{trial.config.epochs}")):
         losses, total = forward_losses(trial, to_device(batch, trial.device, trial.config))
         # One transfer for all losses: on a GPU, each .item() waits for the device.
         values = torch.stack([*losses.values(), total]).tolist()
         named = dict(zip((*losses, "total"), values, strict=True))
         _check_finite(named, trial, "loss", f"at step {trial.step + 1}")
         total.backward()
+        now = trial.epoch + index / len(loader)
+        trial.control.apply(trial.optimizer, now)
         trial.optimizer.step()
         trial.optimizer.zero_grad(set_to_none=True)
         trial.step += 1
         sums.add(named, len(batch["name"]))
+        if trial.config.group_sparsity and index % max(1, len(loader) // POINTS_PER_EPOCH) == 0:
+            sums.points.append(step_point(trial, now))
     sums.seconds = time.perf_counter() - start
+    still_live = live_mask(trial.model)
+    sums.groups_died, sums.groups_revived = int((live & ~still_live).sum()), int((~live & still_live).sum())
     return sums
+
+
+def step_point(trial: Trial, now: float) -> dict[str, Any]:
+    """Lambda and sparsity after a step at time ``now`` (in epochs)."""
+    share = trial.control.wanted(now)
+    return {
+        "step": trial.step,
+        "time": now,
+        "epoch": trial.epoch,
+        "lambda": trial.control.strength(trial.optimizer),
+        "group_sparsity": 100.0 * float((~live_mask(trial.model)).float().mean()),
+        "wanted_sparsity": None if share is None else 100.0 * share,
+        "debiasing": trial.control.debiasing,
+    }
 
 
 def _check_finite(losses: dict[str, float], trial: Trial, loss: str, when: str) -> None:
@@ -192,7 +221,10 @@ def fit(trial: Trial, tracker: Tracker) -> None:
         training.sampler.epoch = epoch  # type: ignore[attr-defined]
         learning_rates = {group["name"]: group["lr"] for group in trial.optimizer.param_groups}
         weights = trial.weighting.weights()
+        debiasing = trial.control.debiasing
         sums = train_one_epoch(trial, training)
+        if trial.control.debiasing and not debiasing:
+            announce_debias(trial)
         batches = track(validation, "validation")
         evaluation = evaluate(trial.model, batches, trial.losses, config, trial.device)
         _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
@@ -200,6 +232,8 @@ def fit(trial: Trial, tracker: Tracker) -> None:
         trial.epoch += 1
         improved = update_monitor(trial, evaluation, epoch)
         files.append_line(trial.folder / files.METRICS, line)
+        for point in sums.points:
+            files.append_line(trial.folder / files.STEPS, point)
         tracker.log(line)
         if improved:
             files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
@@ -210,6 +244,17 @@ def fit(trial: Trial, tracker: Tracker) -> None:
         log.info("%s", describe(trial, line, improved, seconds))
 
 
+def announce_debias(trial: Trial) -> None:
+    """Say what stays zero from now on, and warn of layers that are dead altogether."""
+    report = sparsity_report(trial.model)
+    log.info(
+        "trial %d: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
+        *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
+    )
+    if report.dead_layers():
+        log.warning("layers without any live group: %s; a lower target keeps them", ", ".join(report.dead_layers()))
+
+
 def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
     """Move schedule and patience on after ``epoch``; True if this is the best network so far.
 
@@ -217,7 +262,7 @@ def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
     """
     scheduler = trial.scheduler
     improved = False
-    if trial.lambdas.is_full(epoch):
+    if trial.control.is_full(epoch):
         improved = trial.total_patience.update(evaluation.monitored)
         if isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step(evaluation.monitored)
@@ -239,7 +284,7 @@ def epoch_line(
 ) -> dict[str, Any]:
     """One epoch as a flat record: a line of ``metrics.jsonl``, and what the tracker gets."""
     sparsity = sparsity_report(trial.model)
-    strength = trial.lambdas.at(trial.epoch)
+    stages = sparsity.stages().items()
     return {
         "epoch": trial.epoch,
         "step": trial.step,
@@ -249,10 +294,14 @@ def epoch_line(
         **{f"val/{name}": value for name, value in evaluation.flat().items()},
         **{f"loss_weight/{task}": value for task, value in weights.items()},
         **{f"lr/{name}": value for name, value in learning_rates.items()},
-        "lambda": strength,
+        "lambda": trial.control.strength(trial.optimizer),
         "penalty": penalty_value(trial),
         "group_sparsity": sparsity.group_sparsity,
         "parameter_sparsity": sparsity.parameter_sparsity,
+        **{f"group_sparsity/{stage}": report.group_sparsity for stage, report in stages},
+        **{f"parameter_sparsity/{stage}": report.parameter_sparsity for stage, report in stages},
+        "groups_died": sums.groups_died,
+        "groups_revived": sums.groups_revived,
         "active_tasks": len(trial.active_tasks),
         "images_per_second": sums.images / sums.seconds,
         "train_seconds": sums.seconds,
@@ -262,8 +311,10 @@ def epoch_line(
 def penalty_value(trial: Trial) -> float:
     """The penalty of the backbone now: logged, never part of the loss."""
     penalties: list[Penalty] = [group["penalty"] for group in trial.optimizer.param_groups if group["penalty"]]
+    strength = trial.control.strength(trial.optimizer)
     with torch.no_grad():
-        return sum(float(p.value(weight)) for p in penalties for _, weight in grouped_weights(trial.model.backbone))
+        weights = [weight for _, weight in grouped_weights(trial.model.backbone)]
+        return sum(float(penalty.with_strength(strength).value(weight)) for penalty in penalties for weight in weights)
 
 
 def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float) -> str:
@@ -279,7 +330,7 @@ def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float)
             f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {line['train/loss/total']:.4f}",
             f"val {line['val/loss/total']:.4f}{' *' if improved else ''}",
             *metrics,
-            f"{line['group_sparsity']:.1f} % of groups zero",
+            f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else ""),
             f"{line['images_per_second']:.1f} images/s",
             left,
         ]

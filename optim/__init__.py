@@ -1,9 +1,9 @@
 """Groups, penalties, proximal operators, the optimizer, and the sparsity report."""
 
-from optim.penalties import PENALTIES, GroupLasso, GroupMCP, Penalty
+from optim.penalties import PENALTIES, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
 from optim.prox_adam import ProxAdam
-from optim.schedules import LambdaSchedule
-from optim.sparsity import LayerSparsity, SparsityReport, sparsity_report
+from optim.schedules import LambdaSchedule, PenaltyControl, SparsityController
+from optim.sparsity import LayerSparsity, SparsityReport, live_mask, sparsity_report
 
 __all__ = [
     "PENALTIES",
@@ -12,7 +12,11 @@ __all__ = [
     "LambdaSchedule",
     "LayerSparsity",
     "Penalty",
+    "PenaltyControl",
     "ProxAdam",
+    "SparseGroupLasso",
+    "SparsityController",
     "SparsityReport",
+    "live_mask",
     "sparsity_report",
 ]

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from optim.groups import INPUT_CHANNELS, as_columns, from_columns, group_norms, group_weight
-from optim.proximal import prox_group_lasso, prox_group_mcp
+from optim.proximal import prox_group_lasso, prox_group_mcp, soft_threshold
 
 
 @dataclass(frozen=True)
 class KernelForm:
     """What the batched kernels know of a penalty on one weight: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat."""
 
-    strength: float
-    """lambda_g, which includes sqrt(group size)."""
+    strength: Tensor | float
+    """lambda_g, which includes sqrt(group size); a scalar tensor where it was found on a GPU."""
     inverse_gamma: float = 0.0
     """0 for the group lasso."""
 
@@ -33,11 +33,11 @@ class Penalty:
     Methods take the weight, and the dimension ``axis`` that counts its groups (``optim/groups.py``).
     """
 
-    lambda_: float
+    lambda_: Tensor | float
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.lambda_) and self.lambda_ >= 0):
+        if not isinstance(self.lambda_, Tensor) and not (math.isfinite(self.lambda_) and self.lambda_ >= 0):
             raise ValueError(f"lambda_ must be a finite number >= 0, got {self.lambda_}")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
@@ -55,11 +55,18 @@ class Penalty:
         """
         raise TypeError(f"{type(self).__name__} is abstract")
 
+    def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """The smallest lambda with which :meth:`prox` sets each group to zero, whatever ``lambda_`` is: (groups,).
+
+        ``target_sparsity`` needs it (``ProxAdam.zero_share``); arguments as for :meth:`prox`.
+        """
+        raise TypeError(f"{type(self).__name__} has no method 'critical', which target_sparsity needs")
+
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm | None:
         """The penalty as the batched kernels take it; None: they cannot, and :meth:`prox` is used."""
         return None
 
-    def with_strength(self, lambda_: float) -> Penalty:
+    def with_strength(self, lambda_: Tensor | float) -> Penalty:
         """The same penalty with another strength."""
         return replace(self, lambda_=lambda_)
 
@@ -83,6 +90,10 @@ class GroupLasso(Penalty):
         threshold = lr * self.lambda_ * group_weight(weight, axis)
         z = prox_group_lasso(as_columns(weight, axis), as_columns(metric, axis), threshold)
         return from_columns(z, like=weight, axis=axis)
+
+    def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.critical`: a group is zero iff ||d x|| <= lr lambda_g."""
+        return group_norms(metric * weight, axis) / (lr * group_weight(weight, axis))
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
         """See :meth:`Penalty.kernel_form`."""
@@ -114,12 +125,67 @@ class GroupMCP(Penalty):
         z = prox_group_mcp(as_columns(weight, axis), as_columns(metric, axis), lr, strength, self.gamma)
         return from_columns(z, like=weight, axis=axis)
 
+    def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.critical`: 0 is the minimiser iff it is a local one, and x itself is not better.
+
+        x itself is a candidate from ||x|| = gamma lambda_g on, at the price lr gamma lambda_g^2 / 2 against x' D x / 2 for 0.
+        """
+        local = group_norms(metric * weight, axis) / lr
+        flat = group_norms(weight, axis) / self.gamma
+        better = group_norms(metric.sqrt() * weight, axis) / (lr * self.gamma) ** 0.5
+        return torch.maximum(local, torch.minimum(flat, better)) / group_weight(weight, axis)
+
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
         """See :meth:`Penalty.kernel_form`."""
         return KernelForm(self.lambda_ * group_weight(weight, axis), 1 / self.gamma)
 
 
-PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (GroupLasso, GroupMCP)}
+@dataclass(frozen=True)
+class SparseGroupLasso(Penalty):
+    """``sparse_group_lasso``: (1 - a) lambda_g ||w_g||_2 + a lambda ||w_g||_1, with a = ``l1_ratio`` (Simon et al., 2013).
+
+    It zeroes whole groups, and single weights in the groups that live.
+    """
+
+    l1_ratio: float = 0.05
+    name: ClassVar[str] = "sparse_group_lasso"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.l1_ratio <= 1:
+            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio}")
+
+    def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.value`."""
+        groups = group_weight(weight, axis) * group_norms(weight, axis).sum()
+        return self.lambda_ * ((1 - self.l1_ratio) * groups + self.l1_ratio * weight.abs().sum())
+
+    def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.prox`: soft-thresholding of the weights, then of the groups, in one metric (docs/math.md)."""
+        d = as_columns(metric, axis)
+        inside = soft_threshold(as_columns(weight, axis), lr * self.lambda_ * self.l1_ratio / d)
+        threshold = lr * self.lambda_ * (1 - self.l1_ratio) * group_weight(weight, axis)
+        return from_columns(prox_group_lasso(inside, d, threshold), like=weight, axis=axis)
+
+    def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.critical`: the root of ||(|d x| - lr a lambda)+|| = lr (1 - a) lambda_g, by bisection."""
+        pull = (as_columns(metric, axis) * as_columns(weight, axis)).abs() / lr
+        size, a = group_weight(weight, axis), self.l1_ratio
+        # At the upper end either term alone is enough.
+        low, high = torch.zeros_like(pull[0]), torch.zeros_like(pull[0])
+        for share, needed in ((a, pull.amax(0)), ((1 - a) * size, torch.linalg.vector_norm(pull, dim=0))):
+            if share > 0:
+                bound = needed / share
+                high = torch.where(high > 0, torch.minimum(high, bound), bound)
+        for _ in range(torch.finfo(pull.dtype).bits):
+            middle = 0.5 * (low + high)
+            left = torch.linalg.vector_norm((pull - a * middle).clamp_min(0.0), dim=0)
+            zero = left <= (1 - a) * size * middle
+            low, high = torch.where(zero, low, middle), torch.where(zero, middle, high)
+        return high
+
+
+PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (GroupLasso, GroupMCP, SparseGroupLasso)}
 """Every penalty by the name that the configuration uses."""
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, along_groups, as_columns, group_weight, is_grouped, live_groups
+from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, along_groups, group_weight, is_grouped, live_groups
 from optim.kernels import solve
 from optim.kernels.weight_step import WeightStep
 from optim.penalties import Penalty, penalty_from_state
@@ -45,6 +45,11 @@ class ProxAdam(torch.optim.AdamW):
         kernel: ``auto`` takes a batched kernel for the proximal step where there is one (``optim/kernels``), ``torch`` never
             does. Both give the same to rounding.
 
+    Attributes:
+        zero_share: None, or a share in [0, 1]: each step then finds the lambda that sets exactly this share of all penalised
+            groups of weights to zero, in place of the penalties' own (docs/math.md). It is not part of ``state_dict``.
+        found_lambda: that lambda, of the last step, as a scalar tensor.
+
     ``state_dict`` holds plain numbers, text and tensors only, so that ``torch.load(weights_only=True)`` reads it.
     """
 
@@ -69,14 +74,15 @@ class ProxAdam(torch.optim.AdamW):
         if kernel not in ("auto", "torch"):
             raise ValueError(f"kernel must be 'auto' or 'torch', got {kernel!r}")
         self.kernel = kernel
-        self.critical: dict[Tensor, Tensor] = {}
+        self.zero_share: float | None = None
+        self.found_lambda: Tensor | None = None
         self._first_defaults = {"penalty": penalty, "axis": axis}
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, fused=fused)
         self.defaults.update(self._first_defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy, or one from another process: torch carries over defaults, state and groups only."""
-        self.kernel, self.critical, self._first_defaults = "auto", {}, {}
+        self.kernel, self.zero_share, self.found_lambda, self._first_defaults = "auto", None, None, {}
         super().__setstate__(state)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -109,56 +115,77 @@ class ProxAdam(torch.optim.AdamW):
             if found_inf.item():
                 return loss
             found_inf = None
-        for group in self.param_groups:
-            lr = group["lr"]
-            if group["penalty"] is not None and not (_is_number(lr) and float(lr) == 0):
-                self._prox_step(group, lr if found_inf is None else lr * (found_inf == 0))
+        groups = [group for group in self.penalised() if not (_is_number(group["lr"]) and float(group["lr"]) == 0)]
+        penalties = [group["penalty"] for group in groups]
+        if self.zero_share is not None:
+            penalties = self._find_lambda(groups, penalties)
+        for group, penalty in zip(groups, penalties, strict=True):
+            if isinstance(penalty.lambda_, Tensor) or penalty.lambda_ > 0:
+                self._prox_step(group, penalty, group["lr"] if found_inf is None else group["lr"] * (found_inf == 0))
+        for group in self.penalised():
             self._keep_zeros(group)
         return loss
 
-    def _prox_step(self, group: dict[str, Any], lr: Tensor | float) -> None:
-        """The proximal step of one parameter group."""
-        penalty: Penalty = group["penalty"]
-        watch = group.get("watch", False)
-        if penalty.lambda_ == 0 and not watch:
-            return
+    def _find_lambda(self, groups: list[dict[str, Any]], penalties: list[Penalty]) -> list[Penalty]:
+        """The penalties with the lambda that sets ``zero_share`` of all penalised groups of weights to zero in this step."""
+        critical = [
+            values
+            for group, penalty in zip(groups, penalties, strict=True)
+            for values in self._prox_step(group, penalty.with_strength(0.0), group["lr"])
+        ]
+        if not critical:
+            return penalties
+        values = torch.cat(critical)
+        count = round((self.zero_share or 0.0) * values.numel())
+        # The comparison in the prox is rounded another way: a hair more than the critical value itself.
+        found = values.kthvalue(count).values * (1 + 1e-6) if count else values.new_zeros(())
+        self.found_lambda = found
+        strength = float(found) if _is_number(found) else found
+        return [penalty.with_strength(strength) for penalty in penalties]
+
+    def _prox_step(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> list[Tensor]:
+        """The proximal step of one parameter group; with strength 0 it only measures.
+
+        Returns:
+            Per weight, and only with strength 0, the critical lambda of its groups.
+        """
         axis, parts, rest = group["axis"], [], []
-        for weight in (weight for weight in group["params"] if weight.grad is not None):
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        for weight in weights:
             form = penalty.kernel_form(weight, axis) if self.kernel == "auto" else None
             if form is None:
                 rest.append(weight)
                 continue
-            norms = torch.empty(weight.shape[axis], device=weight.device)
-            correction, v = self._correction(weight, group), self.state[weight]["exp_avg_sq"]
-            parts.append(WeightStep(weight, v, axis, correction, group["eps"], lr, form, norms))
+            v, correction = self.state[weight]["exp_avg_sq"], self._correction(weight, group)
+            critical = torch.empty(weight.shape[axis], device=weight.device)
+            parts.append(WeightStep(weight, v, axis, correction, group["eps"], lr, form, critical))
         unsolved = solve(parts)
         rest += [part.weight for part in unsolved]
+        measuring = not isinstance(penalty.lambda_, Tensor) and penalty.lambda_ == 0
+        found = {id(part.weight): part.critical / group_weight(part.weight, axis) for part in parts} if measuring else {}
         for weight in rest:
-            norms = self._prox_in_chunks(weight, group, lr, watch)
-            if watch:
-                self.critical[weight] = norms / (lr * group_weight(weight, axis))
-        if watch:
-            skipped = {id(part) for part in unsolved}
-            for part in (part for part in parts if id(part) not in skipped):
-                self.critical[part.weight] = part.norms / (lr * group_weight(part.weight, axis))
+            found[id(weight)] = self._prox_in_chunks(weight, group, penalty, lr, measuring)
+        return [found[id(weight)] for weight in weights] if measuring else []
 
-    def _prox_in_chunks(self, weight: Tensor, group: dict[str, Any], lr: Tensor | float, watch: bool) -> Tensor:
-        """The proximal step of one weight with torch operations; returns ||d x|| per group if that is watched."""
-        penalty, axis = group["penalty"], group["axis"]
+    def _prox_in_chunks(
+        self, weight: Tensor, group: dict[str, Any], penalty: Penalty, lr: Tensor | float, measuring: bool
+    ) -> Tensor:
+        """The proximal step of one weight with torch operations, or only its groups' critical lambda."""
+        axis = group["axis"]
         v, correction = self.state[weight]["exp_avg_sq"], self._correction(weight, group)
         width = max(1, CHUNK.get(weight.device.type, DEFAULT_CHUNK) * weight.shape[axis] // max(1, weight.numel()))
-        norms = []
+        critical = [weight.new_empty(0)]
         for start in range(0, weight.shape[axis], width):
             count = min(width, weight.shape[axis] - start)
             part, v_part = weight.narrow(axis, start, count), v.narrow(axis, start, count)
             # Halves have too few digits for the equation.
             x = part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
             metric = (v_part.to(x.dtype) / correction).sqrt_().add_(group["eps"])
-            if watch:
-                norms.append(torch.linalg.vector_norm(as_columns(metric * x, axis), dim=0))
-            if penalty.lambda_ > 0:
+            if measuring:
+                critical.append(penalty.critical(x, metric, lr, axis))
+            else:
                 part.copy_(penalty.prox(x, metric, lr, axis))
-        return torch.cat(norms) if watch else weight.new_empty(0)
+        return torch.cat(critical)
 
     def _correction(self, weight: Tensor, group: dict[str, Any]) -> Tensor | float:
         """1 - beta2^t, on a GPU (where t may live) as a tensor there: nobody waits for it."""
@@ -170,14 +197,6 @@ class ProxAdam(torch.optim.AdamW):
     def metric(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
         """The diagonal d = sqrt(v_hat) + eps of Adam's metric, shaped like ``weight``."""
         return (self.state[weight]["exp_avg_sq"] / self._correction(weight, group)).sqrt_().add_(group["eps"])
-
-    def watch(self, group: dict[str, Any], on: bool = True) -> None:
-        """Record in every step, in ``critical``, which lambda would just have set each group of weights to zero.
-
-        For the group lasso this is ||d x|| / (lr sqrt(group size)), exactly; it is recorded with lambda 0 too.
-        """
-        group["watch"] = on
-        self.critical.clear()
 
     @torch.no_grad()
     def keep_zeros(self) -> None:

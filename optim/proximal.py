@@ -91,6 +91,12 @@ def _unit(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def soft_threshold(x: Tensor, threshold: Tensor) -> Tensor:
+    """Every entry of x moved towards 0 by its threshold, at most to 0: the prox of a weighted l1 norm."""
+    return x.sign() * (x.abs() - threshold).clamp_min_(0.0)
+
+
+@torch.no_grad()
 def prox_group_lasso(x: Tensor, d: Tensor, threshold: Tensor | float) -> Tensor:
     """Group soft-thresholding in the metric d: argmin_z 1/2 (z-x)' diag(d) (z-x) + threshold ||z||.
 
@@ -119,7 +125,8 @@ def _group_lasso(x: Tensor, d: Tensor, dx: Tensor, norm: Tensor, threshold: Tens
     """:func:`prox_group_lasso` for numbers in range; dx = d * x, of the columns' ``norm``, is overwritten."""
     # A group with a NaN counts as live: it must stay visible, and not turn into zeros.
     live = ~(norm <= threshold)
-    result, columns = None, None
+    result: Tensor | None = None
+    columns: Tensor | None = None
     if x.device.type == "cpu":
         columns = live.nonzero().squeeze(1)
         if columns.numel() == 0:
@@ -135,7 +142,7 @@ def _group_lasso(x: Tensor, d: Tensor, dx: Tensor, norm: Tensor, threshold: Tens
     z = dr.div_(dr + torch.where(live, threshold, 1.0)).mul_(x)
     if columns is None or not bool((threshold > 0).all()):
         z = torch.where(threshold > 0, z, x)
-    return z if result is None else result.index_copy_(1, columns, z)
+    return z if result is None or columns is None else result.index_copy_(1, columns, z)
 
 
 @torch.no_grad()

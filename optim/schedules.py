@@ -1,29 +1,147 @@
-"""When the penalty acts."""
+"""How strong the penalty is while a network trains: fixed beforehand, or steered towards a sparsity.
+
+Both kinds are used alike: ``apply`` before every step of the optimizer, with the time in epochs (3.5 is the middle of the
+fourth epoch). Both may end in a **debias phase**: zero groups stay zero, and the penalty is off.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from torch.optim import Optimizer
+from optim.prox_adam import ProxAdam
 
 
-@dataclass(frozen=True)
 class LambdaSchedule:
-    """The penalty's strength per epoch: 0 before epoch ``start``, ``strength`` from it on (epochs count from 0)."""
+    """A strength that is known beforehand: 0 before epoch ``start``, then constant, rising at first, or through given points.
 
-    strength: float
-    start: int = 0
+    Args:
+        strength: lambda; or pairs (epoch, lambda) with epochs that do not fall: linear between them, constant before the first
+            and after the last; two points of one epoch are a jump.
+        start: epoch before which the penalty is off.
+        warmup: epochs from ``start`` on in which a single lambda rises from 0.
+        debias_from: epoch from which zero groups stay zero and the penalty is off; None: never.
+    """
 
-    def at(self, epoch: int) -> float:
-        """Lambda in ``epoch``."""
-        return self.strength if epoch >= self.start else 0.0
+    def __init__(
+        self,
+        strength: float | Sequence[tuple[float, float]],
+        start: float = 0,
+        warmup: float = 0,
+        debias_from: float | None = None,
+    ) -> None:
+        if isinstance(strength, int | float):
+            strength = [(start, 0.0), (start + warmup, strength)] if warmup > 0 else [(start, strength)]
+        epochs = [epoch for epoch, _ in strength]
+        if not epochs or epochs != sorted(epochs) or min(value for _, value in strength) < 0:
+            raise ValueError(f"expected pairs (epoch, lambda >= 0) with epochs that do not fall, got {list(strength)}")
+        self.points = tuple((float(epoch), float(value)) for epoch, value in strength)
+        self.start, self.debias_from = start, debias_from
+        self.debiasing = False
 
-    def is_full(self, epoch: int) -> bool:
-        """True once the penalty has its full strength, so that networks may be compared (a dense run: always)."""
-        return self.strength == 0 or epoch >= self.start
+    def is_full(self, epoch: float) -> bool:
+        """True once the strength changes no more, so that networks may be compared (a dense run: always)."""
+        if all(value == 0 for _, value in self.points):
+            return True
+        return epoch >= (max(self.start, self.points[-1][0]) if self.debias_from is None else self.debias_from)
 
-    def apply(self, optimizer: Optimizer, epoch: int) -> None:
-        """Give every penalty of ``optimizer`` its strength in ``epoch``."""
-        for group in optimizer.param_groups:
-            if group.get("penalty") is not None:
-                group["penalty"] = group["penalty"].with_strength(self.at(epoch))
+    def at(self, epoch: float) -> float:
+        """Lambda at a time."""
+        if epoch < self.start or (self.debias_from is not None and epoch >= self.debias_from):
+            return 0.0
+        before = [point for point in self.points if point[0] <= epoch]
+        after = [point for point in self.points if point[0] > epoch]
+        if not before or not after:
+            return before[-1][1] if before else after[0][1]
+        (left, low), (right, high) = before[-1], after[0]
+        return low + (high - low) * (epoch - left) / (right - left)
+
+    def apply(self, optimizer: ProxAdam, epoch: float) -> None:
+        """Give every penalty of ``optimizer`` its strength for a step at ``epoch``."""
+        if self.debias_from is not None and epoch >= self.debias_from and not self.debiasing:
+            self.debiasing = True
+            optimizer.keep_zeros()
+        set_strength(optimizer, self.at(epoch))
+
+    def wanted(self, epoch: float) -> None:
+        """No share of zero groups is aimed at."""
+
+    def strength(self, optimizer: ProxAdam) -> float:
+        """Lambda in the last step of ``optimizer``."""
+        return max((float(group["penalty"].lambda_) for group in optimizer.penalised()), default=0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"debiasing": self.debiasing}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.debiasing = bool(state["debiasing"])
+
+
+class SparsityController:
+    """Steers lambda so that a given share of all groups is zero at a given time.
+
+    After AdamW's part of a step it is known, for every group, which lambda would just set it to zero. So the lambda that
+    sets a wanted share of the groups to zero is a quantile of these numbers (``ProxAdam.zero_share``): there is no gain to
+    tune, no starting value to guess, and nothing that could oscillate. The wanted share rises from 0 at ``start`` to
+    ``target`` shortly before ``until``; there the zero groups are fixed, and the penalty is off (docs/math.md).
+
+    Args:
+        target: share of zero groups among all penalised groups, in (0, 1).
+        start: epoch before which the penalty is off.
+        until: epoch at which the zero groups are fixed.
+    """
+
+    RAMP = 0.85
+    """Share of the time between start and until in which the wanted share rises; it is held in the rest, in which groups
+    near the limit still change places."""
+
+    def __init__(self, target: float, start: float, until: float) -> None:
+        if not 0 < target < 1:
+            raise ValueError(f"target must be a share between 0 and 1, got {target}")
+        if not start < until:
+            raise ValueError(f"until must come after start, got start {start} and until {until}")
+        self.target, self.start, self.until = target, start, until
+        self.debiasing = False
+
+    def is_full(self, epoch: float) -> bool:
+        """True once networks may be compared: from ``until`` on."""
+        return epoch >= self.until
+
+    def wanted(self, epoch: float) -> float:
+        """The share of zero groups at a time: rises from 0 to the target with slope 0 at both ends."""
+        t = min(1.0, max(0.0, (epoch - self.start) / (self.RAMP * (self.until - self.start))))
+        return self.target * t * t * (3 - 2 * t)
+
+    def apply(self, optimizer: ProxAdam, epoch: float) -> None:
+        """Tell ``optimizer`` what to aim at in a step at ``epoch``."""
+        set_strength(optimizer, 0.0)
+        optimizer.zero_share = self.wanted(epoch) if self.start <= epoch < self.until else None
+        if epoch >= self.until and not self.debiasing:
+            self.debiasing = True
+            optimizer.keep_zeros()
+
+    def strength(self, optimizer: ProxAdam) -> float:
+        """Lambda in the last step of ``optimizer``."""
+        aiming = optimizer.zero_share is not None and optimizer.found_lambda is not None
+        return float(optimizer.found_lambda) if aiming else 0.0  # type: ignore[arg-type]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"debiasing": self.debiasing}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.debiasing = bool(state["debiasing"])
+
+
+PenaltyControl = LambdaSchedule | SparsityController
+"""What decides on the penalty's strength in a training."""
+
+
+def set_strength(optimizer: ProxAdam, strength: float) -> None:
+    """Give every penalty of ``optimizer`` this strength."""
+    for group in optimizer.penalised():
+        if group["penalty"].lambda_ != strength:
+            group["penalty"] = group["penalty"].with_strength(strength)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from optim.groups import group_count, group_size, grouped_weights, live_groups
 
@@ -71,6 +72,15 @@ class SparsityReport:
         """Weights in zero groups in percent of all weights."""
         return 100.0 * self.zero_parameters / self.parameters
 
+    def stages(self) -> dict[str, SparsityReport]:
+        """The report of every stage alone, in network order."""
+        names = dict.fromkeys(layer.stage for layer in self.layers)
+        return {name: SparsityReport(tuple(layer for layer in self.layers if layer.stage == name)) for name in names}
+
+    def dead_layers(self) -> list[str]:
+        """Layers without any live group: their output does not depend on their input any more."""
+        return [layer.layer for layer in self.layers if layer.live_groups == 0]
+
     def rows(self) -> list[dict[str, str | int | float]]:
         """One plain row per layer: the columns of ``sparsity.csv``."""
         return [
@@ -83,6 +93,12 @@ class SparsityReport:
             }
             for layer in self.layers
         ]
+
+
+def live_mask(model: nn.Module) -> Tensor:
+    """(groups,) bool of all shared convolutions, in network order: which groups live."""
+    backbone = getattr(model, "backbone", model)
+    return torch.cat([live_groups(weight.detach()) for _, weight in grouped_weights(backbone)])
 
 
 def sparsity_report(model: nn.Module) -> SparsityReport:

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 
 from utils.errors import TrialError
 
-CONFIG, BEST, LAST, METRICS, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "metrics.jsonl", "test.json"
+CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
+METRICS, STEPS = "metrics.jsonl", "steps.jsonl"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from utils.config_check import describe_problems, rule_problems
+from utils.config_check import describe_problems, epoch_at, rule_problems
 from utils.config_sections import (
     Adam,
     Augmentation,
@@ -29,7 +29,9 @@ from utils.config_sections import (
     Schema,
     Splits,
     Text,
+    Time,
     Tracking,
+    Warmup,
 )
 from utils.errors import ConfigError
 
@@ -117,6 +119,14 @@ class ExperimentConfig(Schema):
     """Train with the penalty; without it, `lambda` counts as 0."""
     sparsity_threshold: Annotated[Int, Field(ge=0)] = 0
     """Epoch from which the penalty acts, and the best network is looked for."""
+    target_sparsity: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """Share of the shared groups that is to be zero, such as 0.7: lambda is then found while training, and the penalty's
+    own is not used."""
+    sparsity_until: Time = 0.6
+    """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
+    share of `epochs` if below 1."""
+    debias_from: Time | None = None
+    """The same without `target_sparsity`: from when zero groups stay zero and the penalty is off (epoch, or share of `epochs`)."""
     lambda_list: tuple[Annotated[Number, Field(ge=0)], ...] | None = None
     """Several strengths: one experiment per entry, called `<Experiment_name>_lambda<value>`."""
 
@@ -168,8 +178,15 @@ class ExperimentConfig(Schema):
 
     @property
     def penalty_lambda(self) -> float:
-        """Strength of the penalty at its full strength; 0 for a dense run."""
-        return (self.bb_optimizer_params.lambda_ or 0.0) if self.group_sparsity else 0.0
+        """Strength of the penalty at its full strength; 0 for a dense run, or where it is found while training."""
+        strength = self.bb_optimizer_params.lambda_
+        if strength is None or not self.group_sparsity or self.target_sparsity is not None:
+            return 0.0
+        return strength.value if isinstance(strength, Warmup) else strength if isinstance(strength, float) else strength[-1][1]
+
+    def epoch_at(self, time: float) -> int:
+        """The epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""
+        return epoch_at(time, self.epochs)
 
     def trial_folder(self, trial: int) -> Path:
         """Folder of trial number ``trial`` (from 0)."""
@@ -249,7 +266,9 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
 
 def unused_keys(config: ExperimentConfig) -> list[str]:
     """Keys that were set and change nothing in this experiment (the caller says so in one line)."""
-    unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma") if _given(config, name)]
+    unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma", "l1_ratio") if _given(config, name)]
+    if config.group_sparsity and config.target_sparsity is not None and config.bb_optimizer_params.lambda_ is not None:
+        unused.append("bb_optimizer_params.lambda (target_sparsity finds it)")
     if config.loss_weights is not None and config.comb_loss != "wt_sum":
         unused.append("loss_weights")
     if config.dataset_name == "NYU" and config.data_split_file is not None:

@@ -71,7 +71,7 @@ def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseMode
 
 def _is_branch(part: Any) -> bool:
     """True for pydantic's name of one form of a key that has several, which the user never wrote."""
-    return isinstance(part, str) and ("constrained" in part or "[" in part or part in {"int", "tuple"})
+    return isinstance(part, str) and ("constrained" in part or "[" in part or part in {"int", "tuple", "float", "Warmup"})
 
 
 def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
@@ -127,7 +127,7 @@ def _docstring(schema: type[BaseModel], names: list[str]) -> str:
     fields = _descend(schema, names[:-1]).model_fields
     for name, info in fields.items():
         if names and names[-1] in (name, info.alias):
-            return (info.description or name).rstrip(".")
+            return " ".join((info.description or name).split()).rstrip(".")
     return "a value"
 
 
@@ -192,6 +192,66 @@ def _rule_threshold(group_sparsity: Any, sparsity_threshold: Any, epochs: Any) -
     return None
 
 
+def epoch_at(time: float, epochs: int) -> int:
+    """The epoch that a time means: itself, or a share of ``epochs`` if below 1."""
+    return max(1, round(time * epochs)) if time < 1 else round(time)
+
+
+def _time_problem(key: str, time: Any, start: int, epochs: int) -> str | None:
+    at = epoch_at(float(to_number(time)), epochs)
+    if start < at < epochs:
+        return None
+    return (
+        f"{key}: {time} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: {epochs}, so that "
+        "there is time for the penalty before it and for training after it"
+    )
+
+
+def _rule_until(
+    group_sparsity: Any, target_sparsity: Any, sparsity_until: Any, sparsity_threshold: Any, epochs: Any
+) -> str | None:
+    if not group_sparsity or target_sparsity is None:
+        return None
+    return _time_problem("sparsity_until", sparsity_until, sparsity_threshold, epochs)
+
+
+def _rule_debias(
+    group_sparsity: Any, target_sparsity: Any, debias_from: Any, sparsity_threshold: Any, epochs: Any
+) -> str | None:
+    if not group_sparsity or debias_from is None:
+        return None
+    if target_sparsity is not None:
+        return "debias_from: contradicts target_sparsity, with which that phase begins at sparsity_until; give one of them"
+    return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
+
+
+def _rule_lambda(
+    group_sparsity: Any, target_sparsity: Any, bb_optimizer_params: Any, lambda_list: Any, epochs: Any
+) -> str | None:
+    if lambda_list is not None and target_sparsity is not None:
+        return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
+    if not isinstance(bb_optimizer_params, Mapping) or not group_sparsity or target_sparsity is not None:
+        return None
+    strength = bb_optimizer_params.get("lambda")
+    if isinstance(strength, Mapping):
+        last, what = float(to_number(strength["warmup"])), "warmup ends"
+    elif isinstance(strength, list | tuple):
+        times = [float(to_number(epoch)) for epoch, _ in strength]
+        if times != sorted(times):
+            return f"bb_optimizer_params.lambda: the epochs of {strength} fall; expected [epoch, lambda] in order of time"
+        if lambda_list is not None:
+            return "lambda_list: contradicts the points in bb_optimizer_params.lambda; give one of them"
+        last, what = times[-1], "last point lies"
+    else:
+        return None
+    if last >= epochs:
+        return (
+            f"bb_optimizer_params.lambda: its {what} at epoch {last:g}, and epochs is {epochs}, so that the penalty would "
+            "never have its full strength"
+        )
+    return None
+
+
 def _rule_normalize(normalize: Any, input_img_channels: Any) -> str | None:
     if normalize == "imagenet" and input_img_channels != 3:
         return f"normalize: 'imagenet' needs input_img_channels: 3, not {input_img_channels!r}"
@@ -205,6 +265,9 @@ _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
     (_rule_weights, ("loss_weights", "task_list")),
     (_rule_init_weights, ("backbone", "init_weights", "input_img_channels")),
     (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
+    (_rule_until, ("group_sparsity", "target_sparsity", "sparsity_until", "sparsity_threshold", "epochs")),
+    (_rule_debias, ("group_sparsity", "target_sparsity", "debias_from", "sparsity_threshold", "epochs")),
+    (_rule_lambda, ("group_sparsity", "target_sparsity", "bb_optimizer_params", "lambda_list", "epochs")),
     (_rule_normalize, ("normalize", "input_img_channels")),
 )
 

@@ -39,6 +39,19 @@ class Schema(BaseModel):
     )
 
 
+class Warmup(Schema):
+    """A strength of the penalty that rises from 0."""
+
+    value: Annotated[Number, Field(ge=0)]
+    """Strength at the end."""
+    warmup: Annotated[Number, Field(ge=0)]
+    """Epochs in which it rises, linearly, from `sparsity_threshold` on."""
+
+
+Points = Annotated[tuple[tuple[Annotated[Number, Field(ge=0)], Annotated[Number, Field(ge=0)]], ...], Field(min_length=1)]
+Time = Annotated[Number, Field(gt=0)]
+
+
 class OptimizerParams(Schema):
     """Settings of AdamW, and of the penalty where it applies (the backbone)."""
 
@@ -50,12 +63,17 @@ class OptimizerParams(Schema):
     """Added to the root of the second moment."""
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
-    penalty: Literal["l1_l2", "group_mcp"] | None = "l1_l2"
-    """Penalty on the groups: `l1_l2` (group lasso) or `group_mcp`. Backbone only; the heads' is accepted and unused."""
-    lambda_: Annotated[Number, Field(ge=0)] | None = Field(default=None, alias="lambda")
-    """Strength of the penalty; a group's weight is `lambda * sqrt(group size)`. Backbone only, as `penalty`."""
+    penalty: Literal["l1_l2", "group_mcp", "sparse_group_lasso"] | None = "l1_l2"
+    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp` or `sparse_group_lasso`. Backbone only; the heads' is accepted
+    and unused."""
+    lambda_: Annotated[Number, Field(ge=0)] | Warmup | Points | None = Field(default=None, alias="lambda")
+    """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
+    which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. Backbone only, as
+    `penalty`."""
     gamma: Annotated[Number, Field(gt=0)] = 3.0
     """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""
+    l1_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.05
+    """Share of `sparse_group_lasso` that acts on single weights; 0 is `l1_l2`."""
 
 
 class Augmentation(Schema):

@@ -36,7 +36,7 @@ class _Layer(ctypes.Structure):
     """``Layer`` of prox_kernel.c."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("w", "v", "norms")),
+        *((name, ctypes.c_void_p) for name in ("w", "v", "critical")),
         *((name, ctypes.c_int64) for name in ("outer", "inner", "groups")),
         *((name, ctypes.c_int64 * 3) for name in ("w_stride", "v_stride")),
         *((name, ctypes.c_double) for name in ("scale", "eps", "step", "strength", "inverse_gamma")),
@@ -101,7 +101,7 @@ class ProxKernel:
         """The proximal step of all ``parts``, in place. Extra memory: a few hundred kilobytes per thread."""
         layers = (_Layer * len(parts))(*map(_layer, parts))
         tiles = [(i, column) for i, part in enumerate(parts) for column in range(0, layers[i].groups, self._tile)]
-        flat = (_Tile * len(tiles))(*tiles)
+        flat = (_Tile * len(tiles))(*(_Tile(*tile) for tile in tiles))
         threads = torch.get_num_threads()
         size = 2 * self._tile * max(layer.outer * layer.inner for layer in layers)
         scratch = torch.empty(threads, size)
@@ -114,10 +114,10 @@ def _layer(part: WeightStep) -> _Layer:
     assert loops is not None, "can_solve was not asked"
     (outer, inner), (w_strides, v_strides) = loops
     return _Layer(
-        *(weight.data_ptr(), v.data_ptr(), part.norms.data_ptr()),
+        *(weight.data_ptr(), v.data_ptr(), part.critical.data_ptr()),
         *(outer, inner, weight.shape[axis]),
         *((*w_strides, weight.stride(axis)), (*v_strides, v.stride(axis))),
-        *(1 / float(part.correction), part.eps, float(part.lr), part.form.strength, part.form.inverse_gamma),
+        *(1 / float(part.correction), part.eps, float(part.lr), float(part.form.strength), part.form.inverse_gamma),
     )
 
 

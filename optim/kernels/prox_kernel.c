@@ -25,7 +25,7 @@
 typedef struct {
     float *w;       /* the weight after Adam's step, overwritten by the prox */
     const float *v; /* Adam's running mean of squared gradients */
-    float *norms;   /* (groups,), out: ||d x|| */
+    float *critical; /* (groups,), out: the smallest strength that sets the group to zero */
     /* Element (o, i) of group g lies at o * stride[0] + i * stride[1] + g * stride[2]. */
     int64_t outer, inner, groups;
     int64_t w_stride[3], v_stride[3];
@@ -290,6 +290,14 @@ static void solve(const Layer *L, int64_t rows, int width, float *X, const float
         if (s->choice[j] == ALONE) solve_alone(L, rows, X, D, j);
 }
 
+/* 0 is the minimiser iff ||d x|| <= p and, for group MCP, x itself is not better: see penalties.GroupMCP.critical. */
+static float critical(const Layer *L, const Lanes *s, int lane)
+{
+    const double zero = sqrt(s->dx2[lane]) / L->step, bend = L->inverse_gamma;
+    if (bend == 0) return (float)zero;
+    return (float)fmax(zero, fmin(sqrt(s->x2[lane]) * bend, sqrt(s->dxx[lane] * bend / L->step)));
+}
+
 static void prox_tile(const Layer *L, int64_t column, float *scratch)
 {
     const int64_t rows = L->outer * L->inner, left = L->groups - column;
@@ -304,7 +312,7 @@ static void prox_tile(const Layer *L, int64_t column, float *scratch)
         for (int block = 0; block < BLOCKS; block++)
             measure(L, from, to, X + block * rows * LANES, D + block * rows * LANES, &sums[block]);
     }
-    for (int j = 0; j < width; j++) L->norms[column + j] = (float)sqrt(sums[j / LANES].dx2[j % LANES]);
+    for (int j = 0; j < width; j++) L->critical[column + j] = critical(L, &sums[j / LANES], j % LANES);
     if (L->strength == 0) return;
     for (int block = 0; block * LANES < width; block++)
         solve(L, rows, width - block * LANES < LANES ? width - block * LANES : LANES, X + block * rows * LANES,

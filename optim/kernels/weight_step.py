@@ -23,6 +23,7 @@ class WeightStep:
     """1 - beta2^t; a tensor on the weight's device where t lives there."""
     eps: float
     lr: Tensor | float
+    """Positive."""
     form: KernelForm
-    norms: Tensor
-    """(groups,) float32, overwritten with ||d x||."""
+    critical: Tensor
+    """(groups,) float32, overwritten with the smallest strength that sets each group to zero (`Penalty.critical`)."""

@@ -32,6 +32,7 @@ DENSE_METRICS = (
     *("surface_normal_within_11.25", "surface_normal_within_22.5", "surface_normal_within_30"),
 )
 SPARSITIES = ("group_sparsity", "parameter_sparsity")
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 
 def tables(trained: Trained) -> list[bytes]:
@@ -114,7 +115,8 @@ def test_evaluating_from_another_data_folder_and_results_folder(trained: Trained
 def test_files_of_a_trial(trained: Trained) -> None:
     for number in (0, 1):
         folder = trained.runs / f"sparse__trial_{number}"
-        assert {path.name for path in folder.iterdir()} == {*(files.CONFIG, files.BEST, files.LAST, files.METRICS, files.TEST)}
+        expected = {files.CONFIG, files.BEST, files.LAST, files.METRICS, files.STEPS, files.TEST, "sparsity_control.png"}
+        assert {path.name for path in folder.iterdir()} == expected
         assert load_config(folder / files.CONFIG) == trained.config
         assert yaml.safe_load((folder / files.CONFIG).read_text())["bb_optimizer_params"]["lambda"] == 0.1
         for name in (files.BEST, files.LAST):
@@ -128,6 +130,8 @@ def test_lines_of_a_trial(trained: Trained) -> None:
     groups = ("backbone_convs", "backbone_other", "heads", "loss_weights")
     expected = {
         *("epoch", "step", "lambda", "penalty", *SPARSITIES, "active_tasks", "images_per_second", "train_seconds"),
+        *(f"{sparsity}/{stage}" for sparsity in SPARSITIES for stage in STAGES),
+        *("groups_died", "groups_revived"),
         *(f"train/loss/{name}" for name in (*NYU_TASKS, "total")),
         *(f"val/loss/{name}" for name in (*NYU_TASKS, "total")),
         *(f"val/{name}" for name in DENSE_METRICS),

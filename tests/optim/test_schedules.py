@@ -1,10 +1,13 @@
-"""The penalty's strength over the epochs."""
+"""The penalty's strength over the epochs: given, or found for a wanted sparsity."""
+
+import copy
 
 import pytest
 import torch
 from torch import nn
 
-from optim import GroupLasso, GroupMCP, LambdaSchedule, ProxAdam
+from optim import GroupLasso, GroupMCP, LambdaSchedule, Penalty, ProxAdam, SparseGroupLasso, SparsityController
+from optim.groups import OUTPUT_CHANNELS, live_groups
 
 
 def test_strength_is_zero_before_its_first_epoch_and_full_from_it_on() -> None:
@@ -24,6 +27,35 @@ def test_a_dense_run_is_always_full() -> None:
     assert schedule.at(9) == 0
 
 
+def test_a_warmup_rises_from_zero_on_a_straight_line() -> None:
+    schedule = LambdaSchedule(1e-3, start=2, warmup=4)
+    assert [schedule.at(epoch) for epoch in (0, 1.9, 2, 3, 4.5, 6, 100)] == pytest.approx(
+        [0, 0, 0, 0.25e-3, 0.625e-3, 1e-3, 1e-3]
+    )
+    assert not schedule.is_full(5)
+    assert schedule.is_full(6)
+
+
+def test_points_are_joined_by_straight_lines_and_two_of_one_epoch_are_a_jump() -> None:
+    schedule = LambdaSchedule([(2, 1e-4), (4, 3e-4), (4, 1e-3), (6, 0.0)])
+    assert [schedule.at(epoch) for epoch in (0, 2, 3, 3.999999, 4, 5, 6, 9)] == pytest.approx(
+        [1e-4, 1e-4, 2e-4, 3e-4, 1e-3, 5e-4, 0, 0], rel=1e-5
+    )
+    assert not schedule.is_full(5)
+    assert schedule.is_full(6)
+
+
+def test_a_start_cuts_points_off() -> None:
+    assert LambdaSchedule([(0, 1.0), (10, 2.0)], start=5).at(4.9) == 0
+    assert LambdaSchedule([(0, 1.0), (10, 2.0)], start=5).at(5) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("points", [[], [(2, 1.0), (1, 1.0)], [(0, -1.0)]])
+def test_points_that_make_no_schedule_are_refused(points: list[tuple[float, float]]) -> None:
+    with pytest.raises(ValueError, match="expected pairs"):
+        LambdaSchedule(points)
+
+
 @pytest.mark.parametrize("penalty", [GroupLasso(0.5), GroupMCP(0.5, gamma=7.0)])
 def test_penalties_of_an_optimizer_get_the_strength_and_keep_the_rest(penalty: GroupLasso | GroupMCP) -> None:
     conv, linear = nn.Conv2d(2, 2, 1, bias=False), nn.Linear(2, 2)
@@ -35,6 +67,7 @@ def test_penalties_of_an_optimizer_get_the_strength_and_keep_the_rest(penalty: G
     schedule.apply(optimizer, 1)
     assert optimizer.param_groups[0]["penalty"] == penalty.with_strength(0.25)
     assert optimizer.param_groups[1]["penalty"] is None
+    assert schedule.strength(optimizer) == 0.25
 
 
 def test_weights_become_zero_only_once_the_penalty_acts() -> None:
@@ -48,3 +81,142 @@ def test_weights_become_zero_only_once_the_penalty_acts() -> None:
         optimizer.step()
         dead.append(bool((weight == 0).all()))
     assert dead == [False, False, True]
+
+
+# From here on: several layers of random weights, and gradients that pull some groups more than others.
+
+SHAPES = ((8, 30, 3, 3), (20, 8, 1, 1), (6, 50, 1, 1))
+
+
+def _problem(penalty: Penalty, kernel: str = "auto", dtype: torch.dtype = torch.float32, axis: int = 1) -> ProxAdam:
+    torch.manual_seed(0)
+    weights = [nn.Parameter((0.1 * torch.randn(shape)).to(dtype)) for shape in SHAPES]
+    return ProxAdam(weights, lr=1e-2, penalty=penalty, kernel=kernel, axis=axis)  # type: ignore[arg-type]
+
+
+def _step(optimizer: ProxAdam, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for weight in optimizer.param_groups[0]["params"]:
+        pull = torch.linspace(0.0, 1.0, weight.shape[1])[:, None, None]
+        target = pull * torch.ones(weight.shape)
+        weight.grad = (weight.detach().float() - target + 0.3 * torch.randn(weight.shape, generator=generator)).to(weight.dtype)
+    optimizer.step()
+
+
+def _zero_groups(optimizer: ProxAdam) -> int:
+    group = optimizer.param_groups[0]
+    return sum(int((~live_groups(weight.detach(), group["axis"])).sum()) for weight in group["params"])
+
+
+PENALTIES = [GroupLasso(0.0), GroupMCP(0.0, gamma=3.0), SparseGroupLasso(0.0, l1_ratio=0.2)]
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_step_sets_exactly_the_wanted_share_of_all_groups_to_zero(penalty: Penalty, kernel: str, dtype: torch.dtype) -> None:
+    groups = sum(shape[1] for shape in SHAPES)
+    optimizer = _problem(penalty, kernel, dtype)
+    for seed, share in enumerate((0.0, 0.01, 0.3, 0.31, 0.7, 0.5, 0.95, 0.0)):
+        optimizer.zero_share = share
+        _step(optimizer, seed)
+        assert _zero_groups(optimizer) == round(share * groups)
+
+
+def test_the_wanted_share_holds_for_output_channels_too() -> None:
+    optimizer = _problem(GroupLasso(0.0), axis=OUTPUT_CHANNELS)
+    optimizer.zero_share = 0.5
+    _step(optimizer, 0)
+    assert _zero_groups(optimizer) == round(0.5 * sum(shape[0] for shape in SHAPES))
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
+def test_the_lambda_that_was_found_does_the_same_when_it_is_given(penalty: Penalty) -> None:
+    found, given = _problem(penalty), _problem(penalty)
+    found.zero_share = 0.4
+    _step(found, 0)
+    given.param_groups[0]["penalty"] = penalty.with_strength(float(found.found_lambda))  # type: ignore[arg-type]
+    _step(given, 0)
+    for one, other in zip(found.param_groups[0]["params"], given.param_groups[0]["params"], strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_wanted_share_rises_smoothly_from_zero_to_the_target_and_stays() -> None:
+    controller = SparsityController(0.7, start=2, until=12)
+    shares = [controller.wanted(epoch) for epoch in (0, 2, 3, 6.25, 10.5, 11, 30)]
+    assert shares == sorted(shares)
+    assert shares[:2] == [0, 0]
+    assert shares[3] == pytest.approx(0.35)
+    assert shares[4:] == pytest.approx([0.7] * 3)
+    assert [controller.is_full(epoch) for epoch in (0, 11, 12, 13)] == [False, False, True, True]
+
+
+def _train(optimizer: ProxAdam, controller: SparsityController | LambdaSchedule, epochs: range, steps: int = 10) -> list[int]:
+    zeros = []
+    for epoch in epochs:
+        for index in range(steps):
+            controller.apply(optimizer, epoch + index / steps)
+            _step(optimizer, epoch * steps + index)
+            zeros.append(_zero_groups(optimizer))
+    return zeros
+
+
+@pytest.mark.parametrize("target", [0.1, 0.5, 0.9])
+def test_the_controller_reaches_its_target_and_the_zeros_stay(target: float) -> None:
+    optimizer, groups = _problem(GroupLasso(0.0)), sum(shape[1] for shape in SHAPES)
+    zeros = _train(optimizer, SparsityController(target, start=1, until=6), range(9))
+    assert zeros[:10] == [0] * 10
+    assert zeros == sorted(zeros)
+    assert zeros[55:] == [round(target * groups)] * 35
+
+
+def test_in_the_debias_phase_the_live_groups_train_as_adamw_does() -> None:
+    """The penalty is off: live groups take the step that AdamW takes."""
+    optimizer = _problem(GroupLasso(0.0))
+    controller = SparsityController(0.5, start=0, until=3)
+    _train(optimizer, controller, range(3))
+    plain = torch.optim.AdamW([nn.Parameter(w.detach().clone()) for w in optimizer.param_groups[0]["params"]], lr=1e-2)
+    plain.load_state_dict(copy.deepcopy(optimizer.state_dict()) | {"param_groups": plain.state_dict()["param_groups"]})
+    live = [live_groups(weight.detach()) for weight in optimizer.param_groups[0]["params"]]
+    controller.apply(optimizer, 3)
+    _step(optimizer, 99)
+    for weight, twin in zip(optimizer.param_groups[0]["params"], plain.param_groups[0]["params"], strict=True):
+        twin.grad = weight.grad
+    plain.step()
+    for weight, twin, mask in zip(optimizer.param_groups[0]["params"], plain.param_groups[0]["params"], live, strict=True):
+        assert torch.equal(weight[:, mask], twin[:, mask])
+        assert not torch.equal(weight[:, ~mask], twin[:, ~mask])
+        assert (weight[:, ~mask] == 0).all()
+
+
+def test_debias_ends_a_schedule_too() -> None:
+    optimizer = _problem(GroupLasso(0.0))
+    schedule = LambdaSchedule(0.5, debias_from=3)
+    zeros = _train(optimizer, schedule, range(5))
+    assert 0 < zeros[29] < sum(shape[1] for shape in SHAPES)
+    assert zeros[29:] == [zeros[29]] * 21
+    assert schedule.strength(optimizer) == 0
+    assert [schedule.is_full(epoch) for epoch in (0, 2, 3)] == [False, False, True]
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_a_training_that_was_saved_and_loaded_goes_on_as_if_it_had_not_been(cut: int) -> None:
+    through, stopped = _problem(GroupLasso(0.0)), _problem(GroupLasso(0.0))
+    _train(through, SparsityController(0.6, start=1, until=4), range(6))
+    controller = SparsityController(0.6, start=1, until=4)
+    _train(stopped, controller, range(cut))
+    again = _problem(GroupLasso(0.0))
+    again.load_state_dict(stopped.state_dict())
+    for weight, saved in zip(again.param_groups[0]["params"], stopped.param_groups[0]["params"], strict=True):
+        weight.data.copy_(saved)
+    resumed = SparsityController(0.6, start=1, until=4)
+    resumed.load_state_dict(controller.state_dict())
+    _train(again, resumed, range(cut, 6))
+    for one, other in zip(again.param_groups[0]["params"], through.param_groups[0]["params"], strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("target", "start", "until"), [(0.0, 0, 1), (1.0, 0, 1), (0.5, 2, 2), (0.5, 3, 2)])
+def test_a_controller_that_cannot_work_is_refused(target: float, start: float, until: float) -> None:
+    with pytest.raises(ValueError, match="must"):
+        SparsityController(target, start, until)
