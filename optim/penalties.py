@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optim.groups import INPUT_CHANNELS, as_columns, from_columns, group_norms, group_weight
-from optim.proximal import prox_group_lasso, prox_group_mcp, soft_threshold
+from optim.proximal import column_norms, prox_group_lasso, prox_group_mcp, soft_threshold
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class GroupLasso(Penalty):
 
     def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.critical`: a group is zero iff ||d x|| <= lr lambda_g."""
-        return group_norms(metric * weight, axis) / (lr * group_weight(weight, axis))
+        # The same sum in the same order as in the prox: they have to agree to the last digits.
+        return column_norms(as_columns(metric * weight, axis)) / (lr * group_weight(weight, axis))
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
         """See :meth:`Penalty.kernel_form`."""
@@ -130,9 +131,9 @@ class GroupMCP(Penalty):
 
         x itself is a candidate from ||x|| = gamma lambda_g on, at the price lr gamma lambda_g^2 / 2 against x' D x / 2 for 0.
         """
-        local = group_norms(metric * weight, axis) / lr
-        flat = group_norms(weight, axis) / self.gamma
-        better = group_norms(metric.sqrt() * weight, axis) / (lr * self.gamma) ** 0.5
+        x, d = as_columns(weight, axis), as_columns(metric, axis)
+        local, flat = column_norms(d * x) / lr, column_norms(x) / self.gamma
+        better = (d * x * x).sum(0).sqrt() / (lr * self.gamma) ** 0.5
         return torch.maximum(local, torch.minimum(flat, better)) / group_weight(weight, axis)
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
@@ -173,13 +174,13 @@ class SparseGroupLasso(Penalty):
         size, a = group_weight(weight, axis), self.l1_ratio
         # At the upper end either term alone is enough.
         low, high = torch.zeros_like(pull[0]), torch.zeros_like(pull[0])
-        for share, needed in ((a, pull.amax(0)), ((1 - a) * size, torch.linalg.vector_norm(pull, dim=0))):
+        for share, needed in ((a, pull.amax(0)), ((1 - a) * size, column_norms(pull))):
             if share > 0:
                 bound = needed / share
                 high = torch.where(high > 0, torch.minimum(high, bound), bound)
         for _ in range(torch.finfo(pull.dtype).bits):
             middle = 0.5 * (low + high)
-            left = torch.linalg.vector_norm((pull - a * middle).clamp_min(0.0), dim=0)
+            left = column_norms((pull - a * middle).clamp_min(0.0))
             zero = left <= (1 - a) * size * middle
             low, high = torch.where(zero, low, middle), torch.where(zero, middle, high)
         return high

@@ -137,8 +137,14 @@ class ProxAdam(torch.optim.AdamW):
             return penalties
         values = torch.cat(critical)
         count = round((self.zero_share or 0.0) * values.numel())
-        # The comparison in the prox is rounded another way: a hair more than the critical value itself.
-        found = values.kthvalue(count).values * (1 + 1e-6) if count else values.new_zeros(())
+        found = values.new_zeros(())
+        if count:
+            last = values.kthvalue(count).values
+            # The prox rounds another way than what is critical: a hair more, but not as far as the next group.
+            room = 1e-4 * last
+            if count < values.numel():
+                room = torch.minimum(room, 0.5 * (values.kthvalue(count + 1).values - last))
+            found = last + room
         self.found_lambda = found
         strength = float(found) if _is_number(found) else found
         return [penalty.with_strength(strength) for penalty in penalties]
@@ -151,13 +157,13 @@ class ProxAdam(torch.optim.AdamW):
         """
         axis, parts, rest = group["axis"], [], []
         weights = [weight for weight in group["params"] if weight.grad is not None]
-        for weight in weights:
+        for weight, correction in zip(weights, self._corrections(weights, group), strict=True):
             form = penalty.kernel_form(weight, axis) if self.kernel == "auto" else None
             if form is None:
                 rest.append(weight)
                 continue
-            v, correction = self.state[weight]["exp_avg_sq"], self._correction(weight, group)
-            critical = torch.empty(weight.shape[axis], device=weight.device)
+            v = self.state[weight]["exp_avg_sq"]
+            critical = torch.empty(weight.shape[axis], dtype=torch.float32, device=weight.device)
             parts.append(WeightStep(weight, v, axis, correction, group["eps"], lr, form, critical))
         unsolved = solve(parts)
         rest += [part.weight for part in unsolved]
@@ -172,7 +178,7 @@ class ProxAdam(torch.optim.AdamW):
     ) -> Tensor:
         """The proximal step of one weight with torch operations, or only its groups' critical lambda."""
         axis = group["axis"]
-        v, correction = self.state[weight]["exp_avg_sq"], self._correction(weight, group)
+        v, correction = self.state[weight]["exp_avg_sq"], self._corrections([weight], group)[0]
         width = max(1, CHUNK.get(weight.device.type, DEFAULT_CHUNK) * weight.shape[axis] // max(1, weight.numel()))
         critical = [weight.new_empty(0)]
         for start in range(0, weight.shape[axis], width):
@@ -187,16 +193,16 @@ class ProxAdam(torch.optim.AdamW):
                 part.copy_(penalty.prox(x, metric, lr, axis))
         return torch.cat(critical)
 
-    def _correction(self, weight: Tensor, group: dict[str, Any]) -> Tensor | float:
-        """1 - beta2^t, on a GPU (where t may live) as a tensor there: nobody waits for it."""
-        step = self.state[weight]["step"]
-        if _is_number(step):
-            return 1 - group["betas"][1] ** float(step)
-        return 1 - group["betas"][1] ** step.double()
+    def _corrections(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor | float]:
+        """1 - beta2^t of each weight; on a GPU, where t may live, as tensors there: nobody waits for them."""
+        steps, beta2 = [self.state[weight]["step"] for weight in weights], group["betas"][1]
+        if all(_is_number(step) for step in steps):
+            return [1 - beta2 ** float(step) for step in steps]
+        return list((1 - beta2 ** torch.stack(steps).double()).unbind())
 
     def metric(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
         """The diagonal d = sqrt(v_hat) + eps of Adam's metric, shaped like ``weight``."""
-        return (self.state[weight]["exp_avg_sq"] / self._correction(weight, group)).sqrt_().add_(group["eps"])
+        return (self.state[weight]["exp_avg_sq"] / self._corrections([weight], group)[0]).sqrt_().add_(group["eps"])
 
     @torch.no_grad()
     def keep_zeros(self) -> None:

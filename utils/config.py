@@ -126,7 +126,8 @@ class ExperimentConfig(Schema):
     """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
     debias_from: Time | None = None
-    """The same without `target_sparsity`: from when zero groups stay zero and the penalty is off (epoch, or share of `epochs`)."""
+    """The same without `target_sparsity`: from then on zero groups stay zero and the penalty is off (epoch, or share of
+    `epochs`)."""
     lambda_list: tuple[Annotated[Number, Field(ge=0)], ...] | None = None
     """Several strengths: one experiment per entry, called `<Experiment_name>_lambda<value>`."""
 

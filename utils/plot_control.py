@@ -28,7 +28,9 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     time = np.array([point["time"] for point in points], dtype=float)
     strength = np.array([point["lambda"] for point in points], dtype=float)
     sparsity = np.array([point["group_sparsity"] for point in points], dtype=float)
-    wanted = np.array([np.nan if point["wanted_sparsity"] is None else point["wanted_sparsity"] for point in points], dtype=float)
+    wanted = np.array(
+        [np.nan if point["wanted_sparsity"] is None else point["wanted_sparsity"] for point in points], dtype=float
+    )
     debias = [point["time"] for point in points if point["debiasing"]]
 
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")

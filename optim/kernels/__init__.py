@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optim.kernels import native
+from optim.kernels import gpu, native
 from optim.kernels.weight_step import WeightStep
 
 
 def solve(parts: Sequence[WeightStep]) -> list[WeightStep]:
     """The proximal step of ``parts``, in place; returns those for which there is no kernel, untouched."""
-    on_cpu = [part for part in parts if native.can_solve(part)]
-    kernel = native.kernel() if on_cpu else None
-    if kernel is None:
-        return list(parts)
-    kernel.step(on_cpu)
-    solved = {id(part) for part in on_cpu}
-    return [part for part in parts if id(part) not in solved]
+    left = list(parts)
+    for backend in (native, gpu):
+        mine = [part for part in left if backend.can_solve(part)]
+        kernel = backend.kernel() if mine else None
+        if kernel is not None:
+            kernel.step(mine)
+            solved = {id(part) for part in mine}
+            left = [part for part in left if id(part) not in solved]
+    return left

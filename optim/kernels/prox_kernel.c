@@ -161,7 +161,7 @@ static void newton(int64_t rows, const float *restrict X, const float *restrict 
             double next = r[j] + step;
             if (!(next > lowest[j])) next = lowest[j];
             /* Newton squares the relative error: after a step this small the next one would be lost in rounding. */
-            moving |= fabs(next - r[j]) > 3e-5 * next;
+            moving |= fabs(next - r[j]) > 1e-4 * next;
             r[j] = (float)next;
         }
         if (!moving) break;
@@ -172,17 +172,26 @@ static void newton(int64_t rows, const float *restrict X, const float *restrict 
     for (int j = 0; j < LANES; j++) s->r[j] = r[j];
 }
 
-/* Group MCP: the best of 0, the local minimum inside, and x itself where the penalty is flat. */
-static void choose(const Layer *L, int64_t rows, const float *restrict X, const float *restrict D, float p, float bend, Lanes *s)
+/* step times the penalty of group MCP. */
+static double mcp(const Layer *L, double norm)
+{
+    const double flat_from = L->strength / L->inverse_gamma, r = norm < flat_from ? norm : flat_from;
+    return L->step * (L->strength * r - 0.5 * L->inverse_gamma * r * r);
+}
+
+/* Group MCP: the best of 0, the local minimum inside, and x itself where the penalty is flat, by their objectives. */
+static void choose(const Layer *L, int64_t rows, const float *restrict X, const float *restrict D, double p, double bend, Lanes *s)
 {
     double quadratic[LANES] = {0}, square[LANES] = {0};
+    float shift[LANES];
+    for (int j = 0; j < LANES; j++) shift[j] = (float)(p - bend * s->r[j]);
     for (int64_t from = 0; from < rows; from += BLOCK) {
         const int64_t to = from + BLOCK < rows ? from + BLOCK : rows;
         float q2[LANES] = {0}, z2[LANES] = {0};
         for (int64_t row = from; row < to; row++)
             for (int j = 0; j < LANES; j++) {
-                float d = D[row * LANES + j], x = X[row * LANES + j];
-                float z = x * (d * s->r[j] / ((d - bend) * s->r[j] + p)), gap = z - x;
+                float d = D[row * LANES + j], x = X[row * LANES + j], dr = d * s->r[j];
+                float z = x * (dr / (dr + shift[j])), gap = z - x;
                 q2[j] += d * gap * gap;
                 z2[j] += z * z;
             }
@@ -193,13 +202,13 @@ static void choose(const Layer *L, int64_t rows, const float *restrict X, const 
         double best = 0.5 * s->dxx[j];
         if (s->choice[j] == ALONE) continue;
         if (s->choice[j] == INSIDE) {
-            double penalty = L->step * (L->strength * sqrt(square[j]) - 0.5 * L->inverse_gamma * square[j]);
-            double value = 0.5 * quadratic[j] + penalty;
-            int inside = s->r[j] > 0 && s->r[j] < flat_from && value <= best;
+            double value = 0.5 * quadratic[j] + mcp(L, sqrt(square[j]));
+            int inside = s->r[j] > 0 && shift[j] > 0 && value <= best;
             s->choice[j] = inside ? INSIDE : ZERO;
             if (inside) best = value;
         }
-        if (sqrt(s->x2[j]) >= flat_from && 0.5 * L->step * flat_from * L->strength <= best) s->choice[j] = KEEP;
+        /* Where the penalty becomes flat just at ||x||, rounding must not lose both x and the point inside. */
+        if (sqrt(s->x2[j]) >= flat_from * (1 - 1e-6) && mcp(L, sqrt(s->x2[j])) <= best) s->choice[j] = KEEP;
     }
 }
 
@@ -233,36 +242,37 @@ static void solve_alone(const Layer *L, int64_t rows, float *X, const float *D, 
         const double flat_from = L->strength / L->inverse_gamma;
         double best = 0.5 * dxx, quadratic = 0, square = 0;
         for (int64_t row = 0; row < rows && choice == INSIDE; row++) {
-            double d = D[row * LANES + lane], x = X[row * LANES + lane], z = x * (d * r / ((d - bend) * r + p));
+            double d = D[row * LANES + lane], x = X[row * LANES + lane], z = x * (d * r / (d * r + (p - bend * r)));
             quadratic += d * (z - x) * (z - x), square += z * z;
         }
         if (choice == INSIDE) {
-            double value = 0.5 * quadratic + L->step * (L->strength * sqrt(square) - 0.5 * L->inverse_gamma * square);
-            choice = r > 0 && r < flat_from && value <= best ? INSIDE : ZERO;
+            double value = 0.5 * quadratic + mcp(L, sqrt(square));
+            choice = r > 0 && p > bend * r && value <= best ? INSIDE : ZERO;
             if (choice == INSIDE) best = value;
         }
-        if (sqrt(x2) >= flat_from && 0.5 * L->step * flat_from * L->strength <= best) choice = KEEP;
+        if (sqrt(x2) >= flat_from * (1 - 1e-12) && mcp(L, sqrt(x2)) <= best) choice = KEEP;
     }
     for (int64_t row = 0; row < rows; row++) {
         double d = D[row * LANES + lane];
         if (choice == ZERO) X[row * LANES + lane] = 0;
-        if (choice == INSIDE) X[row * LANES + lane] *= (float)fmin(d * r / ((d - bend) * r + p), 1);
+        if (choice == INSIDE) X[row * LANES + lane] *= (float)fmin(d * r / (d * r + (p - bend * r)), 1);
     }
 }
 
 /* Rows of one block: turns x into z, in place. */
-static void finish(int64_t from, int64_t to, float *restrict X, const float *restrict D, float p, float bend, const Lanes *s)
+static void finish(int64_t from, int64_t to, float *restrict X, const float *restrict D, double p, double bend, const Lanes *s)
 {
     float r[LANES], shift[LANES], keep[LANES];
     for (int j = 0; j < LANES; j++) {
         r[j] = s->choice[j] == INSIDE ? s->r[j] : 0;
-        shift[j] = s->choice[j] == INSIDE ? p : 1;
+        shift[j] = s->choice[j] == INSIDE ? (float)(p - bend * s->r[j]) : 1;
         keep[j] = s->choice[j] == KEEP || s->choice[j] == ALONE;
     }
     for (int64_t row = from; row < to; row++)
         for (int j = 0; j < LANES; j++) {
-            /* In float this order matters: x * d * r alone loses digits. Never longer than x. */
-            float d = D[row * LANES + j], factor = d * r[j] / ((d - bend) * r[j] + shift[j]);
+            /* In float this order matters: x * d * r alone loses digits; and d r must be the same number above and below, or a
+             * threshold beyond the last digit would still shrink x by one. q r + p = d r + (p - bend r). */
+            float dr = D[row * LANES + j] * r[j], factor = dr / (dr + shift[j]);
             factor = factor < 1 ? factor : 1;
             X[row * LANES + j] *= keep[j] > factor ? keep[j] : factor;
         }
@@ -278,14 +288,14 @@ static void solve(const Layer *L, int64_t rows, int width, float *X, const float
     for (int j = 0; j < LANES; j++) {
         double norm = sqrt(s->dx2[j]), slope = s->steepest[j] - bend;
         s->choice[j] = norm <= (float)p ? ZERO : INSIDE;
-        if (!safe || !(norm <= LARGEST)) s->choice[j] = j < width ? ALONE : ZERO;
+        if (!safe || !(norm <= LARGEST) || !(s->x2[j] <= LARGEST * LARGEST)) s->choice[j] = j < width ? ALONE : ZERO;
         inside |= s->choice[j] == INSIDE;
         lowest[j] = s->choice[j] == INSIDE && slope > 0 ? (float)((norm - p) / slope) : 0;
         /* r <= ||x||, and close to it where the threshold is small: there Newton saves a sweep from the right. */
         s->r[j] = s->choice[j] == INSIDE && bend == 0 && p < 0.1 * norm ? (float)sqrt(s->x2[j]) : lowest[j];
     }
     if (inside) newton(rows, X, D, (float)p, (float)bend, lowest, s);
-    if (bend > 0) choose(L, rows, X, D, (float)p, (float)bend, s);
+    if (bend > 0) choose(L, rows, X, D, p, bend, s);
     for (int j = 0; j < width; j++)
         if (s->choice[j] == ALONE) solve_alone(L, rows, X, D, j);
 }
@@ -302,7 +312,7 @@ static void prox_tile(const Layer *L, int64_t column, float *scratch)
 {
     const int64_t rows = L->outer * L->inner, left = L->groups - column;
     const int width = left < TILE ? (int)left : TILE;
-    const float p = (float)(L->step * L->strength), bend = (float)(L->step * L->inverse_gamma);
+    const double p = L->step * L->strength, bend = L->step * L->inverse_gamma;
     float *X = scratch, *D = scratch + rows * TILE, *w = L->w + column * L->w_stride[2];
     Lanes sums[BLOCKS] = {0};
     for (int64_t from = 0; from < rows; from += BLOCK) {

@@ -23,6 +23,7 @@ from tests.engine.conftest import SPARSE, Trained
 from tests.small import copy_without, listing, small_config
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config
+from utils.config_sections import Warmup
 from utils.errors import ConfigError, DataError, TrialError, UserError
 
 DENSE_METRICS = (
@@ -417,6 +418,104 @@ def test_what_cannot_be_run_is_one_sentence(values: dict[str, Any], message: str
         run_experiment(small_config(rooms, work, **values), out_dir=work / "out")
     assert "\n" not in str(error.value)
     assert not list(work.iterdir())
+
+
+def test_a_lambda_list_changes_the_value_of_a_warmup_and_leaves_its_epochs(rooms: Path, work: Path) -> None:
+    params = {**SPARSE["bb_optimizer_params"], "lambda": {"value": 1.0, "warmup": 1}}
+    values = {**SPARSE, "Experiment_name": "warm", "num_trials": 1, "bb_optimizer_params": params, "lambda_list": [0.2]}
+    config = small_config(rooms, work, **values)
+    assert [single.bb_optimizer_params.lambda_ for single in experiment.expand_lambdas(config)] == [Warmup(value=0.2, warmup=1)]
+    run(config, work)
+    folder = work / "runs" / "warm_lambda0.2_trial_0"
+    assert load_config(folder / files.CONFIG).bb_optimizer_params.lambda_ == Warmup(value=0.2, warmup=1)
+    assert [point["lambda"] for point in files.read_lines(folder / files.STEPS)] == pytest.approx([0, 0.1, 0.2, 0.2])
+    assert files.load_tensors(folder / files.BEST)["epochs"] == 2, "lambda is full in the second epoch only"
+
+
+# A sparsity that is asked for
+
+STEERED: dict[str, Any] = {
+    **SPARSE,
+    "Experiment_name": "steered",
+    "num_trials": 1,
+    "epochs": 6,
+    "target_sparsity": 0.5,
+    "sparsity_until": 4,
+    "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1},
+}
+"""Eight steps in which the sparsity rises, and four in which zeros stay zero."""
+
+
+@pytest.fixture(scope="module")
+def steered(rooms: Path, scratch: Path) -> Trained:
+    """One trial with a target sparsity."""
+    return run(small_config(rooms, scratch / "steered", **STEERED), scratch / "steered")
+
+
+def zero_groups(state: dict[str, torch.Tensor]) -> list[list[bool]]:
+    """Of every convolution of a saved backbone, which input channels are zero."""
+    weights = [value for name, value in state.items() if name.startswith("backbone.") and value.ndim == 4]
+    return [(weight == 0).all(dim=3).all(dim=2).all(dim=0).tolist() for weight in weights]
+
+
+def test_the_table_has_the_sparsity_that_was_asked_for(steered: Trained) -> None:
+    folder = steered.runs / "steered_trial_0"
+    best, last = (files.load_tensors(folder / name) for name in (files.BEST, files.LAST))
+    zeros = zero_groups(best["model"])
+    groups = sum(map(len, zeros))
+    assert sum(map(sum, zeros)) == round(0.5 * groups)
+    assert zeros == zero_groups(last["model"])
+    assert best["epochs"] in (5, 6), "from the phase in which zeros stay zero"
+    assert last["epochs"] == steered.table["epochs"].item() == 6
+    assert last["control"] == {"debiasing": True}
+    exact = 100 * round(0.5 * groups) / groups
+    assert steered.table["group_sparsity"].item() == pytest.approx(exact, abs=1e-9)
+    assert pd.read_csv(steered.csv("_trials"))["group_sparsity"].item() == pytest.approx(50, abs=0.1)
+    with Image.open(folder / "sparsity_control.png") as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 10
+
+
+def same_but_for_the_time(one: Path, other: Path) -> None:
+    """Two folders hold the same trial."""
+    for name in (files.METRICS, files.STEPS):
+        ours, theirs = (files.read_lines(folder / name) for folder in (one, other))
+        for line in (*ours, *theirs):
+            for key in ("images_per_second", "train_seconds"):
+                line.pop(key, None)
+        assert ours == theirs
+    ours, theirs = (files.load_tensors(folder / files.LAST) for folder in (one, other))
+    assert ours["model"].keys() == theirs["model"].keys()
+    assert all(torch.equal(value, theirs["model"][name]) for name, value in ours["model"].items())
+    assert ours["control"] == theirs["control"]
+
+
+STEERED_INTERRUPTIONS = {
+    "while the sparsity rises": (trainer, "evaluate", 2, True, 1),
+    "between two lines of the last phase": (trainer.files, "append_line", 17, True, 5),
+}
+"""Module, function, number of the call, after it or before, epochs that are done."""
+
+
+@pytest.mark.parametrize("where", STEERED_INTERRUPTIONS)
+def test_a_steered_trial_continues_as_if_it_had_not_been_interrupted(
+    steered: Trained, rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    config = small_config(rooms, work, **STEERED)
+    module, name, at, after, done = STEERED_INTERRUPTIONS[where]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, Interruption(getattr(module, name), at, after))
+        with pytest.raises(KeyboardInterrupt):
+            run(config, work)
+    folder = work / "runs" / "steered_trial_0"
+    assert files.load_tensors(folder / files.LAST)["epochs"] == done
+    resumed = run(config, work, resume=True)
+    same_but_for_the_time(folder, steered.runs / "steered_trial_0")
+    assert tables(resumed) == tables(steered)
+
+
+def test_a_dense_run_has_no_lines_and_no_figure_of_a_penalty(trained_faces: Trained) -> None:
+    names = {path.name for path in (trained_faces.runs / "faces_trial_0").iterdir()}
+    assert names.isdisjoint({files.STEPS, "sparsity_control.png"})
 
 
 def test_faces_are_trained_and_evaluated_again_alike(trained_faces: Trained, work: Path) -> None:

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from engine.optimizer import build_optimizer, build_penalty, build_scheduler
+from engine.optimizer import build_control, build_optimizer, build_penalty, build_scheduler
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
-from optim import GroupLasso, GroupMCP, ProxAdam
+from optim import PENALTIES, GroupLasso, GroupMCP, LambdaSchedule, ProxAdam, SparseGroupLasso, SparsityController
 from tests.configs import make_config
 
 SETTINGS: dict[str, Any] = {
@@ -70,10 +70,104 @@ def test_the_penalty_is_on_the_backbones_convolutions_and_nowhere_else() -> None
     [
         ({"penalty": "l1_l2", "lambda": 0.5}, GroupLasso(0.5)),
         ({"penalty": "group_mcp", "lambda": 0.5, "gamma": 4.0}, GroupMCP(0.5, gamma=4.0)),
+        ({"penalty": "sparse_group_lasso", "lambda": 0.5}, SparseGroupLasso(0.5, l1_ratio=0.05)),
+        ({"penalty": "sparse_group_lasso", "lambda": 0.5, "l1_ratio": 1, "gamma": 2.0}, SparseGroupLasso(0.5, l1_ratio=1.0)),
+        ({"penalty": None, "lambda": 0.5}, GroupLasso(0.5)),
+        ({"penalty": "group_mcp", "lambda": {"value": 0.5, "warmup": 1}}, GroupMCP(0.5)),
+        ({"penalty": "l1_l2", "lambda": [[0, 1.0], [1, 0.5]]}, GroupLasso(0.5)),
     ],
 )
 def test_penalty_is_the_one_of_the_configuration(params: dict[str, Any], penalty: object) -> None:
     assert build_penalty(make_config(bb_optimizer_params=params, group_sparsity=True)) == penalty
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_every_penalty_can_be_configured_and_starts_a_steered_run_without_strength(name: str) -> None:
+    values = {"bb_optimizer_params": {"penalty": name, "lambda": 0.5}, "group_sparsity": True, "target_sparsity": 0.5}
+    penalty = build_penalty(make_config(**values))
+    assert type(penalty) is PENALTIES[name]
+    assert penalty.lambda_ == 0
+    _, _, optimizer = build(**values)
+    assert [group["penalty"] for group in optimizer.param_groups] == [penalty, None, None, None]
+
+
+def schedule(lambda_: Any, **values: Any) -> LambdaSchedule:
+    """What a sparse configuration of 20 epochs with this ``lambda`` makes of it."""
+    control = build_control(
+        make_config(**{"group_sparsity": True, "epochs": 20, "bb_optimizer_params": {"lambda": lambda_}, **values})
+    )
+    assert type(control) is LambdaSchedule
+    return control
+
+
+def test_a_number_is_constant_from_the_threshold_on() -> None:
+    control = schedule(0.5, sparsity_threshold=3)
+    assert [control.at(epoch) for epoch in (0, 2.99, 3, 19)] == [0, 0, 0.5, 0.5]
+    assert [control.is_full(epoch) for epoch in (2, 3)] == [False, True]
+    assert control.debias_from is None
+
+
+def test_a_warmup_rises_from_the_threshold_on() -> None:
+    control = schedule({"value": 0.5, "warmup": 4}, sparsity_threshold=2)
+    assert [control.at(epoch) for epoch in (0, 2, 3, 6, 19)] == pytest.approx([0, 0, 0.125, 0.5, 0.5])
+    assert [control.is_full(epoch) for epoch in (5, 6)] == [False, True]
+    at_once = schedule({"value": 0.5, "warmup": 0}, sparsity_threshold=2)
+    assert [at_once.at(epoch) for epoch in (1, 2)] == [0, 0.5]
+
+
+def test_points_are_epochs_and_strengths() -> None:
+    control = schedule([[2, 0.1], [4, 0.3], [4, 1.0], [10, 0.0]])
+    assert [control.at(epoch) for epoch in (0, 3, 4, 7, 12)] == pytest.approx([0.1, 0.2, 1.0, 0.5, 0])
+    assert [control.is_full(epoch) for epoch in (9, 10)] == [False, True]
+    assert schedule([[2, 0.1]], sparsity_threshold=5).at(4.9) == 0
+
+
+def test_debias_from_ends_the_penalty_at_an_epoch_or_at_a_share_of_them() -> None:
+    for debias_from in (15, 0.75):
+        control = schedule(0.5, debias_from=debias_from)
+        assert control.debias_from == 15
+        assert [control.at(epoch) for epoch in (14.9, 15)] == [0.5, 0]
+        assert [control.is_full(epoch) for epoch in (14, 15)] == [False, True]
+
+
+@pytest.mark.parametrize("lambda_", [None, 0, 0.0])
+def test_no_lambda_is_a_strength_of_zero_from_the_start(lambda_: float | None) -> None:
+    control = schedule(lambda_, sparsity_threshold=3)
+    assert control.is_full(0)
+    assert control.at(10) == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"target_sparsity": 0.5},
+        {"debias_from": 5},
+        {"bb_optimizer_params": {"lambda": {"value": 0.5, "warmup": 5}}},
+        {"bb_optimizer_params": {"lambda": [[0, 0.5], [5, 1.0]]}},
+    ],
+    ids=str,
+)
+def test_a_dense_run_is_controlled_by_nothing(values: dict[str, Any]) -> None:
+    given = {"bb_optimizer_params": {"lambda": 0.5}, "epochs": 20, "sparsity_threshold": 3, "group_sparsity": False, **values}
+    config = make_config(**given)
+    control = build_control(config)
+    assert type(control) is LambdaSchedule
+    assert control.is_full(0)
+    assert [control.at(epoch) for epoch in (0, 4, 19)] == [0, 0, 0]
+    assert control.debias_from is None
+    assert build_penalty(config).lambda_ == 0
+
+
+def test_a_target_is_steered_to_between_two_epochs() -> None:
+    values = {"group_sparsity": True, "epochs": 20, "sparsity_threshold": 2, "target_sparsity": 0.7}
+    for until, epoch in ((0.6, 12), (9, 9), (0.95, 19)):
+        control = build_control(make_config(**values, sparsity_until=until))
+        assert type(control) is SparsityController
+        assert (control.target, control.start, control.until) == (0.7, 2, epoch)
+    default = build_control(make_config(**values, bb_optimizer_params={"lambda": 0.5}))
+    assert isinstance(default, SparsityController)
+    assert default.until == 12
 
 
 def test_dense_and_sparse_runs_differ_in_lambda_only() -> None:

@@ -1,5 +1,7 @@
 """One trial's training: stopping, freezing, checkpoints, and what happens when a loss is no number."""
 
+import itertools
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from torch import Tensor
 from engine import TrainingDivergedError, trainer
 from engine.evaluation import Evaluation
 from engine.trainer import Trial, fit
+from optim import live_mask
 from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS
 from tests.small import make_trial, same, small_config, snapshot
@@ -141,6 +144,108 @@ def test_a_dense_run_looks_for_its_best_network_from_the_start(rooms: Path, work
     lines = train(trial)
     assert best_epoch(trial) == 1
     assert [(line["lambda"], line["penalty"], line["group_sparsity"]) for line in lines] == [(0, 0, 0)] * 2
+
+
+STEERED = {
+    "group_sparsity": True,
+    "target_sparsity": 0.5,
+    "sparsity_threshold": 1,
+    "sparsity_until": 5,
+    "bb_optimizer_params": {"learning_rate": 1e-2},
+}
+"""No penalty in epoch 0, rising sparsity in epochs 1 to 4, fixed zeros from epoch 5 on."""
+
+
+def full_strength(trial: Trial) -> float:
+    """The group lasso of the backbone with lambda 1, written out."""
+    groups = [weight[:, c].detach() for _, weight in grouped_weights(trial.model.backbone) for c in range(weight.shape[1])]
+    return sum(math.sqrt(group.numel()) * float(group.norm()) for group in groups)
+
+
+def test_a_steered_run_reaches_its_target_and_then_trains_without_penalty(
+    rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial = make_trial(small_config(rooms, work, epochs=6, **STEERED))
+    masks, strengths, there = [live_mask(trial.model)], [], []
+
+    def watch() -> None:
+        masks.append(live_mask(trial.model))
+        strengths.append(full_strength(trial))
+        there.append((trial.folder / files.BEST).exists())
+
+    script(*[(1, 1, 1)] * 5, (3, 3, 3), watch=watch)
+    caplog.set_level(logging.INFO)
+    lines, groups = train(trial), len(masks[0])
+    zeros = [int((~mask).sum()) for mask in masks]
+    half = round(0.5 * groups)
+    assert zeros[:2] == [0, 0]
+    assert 0 < zeros[2] < zeros[3] < zeros[4] < zeros[5] == half
+    assert torch.equal(masks[6], masks[5])
+    assert [line["group_sparsity"] for line in lines] == pytest.approx([100 * count / groups for count in zeros[1:]])
+    assert [line["groups_died"] for line in lines] == [int((a & ~b).sum()) for a, b in itertools.pairwise(masks)]
+    assert [line["groups_revived"] for line in lines] == [int((~a & b).sum()) for a, b in itertools.pairwise(masks)]
+    lambdas = [line["lambda"] for line in lines]
+    assert [value > 0 for value in lambdas] == [False] + 4 * [True] + [False]
+    penalties = [lambda_ * strength for lambda_, strength in zip(lambdas, strengths, strict=True)]
+    assert [line["penalty"] for line in lines] == pytest.approx(penalties, rel=1e-5)
+    assert not any(there), "no network is the best one before the last phase"
+    assert best_epoch(trial) == 6
+    report = f"from epoch 6 on, {half} of {groups} groups (50.0 %) stay zero, and the rest trains without the penalty"
+    assert caplog.text.count(report) == caplog.text.count("stay zero") == 1
+    assert "50.0 % of groups zero (lambda " in caplog.text.split("epoch 5/6")[1].splitlines()[0]
+    assert "lambda" not in caplog.text.split("epoch 6/6")[1].splitlines()[0]
+    check_points(trial, lines, groups)
+
+
+def check_points(trial: Trial, lines: list[dict[str, Any]], groups: int) -> None:
+    """``steps.jsonl`` of a steered run: one line a step, and the sparsity is the wanted one to the group."""
+    points = files.read_lines(trial.folder / files.STEPS)
+    assert [set(point) for point in points] == [
+        {"step", "time", "epoch", "lambda", "group_sparsity", "wanted_sparsity", "debiasing"}
+    ] * (6 * STEPS)
+    assert [point["step"] for point in points] == list(range(1, 6 * STEPS + 1))
+    assert [point["time"] for point in points] == pytest.approx([step / STEPS for step in range(6 * STEPS)])
+    assert [point["epoch"] for point in points] == [step // STEPS for step in range(6 * STEPS)]
+    assert [point["debiasing"] for point in points] == [False] * 5 * STEPS + [True] * STEPS
+    wanted = [point["wanted_sparsity"] for point in points]
+    assert wanted[: STEPS + 1] == [0] * (STEPS + 1)
+    assert wanted == sorted(wanted)
+    assert wanted[5 * STEPS - 1 :] == pytest.approx([50] * (STEPS + 1))
+    exact = [100 * round(share / 100 * groups) / groups for share in wanted]
+    assert [point["group_sparsity"] for point in points] == pytest.approx(exact)
+    assert [point["lambda"] > 0 for point in points] == [STEPS < step < 5 * STEPS for step in range(6 * STEPS)]
+    last = points[STEPS - 1 :: STEPS]
+    assert [point["lambda"] for point in last] == [line["lambda"] for line in lines]
+    assert [point["group_sparsity"] for point in last] == pytest.approx([line["group_sparsity"] for line in lines])
+
+
+def test_groups_that_come_back_are_counted(rooms: Path, work: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda falls to 0, and nothing keeps the zeros."""
+    monkeypatch.setattr(trainer, "POINTS_PER_EPOCH", 1)
+    params = {"learning_rate": 1e-3, "lambda": [[0, 0.1], [1, 0.1], [1, 0.0]]}
+    trial = make_trial(small_config(rooms, work, epochs=2, group_sparsity=True, bb_optimizer_params=params))
+    masks = [live_mask(trial.model)]
+    script((1, 1, 1), (1, 1, 1), watch=lambda: masks.append(live_mask(trial.model)))
+    lines = train(trial)
+    died, revived = int((~masks[1]).sum()), int((~masks[1] & masks[2]).sum())
+    assert died >= revived > 0
+    assert [(line["groups_died"], line["groups_revived"]) for line in lines] == [(died, 0), (0, revived)]
+    assert [line["lambda"] for line in lines] == [0.1, 0]
+    points = files.read_lines(trial.folder / files.STEPS)
+    assert [(point["step"], point["lambda"], point["wanted_sparsity"]) for point in points] == [(1, 0.1, None), (3, 0, None)]
+
+
+def test_layers_that_died_altogether_are_named(
+    rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = {"learning_rate": 1e-3, "lambda": 1e6}
+    config = small_config(rooms, work, epochs=2, group_sparsity=True, debias_from=1, bb_optimizer_params=params)
+    script((1, 1, 1), (1, 1, 1))
+    lines = train(make_trial(config))
+    assert [line["group_sparsity"] for line in lines] == [100, 100]
+    assert [line["lambda"] for line in lines] == [1e6, 0]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.startswith("layers without any live group: conv1, layer1.0.conv1, ")
 
 
 def test_plateau_reduces_every_learning_rate(rooms: Path, work: Path, script: Script) -> None:

@@ -1,4 +1,4 @@
-"""A group is one input channel of one convolution, ``W[:, c]``, whatever the memory layout."""
+"""A group is one input channel, ``W[:, c]``, or one output channel, ``W[c]``, whatever the memory layout."""
 
 import math
 
@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from optim.groups import (
+    INPUT_CHANNELS,
+    OUTPUT_CHANNELS,
+    along_groups,
     as_columns,
     from_columns,
     group_count,
@@ -37,6 +40,69 @@ def test_column_c_holds_the_weights_of_group_c(weight: Tensor) -> None:
     assert columns.shape == (30, 4)
     for c in range(4):
         assert columns[:, c].sort().values.equal(weight[:, c].flatten().sort().values)
+
+
+@pytest.fixture(params=["contiguous", "channels_last", "linear"])
+def filters(request: pytest.FixtureRequest) -> Tensor:
+    """A weight that has groups along its output channels: of a convolution, or of a linear layer."""
+    generator = torch.Generator().manual_seed(1)
+    if request.param == "linear":
+        return torch.randn(5, 12, generator=generator)
+    tensor = torch.randn(5, 4, 3, 2, generator=generator)
+    return tensor.contiguous(memory_format=torch.channels_last) if request.param == "channels_last" else tensor
+
+
+def test_output_channels_are_filters_or_rows(filters: Tensor) -> None:
+    assert is_grouped(filters, OUTPUT_CHANNELS)
+    assert group_count(filters, OUTPUT_CHANNELS) == 5
+    size = group_size(filters, OUTPUT_CHANNELS)
+    assert size == filters[0].numel() in (12, 24)
+    assert group_weight(filters, OUTPUT_CHANNELS) == math.sqrt(size)
+    columns = as_columns(filters, OUTPUT_CHANNELS)
+    assert columns.shape == (size, 5)
+    for row in range(5):
+        assert columns[:, row].sort().values.equal(filters[row].flatten().sort().values)
+    filters[1] = 0
+    filters[3:] = 0
+    filters[4, 2] = 1e-30  # not exactly zero: alive, although its square is 0 in float32
+    expected = torch.stack([row.flatten().norm() for row in filters])
+    torch.testing.assert_close(group_norms(filters, OUTPUT_CHANNELS), expected)
+    assert live_groups(filters, OUTPUT_CHANNELS).tolist() == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+def test_columns_and_back_is_the_same_weight_in_the_same_place(weight: Tensor, axis: int) -> None:
+    columns = as_columns(weight, axis)
+    assert columns.shape == (weight.numel() // weight.shape[axis], weight.shape[axis])
+    assert from_columns(columns, weight, axis).equal(weight)
+    for c in range(weight.shape[axis]):
+        marked = torch.zeros_like(columns)
+        marked[:, c] = 1
+        assert from_columns(marked, weight, axis).select(axis, c).eq(1).all()
+        assert from_columns(marked, weight, axis).sum() == columns.shape[0]
+
+
+def test_rows_and_back_is_the_same_matrix() -> None:
+    matrix = torch.randn(5, 12, generator=torch.Generator().manual_seed(2))
+    columns = as_columns(matrix, OUTPUT_CHANNELS)
+    assert columns.equal(matrix.T)
+    assert from_columns(columns, matrix, OUTPUT_CHANNELS).equal(matrix)
+
+
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+def test_one_value_per_group_multiplies_the_weights_of_its_group(weight: Tensor, axis: int) -> None:
+    values = torch.arange(1.0, weight.shape[axis] + 1)
+    product = weight * along_groups(values, weight, axis)
+    for c in range(weight.shape[axis]):
+        assert product.select(axis, c).equal((c + 1) * weight.select(axis, c))
+    matrix = torch.ones(3, 2)
+    assert (matrix * along_groups(torch.tensor([1.0, 2.0, 3.0]), matrix, OUTPUT_CHANNELS))[:, 1].tolist() == [1, 2, 3]
+
+
+def test_what_has_groups_depends_on_the_axis() -> None:
+    shapes = [(2, 3, 1, 1), (2, 3), (2,), (2, 3, 4), (), (2, 3, 1, 1, 1)]
+    for axis, expected in ((INPUT_CHANNELS, [True] + [False] * 5), (OUTPUT_CHANNELS, [True, True] + [False] * 4)):
+        assert [is_grouped(torch.zeros(shape), axis) for shape in shapes] == expected
 
 
 def test_columns_of_two_tensors_correspond_weight_by_weight(weight: Tensor) -> None:
@@ -84,3 +150,24 @@ def test_convolutions_of_the_backbone_have_groups_in_network_order() -> None:
         False,
         False,
     ]
+
+
+def test_along_output_channels_linear_layers_have_groups_too() -> None:
+    backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2), nn.Conv2d(8, 4, 1))
+    assert [name for name, _ in grouped_weights(backbone, OUTPUT_CHANNELS)] == ["0", "3", "4"]
+    assert [name for name, _ in grouped_weights(backbone, INPUT_CHANNELS)] == ["0", "4"]
+    assert dict(grouped_weights(backbone, OUTPUT_CHANNELS))["3"] is backbone[3].weight
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_a_grouped_convolution_has_no_groups_along_its_input_channels(groups: int) -> None:
+    """``W[:, c]`` of it belongs to several input channels."""
+    backbone = nn.Sequential()
+    backbone.stem = nn.Conv2d(3, 4, 1)
+    backbone.layer1 = nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 8, 3, groups=groups))
+    message = rf"layer1\.1: is a convolution with groups={groups}; input channels of grouped convolutions are not supported"
+    with pytest.raises(ValueError, match=message):
+        list(grouped_weights(backbone))
+    assert [name for name, _ in grouped_weights(backbone, OUTPUT_CHANNELS)] == ["stem", "layer1.1"]
+    with pytest.raises(ValueError, match=f"Conv2d: is a convolution with groups={groups}"):
+        list(grouped_weights(backbone.layer1[1]))

@@ -1,16 +1,26 @@
-"""Penalties: their value is the sum over ``W[:, c]``, and their prox is the column-wise one."""
+"""Penalties: value, prox and critical lambda are what their definitions say, group by group along either channel."""
 
+import itertools
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import scipy.optimize
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from optim import PENALTIES, GroupLasso, GroupMCP, Penalty
+from optim import PENALTIES, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS
 from optim.penalties import penalty_from_state
 from optim.proximal import prox_group_lasso, prox_group_mcp
 
 BOTH = [GroupLasso(0.03), GroupMCP(0.03, gamma=4.0)]
+ALL = [*BOTH, SparseGroupLasso(0.03, l1_ratio=0.2)]
+AXES = [INPUT_CHANNELS, OUTPUT_CHANNELS]
 
 
 @pytest.fixture
@@ -20,22 +30,23 @@ def weight() -> Tensor:
     return torch.randn(6, 5, 3, 2, generator=torch.Generator().manual_seed(0)) * scales[:, None, None]
 
 
-def _value_of_group(penalty: Penalty, norm: float, size: int) -> float:
-    strength = penalty.lambda_ * math.sqrt(size)
+def _value_of_group(penalty: Penalty, group: list[float]) -> float:
+    norm, strength = math.hypot(*group), penalty.lambda_ * math.sqrt(len(group))
     if isinstance(penalty, GroupMCP):
         if norm > penalty.gamma * strength:
             return penalty.gamma * strength**2 / 2
         return strength * norm - norm**2 / (2 * penalty.gamma)
+    if isinstance(penalty, SparseGroupLasso):
+        share = penalty.l1_ratio
+        return (1 - share) * strength * norm + share * penalty.lambda_ * sum(map(abs, group))
     return strength * norm
 
 
-@pytest.mark.parametrize("penalty", BOTH)
-def test_value_is_the_sum_over_the_input_channels(penalty: Penalty, weight: Tensor) -> None:
-    expected = 0.0
-    for c in range(weight.shape[1]):
-        group = weight[:, c].double()
-        expected += _value_of_group(penalty, float(group.norm()), group.numel())
-    assert float(penalty.value(weight)) == pytest.approx(expected, rel=1e-6)
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
+def test_value_is_the_sum_over_the_groups(penalty: Penalty, weight: Tensor, axis: int) -> None:
+    expected = sum(_value_of_group(penalty, group.flatten().tolist()) for group in weight.unbind(axis))
+    assert float(penalty.value(weight, axis)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_mcp_is_met_on_both_of_its_parts(weight: Tensor) -> None:
@@ -61,7 +72,45 @@ def test_prox_of_a_weight_is_that_of_each_input_channel(penalty: Penalty, weight
     assert not live[1:].all()
 
 
-@pytest.mark.parametrize("penalty", BOTH)
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
+def test_output_channels_are_the_input_channels_of_the_transposed_weight(penalty: Penalty, weight: Tensor) -> None:
+    metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(4)) + 0.01
+    one, other = (weight, metric), (weight.transpose(0, 1), metric.transpose(0, 1))
+    for lr in (0.01, 0.3):
+        z = penalty.prox(*one, lr, OUTPUT_CHANNELS)
+        assert z.any()
+        torch.testing.assert_close(z, penalty.prox(*other, lr).transpose(0, 1), rtol=1e-6, atol=0)
+        torch.testing.assert_close(penalty.critical(*one, lr, OUTPUT_CHANNELS), penalty.critical(*other, lr), rtol=1e-5, atol=0)
+    torch.testing.assert_close(penalty.value(weight, OUTPUT_CHANNELS), penalty.value(weight.transpose(0, 1)))
+
+
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
+def test_rows_of_a_linear_layer_are_filters_of_one_pixel(penalty: Penalty) -> None:
+    generator = torch.Generator().manual_seed(5)
+    weight, metric = torch.randn(6, 4, generator=generator), torch.rand(6, 4, generator=generator) + 0.01
+    as_filters = weight[:, :, None, None], metric[:, :, None, None]
+    z = penalty.prox(weight, metric, 1.0, OUTPUT_CHANNELS)
+    assert z.equal(penalty.prox(*as_filters, 1.0, OUTPUT_CHANNELS).flatten(1))
+    critical = penalty.critical(weight, metric, 1.0, OUTPUT_CHANNELS)
+    assert critical.equal(penalty.critical(*as_filters, 1.0, OUTPUT_CHANNELS))
+    assert critical.shape == (6,)
+
+
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_lambda_and_the_learning_rate_may_be_tensors(penalty: Penalty, weight: Tensor, dtype: torch.dtype) -> None:
+    metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(6)) + 0.01
+    lambda_, lr = torch.tensor(0.03, dtype=dtype), torch.tensor(0.2, dtype=dtype)
+    other = penalty.with_strength(lambda_)
+    z = other.prox(weight, metric, lr)
+    assert z.dtype == weight.dtype
+    assert bool((z != weight).any())
+    torch.testing.assert_close(z, penalty.prox(weight, metric, 0.2), rtol=1e-5, atol=0)
+    torch.testing.assert_close(other.value(weight), penalty.value(weight), check_dtype=False)
+    torch.testing.assert_close(other.critical(weight, metric, lr), penalty.critical(weight, metric, 0.2), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
 def test_memory_layout_changes_nothing(penalty: Penalty, weight: Tensor) -> None:
     metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(2)) + 0.01
     last_weight, last_metric = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (weight, metric))
@@ -71,7 +120,7 @@ def test_memory_layout_changes_nothing(penalty: Penalty, weight: Tensor) -> None
     torch.testing.assert_close(penalty.value(last_weight), penalty.value(weight))
 
 
-@pytest.mark.parametrize("penalty", BOTH)
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
 def test_prox_lowers_what_it_should_minimise(penalty: Penalty, weight: Tensor) -> None:
     """Ties ``prox`` to ``value``: the same lambda_g in both."""
     weight = weight.double()
@@ -91,10 +140,18 @@ def test_prox_lowers_what_it_should_minimise(penalty: Penalty, weight: Tensor) -
         other = z.clone()
         other[:, c] = weight[:, c]
         assert objective(z) <= objective(other) + 1e-12
+    # Other directions, near and far, one group and all of them.
+    generator = torch.Generator().manual_seed(10)
+    for size in 10.0 ** torch.arange(-5.0, 1.0, 0.1):
+        step = size * torch.randn(weight.shape, dtype=torch.float64, generator=generator) * weight.abs()
+        only = torch.zeros(weight.shape[1], 1, 1)
+        only[torch.randint(weight.shape[1], (1,), generator=generator)] = 1
+        for direction in (step, step * only):
+            assert objective(z) <= objective(z + direction) + 1e-12
 
 
 @pytest.mark.parametrize("lambda_", [-1e-9, float("nan"), float("inf")])
-@pytest.mark.parametrize("penalty", [GroupLasso, GroupMCP])
+@pytest.mark.parametrize("penalty", PENALTIES.values())
 def test_an_impossible_lambda_is_refused_with_its_value(penalty: type[Penalty], lambda_: float) -> None:
     with pytest.raises(ValueError, match=f"lambda_ must be a finite number >= 0, got {lambda_}"):
         penalty(lambda_)
@@ -106,15 +163,22 @@ def test_an_impossible_gamma_is_refused_with_its_value(gamma: float) -> None:
         GroupMCP(0.1, gamma)
 
 
+@pytest.mark.parametrize("l1_ratio", [-0.01, 1.01, float("nan"), float("inf")])
+def test_an_impossible_l1_ratio_is_refused_with_its_value(l1_ratio: float) -> None:
+    with pytest.raises(ValueError, match=f"l1_ratio must be a number from 0 to 1, got {l1_ratio}"):
+        SparseGroupLasso(0.1, l1_ratio)
+
+
 def test_strength_can_be_changed_but_not_in_place() -> None:
     penalty = GroupMCP(0.1, gamma=5.0)
     assert penalty.with_strength(0.2) == GroupMCP(0.2, gamma=5.0)
     assert penalty.lambda_ == 0.1
+    assert SparseGroupLasso(0.1, 0.3).with_strength(0.2) == SparseGroupLasso(0.2, 0.3)
     with pytest.raises(ValueError, match="-1"):
         penalty.with_strength(-1.0)
 
 
-@pytest.mark.parametrize("penalty", BOTH)
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
 def test_state_is_plain_and_gives_the_penalty_back(penalty: Penalty) -> None:
     state = penalty.state()
     assert all(type(value) in (str, float) for value in state.values())
@@ -122,4 +186,181 @@ def test_state_is_plain_and_gives_the_penalty_back(penalty: Penalty) -> None:
 
 
 def test_penalties_are_known_by_the_names_of_the_configuration() -> None:
-    assert (PENALTIES["l1_l2"], PENALTIES["group_mcp"]) == (GroupLasso, GroupMCP)
+    names = ("l1_l2", "group_mcp", "sparse_group_lasso")
+    assert [PENALTIES[name] for name in names] == [GroupLasso, GroupMCP, SparseGroupLasso]
+    assert all(penalty.name == name for name, penalty in PENALTIES.items())
+    assert {type(penalty) for penalty in ALL} == set(PENALTIES.values()), "each is tested here"
+
+
+# The sparse group lasso
+
+
+def test_without_an_l1_part_it_is_the_group_lasso(weight: Tensor) -> None:
+    metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(7)) + 0.01
+    sparse, plain = SparseGroupLasso(0.03, l1_ratio=0.0), GroupLasso(0.03)
+    for axis in AXES:
+        assert sparse.prox(weight, metric, 0.1, axis).equal(plain.prox(weight, metric, 0.1, axis))
+        torch.testing.assert_close(sparse.value(weight, axis), plain.value(weight, axis))
+        torch.testing.assert_close(sparse.critical(weight, metric, 0.1, axis), plain.critical(weight, metric, 0.1, axis))
+
+
+def test_with_nothing_but_its_l1_part_it_is_the_soft_threshold(weight: Tensor) -> None:
+    metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(8)) + 0.01
+    penalty, lr = SparseGroupLasso(0.03, l1_ratio=1.0), 0.7
+    threshold = lr * 0.03 / metric
+    expected = torch.where(weight > threshold, weight - threshold, torch.where(weight < -threshold, weight + threshold, 0.0))
+    assert 0 < int((expected == 0).sum()) < expected.numel()
+    for axis in AXES:
+        torch.testing.assert_close(penalty.prox(weight, metric, lr, axis), expected, rtol=1e-5, atol=1e-8)
+        assert float(penalty.value(weight, axis)) == pytest.approx(0.03 * float(weight.double().abs().sum()), rel=1e-6)
+        largest = (metric * weight).abs().movedim(axis, 0).flatten(1).amax(1)
+        torch.testing.assert_close(penalty.critical(weight, metric, lr, axis), largest / lr)
+
+
+def _numbers(low: float, high: float, shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    return arrays(np.float64, shape, elements=st.floats(low, high), fill=st.nothing())
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> tuple[Tensor, Tensor, float, int]:
+    """Weight, metric (float64), learning rate and axis: metrics over up to twelve decades, weights of all sizes and zeros."""
+    shape = draw(st.sampled_from([(1, 1, 1, 1), (2, 3, 1, 1), (3, 2, 2, 1), (4, 2, 1, 3)]))
+    low, high = draw(st.sampled_from([(-8.0, 4.0), (-8.0, 0.0), (-2.0, 0.0), (-1.0, -1.0)]))
+    metric = 10.0 ** draw(_numbers(low, high, shape))
+    signs = draw(arrays(np.float64, shape, elements=st.sampled_from([-1.0, 0.0, 1.0, 1.0]), fill=st.nothing()))
+    weight = signs * 10.0 ** draw(_numbers(draw(st.sampled_from([-6.0, -1.0])), 0.0, shape))
+    if draw(st.booleans()):  # the steepest weights are the smallest, so that none of them decides alone
+        weight = weight / metric
+    axis = draw(st.sampled_from(AXES))
+    return torch.from_numpy(weight), torch.from_numpy(metric), 10.0 ** draw(st.floats(-5, 0)), axis
+
+
+RATIOS = st.one_of(st.sampled_from([0.0, 0.05, 0.5, 1.0]), st.floats(0, 1), st.floats(-12, 0).map(lambda e: 10.0**e))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(steps(), RATIOS, st.floats(-3, 0.1))
+def test_the_sparse_group_lasso_point_satisfies_the_optimality_conditions(
+    step: tuple[Tensor, Tensor, float, int], ratio: float, exponent: float
+) -> None:
+    """0 is a subgradient of the objective, which is convex: d (z - x) + t1 u + t2 y with u in d||z||_1 and y in d||z||."""
+    weight, metric, lr, axis = step
+    largest = float(SparseGroupLasso(0.0, ratio).critical(weight, metric, lr, axis).max())
+    lambda_ = 10.0**exponent * largest
+    result = SparseGroupLasso(lambda_, ratio).prox(weight, metric, lr, axis)
+    for x, d, z in zip(*(tensor.unbind(axis) for tensor in (weight, metric, result)), strict=True):
+        t1, t2 = lr * lambda_ * ratio, lr * lambda_ * (1 - ratio) * math.sqrt(x.numel())
+        allowed = 1e-12 * (d * x.abs() + t1 + t2)
+        if not z.any():
+            rest = (d * x.abs() - t1).clamp_min(0)
+            assert float(rest.norm()) <= t2 * (1 + 1e-12) + float(allowed.max())
+            continue
+        gradient = d * (z - x) + t2 * z / z.norm()
+        assert ((gradient + t1 * z.sign()).abs()[z != 0] <= allowed[z != 0]).all()
+        assert (gradient.abs()[z == 0] <= t1 + allowed[z == 0]).all()
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.5, 0.9])
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_beats_the_sparse_group_lasso_point(ratio: float, seed: int) -> None:
+    """Against a grid that also holds the points with zeros, refined by a search without derivatives."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(3, 1, 1, 1, dtype=torch.float64, generator=generator)
+    d = 10.0 ** (3 * torch.rand(3, 1, 1, 1, dtype=torch.float64, generator=generator) - 2)
+    lr = 0.5
+    for share in (0.2, 0.9, 1.05):
+        lambda_ = share * float(SparseGroupLasso(0.0, ratio).critical(x, d, lr))
+        center, metric = x.flatten().numpy(), d.flatten().numpy()
+
+        def objective(z: np.ndarray, lambda_: float = lambda_, x: np.ndarray = center, d: np.ndarray = metric) -> float:
+            norms = (1 - ratio) * math.sqrt(3) * np.linalg.norm(z) + ratio * np.abs(z).sum()
+            return float(0.5 * (d * (z - x) ** 2).sum() + lr * lambda_ * norms)
+
+        factors = np.linspace(-0.2, 1.1, 27)  # 0 and 1 are among them
+        best = min((center * np.array(f) for f in itertools.product(factors, repeat=3)), key=objective)
+        for zeros in itertools.product([0.0, 1.0], repeat=3):
+            free = np.array(zeros)
+            found = scipy.optimize.minimize(
+                lambda z, free=free: objective(z * free), best, method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-14}
+            )
+            best = min(best, found.x * free, key=objective)
+        z = SparseGroupLasso(lambda_, ratio).prox(x, d, lr).flatten().numpy()
+        assert objective(z) <= objective(best) * (1 + 1e-12)
+        np.testing.assert_allclose(z, best, rtol=0, atol=1e-4)  # the minimiser is unique
+        assert z.any() == (share < 1)
+
+
+def test_the_sparse_group_lasso_zeroes_single_weights_of_groups_that_live(weight: Tensor) -> None:
+    """The group lasso does not."""
+    plain, sparse = (penalty.prox(weight, torch.ones_like(weight), 1.0) for penalty in (GroupLasso(0.03), ALL[2]))
+    for z, some in ((plain, False), (sparse, True)):
+        live = (z != 0).flatten(2).transpose(0, 1).flatten(1).any(1)
+        assert live.any()
+        assert bool((z[:, live] == 0).any()) == some
+
+
+def test_the_sparse_group_lasso_shows_a_nan(weight: Tensor) -> None:
+    weight[2, 4, 1, 1] = math.nan
+    z = SparseGroupLasso(0.03).prox(weight, torch.ones_like(weight), 0.1)
+    assert z[:, 4].isnan().any()
+    assert z[:, :4].isfinite().all()
+
+
+# The critical lambda
+
+CURVED = [GroupMCP(0.0, gamma) for gamma in (1e-3, 0.1, 1e3)]
+"""With the learning rates and metrics of ``steps``, from far beyond convexity to nearly the group lasso."""
+SPARSE = [SparseGroupLasso(0.0, ratio) for ratio in (0.0, 1e-6, 0.5, 1.0)]
+
+
+def _live(penalty: Penalty, step: tuple[Tensor, Tensor, float, int]) -> Tensor:
+    weight, metric, lr, axis = step
+    return (penalty.prox(weight, metric, lr, axis) != 0).movedim(axis, 0).flatten(1).any(1)
+
+
+@pytest.mark.parametrize("penalty", [*ALL, *CURVED, *SPARSE], ids=str)
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(step=steps())
+def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
+    penalty: Penalty, step: tuple[Tensor, Tensor, float, int]
+) -> None:
+    critical = penalty.critical(*step)
+    weight, axis = step[0], step[3]
+    assert critical.shape == (weight.shape[axis],)
+    assert torch.equal(critical > 0, (weight != 0).movedim(axis, 0).flatten(1).any(1))
+    # A curved penalty's point just below is better than 0 by the square of the distance only: rounding decides.
+    near = 1e-5 if isinstance(penalty, GroupMCP) else 1e-9
+    for c, value in enumerate(critical.tolist()):
+        for factor in (1e-3, 0.5, 0.99, 1 - near):
+            assert _live(penalty.with_strength(factor * value), step)[c] == (value > 0), f"group {c}, {factor} times {value}"
+        for factor in (1 + 1e-9, 1.01, 2.0, 1e3):
+            assert not _live(penalty.with_strength(factor * value), step)[c], f"group {c}, {factor} times {value}"
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(step=steps(), gamma=st.floats(-3, 3), lambda_=st.floats(0, 10))
+def test_the_critical_lambda_does_not_depend_on_lambda(
+    step: tuple[Tensor, Tensor, float, int], gamma: float, lambda_: float
+) -> None:
+    for penalty in (GroupLasso(0.0), GroupMCP(0.0, 10.0**gamma), SparseGroupLasso(0.0, 0.3)):
+        assert penalty.critical(*step).equal(replace(penalty, lambda_=lambda_).critical(*step))
+
+
+@pytest.mark.parametrize("size", [1, 7, 300])
+@pytest.mark.parametrize("penalty", [*ALL, *SPARSE], ids=str)
+def test_in_single_precision_little_more_than_the_critical_lambda_is_enough(penalty: Penalty, size: int) -> None:
+    """The optimizer adds less than a hundredth of a percent."""
+    generator = torch.Generator().manual_seed(9)
+    weight = torch.randn(size, 40, 3, 3, generator=generator)
+    metric = 10.0 ** (-8 * torch.rand(weight.shape, generator=generator))
+    near = 1e-3 if isinstance(penalty, GroupMCP) else 1e-5
+    for lr in (1e-5, 0.1):
+        for c, value in enumerate(penalty.critical(weight, metric, lr).tolist()):
+            step = weight, metric, lr, INPUT_CHANNELS
+            assert not _live(penalty.with_strength(value * (1 + 1e-5)), step)[c]
+            assert _live(penalty.with_strength(value * (1 - near)), step)[c]
+
+
+def test_a_penalty_without_a_critical_lambda_says_what_needs_it(weight: Tensor) -> None:
+    with pytest.raises(TypeError, match="Penalty has no method 'critical', which target_sparsity needs"):
+        Penalty(0.1).critical(weight, weight, 0.1)

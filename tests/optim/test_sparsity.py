@@ -6,7 +6,7 @@ from torch import nn
 
 from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
-from optim import sparsity_report
+from optim import GroupLasso, GroupMCP, Penalty, ProxAdam, live_mask, sparsity_report
 from optim.groups import grouped_weights
 
 
@@ -103,3 +103,82 @@ def test_torchvisions_first_convolution_is_the_stem() -> None:
 def test_a_backbone_without_convolutions_is_refused() -> None:
     with pytest.raises(ValueError, match="Linear holds no convolution"):
         sparsity_report(nn.Linear(2, 2))
+
+
+def test_a_grouped_convolution_is_refused_by_name() -> None:
+    model = _Model()
+    model.backbone.layer2 = nn.Conv2d(6, 6, 3, groups=6)
+    for count in (sparsity_report, live_mask):
+        with pytest.raises(ValueError, match=r"^layer2: is a convolution with groups=6"):
+            count(model)
+
+
+def test_the_mask_says_of_all_groups_in_network_order_which_live() -> None:
+    model = _Model()
+    assert live_mask(model).tolist() == [True] * 7
+    with torch.no_grad():
+        model.backbone.stem.weight[:, 1] = 0
+        model.backbone.layer1[0].weight[:, [0, 3]] = 0
+        model.heads["task"].weight.zero_()
+    assert live_mask(model).tolist() == [True, False, True] + [False, True, True, False]
+    assert live_mask(model.backbone).tolist() == live_mask(model).tolist()
+    assert int((~live_mask(model)).sum()) == sparsity_report(model).zero_groups
+    assert not live_mask(model).requires_grad
+
+
+def test_stages_divide_the_report() -> None:
+    backbone = ResNetD("resnetd18")
+    with torch.no_grad():
+        backbone.layer1[1].conv2.weight[:, :5] = 0
+        backbone.layer3[0].conv1.weight[:, 7] = 0
+    report = sparsity_report(backbone)
+    stages = report.stages()
+    assert list(stages) == ["stem", "layer1", "layer2", "layer3", "layer4"]
+    assert tuple(layer for stage in stages.values() for layer in stage.layers) == report.layers
+    assert {name: stage.zero_groups for name, stage in stages.items() if stage.zero_groups} == {"layer1": 5, "layer3": 1}
+    assert sum(stage.parameters for stage in stages.values()) == report.parameters
+    assert stages["layer1"].zero_parameters == 5 * 64 * 9
+    assert stages["layer1"].group_sparsity == pytest.approx(500 / stages["layer1"].groups)
+
+
+def test_a_stage_that_comes_back_is_one_stage() -> None:
+    """A network's order of layers need not be that of its stages."""
+    backbone = nn.Sequential()
+    backbone.layer1 = nn.Conv2d(3, 4, 1)
+    backbone.layer2 = nn.Conv2d(4, 5, 1)
+    backbone.conv1 = nn.Conv2d(5, 6, 1)
+    backbone.stem = nn.Sequential(nn.Conv2d(6, 7, 1))
+    stages = sparsity_report(backbone).stages()
+    assert {name: stage.groups for name, stage in stages.items()} == {"layer1": 3, "layer2": 4, "stem": 5 + 6}
+
+
+def test_dead_layers_are_those_without_a_live_group() -> None:
+    model = _Model()
+    assert sparsity_report(model).dead_layers() == []
+    with torch.no_grad():
+        model.backbone.layer1[0].weight[:, 1:] = 0
+    assert sparsity_report(model).dead_layers() == []
+    with torch.no_grad():
+        model.backbone.layer1[0].weight.zero_()
+    assert sparsity_report(model).dead_layers() == ["layer1.0"]
+    with torch.no_grad():
+        model.backbone.stem.weight.zero_()
+    assert sparsity_report(model).dead_layers() == ["stem", "layer1.0"]
+
+
+@pytest.mark.parametrize("penalty", [GroupLasso(0.0), GroupMCP(0.0)], ids=lambda penalty: penalty.name)
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(penalty: Penalty, kernel: str) -> None:
+    network = ResNetD("resnetd18").to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(0)
+    weights = [weight for _, weight in grouped_weights(network)]
+    optimizer = ProxAdam([{"params": weights, "penalty": penalty}], lr=1e-3, kernel=kernel)  # type: ignore[arg-type]
+    for share in (0.2, 0.75, 0.5):
+        for weight in weights:
+            importance = 10.0 ** (-6 * torch.rand(weight.shape[1], generator=generator))[:, None, None]
+            weight.grad = importance * torch.randn(weight.shape, generator=generator)
+        optimizer.zero_share = share
+        optimizer.step()
+        by_hand = sum(int((weight.detach().abs().amax((0, 2, 3)) == 0).sum()) for weight in weights)
+        report = sparsity_report(network)
+        assert report.zero_groups == int((~live_mask(network)).sum()) == by_hand == round(share * report.groups)

@@ -10,6 +10,7 @@ import yaml
 
 from tests.configs import make_config
 from utils.config import ExperimentConfig, OptimizerParams, load_config, unused_keys
+from utils.config_sections import Warmup
 from utils.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,10 +206,32 @@ WRONG = [
     ("num_trials: -1", "num_trials", ["-1", ">= 0"]),
     ("seed: 3000000000", "seed", ["3000000000", "< 2147483648"]),
     ("tracking: maybe", "tracking", ["'maybe'", "'offline'"]),
+    ("target_sparsity: 70", "target_sparsity", ["70", "< 1"]),
+    ("target_sparsity: 1", "target_sparsity", ["1", "< 1"]),
+    ("target_sparsity: 0", "target_sparsity", ["0", "> 0"]),
+    ("target_sparsity: -0.5", "target_sparsity", ["-0.5", "> 0"]),
+    ("target_sparsity: 70%", "target_sparsity", ["'70%'", "a number"]),
+    ("target_sparsity: [0.5]", "target_sparsity", ["[0.5]", "a number"]),
+    ("target_sparsity: .nan", "target_sparsity", ["nan", "a finite number"]),
+    ("target_sparsty: 0.5", "target_sparsty", ["unknown key", "did you mean 'target_sparsity'?"]),
+    ("sparsity_until: 0", "sparsity_until", ["0", "> 0"]),
+    ("sparsity_until: null", "sparsity_until", ["None", "a number"]),
+    ("debias_from: 0", "debias_from", ["0", "> 0"]),
+    ("debias_from: late", "debias_from", ["'late'", "a number"]),
+    ("bb_optimizer_params: {l1_ratio: -0.1}", "bb_optimizer_params.l1_ratio", ["-0.1", ">= 0"]),
+    ("bb_optimizer_params: {l1_ratio: much}", "bb_optimizer_params.l1_ratio", ["'much'", "a number"]),
+    (
+        "bb_optimizer_params: {penalty: sparse_group}",
+        "bb_optimizer_params.penalty",
+        ["'sparse_group'", "'l1_l2', 'group_mcp'", "did you mean 'sparse_group_lasso'?"],
+    ),
+    ("bb_optimizer_params: {target_sparsity: 0.5}", "bb_optimizer_params.target_sparsity", ["unknown key", "lambda, gamma"]),
+    ("lambda_list: 1e-4", "lambda_list", ["'1e-4'", "a list in brackets"]),
+    ("lambda_list: [[0, 1e-4]]", "lambda_list.0", ["[0, '1e-4']", "a number"]),
 ]
 
 
-JARGON = re.compile(r"pydantic|tuple|constrained|\bstr\b|\bint\b|\bdict\b|NoneType|validat")
+JARGON = re.compile(r"pydantic|tuple|constrained|\bstr\b|\bint\b|\bdict\b|NoneType|validat|Input should|Warmup")
 
 
 @pytest.mark.parametrize(("line", "key", "said"), WRONG, ids=[line for line, *_ in WRONG])
@@ -238,7 +261,12 @@ def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(key: str,
                 assert not JARGON.search(problem.replace(repr(value), "")), value
 
 
-@pytest.mark.parametrize("key", ["learning_rate", "betas", "penalty", "lambda", "gamma"])
+MISWORDED = pytest.mark.xfail(strict=True, reason="utils.config_check has no words for 'less_than_equal'")
+
+
+@pytest.mark.parametrize(
+    "key", ["learning_rate", "betas", "penalty", "lambda", "gamma", pytest.param("l1_ratio", marks=MISWORDED)]
+)
 def test_so_it_is_inside_a_section(key: str, tmp_path: Path) -> None:
     for value in ODD:
         text = _changed(bb_optimizer_params={key: value})
@@ -320,6 +348,198 @@ def test_any_celeba_attribute_may_be_a_task(tmp_path: Path) -> None:
     assert _load(tmp_path, celeba).task_list == ("class_Wearing_Hat",)
     problem = _problem(tmp_path, celeba, "task_list=[class_Wearing_Hats]")
     assert "class_<Attribute>" in problem
+
+
+# How strong the penalty is over the epochs
+
+SPARSE = MINIMAL + "group_sparsity: true\nepochs: 20\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "strength", "full"),
+    [
+        ("1e-4", 1e-4, 1e-4),
+        ("0", 0.0, 0.0),
+        ("{value: 1e-4, warmup: 10}", Warmup(value=1e-4, warmup=10), 1e-4),
+        ("{value: '1e-4', warmup: 1e1}", Warmup(value=1e-4, warmup=10), 1e-4),
+        ("{value: 0.5, warmup: 0}", Warmup(value=0.5, warmup=0), 0.5),
+        ("[[0, 1e-4]]", ((0.0, 1e-4),), 1e-4),
+        ("[[0, 1e-4], [2.5, 1.e-3], [2.5, '5e-4'], [1e1, .2]]", ((0.0, 1e-4), (2.5, 1e-3), (2.5, 5e-4), (10.0, 0.2)), 0.2),
+        ("[[0, 1e-4], [5, 0]]", ((0.0, 1e-4), (5.0, 0.0)), 0.0),
+        ("None", None, 0.0),
+    ],
+)
+def test_lambda_is_a_number_a_warmup_or_points(text: str, strength: object, full: float, tmp_path: Path) -> None:
+    text = f"bb_optimizer_params: {{lambda: {text}}}\n"
+    config = _load(tmp_path, SPARSE + text)
+    assert config.bb_optimizer_params.lambda_ == strength
+    assert config.penalty_lambda == full
+    assert type(config.penalty_lambda) is float
+    assert _load(tmp_path, SPARSE + text, "group_sparsity=false").penalty_lambda == 0
+    assert _load(tmp_path, SPARSE + text, "group_sparsity=false").bb_optimizer_params.lambda_ == strength
+
+
+def test_the_forms_of_lambda_can_be_given_as_overrides(tmp_path: Path) -> None:
+    config = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda={value: 1e-4, warmup: 5}")
+    assert config.bb_optimizer_params.lambda_ == Warmup(value=1e-4, warmup=5)
+    config = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda.value=1e-4", "bb_optimizer_params.lambda.warmup=5")
+    assert config.bb_optimizer_params.lambda_ == Warmup(value=1e-4, warmup=5)
+    config = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda=[[0, 1e-4], [5, 1e-3]]")
+    assert config.bb_optimizer_params.lambda_ == ((0.0, 1e-4), (5.0, 1e-3))
+
+
+MALFORMED = [
+    *("{value: 1e-4}", "{warmup: 3}", "{value: 1e-4, warm_up: 3}", "{value: 1e-4, warmup: 3, more: 1}", "{}"),
+    *("{value: -1e-4, warmup: 3}", "{value: 1e-4, warmup: -3}", "{value: null, warmup: 3}", "{value: x, warmup: 3}"),
+    *("{value: true, warmup: 3}", "{value: .nan, warmup: 3}", "{value: 1, warmup: .inf}", "{value: [1], warmup: 3}"),
+    *("[]", "[[]]", "[1, 2]", "[[1]]", "[[1, 2, 3]]", "[[0, 1e-4], 5]", "[0, 1e-4, 5, 1e-3]", "[[x, 1e-4]]"),
+    *("[[0, None]]", "[[0, -1e-4]]", "[[-1, 1e-4]]", "[[true, 1e-4]]", "[{epoch: 0, lambda: 1}]", "[[0, .nan]]", "linear"),
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_another_form_of_lambda_is_refused_with_the_ones_there_are(text: str, tmp_path: Path) -> None:
+    problem = _problem(tmp_path, SPARSE + f"bb_optimizer_params: {{lambda: {text}}}\n")
+    value = yaml.safe_load(text)
+    assert problem.startswith(f"bb_optimizer_params.lambda: {value!r} is not valid; expected: Strength of the penalty")
+    for form in ("a number", "`{value: 1e-4, warmup: 10}`", "`[[epoch, lambda], ...]`"):
+        assert form in problem
+    assert not JARGON.search(problem.replace(repr(value), ""))
+
+
+TIMES = [(0.6, 20, 12), (0.5, 5, 2), (0.01, 20, 1), (0.99, 1000, 990), (1, 20, 1), (1.0, 20, 1), (12, 20, 12), (6.4, 20, 6)]
+
+
+@pytest.mark.parametrize(("time", "epochs", "epoch"), TIMES)
+def test_a_time_below_1_is_a_share_of_the_epochs(time: float, epochs: int, epoch: int) -> None:
+    found = make_config(epochs=epochs).epoch_at(time)
+    assert found == epoch
+    assert type(found) is int
+
+
+def test_a_target_needs_no_lambda(tmp_path: Path) -> None:
+    config = _load(tmp_path, SPARSE + "target_sparsity: 7e-1\n")
+    assert (config.target_sparsity, config.sparsity_until, config.penalty_lambda) == (0.7, 0.6, 0)
+    assert config.epoch_at(config.sparsity_until) == 12
+    assert unused_keys(config) == []
+    given = _load(tmp_path, SPARSE + "target_sparsity: 0.7\n", "bb_optimizer_params.lambda=1e-4")
+    assert given.penalty_lambda == 0
+    assert unused_keys(given) == ["bb_optimizer_params.lambda (target_sparsity finds it)"]
+    assert _load(tmp_path, SPARSE + "target_sparsity: None\n").target_sparsity is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"target_sparsity": 0.7},
+        {"target_sparsity": 0.7, "sparsity_until": 500},
+        {"target_sparsity": 0.7, "debias_from": 10},
+        {"debias_from": 500},
+        {"bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 500}}},
+        {"bb_optimizer_params": {"lambda": [[5, 1e-4], [3, 1e-4]]}},
+        {"sparsity_threshold": 500, "target_sparsity": 0.5},
+    ],
+    ids=str,
+)
+def test_without_group_sparsity_all_of_it_is_a_dense_run(values: dict[str, Any], tmp_path: Path) -> None:
+    config = _load(tmp_path, _changed(SPARSE, **values), "group_sparsity=false")
+    assert config.penalty_lambda == 0
+
+
+SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
+    ({"target_sparsity": 0.5, "sparsity_until": 4, "sparsity_threshold": 5}, ["sparsity_until: 4", "sparsity_threshold: 5"]),
+    ({"target_sparsity": 0.5, "sparsity_until": 5, "sparsity_threshold": 5}, ["sparsity_until: 5", "sparsity_threshold: 5"]),
+    ({"target_sparsity": 0.5, "sparsity_threshold": 15}, ["sparsity_until: 0.6 means epoch 12", "sparsity_threshold: 15"]),
+    ({"target_sparsity": 0.5, "sparsity_until": 20}, ["sparsity_until: 20", "before epochs: 20"]),
+    ({"target_sparsity": 0.5, "sparsity_until": 60}, ["sparsity_until: 60 means epoch 60", "before epochs: 20"]),
+    ({"target_sparsity": 0.5, "sparsity_until": 0.99}, ["sparsity_until: 0.99 means epoch 20", "before epochs: 20"]),
+    ({"target_sparsity": 0.5, "epochs": 1}, ["sparsity_until: 0.6 means epoch 1", "epochs: 1"]),
+    ({"debias_from": 20}, ["debias_from: 20", "before epochs: 20"]),
+    ({"debias_from": 0.2, "sparsity_threshold": 4}, ["debias_from: 0.2 means epoch 4", "sparsity_threshold: 4"]),
+    ({"target_sparsity": 0.5, "debias_from": 10}, ["debias_from: contradicts target_sparsity", "sparsity_until"]),
+    ({"target_sparsity": 0.5, "lambda_list": [1e-5]}, ["lambda_list: contradicts target_sparsity"]),
+    (
+        {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": [[0, 1e-4], [5, 1e-3]]}},
+        ["lambda_list: contradicts the points in bb_optimizer_params.lambda"],
+    ),
+    ({"bb_optimizer_params": {"lambda": [[5, 1e-4], [3, 1e-3]]}}, ["bb_optimizer_params.lambda: ", "in order of time"]),
+    ({"bb_optimizer_params": {"lambda": [["10", 1e-4], [9, 1e-3]]}}, ["bb_optimizer_params.lambda: ", "in order of time"]),
+    ({"bb_optimizer_params": {"lambda": [[0, 0], [20, 1e-3]]}}, ["bb_optimizer_params.lambda: ", "epoch 20", "epochs is 20"]),
+    ({"bb_optimizer_params": {"lambda": [[0, 0], ["1e2", 1]]}}, ["bb_optimizer_params.lambda: ", "epoch 100", "epochs is 20"]),
+    (
+        {"bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 20}}},
+        ["bb_optimizer_params.lambda: ", "warmup ends at epoch 20", "epochs is 20"],
+    ),
+    (
+        {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": "2e1"}}},
+        ["bb_optimizer_params.lambda: ", "warmup ends at epoch 20", "epochs is 20"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "said"), SCHEDULES)
+def test_a_schedule_that_cannot_be_is_one_sentence_about_its_key(
+    values: dict[str, Any], said: list[str], tmp_path: Path
+) -> None:
+    problem = _problem(tmp_path, _changed(SPARSE, **values))
+    assert problem.startswith(said[0])
+    for part in said:
+        assert part in problem
+    assert not JARGON.search(problem)
+
+
+NEVER_FULL: list[dict[str, Any]] = [
+    {"sparsity_threshold": 10, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 12}}},
+    {"sparsity_threshold": 5, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 15}}},
+    {"bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 19.5}}},
+    {"bb_optimizer_params": {"lambda": [[0, 1e-4], [19.5, 1e-3]]}},
+]
+
+
+@pytest.mark.xfail(strict=True, reason="utils.config_check._rule_lambda neither adds sparsity_threshold nor knows whole epochs")
+@pytest.mark.parametrize("values", NEVER_FULL, ids=str)
+def test_a_lambda_that_is_full_in_no_epoch_is_refused(values: dict[str, Any], tmp_path: Path) -> None:
+    """No network would ever be the best one, and a trained trial would have no checkpoint to test."""
+    problem = _problem(tmp_path, _changed(SPARSE, **values))
+    assert problem.startswith("bb_optimizer_params.lambda: ")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"target_sparsity": 0.5, "sparsity_until": 6, "sparsity_threshold": 5},
+        {"target_sparsity": 0.5, "sparsity_until": 19},
+        {"target_sparsity": 0.5, "sparsity_until": 0.95},
+        {"target_sparsity": 0.5, "epochs": 2},
+        {"debias_from": 19, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}},
+        {"lambda_list": [0, 1e-5], "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 19}}},
+        {"bb_optimizer_params": {"lambda": [[3, 1e-4], [3, 1e-3], [19, 1e-4]]}},
+        {"bb_optimizer_params": {"penalty": "sparse_group_lasso", "l1_ratio": 1, "lambda": "1e-4"}, "debias_from": 0.5},
+        {"bb_optimizer_params": {"penalty": "sparse_group_lasso", "l1_ratio": "5e-2"}, "target_sparsity": "3e-1"},
+    ],
+    ids=str,
+)
+def test_a_schedule_that_just_fits_loads_and_is_the_same_once_saved(values: dict[str, Any], tmp_path: Path) -> None:
+    config = _load(tmp_path, _changed(SPARSE, **values))
+    config.save(tmp_path / "saved.yaml")
+    again = load_config(tmp_path / "saved.yaml")
+    assert again == config
+    assert again.as_dict() == config.as_dict()
+    assert again.with_values(seed=1).bb_optimizer_params == config.bb_optimizer_params
+    for key, value in values.items():
+        if not isinstance(value, dict | list):
+            assert float(getattr(again, key)) == float(value)
+    assert all(type(value) in (bool, int, float, str, list, dict, type(None)) for value in config.as_dict().values())
+
+
+def test_the_penalty_and_its_ratio(tmp_path: Path) -> None:
+    params = _load(
+        tmp_path, SPARSE + "bb_optimizer_params: {penalty: sparse_group_lasso, l1_ratio: 2e-1}\n"
+    ).bb_optimizer_params
+    assert (params.penalty, params.l1_ratio) == ("sparse_group_lasso", 0.2)
+    assert OptimizerParams().l1_ratio == 0.05
+    heads = make_config(optimizer_params={"l1_ratio": 0.2})
+    assert unused_keys(heads) == ["optimizer_params.l1_ratio"]
 
 
 # Overrides

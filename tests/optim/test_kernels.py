@@ -1,0 +1,536 @@
+"""The compiled proximal step gives what torch operations give, wherever it runs; and where it cannot, nothing breaks."""
+
+import copy
+import functools
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from optim import GroupLasso, GroupMCP, Penalty, ProxAdam, prox_adam, sparsity_report
+from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, live_groups
+from optim.kernels import native, solve
+from optim.kernels.weight_step import WeightStep
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: dict[str, Any] = {"lr": 1e-2, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
+NCHW, NHWC = torch.contiguous_format, torch.channels_last
+compiled = pytest.mark.skipif(native.kernel() is None, reason="needs a C compiler")
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _gradients(shapes: list[tuple[int, ...]], step: int, axis: int) -> list[Tensor]:
+    """Per weight: groups of very different scale, every seventh without gradient."""
+    gradients = []
+    for i, shape in enumerate(shapes):
+        gradient = torch.randn(shape, generator=_generator(1000 * step + i))
+        scale = 10.0 ** torch.linspace(-6, 1, shape[axis])
+        scale[3::7] = 0
+        gradients.append((gradient.movedim(axis, -1) * scale).movedim(-1, axis).contiguous())
+    return gradients
+
+
+def _weights(
+    shapes: list[tuple[int, ...]], layout: torch.memory_format = NCHW, axis: int = INPUT_CHANNELS
+) -> list[nn.Parameter]:
+    """Small random weights; every fifth group is zero."""
+    weights = []
+    for i, shape in enumerate(shapes):
+        weight = 0.1 * torch.randn(shape, generator=_generator(i))
+        weight.movedim(axis, 0)[2::5] = 0
+        weights.append(nn.Parameter(weight.to(memory_format=layout) if weight.ndim == 4 else weight))
+    return weights
+
+
+def _train(optimizer: ProxAdam, axis: int = INPUT_CHANNELS, steps: range = range(4)) -> list[Tensor]:
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for step in steps:
+        for weight, gradient in zip(weights, _gradients([tuple(w.shape) for w in weights], step, axis), strict=True):
+            weight.grad = torch.empty_like(weight).copy_(gradient)
+        optimizer.step()
+    return [weight.detach() for weight in weights]
+
+
+class _Counter:
+    """Counts the parts that the kernel solves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.solved = 0
+        step = native.ProxKernel.step
+
+        def counting(kernel: native.ProxKernel, parts: list[WeightStep]) -> None:
+            self.solved += len(parts)
+            step(kernel, parts)
+
+        monkeypatch.setattr(native.ProxKernel, "step", counting)
+
+
+@pytest.fixture
+def counter(monkeypatch: pytest.MonkeyPatch) -> _Counter:
+    return _Counter(monkeypatch)
+
+
+def _assert_same(ours: list[Tensor], theirs: list[Tensor], axis: int) -> None:
+    """Equal to rounding, and the same groups are dead."""
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.stride() == other.stride()
+        assert torch.equal(live_groups(one, axis), live_groups(other, axis))
+        torch.testing.assert_close(one, other, rtol=3e-6, atol=3e-8)  # weights are about 0.1
+
+
+PENALTIES = [GroupLasso(0.02), GroupMCP(0.02, gamma=3.0), GroupMCP(0.05, gamma=30.0)]
+SHAPES = {
+    "ragged 3x3": [(5, 3, 3, 3), (6, 17, 3, 3), (4, 64, 3, 3), (3, 65, 3, 3), (2, 130, 3, 3)],
+    "1x1": [(9, 65, 1, 1), (64, 64, 1, 1), (1, 7, 1, 1), (7, 1, 1, 1), (1, 1, 1, 1)],
+    "7x7 and odd": [(8, 3, 7, 7), (3, 8, 7, 7), (4, 5, 1, 7), (4, 5, 7, 1)],
+}
+
+
+@compiled
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+@pytest.mark.parametrize("layout", [NCHW, NHWC])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+def test_the_kernel_equals_the_torch_operations(
+    shapes: list[tuple[int, ...]], penalty: Penalty, layout: torch.memory_format, axis: int, counter: _Counter
+) -> None:
+    ours = ProxAdam(_weights(shapes, layout, axis), penalty=penalty, axis=axis, **SETTINGS)
+    theirs = ProxAdam(_weights(shapes, layout, axis), penalty=penalty, axis=axis, kernel="torch", **SETTINGS)
+    results, expected = _train(ours, axis), _train(theirs, axis)
+    assert counter.solved == 4 * len(shapes)  # no layout here is too difficult for the kernel
+    _assert_same(results, expected, axis)
+    alive = torch.cat([live_groups(weight, axis) for weight in expected])
+    assert alive.any()
+    assert not alive.all()
+
+
+@compiled
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_rows_of_linear_layers_are_solved_too(penalty: Penalty, counter: _Counter) -> None:
+    shapes = [(65, 20), (3, 1), (1, 30)]
+    ours = ProxAdam(_weights(shapes, axis=0), penalty=penalty, axis=0, **SETTINGS)
+    theirs = ProxAdam(_weights(shapes, axis=0), penalty=penalty, axis=0, kernel="torch", **SETTINGS)
+    results, expected = _train(ours, 0), _train(theirs, 0)
+    assert counter.solved == 4 * len(shapes)
+    _assert_same(results, expected, 0)
+
+
+@compiled
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+@pytest.mark.parametrize(("saved", "used"), [(NCHW, NHWC), (NHWC, NCHW)])
+def test_a_checkpoint_of_another_memory_layout_can_be_loaded(
+    saved: torch.memory_format, used: torch.memory_format, axis: int, tmp_path: Path
+) -> None:
+    """Weight and running means then may differ in layout."""
+    shapes, penalty = [(8, 17, 3, 3), (16, 65, 1, 1)], GroupLasso(0.02)
+    first = ProxAdam(_weights(shapes, saved, axis), penalty=penalty, axis=axis, **SETTINGS)
+    weights = _train(first, axis)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    results = []
+    for kernel in ("auto", "torch"):
+        params = [nn.Parameter(weight.clone(memory_format=used)) for weight in weights]
+        optimizer = ProxAdam(params, penalty=penalty, axis=axis, kernel=kernel, **SETTINGS)
+        optimizer.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        results.append(_train(optimizer, axis, range(4, 7)))
+    _assert_same(*results, axis)
+
+
+def _step_of(weight: Tensor, v: Tensor, axis: int, penalty: Penalty, lr: float = 0.1) -> WeightStep:
+    form = penalty.kernel_form(weight, axis)
+    assert form is not None
+    return WeightStep(weight, v, axis, 0.5, 1e-8, lr, form, torch.empty(weight.shape[axis]))
+
+
+def _prox(weight: Tensor, v: Tensor, axis: int, penalty: Penalty, lr: float = 0.1) -> Tensor:
+    return penalty.prox(weight, (v / 0.5).sqrt() + 1e-8, lr, axis)
+
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": lambda w: w.contiguous(),
+    "channels last": lambda w: w.contiguous(memory_format=torch.channels_last),
+    "transposed": lambda w: w.transpose(0, 1).contiguous().transpose(0, 1),
+    "a slice of filters": lambda w: torch.cat([w, w, w])[len(w) : 2 * len(w)],
+    "a slice of channels": lambda w: torch.cat([w, w, w], 1)[:, w.shape[1] : 2 * w.shape[1]],
+    "every second column": lambda w: torch.stack([w, w], -1).flatten(-2)[..., ::2],
+    "turned": lambda w: w.permute(3, 1, 0, 2).contiguous().permute(2, 1, 3, 0),
+    "columns first": lambda w: w.permute(2, 0, 3, 1).contiguous().permute(1, 3, 0, 2),
+    "expanded memory": lambda w: nn.functional.pad(w, (1, 2, 3, 1))[:, :, 3:-1, 1:-2],
+}
+
+
+def _groups_of_all_lengths(axis: int) -> Tensor:
+    values = torch.randn(6, 10, 3, 2, generator=_generator(0)).movedim(axis, -1)
+    return (values * torch.linspace(0.0, 1.0, values.shape[-1])).movedim(-1, axis).contiguous()
+
+
+@compiled
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_either_solved_or_left_to_torch_operations(layout: str, axis: int) -> None:
+    """Whatever the layout of the running mean is beside it."""
+    penalty, solved = GroupLasso(0.2), []
+    values, squares = _groups_of_all_lengths(axis), torch.rand(6, 10, 3, 2, generator=_generator(1))
+    expected = _prox(values, squares, axis, penalty)
+    assert 0 < live_groups(expected, axis).sum() < expected.shape[axis]
+    for v_layout, change in LAYOUTS.items():
+        weight, v = LAYOUTS[layout](values.clone()), change(squares.clone())
+        if solve([_step_of(weight, v, axis, penalty)]):
+            assert torch.equal(weight, values)  # untouched
+        else:
+            torch.testing.assert_close(weight, expected, rtol=1e-6, atol=0, msg=lambda text, v=v_layout: f"{v}: {text}")
+            solved.append(v_layout)
+        assert torch.equal(v, squares)
+    if layout in ("contiguous", "channels last"):
+        assert {"contiguous", "channels last", layout} <= set(solved)
+
+
+@compiled
+@pytest.mark.parametrize("layout", ["a slice of channels", "every second column", "turned", "expanded memory"])
+def test_memory_beside_a_view_is_not_touched(layout: str) -> None:
+    """The optimizer too: whatever the kernel does not take goes through torch operations."""
+    values = torch.randn(6, 10, 3, 2, generator=_generator(0))
+    weight = nn.Parameter(LAYOUTS[layout](values.clone()))
+    storage = torch.empty(0).set_(weight.untyped_storage())
+    mine = torch.zeros_like(storage, dtype=torch.bool).as_strided(weight.shape, weight.stride(), weight.storage_offset())
+    mine.fill_(True)
+    others = storage[~mine._base]
+    before = others.clone()
+    optimizer = ProxAdam([weight], penalty=GroupLasso(0.5), **SETTINGS)
+    _train(optimizer)
+    assert len(before) > 0 or layout == "turned"
+    assert torch.equal(storage[~mine._base], before)
+    plain = ProxAdam([nn.Parameter(values)], penalty=GroupLasso(0.5), kernel="torch", **SETTINGS)
+    torch.testing.assert_close(weight.detach(), _train(plain)[0], rtol=3e-6, atol=3e-8)
+
+
+@compiled
+@pytest.mark.parametrize("lambda_", [1e-30, 1e-12, 1e-6, 1e6, 1e30])
+@pytest.mark.parametrize("penalty", [GroupLasso(1.0), GroupMCP(1.0, gamma=0.5), GroupMCP(1.0, gamma=1e6)], ids=str)
+def test_tiny_and_huge_strengths(penalty: Penalty, lambda_: float) -> None:
+    shapes = [(5, 17, 3, 3), (4, 65, 1, 1)]
+    penalty = penalty.with_strength(lambda_)
+    ours = _train(ProxAdam(_weights(shapes), penalty=penalty, **SETTINGS))
+    theirs = _train(ProxAdam(_weights(shapes), penalty=penalty, kernel="torch", **SETTINGS))
+    _assert_same(ours, theirs, INPUT_CHANNELS)
+    assert all(weight.isfinite().all() for weight in ours)
+
+
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_the_size_of_the_parts_that_torch_operations_treat_at_once_changes_nothing(
+    penalty: Penalty, axis: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for size in (2**19, 1000, 300, 1):
+        monkeypatch.setattr(prox_adam, "CHUNK", {"cpu": size})
+        weights = _weights([(6, 17, 3, 3), (9, 5, 1, 1)], axis=axis)
+        results.append(_train(ProxAdam(weights, penalty=penalty, axis=axis, kernel="torch", **SETTINGS), axis))
+    for result in results[1:]:
+        _assert_same(result, results[0], axis)
+
+
+@compiled
+def test_the_number_of_threads_changes_nothing() -> None:
+    """There are enough columns for all threads to be at work at the same time."""
+    shapes = [(24, 1000, 3, 3), (8, 3, 7, 7), (16, 65, 1, 1), (200, 640, 1, 1)]
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, *(2, 3) * 8):
+            torch.set_num_threads(threads)
+            weights = [torch.randn(shape, generator=_generator(0)) for shape in shapes]
+            squares = [torch.rand(shape, generator=_generator(1)) for shape in shapes]
+            parts = [_step_of(*pair, INPUT_CHANNELS, GroupLasso(9.3)) for pair in zip(weights, squares, strict=True)]
+            assert solve(parts) == []
+            results.append(torch.cat([weight.flatten() for weight in weights]))
+    finally:
+        torch.set_num_threads(before)
+    assert 0.1 < (results[0] == 0).float().mean() < 0.9
+    assert all(torch.equal(result, results[0]) for result in results[1:])
+
+
+@compiled
+@pytest.mark.parametrize("penalty", [GroupLasso(0.1), GroupMCP(0.1, 30.0)], ids=str)
+def test_a_nan_stays_visible_and_does_not_spread(penalty: Penalty) -> None:
+    weight = torch.randn(4, 40, 3, 3, generator=_generator(0))
+    weight[1, 7, 0, 2] = torch.nan
+    before = weight.clone()
+    assert solve([_step_of(weight, torch.rand(4, 40, 3, 3), INPUT_CHANNELS, penalty)]) == []
+    assert weight[:, 7].isnan().any()
+    others = [c for c in range(40) if c != 7]
+    assert weight[:, others].isfinite().all()
+    assert not torch.equal(weight[:, others], before[:, others])
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(0, 3, 1, 1), (3, 0, 1, 1), (3, 2, 0, 1)])
+def test_a_weight_without_elements_is_nothing_special(shape: tuple[int, ...]) -> None:
+    empty, other = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(2, 3, 1, 1))
+    for kernel in ("auto", "torch"):
+        optimizer = ProxAdam([empty, other], lr=0.1, penalty=GroupLasso(1e3), kernel=kernel)
+        empty.grad, other.grad = torch.ones_like(empty), torch.ones_like(other)
+        optimizer.step()
+        assert (other == 0).all()
+
+
+# The critical strength
+
+
+@compiled
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+@pytest.mark.parametrize("penalty", [GroupLasso(0.0), GroupMCP(0.0, gamma=3.0), GroupMCP(0.0, gamma=1000.0)], ids=str)
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+def test_a_group_dies_between_just_below_and_just_above_its_critical_strength(kernel: str, penalty: Penalty, axis: int) -> None:
+    """As the kernel and as the penalty itself find it, group by group; the same step is done again and again."""
+    weights = _weights([(4, 9, 3, 3), (7, 5, 1, 1)], axis=axis)
+    optimizer = ProxAdam(weights, penalty=GroupLasso(0.0), axis=axis, kernel=kernel, **SETTINGS)
+    _train(optimizer, axis)
+    before, state = [weight.detach().clone() for weight in weights], copy.deepcopy(optimizer.state_dict())
+    measured = {}
+    for weight in _step_again(optimizer, before, state, penalty, axis):
+        v, correction = optimizer.state[weight]["exp_avg_sq"], 1 - SETTINGS["betas"][1] ** 5
+        form = penalty.kernel_form(weight, axis)
+        assert form is not None
+        part = WeightStep(
+            weight.detach(), v, axis, correction, SETTINGS["eps"], SETTINGS["lr"], form, torch.empty(weight.shape[axis])
+        )
+        unchanged = weight.detach().clone()
+        assert solve([part]) == []
+        assert torch.equal(weight, unchanged)  # strength 0 only measures
+        of_penalty = penalty.critical(weight.detach(), (v / correction).sqrt() + SETTINGS["eps"], SETTINGS["lr"], axis)
+        torch.testing.assert_close(
+            part.critical / (weight[0].numel() if axis == 0 else weight[:, 0].numel()) ** 0.5, of_penalty
+        )
+        measured[weight] = of_penalty.tolist()
+    # Just above its critical strength a group of group MCP is so short that in float its objective equals that of 0.
+    margin = 1e-5 if isinstance(penalty, GroupLasso) else 1e-3
+    alive = 0
+    for weight, critical in measured.items():
+        for c, strength in enumerate(critical):
+            for factor in (1 - margin, 1 + margin):
+                _step_again(optimizer, before, state, penalty.with_strength(strength * factor), axis)
+                lives = bool(live_groups(weight.detach(), axis)[c])
+                assert lives == (factor < 1 and strength > 0), f"group {c}: {strength} times {factor}"
+                alive += lives
+    assert alive > 5
+
+
+def _step_again(
+    optimizer: ProxAdam, before: list[Tensor], state: dict[str, Any], penalty: Penalty, axis: int
+) -> list[nn.Parameter]:
+    """The fifth step from ``before``, with another penalty."""
+    optimizer.load_state_dict(copy.deepcopy(state))
+    optimizer.param_groups[0]["penalty"] = penalty
+    weights: list[nn.Parameter] = optimizer.param_groups[0]["params"]
+    for weight, value in zip(weights, before, strict=True):
+        weight.data.copy_(value)
+    _train(optimizer, axis, range(4, 5))
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("kernel", "penalty"),
+    [
+        pytest.param("auto", GroupLasso(0.1), marks=compiled),
+        ("torch", GroupLasso(0.1)),
+        ("auto", GroupMCP(0.1, gamma=3.0)),
+        ("torch", GroupMCP(0.1, gamma=3.0)),
+    ],
+    ids=str,
+)
+def test_the_wanted_share_of_large_groups_is_zero(kernel: str, penalty: Penalty) -> None:
+    for seed in range(20):
+        values, gradient = torch.randn(2, 512, 64, 3, 3, generator=_generator(seed))
+        weight = nn.Parameter(0.05 * values)
+        optimizer = ProxAdam([weight], lr=1e-3, penalty=penalty, kernel=kernel, fused=True)
+        optimizer.zero_share = 0.5
+        weight.grad = gradient
+        optimizer.step()
+        # Whether x beats 0 under MCP is a matter of two objectives, which rounding decides between neighbours.
+        assert abs(int(live_groups(weight.detach()).sum()) - 32) <= isinstance(penalty, GroupMCP)
+
+
+# The sparsity report
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+@pytest.mark.parametrize("layout", [NCHW, NHWC])
+@pytest.mark.parametrize("penalty", [GroupLasso(0.02), GroupMCP(0.02, gamma=3.0)], ids=str)
+def test_the_sparsity_report_counts_exactly_what_the_prox_zeroes(
+    penalty: Penalty, layout: torch.memory_format, kernel: str
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 17, 3), nn.Conv2d(17, 65, 1), nn.Conv2d(65, 4, 3)).to(memory_format=layout)
+    weights = [module.weight for module in network]
+    optimizer = ProxAdam([{"params": weights, "penalty": penalty}], kernel=kernel, **SETTINGS)
+    assert sparsity_report(network).zero_groups == 0
+    zeroed: list[int] = []
+    prox_step = optimizer._prox_step
+
+    def counting(*args: Any) -> Any:
+        counted = [int((weight.detach().abs().sum((0, 2, 3)) == 0).sum()) for weight in weights]
+        assert sum(counted) == 0 or len(zeroed) > 0  # before the first prox all live
+        result = prox_step(*args)
+        zeroed[:] = [int((weight.detach().abs().sum((0, 2, 3)) == 0).sum()) for weight in weights]
+        return result
+
+    optimizer._prox_step = counting  # type: ignore[method-assign]
+    _train(optimizer)
+    report = sparsity_report(network)
+    assert [layer.zero_groups for layer in report.layers] == zeroed
+    assert 0 < sum(zeroed) < report.groups
+    sizes = [17 * 9, 65, 4 * 9]
+    assert report.zero_parameters == sum(count * size for count, size in zip(zeroed, sizes, strict=True))
+
+
+# Compiling
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], native.ProxKernel | None]]:
+    """Finds the kernel as a new process would, with an empty cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("CC", raising=False)
+
+    def find() -> native.ProxKernel | None:
+        native._cache_folder.cache_clear()
+        return native.kernel.__wrapped__()
+
+    yield find
+    native._cache_folder.cache_clear()
+
+
+def _program(path: Path, text: str) -> str:
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def _works(kernel: native.ProxKernel | None) -> None:
+    """One weight, solved correctly."""
+    assert kernel is not None
+    values, v = torch.randn(6, 10, 3, 3, generator=_generator(0)), torch.rand(6, 10, 3, 3, generator=_generator(1))
+    weight = values.clone()
+    kernel.step([_step_of(weight, v, INPUT_CHANNELS, GroupLasso(0.05))])
+    torch.testing.assert_close(weight, _prox(values, v, INPUT_CHANNELS, GroupLasso(0.05)), rtol=1e-6, atol=0)
+
+
+@functools.cache
+def _real_compiler() -> str:
+    import shutil
+
+    return next(path for name in native.COMPILERS if (path := shutil.which(name)))
+
+
+FAILING = {
+    "missing": "/nowhere/no-such-compiler",
+    "always fails": "echo it is broken >&2\nexit 3\n",
+    "fails to compile": 'case "$*" in *--version*) echo 1.0;; *) echo no such thing >&2; exit 1;; esac\n',
+    "writes nothing": "echo 1.0\n",
+    "writes no library": 'echo 1.0\nwhile [ $# -gt 0 ]; do [ "$1" = -o ] && echo junk > "$2"; shift; done\n',
+}
+
+
+@pytest.mark.parametrize("kind", ["none on the path", *FAILING])
+def test_without_a_compiler_that_works_one_line_of_the_log_says_so(
+    kind: str,
+    fresh: Callable[[], native.ProxKernel | None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if kind == "none on the path":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        text = FAILING[kind]
+        monkeypatch.setenv("CC", text if text.startswith("/") else _program(tmp_path / "cc", text))
+    with caplog.at_level(logging.DEBUG):
+        assert fresh() is None
+    assert len(caplog.records) == 1
+    message = caplog.records[0].getMessage()
+    assert "slower" in message
+    assert "\n" not in message
+    monkeypatch.setattr(native, "kernel", lambda: None)
+    ours = _train(ProxAdam(_weights([(4, 9, 3, 3)]), penalty=GroupLasso(0.02), **SETTINGS))
+    theirs = _train(ProxAdam(_weights([(4, 9, 3, 3)]), penalty=GroupLasso(0.02), kernel="torch", **SETTINGS))
+    assert torch.equal(ours[0], theirs[0])
+
+
+@compiled
+def test_a_compiler_without_openmp_will_do(
+    fresh: Callable[[], native.ProxKernel | None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    text = f'for a; do [ "$a" = -fopenmp ] && exit 1; done\nexec {_real_compiler()} "$@"\n'
+    monkeypatch.setenv("CC", _program(tmp_path / "cc", text))
+    with caplog.at_level(logging.DEBUG):
+        _works(fresh())
+    assert not caplog.records
+
+
+@compiled
+def test_the_compiler_may_have_options(fresh: Callable[[], native.ProxKernel | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", f"{_real_compiler()} -g0")
+    _works(fresh())
+
+
+@compiled
+def test_it_is_compiled_once_per_cache(
+    fresh: Callable[[], native.ProxKernel | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    monkeypatch.setenv("CC", _program(tmp_path / "cc", f'echo "$*" >> {log}\nexec {_real_compiler()} "$@"\n'))
+    _works(fresh())
+    _works(fresh())
+    runs = [line for line in log.read_text().splitlines() if "--version" not in line]
+    assert len(runs) == 1
+    cached = list((tmp_path / "cache" / "less-is-more").iterdir())
+    assert [path.suffix for path in cached] == [".so"]  # nothing temporary is left
+    # another compiler or version of it: compiled again, beside the first
+    text = f'case "$*" in *--version*) echo another;; *) echo "$*" >> {log}; exec {_real_compiler()} "$@";; esac\n'
+    monkeypatch.setenv("CC", _program(tmp_path / "cc", text))
+    _works(fresh())
+    assert len([line for line in log.read_text().splitlines() if "--version" not in line]) == 2
+
+
+@compiled
+@pytest.mark.parametrize("where", ["a file", "below a file"])
+def test_a_cache_that_cannot_be_written_is_no_obstacle(
+    where: str,
+    fresh: Callable[[], native.ProxKernel | None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked if where == "a file" else blocked / "deeper"))
+    with caplog.at_level(logging.DEBUG):
+        _works(fresh())
+    assert not caplog.records
+    assert blocked.read_text() == "not a folder"
+
+
+@compiled
+def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
+    """Both wait inside the compiler until the other one has got there."""
+    wait = (
+        f"touch {tmp_path}/here.$$\nfor i in $(seq 100); do [ $(ls {tmp_path} | grep -c here) -ge 2 ] && break; sleep 0.1; done"
+    )
+    text = f'case "$*" in *--version*) ;; *) {wait};; esac\nexec {_real_compiler()} "$@"\n'
+    environment = {**os.environ, "CC": _program(tmp_path / "cc", text), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    program = "from optim.kernels import native; raise SystemExit(native.kernel() is None)"
+    processes = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert len(list(tmp_path.glob("here.*"))) == 2
+    assert [path.suffix for path in (tmp_path / "cache" / "less-is-more").iterdir()] == [".so"]
