@@ -130,11 +130,11 @@ class GroupMCP(Penalty):
         """See :meth:`Penalty.critical`: 0 is the minimiser iff it is a local one, and x itself is not better.
 
         x itself is a candidate from ||x|| = gamma lambda_g on, at the price lr gamma lambda_g^2 / 2 against x' D x / 2 for 0.
+        (That it is one is no further condition: by Cauchy and Schwarz the second term exceeds the first only if it is.)
         """
         x, d = as_columns(weight, axis), as_columns(metric, axis)
-        local, flat = column_norms(d * x) / lr, column_norms(x) / self.gamma
-        better = (d * x * x).sum(0).sqrt() / (lr * self.gamma) ** 0.5
-        return torch.maximum(local, torch.minimum(flat, better)) / group_weight(weight, axis)
+        local, better = column_norms(d * x) / lr, (d * x * x).sum(0).sqrt() / (lr * self.gamma) ** 0.5
+        return torch.maximum(local, better) / group_weight(weight, axis)
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
         """See :meth:`Penalty.kernel_form`."""

@@ -80,9 +80,14 @@ class ProxAdam(torch.optim.AdamW):
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, fused=fused)
         self.defaults.update(self._first_defaults)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy or another process: torch carries over defaults, state and groups only."""
+        return {**super().__getstate__(), "kernel": self.kernel, "zero_share": self.zero_share}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy, or one from another process: torch carries over defaults, state and groups only."""
-        self.kernel, self.zero_share, self.found_lambda, self._first_defaults = "auto", None, None, {}
+        """The other end of it; torch calls this for ``load_state_dict`` too, without our attributes."""
+        for name, default in (("kernel", "auto"), ("zero_share", None), ("found_lambda", None), ("_first_defaults", {})):
+            self.__dict__.setdefault(name, default)
         super().__setstate__(state)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

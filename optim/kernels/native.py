@@ -131,12 +131,22 @@ def kernel() -> ProxKernel | None:
     problems = []
     for openmp in (("-fopenmp",), ()):
         try:
-            return ProxKernel(_build(shlex.split(compiler), openmp))
+            return _load(shlex.split(compiler), openmp)
         except (OSError, subprocess.SubprocessError, AttributeError) as error:
             output = getattr(error, "stderr", None) or error
             problems.append(" ".join(str(output).split())[:200])
     log.info("the proximal kernel could not be compiled (%s): torch operations are used, which is slower", problems[-1])
     return None
+
+
+def _load(compiler: list[str], openmp: tuple[str, ...]) -> ProxKernel:
+    """The kernel from the cache; a file there that cannot be loaded (a full disk, once) is made again."""
+    path = _build(compiler, openmp)
+    try:
+        return ProxKernel(path)
+    except OSError:
+        path.unlink()
+        return ProxKernel(_build(compiler, openmp))
 
 
 def _build(compiler: list[str], openmp: tuple[str, ...]) -> Path:

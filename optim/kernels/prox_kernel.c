@@ -203,7 +203,8 @@ static void choose(const Layer *L, int64_t rows, const float *restrict X, const 
         if (s->choice[j] == ALONE) continue;
         if (s->choice[j] == INSIDE) {
             double value = 0.5 * quadratic[j] + mcp(L, sqrt(square[j]));
-            int inside = s->r[j] > 0 && shift[j] > 0 && value <= best;
+            /* Where it exists, 0 is no minimum, and the objective falls from 0 to it: nothing to compare. */
+            int inside = s->r[j] > 0 && shift[j] > 0;
             s->choice[j] = inside ? INSIDE : ZERO;
             if (inside) best = value;
         }
@@ -247,7 +248,7 @@ static void solve_alone(const Layer *L, int64_t rows, float *X, const float *D, 
         }
         if (choice == INSIDE) {
             double value = 0.5 * quadratic + mcp(L, sqrt(square));
-            choice = r > 0 && p > bend * r && value <= best ? INSIDE : ZERO;
+            choice = r > 0 && p > bend * r ? INSIDE : ZERO;
             if (choice == INSIDE) best = value;
         }
         if (sqrt(x2) >= flat_from * (1 - 1e-12) && mcp(L, sqrt(x2)) <= best) choice = KEEP;
@@ -305,7 +306,7 @@ static float critical(const Layer *L, const Lanes *s, int lane)
 {
     const double zero = sqrt(s->dx2[lane]) / L->step, bend = L->inverse_gamma;
     if (bend == 0) return (float)zero;
-    return (float)fmax(zero, fmin(sqrt(s->x2[lane]) * bend, sqrt(s->dxx[lane] * bend / L->step)));
+    return (float)fmax(zero, sqrt(s->dxx[lane] * bend / L->step));
 }
 
 static void prox_tile(const Layer *L, int64_t column, float *scratch)

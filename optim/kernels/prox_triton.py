@@ -132,7 +132,8 @@ def _choose(place, sums, scale, p, bend, r, inside, flat, block: tl.constexpr, w
     norm2 = tl.sum(square, 0)
     best = 0.5 * dxx
     value = 0.5 * tl.sum(quadratic, 0) + (p * tl.sqrt(norm2) - 0.5 * bend * norm2)
-    inside = inside & (r > 0) & (r < flat) & (value <= best)
+    # Where it exists, 0 is no minimum, and the objective falls from 0 to it: nothing to compare.
+    inside = inside & (r > 0) & (r < flat)
     best = tl.where(inside, value, best)
     # At ||x|| = flat the point inside is x itself, and rounding must not lose both; a hair before it is as good as flat.
     return inside, (x_norm >= flat * (1 - 1e-5)) & (0.5 * p * flat <= best)
@@ -178,12 +179,11 @@ def _solve(place, there, sums, scale, p, bend, flat, lasso, block: tl.constexpr,
 @triton.jit
 def _critical(sums, unit, d_unit, lr, inverse_gamma, lasso):
     """The smallest strength that sets each column to zero (penalties.GroupMCP.critical), in double."""
-    norm, x_norm, dxx, _ = sums
+    norm, _, dxx, _ = sums
     wide, d_wide = unit.to(tl.float64), d_unit.to(tl.float64)
     local = norm / (wide * d_wide * lr)
-    flat = x_norm / wide * inverse_gamma
     better = tl.sqrt(dxx / (wide * wide * d_wide) * (inverse_gamma / lr))
-    return tl.where(lasso, local, tl.maximum(local, tl.minimum(flat, better))).to(tl.float32)
+    return tl.where(lasso, local, tl.maximum(local, better)).to(tl.float32)
 
 
 @triton.jit

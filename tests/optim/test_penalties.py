@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from optim import PENALTIES, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS
+from optim import PENALTIES, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso
+from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, live_groups
 from optim.penalties import penalty_from_state
 from optim.proximal import prox_group_lasso, prox_group_mcp
 
@@ -328,10 +328,8 @@ def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
     weight, axis = step[0], step[3]
     assert critical.shape == (weight.shape[axis],)
     assert torch.equal(critical > 0, (weight != 0).movedim(axis, 0).flatten(1).any(1))
-    # A curved penalty's point just below is better than 0 by the square of the distance only: rounding decides.
-    near = 1e-5 if isinstance(penalty, GroupMCP) else 1e-9
     for c, value in enumerate(critical.tolist()):
-        for factor in (1e-3, 0.5, 0.99, 1 - near):
+        for factor in (1e-3, 0.5, 0.99, 1 - 1e-9):
             assert _live(penalty.with_strength(factor * value), step)[c] == (value > 0), f"group {c}, {factor} times {value}"
         for factor in (1 + 1e-9, 1.01, 2.0, 1e3):
             assert not _live(penalty.with_strength(factor * value), step)[c], f"group {c}, {factor} times {value}"
@@ -353,12 +351,38 @@ def test_in_single_precision_little_more_than_the_critical_lambda_is_enough(pena
     generator = torch.Generator().manual_seed(9)
     weight = torch.randn(size, 40, 3, 3, generator=generator)
     metric = 10.0 ** (-8 * torch.rand(weight.shape, generator=generator))
-    near = 1e-3 if isinstance(penalty, GroupMCP) else 1e-5
     for lr in (1e-5, 0.1):
         for c, value in enumerate(penalty.critical(weight, metric, lr).tolist()):
             step = weight, metric, lr, INPUT_CHANNELS
             assert not _live(penalty.with_strength(value * (1 + 1e-5)), step)[c]
-            assert _live(penalty.with_strength(value * (1 - near)), step)[c]
+            assert _live(penalty.with_strength(value * (1 - 1e-5)), step)[c]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_group_mcp_is_zero_from_its_critical_lambda_on_and_not_a_little_below(dtype: torch.dtype) -> None:
+    """Just below, the minimum is lower than the value at 0 by less than rounding can tell."""
+    generator = torch.Generator().manual_seed(11)
+    weight = torch.randn(7, 200, 3, 3, generator=generator).to(dtype)
+    metric = 10.0 ** (-4 * torch.rand(weight.shape, generator=generator).to(dtype))
+    weight[0, :100, 0, 0], metric[0, :100, 0, 0] = 1e3, 1e-4
+    step = weight, metric, 1e-4, INPUT_CHANNELS
+    for c, value in enumerate(GroupMCP(0.0).critical(*step).tolist()):
+        for below in (1e-5, 1e-4, 1e-3):
+            assert _live(GroupMCP(value * (1 - below)), step)[c]
+
+
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+@pytest.mark.parametrize("penalty", [replace(penalty, lambda_=0.0) for penalty in ALL], ids=lambda penalty: penalty.name)
+def test_a_step_zeroes_exactly_the_wanted_share_of_groups_that_are_nearly_alike(penalty: Penalty, kernel: str) -> None:
+    shape = (256, 512, 1, 1)
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        weight = torch.nn.Parameter(0.05 * torch.randn(shape, generator=generator))
+        weight.grad = 10.0 ** (-2 * torch.rand(shape, generator=generator)) * torch.randn(shape, generator=generator)
+        optimizer = ProxAdam([weight], lr=1e-3, penalty=penalty, kernel=kernel)  # type: ignore[arg-type]
+        optimizer.zero_share = 0.3
+        optimizer.step()
+        assert int((~live_groups(weight.detach())).sum()) == round(0.3 * 512)
 
 
 def test_a_penalty_without_a_critical_lambda_says_what_needs_it(weight: Tensor) -> None:
