@@ -117,10 +117,10 @@ def test_the_mask_says_of_all_groups_in_network_order_which_live() -> None:
     model = _Model()
     assert live_mask(model).tolist() == [True] * 7
     with torch.no_grad():
-        model.backbone.stem.weight[:, 1] = 0
-        model.backbone.layer1[0].weight[:, [0, 3]] = 0
+        model.backbone.stem.weight[:, 0] = 0
+        model.backbone.layer1[0].weight[:, [1, 3]] = 0
         model.heads["task"].weight.zero_()
-    assert live_mask(model).tolist() == [True, False, True] + [False, True, True, False]
+    assert live_mask(model).tolist() == [False, True, True] + [True, False, True, False]
     assert live_mask(model.backbone).tolist() == live_mask(model).tolist()
     assert int((~live_mask(model)).sum()) == sparsity_report(model).zero_groups
     assert not live_mask(model).requires_grad
