@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import math
 import sys
 from collections.abc import Callable
@@ -498,7 +499,12 @@ STEERED_INTERRUPTIONS = {
 
 @pytest.mark.parametrize("where", STEERED_INTERRUPTIONS)
 def test_a_steered_trial_continues_as_if_it_had_not_been_interrupted(
-    steered: Trained, rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    steered: Trained,
+    rooms: Path,
+    work: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
 ) -> None:
     config = small_config(rooms, work, **STEERED)
     module, name, at, after, done = STEERED_INTERRUPTIONS[where]
@@ -508,7 +514,9 @@ def test_a_steered_trial_continues_as_if_it_had_not_been_interrupted(
             run(config, work)
     folder = work / "runs" / "steered_trial_0"
     assert files.load_tensors(folder / files.LAST)["epochs"] == done
+    caplog.set_level(logging.INFO)
     resumed = run(config, work, resume=True)
+    assert caplog.text.count("stay zero") == (done < 5), "the last phase begins once"
     same_but_for_the_time(folder, steered.runs / "steered_trial_0")
     assert tables(resumed) == tables(steered)
 
