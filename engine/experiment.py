@@ -219,8 +219,9 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
             run_id = state["wandb_run_id"]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise TrialError(f"{folder / files.LAST}: is not the state of this training ({error!r:.100})") from error
-        for name in (files.METRICS, files.STEPS):
-            files.keep_lines(folder / name, trial.epoch)
+        for path in (folder / files.METRICS, folder / files.STEPS):
+            if path.is_file():
+                files.keep_lines(path, trial.epoch)
         log.info("trial %d continues after epoch %d", number, trial.epoch)
     config.save(folder / files.CONFIG)
     tracker = make_tracker(config, folder.name, folder, run_id)

@@ -131,7 +131,7 @@ def _group_lasso(x: Tensor, d: Tensor, dx: Tensor, norm: Tensor, threshold: Tens
         if columns.numel() == 0:
             return torch.where(threshold > 0, 0.0, x)
         if 2 * columns.numel() < x.shape[1]:
-            result = torch.zeros_like(x)
+            result = torch.where(threshold > 0, 0.0, x)
             x, d, dx, norm, threshold, live = (v.index_select(-1, columns) for v in (x, d, dx, norm, threshold, live))
     # r >= (||d x|| - threshold) / max d. On a CPU a maximum per column costs more than the sweep that it may save.
     start = ((norm - threshold) / (d.amax() if columns is not None else d.amax(0))).clamp_min(0.0)

@@ -29,7 +29,12 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "string_too_short": "some text",
 }
-_LIMITS = {"greater_than_equal": (">=", "ge"), "greater_than": (">", "gt"), "less_than": ("<", "lt")}
+_LIMITS = {
+    "greater_than_equal": (">=", "ge"),
+    "greater_than": (">", "gt"),
+    "less_than_equal": ("<=", "le"),
+    "less_than": ("<", "lt"),
+}
 
 
 def to_number(value: Any) -> Any:
@@ -226,7 +231,7 @@ def _rule_debias(
 
 
 def _rule_lambda(
-    group_sparsity: Any, target_sparsity: Any, bb_optimizer_params: Any, lambda_list: Any, epochs: Any
+    group_sparsity: Any, target_sparsity: Any, bb_optimizer_params: Any, lambda_list: Any, sparsity_threshold: Any, epochs: Any
 ) -> str | None:
     if lambda_list is not None and target_sparsity is not None:
         return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
@@ -234,7 +239,7 @@ def _rule_lambda(
         return None
     strength = bb_optimizer_params.get("lambda")
     if isinstance(strength, Mapping):
-        last, what = float(to_number(strength["warmup"])), "warmup ends"
+        last, what = sparsity_threshold + float(to_number(strength["warmup"])), "warmup ends"
     elif isinstance(strength, list | tuple):
         times = [float(to_number(epoch)) for epoch, _ in strength]
         if times != sorted(times):
@@ -244,7 +249,7 @@ def _rule_lambda(
         last, what = times[-1], "last point lies"
     else:
         return None
-    if last >= epochs:
+    if last > epochs - 1:  # where the last epoch begins
         return (
             f"bb_optimizer_params.lambda: its {what} at epoch {last:g}, and epochs is {epochs}, so that the penalty would "
             "never have its full strength"
@@ -267,7 +272,7 @@ _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
     (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
     (_rule_until, ("group_sparsity", "target_sparsity", "sparsity_until", "sparsity_threshold", "epochs")),
     (_rule_debias, ("group_sparsity", "target_sparsity", "debias_from", "sparsity_threshold", "epochs")),
-    (_rule_lambda, ("group_sparsity", "target_sparsity", "bb_optimizer_params", "lambda_list", "epochs")),
+    (_rule_lambda, ("group_sparsity", "target_sparsity", "bb_optimizer_params", "lambda_list", "sparsity_threshold", "epochs")),
     (_rule_normalize, ("normalize", "input_img_channels")),
 )
 

@@ -514,6 +514,7 @@ def test_a_steered_trial_continues_as_if_it_had_not_been_interrupted(
             run(config, work)
     folder = work / "runs" / "steered_trial_0"
     assert files.load_tensors(folder / files.LAST)["epochs"] == done
+    caplog.clear()
     caplog.set_level(logging.INFO)
     resumed = run(config, work, resume=True)
     assert caplog.text.count("stay zero") == (done < 5), "the last phase begins once"

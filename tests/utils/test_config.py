@@ -261,12 +261,7 @@ def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(key: str,
                 assert not JARGON.search(problem.replace(repr(value), "")), value
 
 
-MISWORDED = pytest.mark.xfail(strict=True, reason="utils.config_check has no words for 'less_than_equal'")
-
-
-@pytest.mark.parametrize(
-    "key", ["learning_rate", "betas", "penalty", "lambda", "gamma", pytest.param("l1_ratio", marks=MISWORDED)]
-)
+@pytest.mark.parametrize("key", ["learning_rate", "betas", "penalty", "lambda", "gamma", "l1_ratio"])
 def test_so_it_is_inside_a_section(key: str, tmp_path: Path) -> None:
     for value in ODD:
         text = _changed(bb_optimizer_params={key: value})
@@ -496,7 +491,6 @@ NEVER_FULL: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.xfail(strict=True, reason="utils.config_check._rule_lambda neither adds sparsity_threshold nor knows whole epochs")
 @pytest.mark.parametrize("values", NEVER_FULL, ids=str)
 def test_a_lambda_that_is_full_in_no_epoch_is_refused(values: dict[str, Any], tmp_path: Path) -> None:
     """No network would ever be the best one, and a trained trial would have no checkpoint to test."""
