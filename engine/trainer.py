@@ -168,14 +168,14 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
         named = dict(zip((*losses, "total"), values, strict=True))
         _check_finite(named, trial, "loss", f"at step {trial.step + 1}")
         total.backward()
-        now = trial.epoch + index / len(loader)
-        trial.control.apply(trial.optimizer, now)
+        length = 1 / len(loader)
+        trial.control.apply(trial.optimizer, trial.epoch + index * length, length)
         trial.optimizer.step()
         trial.optimizer.zero_grad(set_to_none=True)
         trial.step += 1
         sums.add(named, len(batch["name"]))
         if trial.config.group_sparsity and index % max(1, len(loader) // POINTS_PER_EPOCH) == 0:
-            sums.points.append(step_point(trial, now))
+            sums.points.append(step_point(trial, trial.epoch + (index + 1) * length))
     sums.seconds = time.perf_counter() - start
     still_live = live_mask(trial.model)
     sums.groups_died, sums.groups_revived = int((live & ~still_live).sum()), int((~live & still_live).sum())
@@ -183,7 +183,7 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
 
 
 def step_point(trial: Trial, now: float) -> dict[str, Any]:
-    """Lambda and sparsity after a step at time ``now`` (in epochs)."""
+    """Lambda and sparsity after a step, at time ``now`` (in epochs)."""
     share = trial.control.wanted(now)
     return {
         "step": trial.step,

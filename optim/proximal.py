@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 MAX_SWEEPS = 100
-"""Newton needs two or three sweeps on typical Adam metrics and about ten in adversarial ones."""
+"""Newton needs two or three sweeps on typical Adam metrics, and some 25 in the worst case that a search found."""
 
 SWEEPS_UNSEEN = {torch.float32: 22, torch.float64: 40}
 """Sweeps where nobody looks whether they are needed: enough for the worst cases of tests/optim/test_prox_oracle.py."""

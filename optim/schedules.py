@@ -56,8 +56,8 @@ class LambdaSchedule:
         (left, low), (right, high) = before[-1], after[0]
         return low + (high - low) * (epoch - left) / (right - left)
 
-    def apply(self, optimizer: ProxAdam, epoch: float) -> None:
-        """Give every penalty of ``optimizer`` its strength for a step at ``epoch``."""
+    def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:
+        """Give every penalty of ``optimizer`` its strength for a step at ``epoch``; what length it has does not matter."""
         if self.debias_from is not None and epoch >= self.debias_from and not self.debiasing:
             self.debiasing = True
             optimizer.keep_zeros()
@@ -114,10 +114,13 @@ class SparsityController:
         t = min(1.0, max(0.0, (epoch - self.start) / (self.RAMP * (self.until - self.start))))
         return self.target * t * t * (3 - 2 * t)
 
-    def apply(self, optimizer: ProxAdam, epoch: float) -> None:
-        """Tell ``optimizer`` what to aim at in a step at ``epoch``."""
+    def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:
+        """Tell ``optimizer`` what to aim at in a step that begins at ``epoch`` and takes ``length`` epochs.
+
+        The aim is what is wanted at the step's end: so the last one before ``until`` aims at the target, however few there are.
+        """
         set_strength(optimizer, 0.0)
-        optimizer.zero_share = self.wanted(epoch) if self.start <= epoch < self.until else None
+        optimizer.zero_share = self.wanted(epoch + length) if self.start <= epoch < self.until else None
         if epoch >= self.until and not self.debiasing:
             self.debiasing = True
             optimizer.keep_zeros()

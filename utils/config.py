@@ -268,6 +268,8 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
 def unused_keys(config: ExperimentConfig) -> list[str]:
     """Keys that were set and change nothing in this experiment (the caller says so in one line)."""
     unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma", "l1_ratio") if _given(config, name)]
+    if config.target_sparsity is not None and not config.group_sparsity:
+        unused.append("target_sparsity (group_sparsity is false: the run is dense)")
     if config.group_sparsity and config.target_sparsity is not None and config.bb_optimizer_params.lambda_ is not None:
         unused.append("bb_optimizer_params.lambda (target_sparsity finds it)")
     if config.loss_weights is not None and config.comb_loss != "wt_sum":

@@ -203,7 +203,10 @@ def epoch_at(time: float, epochs: int) -> int:
 
 
 def _time_problem(key: str, time: Any, start: int, epochs: int) -> str | None:
-    at = epoch_at(float(to_number(time)), epochs)
+    value = float(to_number(time))
+    at = epoch_at(value, epochs)
+    if value >= 1 and value != at:
+        return f"{key}: {time} is neither an epoch (a whole number) nor a share of epochs (below 1)"
     if start < at < epochs:
         return None
     return (
@@ -231,7 +234,13 @@ def _rule_debias(
 
 
 def _rule_lambda(
-    group_sparsity: Any, target_sparsity: Any, bb_optimizer_params: Any, lambda_list: Any, sparsity_threshold: Any, epochs: Any
+    group_sparsity: Any,
+    target_sparsity: Any,
+    bb_optimizer_params: Any,
+    lambda_list: Any,
+    sparsity_threshold: Any,
+    debias_from: Any,
+    epochs: Any,
 ) -> str | None:
     if lambda_list is not None and target_sparsity is not None:
         return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
@@ -249,9 +258,14 @@ def _rule_lambda(
         last, what = times[-1], "last point lies"
     else:
         return None
-    if last > epochs - 1:  # where the last epoch begins
+    # The last epoch begins at epochs - 1.
+    key, end = (
+        ("epochs", epochs - 1) if debias_from is None else ("debias_from", epoch_at(float(to_number(debias_from)), epochs))
+    )
+    if last > end:
+        given = epochs if debias_from is None else debias_from
         return (
-            f"bb_optimizer_params.lambda: its {what} at epoch {last:g}, and epochs is {epochs}, so that the penalty would "
+            f"bb_optimizer_params.lambda: its {what} at epoch {last:g}, and {key} is {given}, so that the penalty would "
             "never have its full strength"
         )
     return None
@@ -272,7 +286,18 @@ _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
     (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
     (_rule_until, ("group_sparsity", "target_sparsity", "sparsity_until", "sparsity_threshold", "epochs")),
     (_rule_debias, ("group_sparsity", "target_sparsity", "debias_from", "sparsity_threshold", "epochs")),
-    (_rule_lambda, ("group_sparsity", "target_sparsity", "bb_optimizer_params", "lambda_list", "sparsity_threshold", "epochs")),
+    (
+        _rule_lambda,
+        (
+            "group_sparsity",
+            "target_sparsity",
+            "bb_optimizer_params",
+            "lambda_list",
+            "sparsity_threshold",
+            "debias_from",
+            "epochs",
+        ),
+    ),
     (_rule_normalize, ("normalize", "input_img_channels")),
 )
 

@@ -204,16 +204,17 @@ def check_points(trial: Trial, lines: list[dict[str, Any]], groups: int) -> None
         {"step", "time", "epoch", "lambda", "group_sparsity", "wanted_sparsity", "debiasing"}
     ] * (6 * STEPS)
     assert [point["step"] for point in points] == list(range(1, 6 * STEPS + 1))
-    assert [point["time"] for point in points] == pytest.approx([step / STEPS for step in range(6 * STEPS)])
+    assert [point["time"] for point in points] == pytest.approx([step / STEPS for step in range(1, 6 * STEPS + 1)])
     assert [point["epoch"] for point in points] == [step // STEPS for step in range(6 * STEPS)]
     assert [point["debiasing"] for point in points] == [False] * 5 * STEPS + [True] * STEPS
     wanted = [point["wanted_sparsity"] for point in points]
-    assert wanted[: STEPS + 1] == [0] * (STEPS + 1)
+    assert wanted[:STEPS] == [0] * STEPS
+    assert wanted[STEPS] > 0
     assert wanted == sorted(wanted)
     assert wanted[5 * STEPS - 1 :] == pytest.approx([50] * (STEPS + 1))
     exact = [100 * round(share / 100 * groups) / groups for share in wanted]
     assert [point["group_sparsity"] for point in points] == pytest.approx(exact)
-    assert [point["lambda"] > 0 for point in points] == [STEPS < step < 5 * STEPS for step in range(6 * STEPS)]
+    assert [point["lambda"] > 0 for point in points] == [STEPS <= step < 5 * STEPS for step in range(6 * STEPS)]
     last = points[STEPS - 1 :: STEPS]
     assert [point["lambda"] for point in last] == [line["lambda"] for line in lines]
     assert [point["group_sparsity"] for point in last] == pytest.approx([line["group_sparsity"] for line in lines])

@@ -155,7 +155,7 @@ def _train(optimizer: ProxAdam, controller: SparsityController | LambdaSchedule,
     zeros = []
     for epoch in epochs:
         for index in range(steps):
-            controller.apply(optimizer, epoch + index / steps)
+            controller.apply(optimizer, epoch + index / steps, 1 / steps)
             _step(optimizer, epoch * steps + index)
             zeros.append(_zero_groups(optimizer))
     return zeros
@@ -220,3 +220,9 @@ def test_a_training_that_was_saved_and_loaded_goes_on_as_if_it_had_not_been(cut:
 def test_a_controller_that_cannot_work_is_refused(target: float, start: float, until: float) -> None:
     with pytest.raises(ValueError, match="must"):
         SparsityController(target, start, until)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_the_target_is_met_however_few_steps_there_are(steps: int) -> None:
+    optimizer, groups = _problem(GroupLasso(0.0)), sum(shape[1] for shape in SHAPES)
+    assert _train(optimizer, SparsityController(0.5, start=0, until=1), range(2), steps)[-1] == round(0.5 * groups)

@@ -708,3 +708,20 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
     assert unused_keys(config) == []
     assert config.num_trials >= 1
     assert not config.checkpoint_folder.startswith(("/", "~"))
+
+
+def test_a_warmup_that_a_debias_phase_would_cut_is_refused(tmp_path: Path) -> None:
+    values = {"debias_from": 4, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}}
+    problem = _problem(tmp_path, _changed(SPARSE, **values))
+    assert "ends at epoch 5, and debias_from is 4" in problem
+
+
+@pytest.mark.parametrize("time", [1.5, 6.5])
+def test_a_time_between_two_epochs_is_refused(time: float, tmp_path: Path) -> None:
+    for values in ({"debias_from": time}, {"target_sparsity": 0.5, "sparsity_until": time}):
+        assert f"{time} is neither an epoch" in _problem(tmp_path, _changed(SPARSE, **values))
+
+
+def test_a_target_in_a_dense_run_is_told(tmp_path: Path) -> None:
+    unused = unused_keys(_load(tmp_path, MINIMAL + "target_sparsity: 0.5\n"))
+    assert [key.split(" ")[0] for key in unused] == ["target_sparsity"]
