@@ -130,15 +130,16 @@ def _resident(name: str) -> float:
 def first_use() -> float:
     """Seconds that the first step of a machine waits for the C compiler (0 where there is none)."""
     from optim.kernels import native
+    from utils.native import forget
 
     kept = os.environ.get("XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
-        native._cache_folder.cache_clear()
+        forget()
         start = time.perf_counter()
         found = native.kernel.__wrapped__()
         seconds = time.perf_counter() - start
-    native._cache_folder.cache_clear()
+    forget()
     del os.environ["XDG_CACHE_HOME"]
     if kept is not None:
         os.environ["XDG_CACHE_HOME"] = kept

@@ -23,7 +23,7 @@ from datasets.splits import cut_validation
 from datasets.transforms import MIN_NORMAL_LENGTH, unit_normals
 from utils.config import ExperimentConfig
 from utils.errors import DataError
-from utils.tasks import IGNORE_INDEX, Kind, Task, get_task
+from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Kind, Task, get_task
 
 log = logging.getLogger(__name__)
 
@@ -151,9 +151,14 @@ def read_image(path: Path, grey: bool) -> Tensor:
     """An image file as uint8 (3, H, W), or (1, H, W) if ``grey``."""
     try:
         with Image.open(path) as image:
-            pixels = np.array(image.convert("L" if grey else "RGB"))
+            return image_tensor(image, grey)
     except Exception as error:  # PIL raises half a dozen types for a broken file
         raise DataError(f"{path} cannot be read as an image ({error})") from error
+
+
+def image_tensor(image: Image.Image, grey: bool) -> Tensor:
+    """The pixels of an image as uint8 (3, H, W), or (1, H, W) if ``grey``."""
+    pixels = np.array(image.convert("L" if grey else "RGB"))
     return torch.from_numpy(pixels[None] if grey else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
@@ -194,7 +199,7 @@ def _read_segmentation(array: np.ndarray, path: Path, task: Task) -> Tensor:
     wrong = ~unlabelled & ((labels < 0) | (labels > classes))
     if bool(wrong.any()):
         raise DataError(f"{path} has the label {int(labels[wrong][0])}; expected 0 (unlabelled) or 1..{classes}")
-    return torch.where(unlabelled, IGNORE_INDEX, labels - 1).to(torch.uint8)
+    return torch.where(unlabelled, IGNORE_INDEX, labels - FIRST_LABEL["NYU"]).to(torch.uint8)
 
 
 def _read_depth(array: np.ndarray, path: Path, task: Task) -> Tensor:

@@ -9,27 +9,47 @@ from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel
-from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController
+from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import grouped_weights
 from utils.config import ExperimentConfig
-from utils.config_sections import OptimizerParams, Warmup
+from utils.config_sections import OptimizerParams, Strength, Warmup
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
     """The backbone's penalty at its full strength (0 for a dense run)."""
-    params = config.bb_optimizer_params
+    return _penalty(config.bb_optimizer_params, config.penalty_lambda)
+
+
+def build_head_penalty(config: ExperimentConfig) -> Penalty:
+    """The penalty of the heads' convolutions that read the shared features, at its full strength."""
+    return _penalty(config.optimizer_params, config.head_penalty_lambda)
+
+
+def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
     penalty = PENALTIES[params.penalty or "l1_l2"]
     extra = {field.name: getattr(params, field.name) for field in fields(penalty) if field.name != "lambda_"}
-    return penalty(lambda_=config.penalty_lambda, **extra)
+    return penalty(lambda_=lambda_, **extra)
 
 
 def build_control(config: ExperimentConfig) -> PenaltyControl:
-    """What decides on the penalty's strength: a controller for ``target_sparsity``, else a schedule (0 for a dense run)."""
-    start = config.sparsity_threshold if config.group_sparsity else 0
+    """What decides on the penalties' strength (0 for a dense run); the heads' has a schedule of its own beside it."""
+    control = _backbone_control(config)
+    if not config.sparsifies_heads:
+        return control
+    return TwoControls(control, _schedule(config.optimizer_params.lambda_, config))
+
+
+def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityController:
+    """A controller for ``target_sparsity``, else a schedule."""
     if config.group_sparsity and config.target_sparsity is not None:
-        return SparsityController(config.target_sparsity, start, config.epoch_at(config.sparsity_until))
-    debias = config.epoch_at(config.debias_from) if config.group_sparsity and config.debias_from is not None else None
-    strength = config.bb_optimizer_params.lambda_ if config.group_sparsity else 0.0
+        until = config.epoch_at(config.sparsity_until)
+        return SparsityController(config.target_sparsity, config.sparsity_threshold, until)
+    return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else 0.0, config)
+
+
+def _schedule(strength: Strength, config: ExperimentConfig) -> LambdaSchedule:
+    """Strength of one penalty over the epochs."""
+    start, debias = config.sparsity_threshold if config.group_sparsity else 0, config.debias_epoch
     if isinstance(strength, Warmup):
         return LambdaSchedule(strength.value, start, strength.warmup, debias_from=debias)
     return LambdaSchedule(strength or 0.0, start, debias_from=debias)
@@ -39,16 +59,22 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     """ProxAdam over every trainable parameter, each in exactly one group.
 
     ``backbone_convs`` (with the penalty) and ``backbone_other`` follow ``bb_optimizer_params``, ``heads`` follows
-    ``optimizer_params``; learned loss weights have a learning rate of their own and no weight decay.
+    ``optimizer_params``; learned loss weights have a learning rate of their own and no weight decay. With
+    ``sparsify: backbone_and_heads``, ``heads_convs`` are the heads' convolutions that read the shared features, with their
+    penalty, whose strength ``target_sparsity`` does not steer.
     """
     convs = [weight for _, weight in grouped_weights(model.backbone)]
     conv_ids = {id(weight) for weight in convs}
     other = [parameter for parameter in model.backbone.parameters() if id(parameter) not in conv_ids]
+    readers = [conv.weight for _, conv in model.feature_readers()] if config.sparsifies_heads else []
+    reader_ids = {id(weight) for weight in readers}
+    rest = [parameter for parameter in model.heads.parameters() if id(parameter) not in reader_ids]
     backbone, heads = _settings(config.bb_optimizer_params), _settings(config.optimizer_params)
     groups: list[dict[str, Any]] = [
         {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone},
         {"name": "backbone_other", "params": other, **backbone},
-        {"name": "heads", "params": list(model.heads.parameters()), **heads},
+        {"name": "heads_convs", "params": readers, "penalty": build_head_penalty(config), "steered": False, **heads},
+        {"name": "heads", "params": rest, **heads},
         {
             "name": "loss_weights",
             "params": list(weighting.parameters()),

@@ -19,6 +19,12 @@ from utils.tasks import get_task
 FRAMES = 4
 
 
+def depth_units(config: ExperimentConfig) -> dict[str, str]:
+    """What a figure says about the numbers of each depth task."""
+    unit = "m" if config.depth_target == "metric" else "of the frame's largest"
+    return {task: unit for task in config.task_list if get_task(task).kind == "depth"}
+
+
 def evenly_spaced(dataset: MultiTaskDataset, count: int) -> Sample:
     """A batch of ``count`` frames, evenly spread over a data set."""
     count = min(count, len(dataset))
@@ -35,7 +41,6 @@ def draw_predictions(
     moved = to_device(batch, device, config)
     with autocast(device, config):
         logits = model(moved["image"])
-    depth_unit = "m" if config.depth_target == "metric" else "of the frame's largest"
     return prediction_figure(
         batch["image"].numpy(),
         {task: target.numpy() for task, target in batch["targets"].items()},
@@ -44,5 +49,5 @@ def draw_predictions(
         config.dataset_name,
         f"{config.Experiment_name}: {title}",
         list(batch["name"]),
-        {task: depth_unit for task in config.task_list if get_task(task).kind == "depth"},
+        depth_units(config),
     )

@@ -12,6 +12,7 @@ import torch
 from datasets import eval_loader
 from engine.evaluation import Evaluation, evaluate
 from engine.losses import build_losses
+from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
 from optim import SparsityReport, sparsity_report
 from utils import checkpoint as files
@@ -83,12 +84,10 @@ def evaluate_trial(trial: SavedTrial, config: ExperimentConfig, split: str, devi
 
 def result_row(trial: SavedTrial, evaluation: Evaluation) -> dict[str, Any]:
     """The trial's row of the result table: the numbers of one saved network."""
-    sparsity = trial.sparsity
     return {
         "trial": trial.number,
         "seed": trial.seed,
         "epochs": trial.epochs,
         **evaluation.flat(),
-        "group_sparsity": sparsity.group_sparsity,
-        "parameter_sparsity": sparsity.parameter_sparsity,
+        **sparsity_numbers(trial.model, trial.config),
     }

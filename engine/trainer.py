@@ -19,9 +19,10 @@ from engine.losses import build_losses
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler
 from engine.pictures import draw_predictions
+from engine.sparsity_numbers import sparsity_numbers
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
-from optim import Penalty, live_mask, sparsity_report
+from optim import Penalty, live_mask, sparsity_report, strength_of
 from optim.groups import grouped_weights
 from utils import checkpoint as files
 from utils.config import ExperimentConfig
@@ -283,8 +284,8 @@ def epoch_line(
     trial: Trial, sums: EpochSums, evaluation: Evaluation, learning_rates: dict[str, float], weights: dict[str, float]
 ) -> dict[str, Any]:
     """One epoch as a flat record: a line of ``metrics.jsonl``, and what the tracker gets."""
-    sparsity = sparsity_report(trial.model)
-    stages = sparsity.stages().items()
+    stages = sparsity_report(trial.model).stages().items()
+    head_lambda = {"head_lambda": strength_of(trial.optimizer, steered=False)} if trial.config.sparsifies_heads else {}
     return {
         "epoch": trial.epoch,
         "step": trial.step,
@@ -295,9 +296,9 @@ def epoch_line(
         **{f"loss_weight/{task}": value for task, value in weights.items()},
         **{f"lr/{name}": value for name, value in learning_rates.items()},
         "lambda": trial.control.strength(trial.optimizer),
+        **head_lambda,
         "penalty": penalty_value(trial),
-        "group_sparsity": sparsity.group_sparsity,
-        "parameter_sparsity": sparsity.parameter_sparsity,
+        **sparsity_numbers(trial.model, trial.config),
         **{f"group_sparsity/{stage}": report.group_sparsity for stage, report in stages},
         **{f"parameter_sparsity/{stage}": report.parameter_sparsity for stage, report in stages},
         "groups_died": sums.groups_died,
@@ -310,7 +311,7 @@ def epoch_line(
 
 def penalty_value(trial: Trial) -> float:
     """The penalty of the backbone now: logged, never part of the loss."""
-    penalties: list[Penalty] = [group["penalty"] for group in trial.optimizer.param_groups if group["penalty"]]
+    penalties: list[Penalty] = [group["penalty"] for group in trial.optimizer.penalised() if group["steered"]]
     strength = trial.control.strength(trial.optimizer)
     with torch.no_grad():
         weights = [weight for _, weight in grouped_weights(trial.model.backbone)]
@@ -324,13 +325,16 @@ def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float)
         f"{name} {task.main_metric} {line[f'val/{name}_{task.main_metric}']:.4f}"
         for name, task in ((name, get_task(name)) for name in config.task_list)
     ]
+    zeros = f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else "")
+    if config.sparsifies_heads:
+        zeros += f", {line['head_group_sparsity']:.1f} % of the heads' (lambda {line['head_lambda']:.1e})"
     left = "done" if trial.done else f"at most {duration(seconds * (config.epochs - trial.epoch))} left"
     return ", ".join(
         [
             f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {line['train/loss/total']:.4f}",
             f"val {line['val/loss/total']:.4f}{' *' if improved else ''}",
             *metrics,
-            f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else ""),
+            zeros,
             f"{line['images_per_second']:.1f} images/s",
             left,
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,14 +20,15 @@ class AtrousConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H, W)."""
-        rate = self.dilation[0]
-        tall, wide = rate < x.shape[-2], rate < x.shape[-1]
-        if tall and wide:
-            return super().forward(x)
-        rows = slice(None) if tall else slice(1, 2)
-        columns = slice(None) if wide else slice(1, 2)
-        weight = self.weight[:, :, rows, columns]
-        return F.conv2d(x, weight, self.bias, padding=(rate * tall, rate * wide), dilation=rate)
+        return atrous_conv2d(x, self.weight, self.bias, self.dilation[0])
+
+
+def atrous_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> Tensor:
+    """A 3x3 convolution with ``rate`` as its dilation and padding, without the taps that see nothing but padding."""
+    tall, wide = rate < x.shape[-2], rate < x.shape[-1]
+    rows = slice(None) if tall else slice(1, 2)
+    columns = slice(None) if wide else slice(1, 2)
+    return F.conv2d(x, weight[:, :, rows, columns], bias, padding=(rate * tall, rate * wide), dilation=rate)
 
 
 class DeepLabHead(nn.Sequential):
@@ -39,6 +41,9 @@ class DeepLabHead(nn.Sequential):
         rates: dilations of the pyramid's 3x3 branches.
         dropout: after the pyramid.
     """
+
+    READERS: ClassVar[str] = "0.convs"
+    """Where the convolutions are that read the shared features: one in each branch of the pyramid."""
 
     def __init__(self, in_channels: int, out_channels: int, width: int, rates: Sequence[int], dropout: float = 0.3) -> None:
         aspp = ASPP(in_channels, list(rates), width)
@@ -58,6 +63,8 @@ class DeepLabHead(nn.Sequential):
 class ClassificationHead(nn.Sequential):
     """One logit per image: (B, in, h, w) -> (B,)."""
 
+    READERS: ClassVar[str] = "0"
+
     def __init__(self, in_channels: int) -> None:
         super().__init__(
             nn.Conv2d(in_channels, 64, 3, padding=1),
@@ -72,3 +79,20 @@ class ClassificationHead(nn.Sequential):
             nn.Linear(32, 1),
             nn.Flatten(0),
         )
+
+
+def feature_convs(head: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    """Every convolution of a head that reads the shared features directly, by its name in the head, such as "0.convs.0.0".
+
+    A channel of the features whose group ``W[:, c]`` is zero in all of them has no effect on the head.
+
+    Raises:
+        TypeError: the head does not say where they are.
+    """
+    if not isinstance(head, DeepLabHead | ClassificationHead):
+        raise TypeError(f"{type(head).__name__}: which of its convolutions read the shared features is not known")
+    return [
+        (name, module)
+        for name, module in head.named_modules()
+        if isinstance(module, nn.Conv2d) and f"{name}.".startswith(f"{head.READERS}.")
+    ]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.heads import ClassificationHead, DeepLabHead
+from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
 from utils.config import ExperimentConfig
@@ -77,6 +77,10 @@ class MultiTaskModel(nn.Module):
         for parameter in self.heads[task].parameters():
             parameter.grad = None
         self.heads[task].eval()
+
+    def feature_readers(self) -> list[tuple[str, nn.Conv2d]]:
+        """The convolutions of all heads that read the shared features directly, called "<task>.<name in the head>"."""
+        return [(f"{task}.{name}", conv) for task, head in self.heads.items() for name, conv in feature_convs(head)]
 
     def train(self, mode: bool = True) -> MultiTaskModel:
         """As for any module, but frozen heads stay in eval mode."""

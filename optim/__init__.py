@@ -2,8 +2,8 @@
 
 from optim.penalties import PENALTIES, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
 from optim.prox_adam import ProxAdam
-from optim.schedules import LambdaSchedule, PenaltyControl, SparsityController
-from optim.sparsity import LayerSparsity, SparsityReport, live_mask, sparsity_report
+from optim.schedules import LambdaSchedule, PenaltyControl, SparsityController, TwoControls, strength_of
+from optim.sparsity import LayerSparsity, SparsityReport, count_groups, live_mask, sparsity_report
 
 __all__ = [
     "PENALTIES",
@@ -17,6 +17,9 @@ __all__ = [
     "SparseGroupLasso",
     "SparsityController",
     "SparsityReport",
+    "TwoControls",
+    "count_groups",
     "live_mask",
     "sparsity_report",
+    "strength_of",
 ]

@@ -33,9 +33,24 @@ def group_size(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
     return weight.shape[1 - axis] * weight.shape[2:].numel()
 
 
+def keep_group_size(weight: Tensor, size: int) -> None:
+    """From now on a group of ``weight`` counts in the penalty as a group of ``size`` weights.
+
+    For a weight some of whose filters were removed: with the size that is left, training would go on under another penalty.
+    It is noted on this tensor object; copies and views do not have it.
+    """
+    weight.penalised_group_size = size  # type: ignore[attr-defined]
+
+
+def penalised_group_size(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
+    """The group size that counts in the penalty: what was kept by :func:`keep_group_size`, else the size itself."""
+    size: int = getattr(weight, "penalised_group_size", group_size(weight, axis))
+    return size
+
+
 def group_weight(weight: Tensor, axis: int = INPUT_CHANNELS) -> float:
     """The factor of a group in the penalty, sqrt(group size), which makes layers of different width comparable."""
-    return float(group_size(weight, axis)) ** 0.5
+    return float(penalised_group_size(weight, axis)) ** 0.5
 
 
 def as_columns(weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:

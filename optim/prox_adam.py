@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, along_groups, group_weight, is_grouped, live_groups
+from optim.groups import (
+    INPUT_CHANNELS,
+    OUTPUT_CHANNELS,
+    along_groups,
+    group_weight,
+    is_grouped,
+    keep_group_size,
+    live_groups,
+    penalised_group_size,
+)
 from optim.kernels import solve
 from optim.kernels.weight_step import WeightStep
 from optim.penalties import Penalty, penalty_from_state
@@ -33,7 +42,8 @@ class ProxAdam(torch.optim.AdamW):
 
     Args:
         params: parameters, or parameter groups as for any torch optimizer. A group may hold ``penalty``, a
-            :class:`optim.Penalty` or None, and ``axis``; all of its parameters must then have groups along ``axis``.
+            :class:`optim.Penalty` or None, and ``axis``; all of its parameters must then have groups along ``axis``. With
+            ``steered`` False (default: True) its penalty keeps its own lambda whatever ``zero_share`` is.
         lr: learning rate, >= 0; a number or a scalar tensor.
         betas: decay rates of the running means, in [0, 1).
         eps: added to the root of the second moment, >= 0.
@@ -47,7 +57,8 @@ class ProxAdam(torch.optim.AdamW):
 
     Attributes:
         zero_share: None, or a share in [0, 1]: each step then finds the lambda that sets exactly this share of all penalised
-            groups of weights to zero, in place of the penalties' own (docs/math.md). It is not part of ``state_dict``.
+            and steered groups of weights to zero, in place of the penalties' own (docs/math.md). It is not part of
+            ``state_dict``.
         found_lambda: that lambda, of the last step, as a scalar tensor.
 
     ``state_dict`` holds plain numbers, text and tensors only, so that ``torch.load(weights_only=True)`` reads it.
@@ -97,6 +108,7 @@ class ProxAdam(torch.optim.AdamW):
         for name in ("penalty", "axis"):
             param_group.setdefault(name, defaults[name])
         param_group.setdefault("keep", None)
+        param_group.setdefault("steered", True)
         penalty, axis = param_group["penalty"], param_group["axis"]
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
@@ -132,10 +144,11 @@ class ProxAdam(torch.optim.AdamW):
         return loss
 
     def _find_lambda(self, groups: list[dict[str, Any]], penalties: list[Penalty]) -> list[Penalty]:
-        """The penalties with the lambda that sets ``zero_share`` of all penalised groups of weights to zero in this step."""
+        """The penalties, the steered ones with the lambda that sets ``zero_share`` of their groups of weights to zero now."""
         critical = [
             values
             for group, penalty in zip(groups, penalties, strict=True)
+            if group["steered"]
             for values in self._prox_step(group, penalty.with_strength(0.0), group["lr"])
         ]
         if not critical:
@@ -152,7 +165,10 @@ class ProxAdam(torch.optim.AdamW):
             found = last + room
         self.found_lambda = found
         strength = float(found) if _is_number(found) else found
-        return [penalty.with_strength(strength) for penalty in penalties]
+        return [
+            penalty.with_strength(strength) if group["steered"] else penalty
+            for group, penalty in zip(groups, penalties, strict=True)
+        ]
 
     def _prox_step(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> list[Tensor]:
         """The proximal step of one parameter group; with strength 0 it only measures.
@@ -191,6 +207,7 @@ class ProxAdam(torch.optim.AdamW):
             part, v_part = weight.narrow(axis, start, count), v.narrow(axis, start, count)
             # Halves have too few digits for the equation.
             x = part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
+            keep_group_size(x, penalised_group_size(weight, axis))
             metric = (v_part.to(x.dtype) / correction).sqrt_().add_(group["eps"])
             if measuring:
                 critical.append(penalty.critical(x, metric, lr, axis))
@@ -234,7 +251,7 @@ class ProxAdam(torch.optim.AdamW):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As for any torch optimizer; what a saved group lacks (AdamW's has no penalty) stays as it is."""
-        own = [{name: group.get(name) for name in ("penalty", "axis", "keep")} for group in self.param_groups]
+        own = [{name: group.get(name) for name in ("penalty", "axis", "keep", "steered")} for group in self.param_groups]
         super().load_state_dict(state_dict)
         for group, kept in zip(self.param_groups, own, strict=True):
             for name, value in kept.items():

@@ -1,7 +1,8 @@
 """How strong the penalty is while a network trains: fixed beforehand, or steered towards a sparsity.
 
-Both kinds are used alike: ``apply`` before every step of the optimizer, with the time in epochs (3.5 is the middle of the
-fourth epoch). Both may end in a **debias phase**: zero groups stay zero, and the penalty is off.
+All kinds are used alike: ``apply`` before every step of the optimizer, with the time in epochs (3.5 is the middle of the
+fourth epoch). All may end in a **debias phase**: zero groups stay zero, and the penalty is off. A schedule and a controller are
+about the optimizer's steered parameter groups (by default all); :class:`TwoControls` adds a schedule for the others.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class LambdaSchedule:
         return low + (high - low) * (epoch - left) / (right - left)
 
     def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:
-        """Give every penalty of ``optimizer`` its strength for a step at ``epoch``; what length it has does not matter."""
+        """Give the steered penalties their strength for a step at ``epoch``; what length it has does not matter."""
         if self.debias_from is not None and epoch >= self.debias_from and not self.debiasing:
             self.debiasing = True
             optimizer.keep_zeros()
@@ -68,7 +69,7 @@ class LambdaSchedule:
 
     def strength(self, optimizer: ProxAdam) -> float:
         """Lambda in the last step of ``optimizer``."""
-        return max((float(group["penalty"].lambda_) for group in optimizer.penalised()), default=0.0)
+        return strength_of(optimizer)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -88,7 +89,7 @@ class SparsityController:
     ``target`` shortly before ``until``; there the zero groups are fixed, and the penalty is off (docs/math.md).
 
     Args:
-        target: share of zero groups among all penalised groups, in (0, 1).
+        target: share of zero groups among all penalised and steered groups, in (0, 1).
         start: epoch before which the penalty is off.
         until: epoch at which the zero groups are fixed.
     """
@@ -139,12 +140,59 @@ class SparsityController:
         self.debiasing = bool(state["debiasing"])
 
 
-PenaltyControl = LambdaSchedule | SparsityController
+class TwoControls:
+    """The steered parameter groups follow one control, the others a schedule that ends where the control's penalty ends.
+
+    Args:
+        steered: of the optimizer's steered parameter groups; its debias phase fixes the zeros of all.
+        others: of the penalties that are not steered, with the same ``debias_from``.
+    """
+
+    def __init__(self, steered: LambdaSchedule | SparsityController, others: LambdaSchedule) -> None:
+        self.steered, self.others = steered, others
+
+    @property
+    def debiasing(self) -> bool:
+        """True once zero groups stay zero."""
+        return self.steered.debiasing
+
+    def is_full(self, epoch: float) -> bool:
+        """True once neither strength changes any more."""
+        return self.steered.is_full(epoch) and self.others.is_full(epoch)
+
+    def wanted(self, epoch: float) -> float | None:
+        """The share of zero groups that is aimed at among the steered ones."""
+        return self.steered.wanted(epoch)
+
+    def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:
+        """Give every penalty its strength, or its aim, for a step that begins at ``epoch`` and takes ``length`` epochs."""
+        self.steered.apply(optimizer, epoch, length)
+        set_strength(optimizer, self.others.at(epoch), steered=False)
+
+    def strength(self, optimizer: ProxAdam) -> float:
+        """Lambda of the steered penalties in the last step of ``optimizer``."""
+        return self.steered.strength(optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return self.steered.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.steered.load_state_dict(state)
+
+
+PenaltyControl = LambdaSchedule | SparsityController | TwoControls
 """What decides on the penalty's strength in a training."""
 
 
-def set_strength(optimizer: ProxAdam, strength: float) -> None:
-    """Give every penalty of ``optimizer`` this strength."""
+def set_strength(optimizer: ProxAdam, strength: float, steered: bool = True) -> None:
+    """Give the penalties of the steered parameter groups, or those of the others, this strength."""
     for group in optimizer.penalised():
-        if group["penalty"].lambda_ != strength:
+        if group["steered"] == steered and group["penalty"].lambda_ != strength:
             group["penalty"] = group["penalty"].with_strength(strength)
+
+
+def strength_of(optimizer: ProxAdam, steered: bool = True) -> float:
+    """The largest strength that :func:`set_strength` gave them."""
+    return max((float(group["penalty"].lambda_) for group in optimizer.penalised() if group["steered"] == steered), default=0.0)

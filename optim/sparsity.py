@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import torch
@@ -38,7 +39,7 @@ class LayerSparsity:
 
 @dataclass(frozen=True)
 class SparsityReport:
-    """Counts of all shared convolutions, in network order, and their totals."""
+    """Counts of some convolutions (by default all shared ones), in network order, and their totals."""
 
     layers: tuple[LayerSparsity, ...]
 
@@ -54,7 +55,7 @@ class SparsityReport:
 
     @property
     def parameters(self) -> int:
-        """All weights of the shared convolutions."""
+        """All weights of these convolutions."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
@@ -95,6 +96,13 @@ class SparsityReport:
         ]
 
 
+def stage_of(layer: str) -> str:
+    """The stage of the backbone that a layer belongs to: ``stem``, or ``layer1`` to ``layer4``."""
+    first = layer.split(".")[0]
+    # torchvision's stem has no name of its own: its convolution is called conv1
+    return "stem" if first in {"stem", "conv1"} else first
+
+
 def live_mask(model: nn.Module) -> Tensor:
     """(groups,) bool of all shared convolutions, in network order: which groups live."""
     backbone = getattr(model, "backbone", model)
@@ -108,19 +116,24 @@ def sparsity_report(model: nn.Module) -> SparsityReport:
         ValueError: there is no convolution in it.
     """
     backbone = getattr(model, "backbone", model)
+    report = count_groups(grouped_weights(backbone))
+    if not report.layers:
+        raise ValueError(f"{type(backbone).__name__} holds no convolution")
+    return report
+
+
+def count_groups(weights: Iterable[tuple[str, Tensor]]) -> SparsityReport:
+    """Counts the zero groups ``W[:, c]`` of weights (out, in, kh, kw), given with their layers' names."""
     layers = []
-    for name, weight in grouped_weights(backbone):
+    for name, weight in weights:
         live = int(live_groups(weight.detach()).sum())
         layers.append(
             LayerSparsity(
                 layer=name,
-                # torchvision's stem has no name of its own: its convolution is called conv1
-                stage="stem" if name.split(".")[0] in {"stem", "conv1"} else name.split(".")[0],
+                stage=stage_of(name),
                 groups=group_count(weight),
                 zero_groups=group_count(weight) - live,
                 group_size=group_size(weight),
             )
         )
-    if not layers:
-        raise ValueError(f"{type(backbone).__name__} holds no convolution")
     return SparsityReport(tuple(layers))

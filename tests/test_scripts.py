@@ -15,17 +15,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from datasets.synthetic_rooms import write_rooms
 from tests.small import ROOMS, SIZE, listing, small_config
 from utils import checkpoint as files
 
 ROOT = Path(__file__).parent.parent
-MAIN, OUTPUTS, CELEB, PLOT, PREPARE = (
+MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT = (
     *("main_multi_trials.py", "get_outputs.py", "get_out_put_celeb.py", "plot_sparsity_wandb.py", "prepare_data.py"),
+    "predict.py",
 )
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
@@ -111,7 +114,7 @@ def empty() -> Iterator[Path]:
 
 
 def test_every_script_is_tested() -> None:
-    assert set(SCRIPTS) >= {MAIN, OUTPUTS, CELEB, PLOT, PREPARE}
+    assert set(SCRIPTS) >= {MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -263,6 +266,60 @@ def test_sparsity_is_drawn_beside_the_checkpoint(trained: Path) -> None:
     assert list(table.columns)[:6] == ["layer", "stage", "groups", "live_groups", "parameters", "live_parameters"]
     assert len(table) == 20, "the convolutions of a ResNet-18"
     assert (table["groups"] == table["live_groups"]).all()
+
+
+def predict_arguments(**changes: str) -> list[str]:
+    """Of a prediction of the rooms' images by the trained trial, with ``changes``."""
+    given = {"model": "results/runs/mine__trial_0", "images": "rooms/images", "out": "predictions", **changes}
+    return [text for name, value in given.items() for text in (f"--{name}", value)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "nowhere"}, "--model nowhere: there is no such trial folder or compact model"),
+        ({"model": "rooms"}, "rooms: holds no config_file.yaml"),
+        ({"model": "mine.yaml"}, "--model mine.yaml: is neither the folder of a trial nor a compact model (.safetensors)"),
+        ({"images": "nowhere"}, "--images nowhere: there is no such folder or file"),
+        ({"images": "rooms/depth"}, "--images rooms/depth: there is no photo in it; photos are files of the types .jpg, .jpeg"),
+        ({"images": "mine.yaml"}, "--images mine.yaml: is no photo"),
+        ({"tasks": "depth_euclidan"}, "'depth_euclidan' is no task of results/runs/mine__trial_0; it has segmentsemantic,"),
+        ({"tasks": "depth_euclidan"}, "did you mean 'depth_euclidean'?"),
+        ({"tasks": ""}, "--tasks: '' is no task"),
+        ({"device": "gpu"}, "device: 'gpu' is not valid"),
+        ({"precision": "fp16"}, "invalid choice: 'fp16'"),
+        ({"out": "mine.yaml"}, "mine.yaml: the results cannot be written"),
+    ],
+)
+def test_predict_refuses_in_one_message_and_writes_nothing(trained: Path, changes: dict[str, str], message: str) -> None:
+    assert message in refused(trained, PREDICT, *predict_arguments(**changes))
+
+
+def test_photos_are_predicted_and_a_second_time_only_when_asked_to(trained: Path, tmp_path: Path) -> None:
+    arguments = predict_arguments(out=str(tmp_path), tasks="segmentsemantic, depth_euclidean", device="cpu")
+    done = call(trained, PREDICT, *arguments)
+    assert done.returncode == 0, done.stderr
+    photos = sorted(path.stem for path in (trained / "rooms" / "images").iterdir())
+    assert sorted(path.stem for path in (tmp_path / "overview").iterdir()) == photos
+    assert np.load(tmp_path / "depth_euclidean" / f"{photos[0]}.npy").shape == SIZE
+    before = listing(tmp_path)
+    assert "holds predictions already" in refused(trained, PREDICT, *arguments)
+    assert listing(tmp_path) == before
+    assert call(trained, PREDICT, *arguments, "--overwrite").returncode == 0
+    assert listing(tmp_path).keys() == before.keys()
+
+
+def test_an_unreadable_photo_ends_with_1(trained: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "broken.jpg").touch()
+    Image.new("L", (20, 10)).save(photos / "whole.png")
+    done = call(trained, PREDICT, *predict_arguments(images=str(photos), out=str(tmp_path / "out")))
+    assert done.returncode == 1
+    assert "broken.jpg cannot be read as a photo" in done.stderr
+    assert "predictions of 1 of 2 photos" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in (tmp_path / "out" / "overview").iterdir()] == ["whole.png"]
 
 
 def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:

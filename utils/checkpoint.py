@@ -21,7 +21,7 @@ METRICS, STEPS = "metrics.jsonl", "steps.jsonl"
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place at the end, so that a crash leaves the old file whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -33,7 +33,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
     """Save tensors and plain values."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -57,7 +57,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Save plain values; a number that is not finite becomes null."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(finite(content), indent=2) + "\n", encoding="utf-8")
 
 
@@ -92,7 +92,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def keep_lines(path: Path, before_epoch: int) -> None:
     """Drop the lines of epochs from ``before_epoch`` on, which a resumed trial writes again."""
     lines = [line for line in read_lines(path) if line["epoch"] < before_epoch]
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 

@@ -28,6 +28,7 @@ from utils.config_sections import (
     OptimizerParams,
     Schema,
     Splits,
+    Strength,
     Text,
     Time,
     Tracking,
@@ -117,6 +118,10 @@ class ExperimentConfig(Schema):
     """Its settings, and the penalty."""
     group_sparsity: Bool = False
     """Train with the penalty; without it, `lambda` counts as 0."""
+    sparsify: Literal["backbone", "backbone_and_heads"] = "backbone"
+    """Which groups have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
+    the heads' convolutions that read the shared features, with the penalty and the lambda of `optimizer_params`
+    (`target_sparsity` and `lambda_list` are about the backbone alone)."""
     sparsity_threshold: Annotated[Int, Field(ge=0)] = 0
     """Epoch from which the penalty acts, and the best network is looked for."""
     target_sparsity: Annotated[Number, Field(gt=0, lt=1)] | None = None
@@ -179,11 +184,27 @@ class ExperimentConfig(Schema):
 
     @property
     def penalty_lambda(self) -> float:
-        """Strength of the penalty at its full strength; 0 for a dense run, or where it is found while training."""
-        strength = self.bb_optimizer_params.lambda_
-        if strength is None or not self.group_sparsity or self.target_sparsity is not None:
-            return 0.0
-        return strength.value if isinstance(strength, Warmup) else strength if isinstance(strength, float) else strength[-1][1]
+        """Strength of the backbone's penalty when it is full; 0 for a dense run, or where it is found while training."""
+        found = self.target_sparsity is not None
+        return _full_strength(self.bb_optimizer_params.lambda_) if self.group_sparsity and not found else 0.0
+
+    @property
+    def sparsifies_heads(self) -> bool:
+        """True if the heads' convolutions that read the shared features are trained with a penalty."""
+        return self.group_sparsity and self.sparsify == "backbone_and_heads"
+
+    @property
+    def head_penalty_lambda(self) -> float:
+        """Strength of the heads' penalty when it is full; 0 where they have none."""
+        return _full_strength(self.optimizer_params.lambda_) if self.sparsifies_heads else 0.0
+
+    @property
+    def debias_epoch(self) -> int | None:
+        """Epoch from which zero groups stay zero and the penalty is off; None: never."""
+        if not self.group_sparsity:
+            return None
+        time = self.debias_from if self.target_sparsity is None else self.sparsity_until
+        return None if time is None else self.epoch_at(time)
 
     def epoch_at(self, time: float) -> int:
         """The epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""
@@ -204,6 +225,13 @@ class ExperimentConfig(Schema):
     def save(self, path: Path) -> None:
         """Write it as a YAML file that ``load_config`` reads back to an equal object."""
         path.write_text(yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _full_strength(strength: Strength) -> float:
+    """Where a penalty's strength ends up."""
+    if isinstance(strength, Warmup):
+        return strength.value
+    return strength[-1][1] if isinstance(strength, tuple) else strength or 0.0
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -267,7 +295,11 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
 
 def unused_keys(config: ExperimentConfig) -> list[str]:
     """Keys that were set and change nothing in this experiment (the caller says so in one line)."""
-    unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma", "l1_ratio") if _given(config, name)]
+    unused = []
+    if not config.sparsifies_heads:
+        unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma", "l1_ratio") if _given(config, name)]
+    if config.sparsify != "backbone" and not config.group_sparsity:
+        unused.append("sparsify (group_sparsity is false: the run is dense)")
     if config.target_sparsity is not None and not config.group_sparsity:
         unused.append("target_sparsity (group_sparsity is false: the run is dense)")
     if config.group_sparsity and config.target_sparsity is not None and config.bb_optimizer_params.lambda_ is not None:

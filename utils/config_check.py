@@ -233,6 +233,45 @@ def _rule_debias(
     return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
 
 
+def _full_from(key: str, strength: Any, start: int) -> tuple[float, str] | str | None:
+    """When a strength that changes is full, and what happens then; text: what is wrong with it; None: it is constant."""
+    if isinstance(strength, Mapping):
+        return start + float(to_number(strength["warmup"])), "warmup ends"
+    if not isinstance(strength, list | tuple):
+        return None
+    times = [float(to_number(epoch)) for epoch, _ in strength]
+    if times != sorted(times):
+        return f"{key}: the epochs of {strength} fall; expected [epoch, lambda] in order of time"
+    return times[-1], "last point lies"
+
+
+def _strength_problem(key: str, strength: Any, start: int, epochs: int, debias: tuple[str, Any] | None) -> str | None:
+    """What is wrong with the strength of a penalty that acts from epoch ``start`` to ``epochs`` or to the debias phase.
+
+    Args:
+        key: of the strength.
+        strength: as the file says it.
+        start: epoch.
+        epochs: of the training.
+        debias: key and value of the time at which the debias phase begins; None: there is none.
+    """
+    full = _full_from(key, strength, start)
+    if full is None or isinstance(full, str):
+        return full
+    last, what = full
+    # The last epoch begins at epochs - 1.
+    end_key, given, end = "epochs", epochs, epochs - 1
+    if debias is not None:
+        end_key, given = debias
+        end = epoch_at(float(to_number(given)), epochs)
+    if last > end:
+        return (
+            f"{key}: its {what} at epoch {last:g}, and {end_key} is {given}, so that the penalty would never have its full "
+            "strength"
+        )
+    return None
+
+
 def _rule_lambda(
     group_sparsity: Any,
     target_sparsity: Any,
@@ -246,29 +285,43 @@ def _rule_lambda(
         return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
     if not isinstance(bb_optimizer_params, Mapping) or not group_sparsity or target_sparsity is not None:
         return None
-    strength = bb_optimizer_params.get("lambda")
-    if isinstance(strength, Mapping):
-        last, what = sparsity_threshold + float(to_number(strength["warmup"])), "warmup ends"
-    elif isinstance(strength, list | tuple):
-        times = [float(to_number(epoch)) for epoch, _ in strength]
-        if times != sorted(times):
-            return f"bb_optimizer_params.lambda: the epochs of {strength} fall; expected [epoch, lambda] in order of time"
-        if lambda_list is not None:
-            return "lambda_list: contradicts the points in bb_optimizer_params.lambda; give one of them"
-        last, what = times[-1], "last point lies"
-    else:
+    key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.get("lambda")
+    debias = None if debias_from is None else ("debias_from", debias_from)
+    problem = _strength_problem(key, strength, sparsity_threshold, epochs, debias)
+    if problem is None and isinstance(strength, list | tuple) and lambda_list is not None:
+        return f"lambda_list: contradicts the points in {key}; give one of them"
+    return problem
+
+
+def _rule_head_lambda(
+    group_sparsity: Any,
+    sparsify: Any,
+    optimizer_params: Any,
+    target_sparsity: Any,
+    sparsity_until: Any,
+    sparsity_threshold: Any,
+    debias_from: Any,
+    epochs: Any,
+) -> str | None:
+    if not group_sparsity or sparsify != "backbone_and_heads":
         return None
-    # The last epoch begins at epochs - 1.
-    key, end = (
-        ("epochs", epochs - 1) if debias_from is None else ("debias_from", epoch_at(float(to_number(debias_from)), epochs))
-    )
-    if last > end:
-        given = epochs if debias_from is None else debias_from
+    key = "optimizer_params.lambda"
+    strength = optimizer_params.get("lambda") if isinstance(optimizer_params, Mapping) else None
+    if _largest(strength) == 0:
         return (
-            f"bb_optimizer_params.lambda: its {what} at epoch {last:g}, and {key} is {given}, so that the penalty would "
-            "never have its full strength"
+            f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {strength!r}; give a "
+            f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
         )
-    return None
+    debias = ("sparsity_until", sparsity_until) if target_sparsity is not None else ("debias_from", debias_from)
+    return _strength_problem(key, strength, sparsity_threshold, epochs, None if debias[1] is None else debias)
+
+
+def _largest(strength: Any) -> float:
+    """The largest value that a penalty's strength takes; 0 if it is not given."""
+    if isinstance(strength, Mapping):
+        strength = strength["value"]
+    values = [value for _, value in strength] if isinstance(strength, list | tuple) else [strength or 0.0]
+    return max(float(to_number(value)) for value in values)
 
 
 def _rule_normalize(normalize: Any, input_img_channels: Any) -> str | None:
@@ -293,6 +346,19 @@ _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
             "target_sparsity",
             "bb_optimizer_params",
             "lambda_list",
+            "sparsity_threshold",
+            "debias_from",
+            "epochs",
+        ),
+    ),
+    (
+        _rule_head_lambda,
+        (
+            "group_sparsity",
+            "sparsify",
+            "optimizer_params",
+            "target_sparsity",
+            "sparsity_until",
             "sparsity_threshold",
             "debias_from",
             "epochs",

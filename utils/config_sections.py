@@ -49,11 +49,12 @@ class Warmup(Schema):
 
 
 Points = Annotated[tuple[tuple[Annotated[Number, Field(ge=0)], Annotated[Number, Field(ge=0)]], ...], Field(min_length=1)]
+Strength = Annotated[Number, Field(ge=0)] | Warmup | Points | None
 Time = Annotated[Number, Field(gt=0)]
 
 
 class OptimizerParams(Schema):
-    """Settings of AdamW, and of the penalty where it applies (the backbone)."""
+    """Settings of AdamW, and of the penalty where it applies (the backbone, and the heads if `sparsify` says so)."""
 
     learning_rate: Annotated[Number, Field(gt=0)] = 1e-4
     """Step size."""
@@ -64,11 +65,11 @@ class OptimizerParams(Schema):
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
     penalty: Literal["l1_l2", "group_mcp", "sparse_group_lasso"] | None = "l1_l2"
-    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp` or `sparse_group_lasso`. Backbone only; the heads' is accepted
-    and unused."""
-    lambda_: Annotated[Number, Field(ge=0)] | Warmup | Points | None = Field(default=None, alias="lambda")
+    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp` or `sparse_group_lasso`. The heads' is
+    unused unless `sparsify` is `backbone_and_heads`."""
+    lambda_: Strength = Field(default=None, alias="lambda")
     """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
-    which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. Backbone only, as
+    which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. The heads' as
     `penalty`."""
     gamma: Annotated[Number, Field(gt=0)] = 3.0
     """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""

@@ -1,4 +1,4 @@
-"""Pictures of what a multi-task model predicts: input, target and prediction side by side, one row per image.
+"""Pictures of what a multi-task model predicts: input, target (if there is one) and prediction side by side, one row per image.
 
 ``utils.colourise`` turns one frame of a dense task into colours; ``prediction_figure`` lays frames out with headings
 and legends. Sizes in this module are inches: every part has its own place, so that nothing overlaps at any number of
@@ -54,7 +54,7 @@ _INPUTS_PER_ROW = 4
 
 def prediction_figure(
     images: np.ndarray,
-    targets: Arrays,
+    targets: Arrays | None,
     masks: Arrays,
     predictions: Arrays,
     dataset: str,
@@ -65,12 +65,13 @@ def prediction_figure(
     """Input, targets and predictions of N images: one row per image, two columns per dense task.
 
     Attributes stand as text under the input ("Male 1 -> 0.93": target, predicted probability). Without a dense task the
-    inputs stand four to a row.
+    inputs stand four to a row. Without targets there is one column per dense task, of larger pictures, and the colours of
+    depth and edges span each prediction's own values.
 
     Args:
         images: (N, 3, H, W) or (N, 1, H, W) floats in [0, 1].
         targets: per task, segmentation (N, H, W) class numbers, depth and edges (N, 1, H, W), normals (N, 3, H, W),
-            attribute (N,) 0 or 1. Its order is the order of the columns.
+            attribute (N,) 0 or 1. Its order is the order of the columns. None: there are none (of predictions then).
         masks: per task, True where the target is valid: (N, H, W), (N, 1, H, W), attribute (N,). A missing task is
             valid everywhere (but for label 255 and values that are not finite).
         predictions: as ``targets``; an attribute is the probability of 1.
@@ -84,13 +85,14 @@ def prediction_figure(
         ValueError: no image, targets and predictions are not of the same tasks, or a number of frames is not N.
     """
     _check(images, targets, masks, predictions, names)
-    tasks = [get_task(name) for name in targets]
+    tasks = [get_task(name) for name in (predictions if targets is None else targets)]
     dense = [task for task in tasks if task.kind != "attribute"]
     attributes = [task for task in tasks if task.kind == "attribute"]
     legends = _legends(dense, targets, masks, predictions, dataset)
     units = units or {}
     headings = [f"{task.title} ({units[task.name]})" if task.name in units else task.title for task in dense]
-    page = _Page(images.shape, dense, len(attributes), title, headings, legends, named=names is not None)
+    shape, with_targets = images.shape, targets is not None
+    page = _Page(shape, dense, len(attributes), title, headings, legends, named=names is not None, with_targets=with_targets)
 
     for index, image in enumerate(images):
         axes = page.picture(index, 0, np.clip(np.moveaxis(image, 0, -1), 0, 1).repeat(3 // len(image), axis=-1))
@@ -98,13 +100,17 @@ def prediction_figure(
             axes.set_ylabel(_shortened(str(names[index]), page.cell_height), fontsize=8, parse_math=False)
         for line, task in enumerate(attributes):
             mask = masks[task.name][index] if task.name in masks else True
-            _write_attribute(axes, line, task, targets[task.name][index], mask, predictions[task.name][index])
+            target = None if targets is None else targets[task.name][index]
+            _write_attribute(axes, line, task, target, mask, predictions[task.name][index])
         for position, task in enumerate(dense):
-            target, prediction = targets[task.name][index], predictions[task.name][index]
+            prediction = predictions[task.name][index]
+            target = prediction if targets is None else targets[task.name][index]
             mask = masks[task.name][index] if task.name in masks else None
             limits = value_limits(task.name, target, mask) if task.kind in COLOUR_MAPS else None
-            page.picture(index, 1 + 2 * position, colourise(task.name, target, mask, dataset, limits))
-            page.picture(index, 2 + 2 * position, colourise(task.name, prediction, None, dataset, limits))
+            column = page.column_of_prediction(position)
+            if with_targets:
+                page.picture(index, column - 1, colourise(task.name, target, mask, dataset, limits))
+            page.picture(index, column, colourise(task.name, prediction, None, dataset, limits))
             if task.kind == "depth" and limits is not None:
                 page.colour_bar(index, position, limits)
     return page.figure
@@ -123,11 +129,14 @@ class _Page:
         legends: Legends,
         *,
         named: bool,
+        with_targets: bool,
     ) -> None:
         count, _, height, width = shape
         self.dense = dense
-        self.cell_width = 1.75 if len(dense) <= 2 else 1.5
-        self.cell_height = self.cell_width * height / width
+        self.with_targets = with_targets
+        self.cell_width = 2.6 if not with_targets else 1.75 if len(dense) <= 2 else 1.5
+        # A very wide or tall picture stands in the middle of its cell.
+        self.cell_height = self.cell_width * min(max(height / width, 0.25), 2.0)
         self.row_step = self.cell_height + (attributes * _LINE + 0.15 if attributes else _GAP)
         # Inputs alone stand beside each other, and their names and lines of text need room.
         self.inputs = 1 if dense else min(count, _INPUTS_PER_ROW)
@@ -135,13 +144,15 @@ class _Page:
         self.starts = [_MARGIN + (0.22 if named else 0.0) + place * step for place in range(self.inputs)]
         right = self.starts[-1] + self.cell_width
         for task in dense:
-            self.starts += [right + 2 * _GAP, right + 3 * _GAP + self.cell_width]
+            self.starts.append(right + 2 * _GAP)
+            if with_targets:
+                self.starts.append(right + 3 * _GAP + self.cell_width)
             right = self.starts[-1] + self.cell_width + (_BAR if task.kind == "depth" else 0.0)
         self.width = max(right + _MARGIN, 3.6)
 
         # 10 to 11 characters of the bold 11-point title fit in an inch.
         wrapped = textwrap.fill(title, int((self.width - 2 * _MARGIN) * 10))
-        self.top = _MARGIN + _LINE * (wrapped.count("\n") + 1) + (0.55 if dense else 0.12)
+        self.top = _MARGIN + _LINE * (wrapped.count("\n") + 1) + ((0.55 if with_targets else 0.33) if dense else 0.12)
         legend_top = self.top + -(-count // self.inputs) * self.row_step + 0.1
         heights = [(self._legend_size(handles)[1] + bool(name)) * _LINE + 0.1 for name, handles in legends]
         self.height = legend_top + sum(heights) + _MARGIN / 2
@@ -152,8 +163,12 @@ class _Page:
             self._write_legend(name, handles, legend_top)
             legend_top += legend_height
 
+    def column_of_prediction(self, position: int) -> int:
+        """Which column shows the prediction of dense task number ``position``; its target, if any, is the one before."""
+        return (1 + self.with_targets) * (position + 1)
+
     def picture(self, index: int, column: int, colours: np.ndarray) -> Axes:
-        """Show image number ``index``; column 0 is the input, 2p+1 and 2p+2 target and prediction of dense task p."""
+        """Show image number ``index``; column 0 is the input."""
         row, place = (index, column) if self.dense else divmod(index, self.inputs)
         axes = self._axes(self.starts[place], self.top + row * self.row_step, self.cell_width, self.cell_height)
         axes.imshow(colours, interpolation="nearest" if column else None)
@@ -162,12 +177,12 @@ class _Page:
         return axes
 
     def colour_bar(self, index: int, position: int, limits: Limits) -> None:
-        """The scale of one frame, right of its prediction; arrows say that a prediction may lie beyond it."""
+        """The scale of one frame, right of its prediction; arrows say that a prediction may lie beyond its target's."""
         top = self.top + index * self.row_step + 0.05
-        left = self.starts[2 + 2 * position] + self.cell_width + 0.06
+        left = self.starts[self.column_of_prediction(position)] + self.cell_width + 0.06
         axes = self._axes(left, top, 0.09, self.cell_height - 0.1)
         colours = ScalarMappable(Normalize(*limits), COLOUR_MAPS["depth"])
-        bar = self.figure.colorbar(colours, cax=axes, extend="both", extendfrac=0.05)
+        bar = self.figure.colorbar(colours, cax=axes, extend="both" if self.with_targets else "neither", extendfrac=0.05)
         ticks = np.linspace(*limits, 3).tolist()
         decimals = 2 if limits[1] - limits[0] >= 0.1 else 4
         bar.set_ticks(ticks, labels=[f"{value:.{decimals}f}" for value in ticks])
@@ -177,9 +192,13 @@ class _Page:
         if not self.dense:
             return
         half, above = self.cell_width / 2, self.top - 0.06
-        self._text(self.starts[0] + half, above, "input", fontsize=8.5)
+        self._text(self.starts[0] + half, above, "input", fontsize=8.5 if self.with_targets else 9.5)
         for position, heading in enumerate(headings):
-            target, prediction = self.starts[1 + 2 * position : 3 + 2 * position]
+            column = self.column_of_prediction(position)
+            if not self.with_targets:
+                self._text(self.starts[column] + half, above, heading, fontsize=9.5)
+                continue
+            target, prediction = self.starts[column - 1 : column + 1]
             self._text(target + half, above, "target", fontsize=8.5)
             self._text(prediction + half, above, "prediction", fontsize=8.5)
             self._text((target + prediction) / 2 + half, above - 0.22, heading, fontsize=9.5)
@@ -219,12 +238,12 @@ class _Page:
         self.figure.text(x / self.width, 1 - y / self.height, text, ha="center", va=va, parse_math=False, **style)
 
 
-def _check(images: np.ndarray, targets: Arrays, masks: Arrays, predictions: Arrays, names: Sequence[str] | None) -> None:
+def _check(images: np.ndarray, targets: Arrays | None, masks: Arrays, predictions: Arrays, names: Sequence[str] | None) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
         raise ValueError(f"images must be (N, 3, H, W) or (N, 1, H, W) with N > 0, not {images.shape}")
-    if set(targets) != set(predictions):
+    if targets is not None and set(targets) != set(predictions):
         raise ValueError(f"targets are of the tasks {sorted(targets)}, predictions of {sorted(predictions)}")
-    for what, arrays in (("targets", targets), ("masks", masks), ("predictions", predictions)):
+    for what, arrays in (("targets", targets or {}), ("masks", masks), ("predictions", predictions)):
         for name, array in arrays.items():
             if len(array) != len(images):
                 raise ValueError(f"{what}[{name!r}] holds {len(array)} frames, images {len(images)}")
@@ -232,25 +251,28 @@ def _check(images: np.ndarray, targets: Arrays, masks: Arrays, predictions: Arra
         raise ValueError(f"{len(names)} names for {len(images)} images")
 
 
-def _legends(dense: list[Task], targets: Arrays, masks: Arrays, predictions: Arrays, dataset: str) -> Legends:
+def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictions: Arrays, dataset: str) -> Legends:
     """What the colours mean, per kind that is in the figure."""
     legends: Legends = []
     some_invalid = False
     for task in dense:
-        frames = zip(targets[task.name], masks.get(task.name, [None] * len(targets[task.name])), strict=True)
-        valid = [valid_pixels(task, target, mask) for target, mask in frames]
+        references = (predictions if targets is None else targets)[task.name]
+        frames = zip(references, masks.get(task.name, [None] * len(references)), strict=True)
+        valid = [valid_pixels(task, reference, mask) for reference, mask in frames]
         some_invalid |= not all(frame.all() for frame in valid)
         if task.kind == "segmentation":
-            shown = [target.reshape(-1)[ok.ravel()] for target, ok in zip(targets[task.name], valid, strict=True)]
+            shown = [reference.reshape(-1)[ok.ravel()] for reference, ok in zip(references, valid, strict=True)]
             labels = np.concatenate([*shown, predictions[task.name].ravel()])
             legends.append((f"{task.title}, classes", _class_handles(labels, task.classes[dataset])))
         elif task.kind == "normals":
             legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(_DIRECTIONS)))
         elif task.kind == "edges":
-            legends.append((task.title, _handles({"no edge": "#000000", "strongest of the target": "#FFFFFF"})))
+            strongest = "strongest" if targets is None else "strongest of the target"
+            legends.append((task.title, _handles({"no edge": "#000000", strongest: "#FFFFFF"})))
     if some_invalid:
         light, dark = str(INVALID_LIGHT), str(INVALID_DARK)
-        legends.append(("", [Patch(facecolor=light, edgecolor=dark, hatch="/////", label="no valid target")]))
+        label = "no value" if targets is None else "no valid target"
+        legends.append(("", [Patch(facecolor=light, edgecolor=dark, hatch="/////", label=label)]))
     return [(name, handles) for name, handles in legends if handles]
 
 
@@ -271,15 +293,17 @@ def _handles(colours: Mapping[str, str]) -> list[Patch]:
     return [Patch(facecolor=colour, edgecolor="#555555", linewidth=0.5, label=name) for name, colour in colours.items()]
 
 
-def _write_attribute(axes: Axes, line: int, task: Task, target: float, valid: bool, probability: float) -> None:
+def _write_attribute(axes: Axes, line: int, task: Task, target: float | None, valid: bool, probability: float) -> None:
     """One line under a picture: target, predicted probability, and by colour and sign whether they agree."""
-    if valid and np.isfinite(target):
+    if target is None:
+        truth, sign, colour = "", "", "#000000"
+    elif valid and np.isfinite(target):
         right = (probability >= 0.5) == (target >= 0.5)
-        truth, sign, colour = f"{target:.0f}", " \u2713" if right else " \u2717", _RIGHT if right else _WRONG
+        truth, sign, colour = f"{target:.0f} \u2192 ", " \u2713" if right else " \u2717", _RIGHT if right else _WRONG
     else:
-        truth, sign, colour = "?", "", _UNKNOWN
+        truth, sign, colour = "? \u2192 ", "", _UNKNOWN
     axes.annotate(
-        f"{task.title} {truth} \u2192 {probability:.2f}{sign}",
+        f"{task.title} {truth}{probability:.2f}{sign}",
         (0.5, 0.0),
         xycoords="axes fraction",
         xytext=(0, -3 - 72 * _LINE * line),

@@ -38,6 +38,9 @@ NYU_CLASSES = (
 CELEBA_CLASSES = ["background", "hair", "skin"]
 """Names of the paper's three classes, in the order of its mask files."""
 
+FIRST_LABEL = {"NYU": 1, "celebA": 0}
+"""What class 0 is called in a data set's own files (0 in a file of NYU-v2 is an unlabelled pixel)."""
+
 
 @dataclass(frozen=True)
 class Task:

@@ -1,22 +1,12 @@
-"""The batched proximal step on the CPU: ``prox_kernel.c``, compiled once by the machine's C compiler and kept in a cache.
+"""The batched proximal step on the CPU: ``prox_kernel.c``, compiled by ``utils/native.py``.
 
-Compiling takes about a second, once per machine and version. Where there is no compiler, :func:`kernel` says so in one line
-of the log and the optimizer uses torch operations (``optim/prox_adam.py``).
+Where there is no compiler, one line of the log says so and the optimizer uses torch operations (``optim/prox_adam.py``).
 """
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import functools
-import hashlib
-import logging
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,12 +14,9 @@ import torch
 from torch import Tensor
 
 from optim.kernels.weight_step import WeightStep
-
-log = logging.getLogger(__name__)
+from utils.native import load_library
 
 SOURCE = Path(__file__).with_name("prox_kernel.c")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
-COMPILERS = ("cc", "gcc", "clang")
 
 
 class _Layer(ctypes.Structure):
@@ -83,8 +70,7 @@ def can_solve(part: WeightStep) -> bool:
 class ProxKernel:
     """The compiled kernel."""
 
-    def __init__(self, path: Path) -> None:
-        library = ctypes.CDLL(str(path))
+    def __init__(self, library: ctypes.CDLL) -> None:
         self._tile = library.prox_tile_width()
         self._prox_step = library.prox_step
         self._prox_step.argtypes = [
@@ -124,65 +110,5 @@ def _layer(part: WeightStep) -> _Layer:
 @functools.cache
 def kernel() -> ProxKernel | None:
     """The kernel, compiled if need be; None (and one line in the log) where that is not possible."""
-    compiler = os.environ.get("CC") or next((name for name in COMPILERS if shutil.which(name)), None)
-    if compiler is None:
-        log.info("no C compiler (%s) found: the proximal step uses torch operations, which is slower", ", ".join(COMPILERS))
-        return None
-    problems = []
-    for openmp in (("-fopenmp",), ()):
-        try:
-            return _load(shlex.split(compiler), openmp)
-        except (OSError, subprocess.SubprocessError, AttributeError) as error:
-            output = getattr(error, "stderr", None) or error
-            problems.append(" ".join(str(output).split())[:200])
-    log.info("the proximal kernel could not be compiled (%s): torch operations are used, which is slower", problems[-1])
-    return None
-
-
-def _load(compiler: list[str], openmp: tuple[str, ...]) -> ProxKernel:
-    """The kernel from the cache; a file there that cannot be loaded (a full disk, once) is made again."""
-    path = _build(compiler, openmp)
-    try:
-        return ProxKernel(path)
-    except OSError:
-        path.unlink()
-        return ProxKernel(_build(compiler, openmp))
-
-
-def _build(compiler: list[str], openmp: tuple[str, ...]) -> Path:
-    """Path of the compiled library: from the cache, or compiled now."""
-    command = [*compiler, *FLAGS, *openmp]
-    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
-    identity = "\0".join([SOURCE.read_text(encoding="utf-8"), *command, version, platform.machine(), _processor()])
-    path = _cache_folder() / f"prox-{hashlib.sha256(identity.encode()).hexdigest()[:20]}.so"
-    if not path.is_file():
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            target = Path(folder) / path.name
-            subprocess.run(
-                [*command, str(SOURCE), "-o", str(target), "-lm"], capture_output=True, text=True, check=True, timeout=120
-            )
-            target.replace(path)  # several processes may compile at once: each moves a whole file into place
-    return path
-
-
-def _processor() -> str:
-    """What ``-march=native`` depends on: a cache in a shared home must not be read on another kind of processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}))
-
-
-@functools.cache
-def _cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/less-is-more``, or a private temporary folder where that cannot be written."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "less-is-more"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder):
-            return folder
-    except OSError:
-        folder = Path(tempfile.mkdtemp(prefix="less-is-more-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return folder
+    library = load_library(SOURCE, "the proximal step")
+    return None if library is None else ProxKernel(library)

@@ -240,6 +240,40 @@ def test_an_interrupted_experiment_continues_to_the_same_tables(
         assert ours == theirs
 
 
+HEADS_TOO: dict[str, Any] = {
+    "Experiment_name": "heads_too",
+    "epochs": 4,
+    "group_sparsity": True,
+    "sparsify": "backbone_and_heads",
+    "bb_optimizer_params": {"learning_rate": 1e-3, "lambda": 0.03},
+    "optimizer_params": {"learning_rate": 1e-3, "lambda": 1.0},
+    "sparsity_threshold": 1,
+    "debias_from": 3,
+}
+"""The zeros are fixed for the fourth epoch."""
+
+
+def test_sparsified_heads_are_in_the_table_of_an_interrupted_run_and_of_its_evaluation(
+    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through = run(small_config(rooms, work / "through", **HEADS_TOO), work / "through")
+    assert tuple(through.table.columns[-4:]) == (*SPARSITIES, "head_group_sparsity", "unread_features")
+    row = through.table.iloc[0]
+    assert 0 < row["unread_features"] <= row["head_group_sparsity"] < 100
+    folder = through.runs / "heads_too_trial_0"
+    assert json.loads((folder / files.TEST).read_text())["row"]["head_group_sparsity"] == row["head_group_sparsity"]
+    assert files.read_lines(folder / files.METRICS)[-1]["head_group_sparsity"] == row["head_group_sparsity"]
+    evaluate_experiment("heads_too", None, through.runs, "NYU", out_dir=work / "again")
+    assert tables(dataclasses.replace(through, out=work / "again")) == tables(through)
+    for epoch in (3, 4):
+        folder = work / f"stopped_in_epoch_{epoch}"
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "forward_losses", Interruption(trainer.forward_losses, 2 * epoch))
+            with pytest.raises(KeyboardInterrupt):
+                run(small_config(rooms, folder, **HEADS_TOO), folder)
+        assert tables(run(small_config(rooms, folder, **HEADS_TOO), folder, resume=True)) == tables(through)
+
+
 def test_resuming_a_finished_experiment_trains_nothing(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     before, csv = listing(trained.runs), tables(trained)
     monkeypatch.setattr(experiment, "fit", lambda *args: pytest.fail("trained again"))

@@ -9,7 +9,8 @@ from torch import nn
 from engine.optimizer import build_control, build_optimizer, build_penalty, build_scheduler
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
-from optim import PENALTIES, GroupLasso, GroupMCP, LambdaSchedule, ProxAdam, SparseGroupLasso, SparsityController
+from models.heads import feature_convs
+from optim import PENALTIES, GroupLasso, GroupMCP, LambdaSchedule, ProxAdam, SparseGroupLasso, SparsityController, TwoControls
 from tests.configs import make_config
 
 SETTINGS: dict[str, Any] = {
@@ -184,6 +185,54 @@ def test_the_heads_penalty_is_unused() -> None:
     heads = {**SETTINGS["optimizer_params"], "penalty": "group_mcp", "lambda": 7.0}
     _, _, optimizer = build(optimizer_params=heads)
     assert [group["penalty"] for group in optimizer.param_groups] == [GroupLasso(1e-3), None, None, None]
+
+
+HEADS_TOO: dict[str, Any] = {
+    "sparsify": "backbone_and_heads",
+    "optimizer_params": {**SETTINGS["optimizer_params"], "penalty": "group_mcp", "lambda": 7.0, "gamma": 4.0},
+}
+
+
+@pytest.mark.parametrize("dataset", ["NYU", "celebA"])
+def test_sparsified_heads_have_their_penalty_on_what_reads_the_features_and_nowhere_else(dataset: str) -> None:
+    model, weighting, optimizer = build(**HEADS_TOO, dataset_name=dataset)
+    assert [group["name"] for group in optimizer.param_groups] == [
+        *("backbone_convs", "backbone_other", "heads_convs", "heads", "loss_weights")
+    ]
+    penalties = [group["penalty"] for group in optimizer.param_groups]
+    assert penalties == [GroupLasso(1e-3), None, GroupMCP(7.0, gamma=4.0), None, None]
+    readers = {id(conv.weight) for head in model.heads.values() for _, conv in feature_convs(head)}
+    assert {id(p) for p in optimizer.param_groups[2]["params"]} == readers
+    grouped = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for module in (model, weighting) for p in module.parameters())
+    convs, rest = ({k: optimizer.param_groups[i][k] for k in ("lr", "betas", "eps", "weight_decay")} for i in (2, 3))
+    assert convs == rest == {"lr": 0.004, "betas": (0.85, 0.95), "eps": 1e-8, "weight_decay": 0.2}
+
+
+def test_a_dense_run_trains_its_heads_as_one_whatever_is_to_be_sparsified() -> None:
+    _, _, optimizer = build(**HEADS_TOO, group_sparsity=False)
+    assert [group["name"] for group in optimizer.param_groups] == ["backbone_convs", "backbone_other", "heads", "loss_weights"]
+    assert [group["penalty"] for group in optimizer.param_groups] == [GroupLasso(0.0), None, None, None]
+    assert type(build_control(make_config(**{**SETTINGS, **HEADS_TOO, "group_sparsity": False}))) is LambdaSchedule
+
+
+def head_schedule(lambda_: Any, **values: Any) -> LambdaSchedule:
+    """The schedule of the heads' penalty in 20 epochs; the backbone's control is the one that it would be without it."""
+    given = {"group_sparsity": True, "epochs": 20, "bb_optimizer_params": {"lambda": 0.1}, **values}
+    control = build_control(make_config(**given, sparsify="backbone_and_heads", optimizer_params={"lambda": lambda_}))
+    assert isinstance(control, TwoControls)
+    assert vars(control.steered) == vars(build_control(make_config(**given)))
+    return control.others
+
+
+def test_the_heads_lambda_has_the_forms_of_the_backbones_and_begins_and_ends_with_it() -> None:
+    assert [head_schedule(0.5, sparsity_threshold=3).at(epoch) for epoch in (2.9, 3, 19)] == [0, 0.5, 0.5]
+    warmup = head_schedule({"value": 0.5, "warmup": 4}, sparsity_threshold=2)
+    assert [warmup.at(epoch) for epoch in (2, 3, 6)] == pytest.approx([0, 0.125, 0.5])
+    points = head_schedule([[2, 0.1], [4, 0.3]], debias_from=0.5)
+    assert [points.at(epoch) for epoch in (0, 3, 9.9, 10)] == pytest.approx([0.1, 0.2, 0.3, 0])
+    steered = head_schedule(0.5, target_sparsity=0.7, sparsity_until=9)
+    assert [steered.at(epoch) for epoch in (0, 8.9, 9)] == [0.5, 0.5, 0]
 
 
 def step(optimizer: ProxAdam) -> None:

@@ -249,6 +249,71 @@ def test_layers_that_died_altogether_are_named_once(
     assert warning.startswith("layers without any live group: conv1, layer1.0.conv1, ")
 
 
+HEADS_TOO: dict[str, Any] = {
+    "sparsify": "backbone_and_heads",
+    "group_sparsity": True,
+    "bb_optimizer_params": SPARSE,
+    "optimizer_params": {"learning_rate": 1e-3, "lambda": 1.0},
+}
+
+
+def zero_groups(weight: Tensor) -> Tensor:
+    """(in,) bool: which groups of a weight (out, in, kh, kw) are exactly zero."""
+    return weight.detach().abs().sum((0, 2, 3)) == 0
+
+
+def test_sparsified_heads_lose_whole_channels_of_the_features(
+    rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    script(*[(1, 1, 1)] * 4)
+    caplog.set_level(logging.INFO)
+    trial = make_trial(small_config(rooms, work, epochs=4, sparsity_threshold=1, **HEADS_TOO))
+    lines = train(trial)
+    assert [line["head_lambda"] for line in lines] == [0, 1, 1, 1]
+    assert [line["lambda"] for line in lines] == [0, 0.03, 0.03, 0.03]
+    assert lines[0]["head_group_sparsity"] == lines[0]["unread_features"] == 0
+    convs = [m for head in trial.model.heads.values() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
+    zeros = torch.stack([zero_groups(conv.weight) for conv in convs if conv.in_channels == 512])
+    assert 0 < zeros.float().mean() < 1
+    assert zeros.all(0).any()
+    assert not any(zero_groups(conv.weight).any() for conv in convs if conv.in_channels != 512), "only what reads the features"
+    assert lines[-1]["head_group_sparsity"] == pytest.approx(100 * float(zeros.double().mean()))
+    assert lines[-1]["unread_features"] == pytest.approx(100 * float(zeros.all(0).double().mean()))
+    backbone = 100 * float((~live_mask(trial.model)).double().mean())
+    assert lines[-1]["group_sparsity"] == pytest.approx(backbone), "of the backbone alone"
+    assert lines[-1]["penalty"] == pytest.approx(0.03 * full_strength(trial), rel=1e-5)
+    assert f"of groups zero (lambda 3.0e-02), {lines[-1]['head_group_sparsity']:.1f} % of the heads' (lambda" in caplog.text
+
+
+def test_a_target_for_the_backbone_is_met_beside_heads_with_a_lambda(rooms: Path, work: Path, script: Script) -> None:
+    script(*[(1, 1, 1)] * 6)
+    lines = train(make_trial(small_config(rooms, work, epochs=6, **{**HEADS_TOO, **STEERED})))
+    assert [line["head_lambda"] for line in lines] == [0, 1, 1, 1, 1, 0]
+    assert [line["group_sparsity"] for line in lines[4:]] == pytest.approx([50, 50], abs=0.05)
+    heads = [line["head_group_sparsity"] for line in lines]
+    assert heads[0] == 0 < heads[4] == heads[5] < 100
+
+
+@pytest.mark.parametrize("debias", [{}, {"debias_from": 2}], ids=str)
+def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, script: Script, debias: dict[str, Any]) -> None:
+    patience = {"task_earlystop_patience": 1} if not debias else {}
+    trial = make_trial(small_config(rooms, work, epochs=4, **patience, **debias, **HEADS_TOO))
+    heads: list[dict[str, dict[str, Tensor]]] = []
+
+    def watch() -> None:
+        heads.append({task: snapshot(head) for task, head in trial.model.heads.items()})
+        if debias and len(heads) == 2:
+            trial.model.freeze_head(SEG)
+
+    script(*((5, 1.0, 1.0), (5, 0.9, 0.9), (5, 0.8, 0.8), (7, 0.7, 0.7)), watch=watch)
+    train(trial)
+    assert trial.active_tasks == [DEPTH, NORMALS]
+    assert not same(heads[0][SEG], heads[1][SEG])
+    assert same(heads[1][SEG], heads[2][SEG])
+    assert same(heads[1][SEG], heads[3][SEG])
+    assert not same(heads[2][DEPTH], heads[3][DEPTH])
+
+
 def test_plateau_reduces_every_learning_rate(rooms: Path, work: Path, script: Script) -> None:
     script((1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1))
     schedule = {"name": "plateau", "factor": 0.1, "patience": 1, "min_lr": 1e-7}
@@ -387,7 +452,8 @@ def plain(state: Any) -> Any:
     return state
 
 
-def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script) -> None:
+@pytest.mark.parametrize("heads_too", [False, True])
+def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script, heads_too: bool) -> None:
     script((5, 3, 1.0), (5, 2, 0.9), (5, 2, 0.9))
     config = small_config(
         *(rooms, work),
@@ -395,8 +461,7 @@ def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: 
         task_earlystop_patience=1,
         comb_loss="uncertainity",
         lr_schedule={"name": "plateau", "patience": 0},
-        group_sparsity=True,
-        bb_optimizer_params=SPARSE,
+        **(HEADS_TOO if heads_too else {"group_sparsity": True, "bb_optimizer_params": SPARSE}),
     )
     trial = make_trial(config)
     train(trial)

@@ -1,10 +1,12 @@
 """Heads: the same numbers as their plain forms, and the shapes of their tasks."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from models.heads import AtrousConv2d, ClassificationHead, DeepLabHead
+from models.heads import AtrousConv2d, ClassificationHead, DeepLabHead, feature_convs
 
 
 @pytest.mark.parametrize("rate", [1, 6, 12])
@@ -70,3 +72,33 @@ def test_classification_head_has_the_papers_layers() -> None:
         (32, 64),
         (1, 32),
     ]
+
+
+HEADS = [DeepLabHead(13, 5, width=4, rates=(1, 2, 3)), ClassificationHead(13)]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: type(head).__name__)
+def test_the_convolutions_that_read_the_features_are_those_with_their_channels(head: nn.Module) -> None:
+    wide = [(name, module) for name, module in head.named_modules() if getattr(module, "in_channels", None) == 13]
+    assert feature_convs(head) == wide
+    assert [name for name, _ in wide] in (["0"], ["0.convs.0.0", *(f"0.convs.{i}.0" for i in (1, 2, 3)), "0.convs.4.1"])
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: type(head).__name__)
+def test_a_head_ignores_a_channel_exactly_if_all_of_them_do(head: nn.Module) -> None:
+    torch.manual_seed(0)
+    head = copy.deepcopy(head).eval()
+    features = torch.randn(2, 13, 6, 6)
+    changed = features.clone()
+    changed[:, 7] += 10 * torch.randn(2, 6, 6)
+    weights = [conv.weight for _, conv in feature_convs(head)]
+    for weight in weights:
+        assert not torch.equal(head(features), head(changed)), "one that is left still reads the channel"
+        with torch.no_grad():
+            weight[:, 7] = 0
+    assert torch.equal(head(features), head(changed))
+
+
+def test_a_head_that_does_not_say_what_it_reads_is_refused() -> None:
+    with pytest.raises(TypeError, match="Linear: which of its convolutions read the shared features is not known"):
+        feature_convs(nn.Linear(2, 2))

@@ -18,6 +18,7 @@ from optim import GroupLasso, GroupMCP, Penalty, ProxAdam, prox_adam, sparsity_r
 from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, live_groups
 from optim.kernels import native, solve
 from optim.kernels.weight_step import WeightStep
+from utils import native as machine
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {"lr": 1e-2, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
@@ -400,11 +401,11 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
     monkeypatch.delenv("CC", raising=False)
 
     def find() -> native.ProxKernel | None:
-        native._cache_folder.cache_clear()
+        machine.forget()
         return native.kernel.__wrapped__()
 
     yield find
-    native._cache_folder.cache_clear()
+    machine.forget()
 
 
 def _program(path: Path, text: str) -> str:
@@ -426,7 +427,7 @@ def _works(kernel: native.ProxKernel | None) -> None:
 def _real_compiler() -> str:
     import shutil
 
-    return next(path for name in native.COMPILERS if (path := shutil.which(name)))
+    return next(path for name in machine.COMPILERS if (path := shutil.which(name)))
 
 
 FAILING = {

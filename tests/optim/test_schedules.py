@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from optim import GroupLasso, GroupMCP, LambdaSchedule, Penalty, ProxAdam, SparseGroupLasso, SparsityController
+from optim import (
+    GroupLasso,
+    GroupMCP,
+    LambdaSchedule,
+    Penalty,
+    ProxAdam,
+    SparseGroupLasso,
+    SparsityController,
+    TwoControls,
+    strength_of,
+)
 from optim.groups import OUTPUT_CHANNELS, live_groups
 
 
@@ -226,3 +236,83 @@ def test_a_controller_that_cannot_work_is_refused(target: float, start: float, u
 def test_the_target_is_met_however_few_steps_there_are(steps: int) -> None:
     optimizer, groups = _problem(GroupLasso(0.0)), sum(shape[1] for shape in SHAPES)
     assert _train(optimizer, SparsityController(0.5, start=0, until=1), range(2), steps)[-1] == round(0.5 * groups)
+
+
+def _two_groups(penalty: Penalty) -> ProxAdam:
+    """Two penalised parameter groups of (4, 10, 3, 3), of which the second one is not steered."""
+    torch.manual_seed(0)
+    weights = [nn.Parameter(0.1 * torch.randn(4, 10, 3, 3)) for _ in range(2)]
+    return ProxAdam([{"params": [weight], "penalty": penalty, "steered": weight is weights[0]} for weight in weights], lr=1e-2)
+
+
+def _weights(optimizer: ProxAdam) -> list[nn.Parameter]:
+    return [group["params"][0] for group in optimizer.param_groups]
+
+
+def _zeros(optimizer: ProxAdam) -> list[int]:
+    """Zero groups of each of the two."""
+    return [int((~live_groups(weight.detach())).sum()) for weight in _weights(optimizer)]
+
+
+def _noise_step(optimizer: ProxAdam, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for weight in _weights(optimizer):
+        weight.grad = torch.randn(weight.shape, generator=generator)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
+def test_a_wanted_share_is_one_of_the_steered_weights_and_the_others_keep_their_lambda(penalty: Penalty) -> None:
+    both, alone = _two_groups(penalty), _two_groups(penalty)
+    both.zero_share = 0.4
+    both.param_groups[1]["penalty"] = alone.param_groups[1]["penalty"] = penalty.with_strength(0.7)
+    for seed in range(3):
+        _noise_step(both, seed)
+        _noise_step(alone, seed)
+    assert _zeros(both)[0] == 4
+    assert torch.equal(_weights(both)[1], _weights(alone)[1])
+    assert 0 < float(both.found_lambda) != 0.7  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["schedule", "controller"])
+def test_two_controls_are_each_alone_until_both_end_in_one_debias_phase(kind: str) -> None:
+    def steered() -> LambdaSchedule | SparsityController:
+        return LambdaSchedule(0.5, start=1, debias_from=4) if kind == "schedule" else SparsityController(0.5, 1, 4)
+
+    others = LambdaSchedule(0.9, start=1, warmup=2, debias_from=4)
+    optimizer, first, second = (_two_groups(GroupLasso(0.0)) for _ in range(3))
+    control, alone = TwoControls(steered(), others), steered()
+    second.param_groups[1]["steered"] = True
+    strengths, zeros = [], []
+    for step in range(60):
+        now = step / 10
+        for one, what in ((optimizer, control), (first, alone), (second, LambdaSchedule(0.9, 1, 2, 4))):
+            what.apply(one, now, 0.1)
+            _noise_step(one, step)
+        assert control.strength(optimizer) == alone.strength(first)
+        assert control.wanted(now) == alone.wanted(now)
+        strengths.append(strength_of(optimizer, steered=False))
+        zeros.append(_zeros(optimizer))
+        assert control.debiasing == (step >= 40)
+    assert torch.equal(_weights(optimizer)[0], _weights(first)[0])
+    assert torch.equal(_weights(optimizer)[1], _weights(second)[1])
+    assert strengths == pytest.approx([others.at(step / 10) for step in range(60)])
+    assert [strengths[step] for step in (0, 20, 35, 40)] == pytest.approx([0, 0.45, 0.9, 0])
+    assert all(counts == zeros[39] for counts in zeros[39:])
+    assert min(zeros[39]) > 0
+    assert [control.is_full(epoch) for epoch in (3.9, 4)] == [False, True]
+
+
+def test_two_controls_are_full_when_both_are() -> None:
+    late, early = LambdaSchedule(1.0, warmup=5), LambdaSchedule(1.0, warmup=2)
+    for control in (TwoControls(late, early), TwoControls(early, late)):
+        assert [control.is_full(epoch) for epoch in (2, 4.9, 5)] == [False, False, True]
+
+
+def test_a_steered_weight_stays_one_when_an_older_state_does_not_say_so() -> None:
+    optimizer = _two_groups(GroupLasso(0.0))
+    _noise_step(optimizer, 0)
+    state = copy.deepcopy(optimizer.state_dict())
+    assert [group.pop("steered") for group in state["param_groups"]] == [True, False]
+    optimizer.load_state_dict(state)
+    assert [group["steered"] for group in optimizer.param_groups] == [True, False]

@@ -725,3 +725,76 @@ def test_a_time_between_two_epochs_is_refused(time: float, tmp_path: Path) -> No
 def test_a_target_in_a_dense_run_is_told(tmp_path: Path) -> None:
     unused = unused_keys(_load(tmp_path, MINIMAL + "target_sparsity: 0.5\n"))
     assert [key.split(" ")[0] for key in unused] == ["target_sparsity"]
+
+
+# A penalty on the heads as well
+
+HEADS = {"sparsify": "backbone_and_heads", "bb_optimizer_params": {"lambda": 1e-4}}
+
+
+@pytest.mark.parametrize("lambda_", [None, "None", 0, "0.0", {"value": 0, "warmup": 3}, [[0, 0], [5, 0.0]], "missing"])
+def test_heads_cannot_be_sparsified_without_a_strength(lambda_: Any, tmp_path: Path) -> None:
+    params = {} if lambda_ == "missing" else {"optimizer_params": {"lambda": lambda_}}
+    problem = _problem(tmp_path, _changed(SPARSE, **HEADS, **params))
+    assert problem.startswith("sparsify: 'backbone_and_heads' needs the strength of the heads' penalty")
+    assert "optimizer_params.lambda=1e-4" in problem
+    assert "set sparsify to 'backbone'" in problem
+    assert not JARGON.search(problem)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"optimizer_params": {"lambda": [[5, 1e-4], [3, 1e-3]]}}, ["in order of time"]),
+        ({"optimizer_params": {"lambda": {"value": 1e-4, "warmup": 20}}}, ["warmup ends at epoch 20", "epochs is 20"]),
+        (
+            {"optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}, "debias_from": 4},
+            ["warmup ends at epoch 5", "debias_from is 4"],
+        ),
+        (
+            {"optimizer_params": {"lambda": [[0, 0], ["13", 1e-4]]}, "target_sparsity": 0.5},
+            ["last point lies at epoch 13", "sparsity_until is 0.6"],
+        ),
+    ],
+)
+def test_the_heads_strength_has_to_fit_the_training(values: dict[str, Any], said: list[str], tmp_path: Path) -> None:
+    problem = _problem(tmp_path, _changed(SPARSE, **HEADS, **values))
+    for part in ("optimizer_params.lambda: ", *said):
+        assert part in problem
+    assert problem.startswith("optimizer_params.lambda")
+
+
+@pytest.mark.parametrize(
+    ("lambda_", "full"), [("1e-4", 1e-4), ({"value": 1e-4, "warmup": 12}, 1e-4), ([[0, 1e-3], [12, 1e-4]], 1e-4)]
+)
+def test_the_heads_strength_is_used_only_if_heads_are_sparsified(lambda_: Any, full: float, tmp_path: Path) -> None:
+    text = _changed(SPARSE, **HEADS, optimizer_params={"lambda": lambda_, "penalty": "group_mcp"}, target_sparsity=0.5)
+    config = _load(tmp_path, text, "bb_optimizer_params.lambda=null")
+    assert (config.sparsifies_heads, config.head_penalty_lambda, config.penalty_lambda) == (True, full, 0)
+    assert unused_keys(config) == []
+    backbone = _load(tmp_path, text, "sparsify=backbone", "bb_optimizer_params.lambda=null")
+    assert (backbone.sparsifies_heads, backbone.head_penalty_lambda) == (False, 0)
+    assert unused_keys(backbone) == ["optimizer_params.penalty", "optimizer_params.lambda"]
+
+
+def test_sparsified_heads_in_a_dense_run_are_told(tmp_path: Path) -> None:
+    config = _load(tmp_path, MINIMAL + "sparsify: backbone_and_heads\n")
+    assert [key.split(" ")[0] for key in unused_keys(config)] == ["sparsify"]
+    assert (config.sparsifies_heads, config.head_penalty_lambda) == (False, 0)
+    assert unused_keys(_load(tmp_path, MINIMAL + "sparsify: backbone\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "epoch"),
+    [
+        ({}, None),
+        ({"debias_from": 0.5}, 10),
+        ({"target_sparsity": 0.5}, 12),
+        ({"target_sparsity": 0.5, "sparsity_until": 7}, 7),
+        ({"debias_from": 5, "group_sparsity": False}, None),
+    ],
+    ids=str,
+)
+def test_when_the_zeros_are_fixed(values: dict[str, Any], epoch: int | None) -> None:
+    given = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 1.0}, "epochs": 20, **values}
+    assert make_config(**given).debias_epoch == epoch

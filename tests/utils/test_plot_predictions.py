@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from tests.utils.frames import DENSE, SIZE, random_frames
-from utils.colourise import segmentation_palette
+from utils.colourise import colourise, segmentation_palette
 from utils.plot_predictions import prediction_figure
 from utils.tasks import CELEBA_CLASSES, NYU_CLASSES
 
@@ -43,6 +43,33 @@ def test_one_row_per_image_with_target_and_prediction_of_each_task(tasks: tuple[
     assert [label for axes in figure.axes if (label := axes.get_ylabel())] == ["one.png", "two.png"]
     assert _all_texts(figure).count("prediction") == len(tasks)
     assert "no valid target" not in _all_texts(figure)
+    assert _inside(figure)
+
+
+@pytest.mark.parametrize("shape", [(SIZE, SIZE), (2, 64), (64, 2)])
+def test_without_targets_there_is_one_column_per_task(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(1, 3, *shape))
+    predictions = {
+        "segmentsemantic": rng.integers(0, 40, (1, *shape)),
+        "depth_euclidean": rng.uniform(2, 3, (1, 1, *shape)),
+        "surface_normal": normals / np.linalg.norm(normals, axis=1, keepdims=True),
+        "edge_texture": rng.uniform(0, 0.5, (1, 1, *shape)),
+    }
+    figure = prediction_figure(rng.uniform(size=(1, 3, *shape)), None, {}, predictions, "NYU", "title")
+    pictures = _pictures(figure)
+    assert len(pictures) == 1 + len(predictions)
+    for picture, (task, prediction) in zip(pictures[1:], predictions.items(), strict=True):
+        np.testing.assert_array_equal(picture, colourise(task, prediction[0], None, "NYU"))
+    texts = _all_texts(figure)
+    assert not {"target", "prediction", "no valid target", "strongest of the target"} & set(texts)
+    assert {"input", "Depth", "Surface normals", "strongest"} <= set(texts)
+    assert _inside(figure)
+
+
+def test_without_targets_attributes_are_probabilities() -> None:
+    figure = prediction_figure(np.zeros((1, 3, SIZE, SIZE)), None, {}, {"class_male": np.array([0.93])}, "celebA", "")
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["Male 0.93"]
     assert _inside(figure)
 
 

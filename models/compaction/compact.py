@@ -1,0 +1,171 @@
+"""``compact(model)``: the network without its zeros."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from models.compaction.anatomy import Anatomy, dissect
+from models.compaction.heads import compact_head, read_features
+from models.compaction.inference import build_backbone
+from models.compaction.layers import CompactConv2d
+from models.compaction.liveness import Plan, plan_channels
+from models.compaction.report import CompactReport, LayerReport, ParameterMap, count_macs, count_parameters
+from models.compaction.training import build_trainable
+from models.heads import feature_convs
+from models.multi_task import MultiTaskModel
+from optim.groups import group_count, live_groups
+from optim.sparsity import stage_of
+from utils.config import ExperimentConfig
+
+
+class CompactModel(MultiTaskModel):
+    """A multi-task model without the channels that its convolutions ignore; ``forward`` is that of the dense model.
+
+    Attributes:
+        config: the experiment that it comes from, where that is known (``load_compact``).
+    """
+
+    config: ExperimentConfig | None = None
+
+
+def compact(
+    model: MultiTaskModel,
+    *,
+    for_training: bool = False,
+    free_selects: bool = True,
+    image_size: tuple[int, int] = (256, 256),
+) -> tuple[CompactModel, CompactReport]:
+    """Remove every channel that only zero groups read; ``model`` itself is left alone.
+
+    For inference (the default) the outputs are those of ``model`` in eval mode, to rounding: batch norm is folded and what
+    has become constant joins a bias. With ``for_training`` the compact model trains on as the dense one would with
+    everything that is gone held at zero (docs/compact.md says exactly how).
+
+    Args:
+        model: with zeros, in any mode, on any device.
+        for_training: keep batch norm, and everything that still learns.
+        free_selects: True where reading some channels of a map costs nothing, as in the project's kernel for CPUs: then every
+            layer reads what it uses. False keeps a layer's width where a copy of its channels would cost more than it saves
+            (``selects_pay``), as for a GPU and for ONNX.
+        image_size: height and width for which multiply-adds are counted.
+
+    Returns:
+        The compact model (inference: in eval mode, without gradients; training: in the dense model's mode), and what was done.
+
+    Raises:
+        TypeError: the backbone, or a head, is none of the project's.
+    """
+    with torch.no_grad():
+        anatomy = dissect(model.backbone)
+        read = [read_features(head) for head in model.heads.values()]
+        last = anatomy.blocks[-1].branch[-1].conv.weight
+        everything = torch.ones(len(last), dtype=torch.bool, device=last.device)
+        plan = plan_channels(anatomy, torch.stack(read).any(0) if read else everything)
+        backbone = build_trainable(anatomy, plan) if for_training else build_backbone(anatomy, plan, free_selects=free_selects)
+        heads: dict[str, nn.Module] = {}
+        read_columns: dict[str, Tensor] = {}
+        for task, head in model.heads.items():
+            heads[task], columns = compact_head(head, plan.points[-1], for_training=for_training, free_selects=free_selects)
+            read_columns |= {f"heads.{task}.{name}": numbers for name, numbers in columns.items()}
+        result = CompactModel(backbone, heads, copy.deepcopy(model.normalize))
+    if for_training:
+        for task in model.frozen:
+            result.freeze_head(task)
+        result.train(model.training)
+    else:
+        result.eval()
+    maps = _maps(model, anatomy, plan, read_columns)
+    return result, _report(model, result, anatomy, plan, maps, image_size)
+
+
+def _maps(model: nn.Module, anatomy: Anatomy, plan: Plan, read_columns: Mapping[str, Tensor]) -> dict[str, ParameterMap]:
+    """Per parameter of the dense model what is left of it."""
+    maps = {name: ParameterMap() for name, _ in model.named_parameters()}
+    for unit in anatomy.units():
+        kept = plan.convs[unit.name]
+        maps[f"backbone.{unit.name}.weight"] = ParameterMap(kept.rows, kept.columns)
+        for name in (f"{unit.name}.bias", f"{unit.norm_name}.weight", f"{unit.norm_name}.bias"):
+            if f"backbone.{name}" in maps:
+                maps[f"backbone.{name}"] = ParameterMap(kept.rows)
+    maps |= {f"{name}.weight": ParameterMap(columns=columns) for name, columns in read_columns.items()}
+    return maps
+
+
+def _report(
+    model: MultiTaskModel,
+    result: CompactModel,
+    anatomy: Anatomy,
+    plan: Plan,
+    maps: dict[str, ParameterMap],
+    image_size: tuple[int, int],
+) -> CompactReport:
+    """Counts both networks."""
+    channels = anatomy.stem[0].conv.in_channels
+    dense_macs, macs = count_macs(model, channels, image_size), count_macs(result, channels, image_size)
+    layers = []
+    for name, conv, part in _grouped_convs(model, anatomy):
+        left = dict(result.named_modules()).get(name)
+        assert left is None or isinstance(left, CompactConv2d)
+        zero = group_count(conv.weight) - int(live_groups(conv.weight.detach()).sum())
+        layers.append(
+            LayerReport(
+                layer=name,
+                part=part,
+                groups=group_count(conv.weight),
+                zero_groups=zero,
+                channels_there=0 if left is None else left.width,
+                channels_read=0 if left is None else left.in_channels,
+                filters=conv.out_channels,
+                filters_removed=conv.out_channels - (0 if left is None else left.out_channels),
+                reads="nothing" if left is None else left.reads,
+                parameters=count_parameters(conv),
+                parameters_left=0 if left is None else count_parameters(left),
+                macs=dense_macs.get(name, 0),
+                macs_left=macs.get(name, 0),
+                note=_note(conv, left),
+            )
+        )
+    totals = {
+        name: {
+            "groups": sum(layer.groups for layer in layers if layer.layer.startswith(key)),
+            "zero_groups": sum(layer.zero_groups for layer in layers if layer.layer.startswith(key)),
+            "parameters": count_parameters(model.get_submodule(key)),
+            "parameters_left": count_parameters(result.get_submodule(key)),
+            "macs": dense_macs.get(key, 0),
+            "macs_left": macs.get(key, 0),
+        }
+        for name, key in (("backbone", "backbone"), ("model", ""))
+    }
+    return CompactReport(tuple(layers), image_size, totals, maps)
+
+
+def _grouped_convs(model: MultiTaskModel, anatomy: Anatomy) -> Iterable[tuple[str, nn.Conv2d, str]]:
+    """Name, dense convolution and part of the network, of every convolution that has groups."""
+    for unit in anatomy.units():
+        yield f"backbone.{unit.name}", unit.conv, stage_of(unit.name)
+    for task, head in model.heads.items():
+        for name, conv in feature_convs(head):
+            yield f"heads.{task}.{name}", conv, f"heads.{task}"
+
+
+def _note(dense: nn.Conv2d, left: CompactConv2d | None) -> str:
+    """Why something stayed, or what became of a layer."""
+    if left is None:
+        return "its result is constant or read by nobody: gone, with a bias in its place"
+    if not left.in_channels:
+        if not left.out_channels:
+            return "nobody reads its result: gone"
+        return "a constant per channel; it stays as such where a padded convolution or a sum reads it"
+    notes = []
+    ignored = left.width - left.in_channels
+    if ignored and left.reads != "all":
+        notes.append(f"{ignored} channels that it ignores stay for other readers; it reads the rest by {left.reads}")
+    if left.kept_width:
+        notes.append(f"keeps {left.kept_width} channels that it ignores: copying the others would cost more than it saves")
+    if left.out_channels == dense.out_channels:
+        notes.append("each of its filters has a later reader")
+    return "; ".join(notes)

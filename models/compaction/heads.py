@@ -1,0 +1,61 @@
+"""Heads after the removal: they read the features that are left, and for inference their batch norm is folded."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from models.compaction.fold import fold
+from models.compaction.layers import CompactConv2d, keep_width
+from models.heads import feature_convs
+from optim.groups import live_groups
+
+
+def read_features(head: nn.Module) -> Tensor:
+    """(F,) bool: the features that at least one of a head's convolutions does not ignore."""
+    return torch.stack([live_groups(conv.weight.detach()) for _, conv in feature_convs(head)]).any(0)
+
+
+def compact_head(
+    head: nn.Module, features: Tensor, *, for_training: bool, free_selects: bool
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """A copy of ``head`` that reads the ``features`` (numbers) that are left.
+
+    Returns:
+        The head, and per name of a convolution that reads features which of the dense network's features it reads.
+    """
+    copied = copy.deepcopy(head)
+    if not for_training:
+        fold_norms(copied)
+    columns: dict[str, Tensor] = {}
+    for name, dense in feature_convs(head):
+        live = live_groups(dense.weight.detach())[features]
+        conv = copied.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        bias = None if conv.bias is None else conv.bias.detach().clone()
+        columns[name] = features[live]
+        weight = conv.weight.detach()[:, columns[name]].clone()
+        module = CompactConv2d(weight, bias, len(features), live.nonzero().flatten(), conv, dense.weight)
+        if not (for_training or free_selects):
+            module = keep_width(module, conv, dense.weight)
+        parent, _, last = name.rpartition(".")
+        copied.get_submodule(parent).add_module(last, module)
+    if not for_training:
+        copied.requires_grad_(False)
+    return copied, columns
+
+
+def fold_norms(head: nn.Module) -> None:
+    """Folds every batch norm that directly follows a convolution, and takes it out."""
+    for sequence in [module for module in head.modules() if isinstance(module, nn.Sequential)]:
+        names = list(sequence._modules)
+        for name, following in itertools.pairwise(names):
+            conv, norm = sequence.get_submodule(name), sequence.get_submodule(following)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                weight, bias = fold(conv, norm)
+                conv.weight = nn.Parameter(weight.to(conv.weight.dtype))
+                conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
+                sequence._modules[following] = nn.Identity()

@@ -1,0 +1,130 @@
+"""Photos: found in order under names of their own, read upright in RGB, and seen as the loaders show a frame."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datasets import build_dataset
+from datasets.photos import find_photos, network_input, read_photo
+from datasets.synthetic_rooms import write_rooms
+from tests.configs import make_config
+from utils.errors import DataError
+
+RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def save(image: Image.Image, path: Path, **options: object) -> Path:
+    """Write an image; returns its path."""
+    image.save(path, **options)
+    return path
+
+
+def test_photos_are_found_in_order_and_everything_else_is_left_out(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.webp", "c.TIFF", "notes.txt", ".hidden.jpg", "d.jpeg", "e.bmp", "f.Png", "g.tif"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder.png" / "inside.jpg").touch()
+    names = ["a.webp", "b.JPG", "c.TIFF", "d.jpeg", "e.bmp", "f.Png", "g.tif"]
+    assert find_photos(tmp_path) == {name[0]: tmp_path / name for name in names}
+
+
+def test_photos_of_one_stem_keep_their_types(tmp_path: Path) -> None:
+    files = ["a.jpg", "a.jpg.webp", "a.png", "b.jpg", "b.x.jpg"]
+    for name in files:
+        (tmp_path / name).touch()
+    photos = find_photos(tmp_path)
+    assert list(photos) == ["a.jpg", "a.jpg.webp", "a.png", "b", "b.x"]
+    assert [path.name for path in photos.values()] == files
+
+
+def test_one_photo_may_be_named_itself(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").touch()
+    assert find_photos(tmp_path / "one.jpg") == {"one": tmp_path / "one.jpg"}
+
+
+def test_where_there_is_no_photo_the_types_are_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"there is no photo in it; photos are files of the types .jpg, .jpeg, .png"):
+        find_photos(tmp_path)
+    with pytest.raises(DataError, match=r"notes.txt: is no photo; photos are files"):
+        find_photos(tmp_path / "notes.txt")
+    with pytest.raises(DataError, match="there is no such folder or file"):
+        find_photos(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_stands_upright(tmp_path: Path, orientation: int) -> None:
+    upright = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(4, 6, 3))
+    # What a camera stores so that this orientation brings it back.
+    stored = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(upright if stored is None else upright.transpose(stored), tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_photo(path)), np.asarray(upright))
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        (Image.fromarray(RAMP), "grey.png"),
+        (Image.fromarray(RAMP.astype(np.uint16) * 257), "sixteen.png"),
+        (Image.fromarray(RAMP.astype(np.uint16) * 257), "sixteen.tif"),
+        (Image.fromarray(RAMP.astype(np.int32) * 257), "integers.tif"),
+        (Image.fromarray(RAMP.astype(np.float32) / 255), "floats.tif"),
+        (Image.fromarray(RAMP.astype(np.float32)), "large_floats.tif"),
+        (Image.fromarray(RAMP).convert("P"), "palette.png"),
+        (Image.fromarray(RAMP).convert("LA"), "grey_alpha.png"),
+        (Image.fromarray(RAMP).convert("RGBA"), "opaque.png"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_grey_values_of_every_kind_keep_their_brightness(tmp_path: Path, image: Image.Image, name: str) -> None:
+    photo = read_photo(save(image, tmp_path / name))
+    assert photo.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(photo), np.repeat(RAMP[..., None], 3, axis=-1))
+
+
+def test_a_dark_16_bit_photo_stays_dark_and_what_is_no_number_is_black(tmp_path: Path) -> None:
+    dark = read_photo(save(Image.fromarray(np.full((2, 2), 1000, np.uint16)), tmp_path / "dark.png"))
+    assert np.unique(np.asarray(dark)).tolist() == [round(1000 / 257)]
+    broken = np.array([[np.nan, 1.0], [np.inf, -1.0]], np.float32)
+    assert np.asarray(read_photo(save(Image.fromarray(broken), tmp_path / "a.tif")))[..., 0].tolist() == [[0, 255], [0, 0]]
+
+
+def test_transparent_pixels_lie_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = [0, 51, 255]
+    photo = read_photo(save(Image.fromarray(pixels), tmp_path / "a.png"))
+    assert np.asarray(photo)[0, :, 0].tolist() == [255, 204, 0]
+
+
+def test_an_unreadable_photo_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    whole = save(Image.fromarray(noise), tmp_path / "whole.png").read_bytes()
+    for name, content in (("empty.jpg", b""), ("text.png", b"hello"), ("cut.png", whole[: len(whole) // 2])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"{name} cannot be read as a photo"):
+            read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(40, 56), (32, 24)])
+def test_the_network_sees_a_photo_as_it_sees_a_frame(tmp_path: Path, channels: int, size: tuple[int, int]) -> None:
+    write_rooms(tmp_path, {"train": 2, "val": 1, "test": 1}, size)
+    config = make_config(data_dir_NYU=tmp_path, input_shape=[32, 24], input_img_channels=channels)
+    frame = build_dataset(config, "val")[0]
+    seen = network_input(read_photo(tmp_path / "images" / f"{frame['name']}.jpg"), config)["image"]
+    assert seen.shape == (channels, 32, 24)
+    assert torch.equal(seen, frame["image"])
