@@ -8,7 +8,7 @@ DEMO_DATA := data/synthetic_nyu
 .PHONY: help demo test test-long lint setup clean
 
 help:
-	@echo "make demo       synthetic data, two trials, tables and figure (a few minutes on two cores)"
+	@echo "make demo       synthetic data, two trials, tables, figures, a compact model (a few minutes on two cores)"
 	@echo "make test       lint, types and the fast tests"
 	@echo "make test-long  the slow tests"
 	@echo "make setup      only the virtual environment in $(VENV)"
@@ -34,10 +34,12 @@ demo: $(VENV)/.run-ready
 	$(RUN) prepare_data.py synthetic-nyu --out $(DEMO_DATA)
 	$(RUN) main_multi_trials.py --config_exp config/demo.yaml --overwrite
 	$(RUN) plot_sparsity_wandb.py --exp_folder_path results/runs/demo_trial_0
+	$(RUN) compact_model.py --exp_folder_path results/runs/demo_trial_0
 	@echo
 	@echo "The result tables:    out_csv/demo.csv (one row), out_csv/demo_trials.csv (one row per trial)"
 	@echo "The sparsity figure:  results/runs/demo_trial_0/sparsity_plot.png (and .pdf, sparsity.csv)"
 	@echo "Predictions:          results/runs/demo_trial_0/predictions/best.png"
+	@echo "The compact model:    results/runs/demo_trial_0/compact.safetensors, and compact_report.md (and .png, .json)"
 
 lint: $(VENV)/.dev-ready
 	$(RUN) -m ruff check .

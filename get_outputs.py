@@ -23,6 +23,7 @@ def main() -> int:
         split=args.split,
         device=args.device,
         out_dir=args.out_dir,
+        compact=args.compact,
     )
     return 0
 

@@ -49,6 +49,28 @@ def autocast(device: torch.device, config: ExperimentConfig) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
 
 
+class RunningEvaluation:
+    """Takes in a split batch by batch; the size of the batches makes no difference."""
+
+    def __init__(self, losses: Mapping[str, Loss], config: ExperimentConfig) -> None:
+        self.losses = losses
+        self.metrics = SplitMetrics(config)
+        self.statistics: dict[str, Tensor] = {}
+
+    def update(self, batch: Sample, logits: Mapping[str, Tensor]) -> None:
+        """Take in a batch and what a network says about it."""
+        for task, loss in self.losses.items():
+            target, mask = batch["targets"][task], batch["masks"][task]
+            sums = loss.statistics(logits[task], target, mask).double()
+            self.statistics[task] = self.statistics[task] + sums if task in self.statistics else sums
+            self.metrics.update(task, logits[task], target, mask)
+
+    def compute(self) -> Evaluation:
+        """Over everything taken in so far."""
+        values = {task: float(self.losses[task].value(sums)) for task, sums in self.statistics.items()}
+        return Evaluation(losses=values, metrics=self.metrics.compute())
+
+
 @torch.inference_mode()
 def evaluate(
     model: MultiTaskModel,
@@ -59,16 +81,10 @@ def evaluate(
 ) -> Evaluation:
     """Losses and metrics of ``model`` (put in eval mode) over all ``batches``; the batch size makes no difference."""
     model.eval()
-    metrics = SplitMetrics(config)
-    statistics: dict[str, Tensor] = {}
+    running = RunningEvaluation(losses, config)
     for batch in batches:
         batch = to_device(batch, device, config)
         with autocast(device, config):
             logits = model(batch["image"])
-        for task, loss in losses.items():
-            target, mask = batch["targets"][task], batch["masks"][task]
-            sums = loss.statistics(logits[task], target, mask).double()
-            statistics[task] = statistics[task] + sums if task in statistics else sums
-            metrics.update(task, logits[task], target, mask)
-    values = {task: float(losses[task].value(sums)) for task, sums in statistics.items()}
-    return Evaluation(losses=values, metrics=metrics.compute())
+        running.update(batch, logits)
+    return running.compute()

@@ -85,7 +85,7 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     trained = sum(len(group["params"]) for group in groups)
     owned = [*model.parameters(), *weighting.parameters()]
     assert trained == len({id(parameter) for parameter in owned}), "a parameter is in no group, or in two"
-    device = convs[0].device.type
+    device = owned[0].device.type
     return ProxAdam(groups, fused=True if device in ("cpu", "cuda") else None)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from engine.compact_evaluation import compact_row
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from utils import checkpoint as files
 from utils.device import resolve
@@ -26,11 +27,13 @@ def evaluate_experiment(
     split: str = "test",
     device: str | None = None,
     out_dir: Path = Path("out_csv"),
+    compact: bool = False,
 ) -> pd.DataFrame:
     """Evaluate an experiment's saved networks again and write the same tables as its training did.
 
     The tables are called after the experiment; those of another split than the test split ``<name>_<split>``, and those of
-    fewer trials than are there ``<name>_first_<n>``, so that they replace nothing. One trial's folder gives its own name.
+    fewer trials than are there ``<name>_first_<n>``, those of compact models ``<name>_compact``, so that they replace nothing.
+    One trial's folder gives its own name.
 
     Args:
         exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
@@ -40,6 +43,7 @@ def evaluate_experiment(
         data_dir, device: in place of what the configuration says.
         split: train, val or test.
         out_dir: folder of the tables.
+        compact: evaluate the trials' compact models, made anew from their checkpoints, and compare them with the trained ones.
 
     Raises:
         UserError: there is no such experiment or trial, or it cannot be evaluated.
@@ -70,17 +74,24 @@ def evaluate_experiment(
         if not (trial.folder / files.TEST).is_file():
             log.warning("trial %d is not finished (no %s): its best network so far is evaluated", number, files.TEST)
         changes = {"device": device} if device else {}
+        if compact:
+            changes["precision"] = "fp32"
         if data_dir:
             changes[f"data_dir_{dataset_name}"] = data_dir
         config, where = resolve(trial.config.model_copy(update=changes))
         trial.model.to(where)
-        rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
+        if compact:
+            rows.append(compact_row(trial, config, split, where))
+        else:
+            rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
     experiment = trial.config.Experiment_name
     name = trial.folder.name if exact else experiment
     if len(rows) < len(complete):
         name += f"_first_{len(rows)}"
     if split != "test":
         name += f"_{split}"
+    if compact:
+        name += "_compact"
     table = write_results(out_dir, name, experiment, rows)
     log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
     return table

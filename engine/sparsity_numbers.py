@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from models import MultiTaskModel
 from optim import count_groups, sparsity_report
-from optim.groups import live_groups
 from utils.config import ExperimentConfig
 
 
@@ -20,7 +17,7 @@ def sparsity_numbers(model: MultiTaskModel, config: ExperimentConfig) -> dict[st
     numbers = {"group_sparsity": report.group_sparsity, "parameter_sparsity": report.parameter_sparsity}
     if config.sparsifies_heads:
         weights = [(name, conv.weight.detach()) for name, conv in model.feature_readers()]
-        read = torch.stack([live_groups(weight) for _, weight in weights]).any(0)
+        read = model.read_features()
         numbers["head_group_sparsity"] = count_groups(weights).group_sparsity
-        numbers["unread_features"] = 100.0 * int((~read).sum()) / read.numel()
+        numbers["unread_features"] = 100.0 * int((~read).sum()) / max(1, read.numel())
     return numbers

@@ -19,11 +19,15 @@ DATASET_TITLES = {"NYU": "NYU-v2", "celebA": "CelebAMask-HQ"}
 
 
 def figure_title(trial: SavedTrial) -> str:
-    """Data set, tasks, lambda, and which network this is."""
+    """Data set, tasks, penalty, and which network this is."""
     config = trial.config
     tasks = ", ".join(get_task(name).title for name in config.task_list)
     params = config.bb_optimizer_params
-    penalty = f"{params.penalty} with λ={config.penalty_lambda:g}" if config.group_sparsity else "dense (λ=0)"
+    if config.target_sparsity is not None:
+        strength = f"for {100 * config.target_sparsity:g} % sparsity"
+    else:
+        strength = f"with λ={config.penalty_lambda:g}"
+    penalty = f"{params.penalty} {strength}" if config.group_sparsity else "dense (λ=0)"
     return f"{DATASET_TITLES[config.dataset_name]}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
 
 

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
+from optim.groups import Convolution
+
 
 class AtrousConv2d(nn.Conv2d):
     """A 3x3 convolution of large dilation that leaves out the taps that only ever see the zero padding.
@@ -81,10 +83,11 @@ class ClassificationHead(nn.Sequential):
         )
 
 
-def feature_convs(head: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+def feature_convs(head: nn.Module) -> list[tuple[str, nn.Conv2d | Convolution]]:
     """Every convolution of a head that reads the shared features directly, by its name in the head, such as "0.convs.0.0".
 
-    A channel of the features whose group ``W[:, c]`` is zero in all of them has no effect on the head.
+    A channel of the features whose group ``W[:, c]`` is zero in all of them has no effect on the head. In a compact head,
+    a convolution that reads no feature any more is left out.
 
     Raises:
         TypeError: the head does not say where they are.
@@ -94,5 +97,5 @@ def feature_convs(head: nn.Module) -> list[tuple[str, nn.Conv2d]]:
     return [
         (name, module)
         for name, module in head.named_modules()
-        if isinstance(module, nn.Conv2d) and f"{name}.".startswith(f"{head.READERS}.")
+        if isinstance(module, nn.Conv2d | Convolution) and f"{name}.".startswith(f"{head.READERS}.") and module.weight.numel()
     ]

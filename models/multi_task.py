@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
+from optim.groups import Convolution, live_groups
 from utils.config import ExperimentConfig
 from utils.tasks import get_task
 
@@ -65,8 +66,9 @@ class MultiTaskModel(nn.Module):
         for task in self.heads if tasks is None else tasks:
             out = self.heads[task](features)
             if out.ndim == 4:
-                # In float32, also under autocast: bf16 would round every pixel to 8 bits.
-                out = F.interpolate(out.float(), size=images.shape[-2:], mode="bilinear", align_corners=False)
+                # At least in float32, also under autocast: bf16 would round every pixel to 8 bits.
+                out = out.to(torch.promote_types(out.dtype, torch.float32))
+                out = F.interpolate(out, size=images.shape[-2:], mode="bilinear", align_corners=False)
             logits[task] = out
         return logits
 
@@ -78,9 +80,13 @@ class MultiTaskModel(nn.Module):
             parameter.grad = None
         self.heads[task].eval()
 
-    def feature_readers(self) -> list[tuple[str, nn.Conv2d]]:
+    def feature_readers(self) -> list[tuple[str, nn.Conv2d | Convolution]]:
         """The convolutions of all heads that read the shared features directly, called "<task>.<name in the head>"."""
         return [(f"{task}.{name}", conv) for task, head in self.heads.items() for name, conv in feature_convs(head)]
+
+    def read_features(self) -> Tensor:
+        """(F,) bool: the channels of the shared features that some head does not ignore."""
+        return torch.stack([live_groups(conv.weight.detach()) for _, conv in self.feature_readers()]).any(0)
 
     def train(self, mode: bool = True) -> MultiTaskModel:
         """As for any module, but frozen heads stay in eval mode."""

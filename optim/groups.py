@@ -18,6 +18,15 @@ from torch import Tensor, nn
 OUTPUT_CHANNELS, INPUT_CHANNELS = 0, 1
 
 
+class Convolution(nn.Module):
+    """Base of convolutions that are no ``nn.Conv2d`` but have groups as one.
+
+    ``weight`` is (out, in, kh, kw): a parameter, or a buffer where it holds no number at all and there is nothing to train.
+    """
+
+    weight: Tensor
+
+
 def is_grouped(weight: Tensor, axis: int = INPUT_CHANNELS) -> bool:
     """True if ``weight`` has groups along ``axis``: a convolution's (4-D), or for rows also a linear layer's (2-D)."""
     return weight.ndim == 4 or (weight.ndim == 2 and axis == OUTPUT_CHANNELS)
@@ -82,6 +91,8 @@ def live_groups(weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
 def grouped_weights(backbone: nn.Module, axis: int = INPUT_CHANNELS) -> Iterator[tuple[str, nn.Parameter]]:
     """Name and weight of every layer with groups, in network order: convolutions, and for rows also linear layers.
 
+    A :class:`Convolution` whose weight is empty has no groups any more and is left out.
+
     Raises:
         ValueError: a grouped (or depthwise) convolution, in which an input channel reaches a part of the filters only, so
             that ``W[:, c]`` belongs to several channels.
@@ -93,6 +104,9 @@ def grouped_weights(backbone: nn.Module, axis: int = INPUT_CHANNELS) -> Iterator
                     f"{name or type(module).__name__}: is a convolution with groups={module.groups}; "
                     "input channels of grouped convolutions are not supported"
                 )
+        elif isinstance(module, Convolution):
+            if not module.weight.numel():
+                continue
         elif not (isinstance(module, nn.Linear) and axis == OUTPUT_CHANNELS):
             continue
         assert isinstance(module.weight, nn.Parameter), "a layer's weight is trained"

@@ -26,6 +26,8 @@ from optim.penalties import Penalty, penalty_from_state
 CHUNK = {"cpu": 2**19}
 """Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""
 DEFAULT_CHUNK = 2**20
+OWN_OPTIONS = ("penalty", "axis", "keep", "steered", "removed_groups")
+"""What a parameter group holds beside AdamW's options."""
 
 
 class ProxAdam(torch.optim.AdamW):
@@ -57,7 +59,8 @@ class ProxAdam(torch.optim.AdamW):
 
     Attributes:
         zero_share: None, or a share in [0, 1]: each step then finds the lambda that sets exactly this share of all penalised
-            and steered groups of weights to zero, in place of the penalties' own (docs/math.md). It is not part of
+            and steered groups of weights to zero, in place of the penalties' own (docs/math.md). Groups that were removed
+            from the network (``removed_groups`` of a parameter group) count among them, as zero. It is not part of
             ``state_dict``.
         found_lambda: that lambda, of the last step, as a scalar tensor.
 
@@ -109,6 +112,7 @@ class ProxAdam(torch.optim.AdamW):
             param_group.setdefault(name, defaults[name])
         param_group.setdefault("keep", None)
         param_group.setdefault("steered", True)
+        param_group.setdefault("removed_groups", 0)
         penalty, axis = param_group["penalty"], param_group["axis"]
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
@@ -153,7 +157,9 @@ class ProxAdam(torch.optim.AdamW):
         ]
         if not critical:
             return penalties
-        values = torch.cat(critical)
+        # What is gone is zero already, whatever lambda is.
+        removed = sum(group["removed_groups"] for group in groups if group["steered"])
+        values = torch.cat([*critical, critical[0].new_zeros(removed)])
         count = round((self.zero_share or 0.0) * values.numel())
         found = values.new_zeros(())
         if count:
@@ -251,7 +257,7 @@ class ProxAdam(torch.optim.AdamW):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As for any torch optimizer; what a saved group lacks (AdamW's has no penalty) stays as it is."""
-        own = [{name: group.get(name) for name in ("penalty", "axis", "keep", "steered")} for group in self.param_groups]
+        own = [{name: group.get(name) for name in OWN_OPTIONS} for group in self.param_groups]
         super().load_state_dict(state_dict)
         for group, kept in zip(self.param_groups, own, strict=True):
             for name, value in kept.items():

@@ -65,13 +65,13 @@ class SparsityReport:
 
     @property
     def group_sparsity(self) -> float:
-        """Zero groups in percent of all groups."""
-        return 100.0 * self.zero_groups / self.groups
+        """Zero groups in percent of all groups; 0 where there are none."""
+        return 100.0 * self.zero_groups / max(1, self.groups)
 
     @property
     def parameter_sparsity(self) -> float:
-        """Weights in zero groups in percent of all weights."""
-        return 100.0 * self.zero_parameters / self.parameters
+        """Weights in zero groups in percent of all weights; 0 where there are none."""
+        return 100.0 * self.zero_parameters / max(1, self.parameters)
 
     def stages(self) -> dict[str, SparsityReport]:
         """The report of every stage alone, in network order."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import logging
 import os
 import re
@@ -22,13 +23,13 @@ import yaml
 from PIL import Image
 
 from datasets.synthetic_rooms import write_rooms
-from tests.small import ROOMS, SIZE, listing, small_config
+from tests.small import ROOMS, SIZE, copy_without, listing, small_config
 from utils import checkpoint as files
 
 ROOT = Path(__file__).parent.parent
-MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT = (
+MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT, COMPACT = (
     *("main_multi_trials.py", "get_outputs.py", "get_out_put_celeb.py", "plot_sparsity_wandb.py", "prepare_data.py"),
-    "predict.py",
+    *("predict.py", "compact_model.py"),
 )
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
 
@@ -114,7 +115,7 @@ def empty() -> Iterator[Path]:
 
 
 def test_every_script_is_tested() -> None:
-    assert set(SCRIPTS) >= {MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT}
+    assert set(SCRIPTS) >= {MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT, COMPACT}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -240,7 +241,7 @@ def test_outputs_of_another_split_have_a_name_of_their_own(trained: Path, tmp_pa
         (OUTPUTS, ["--exp_name", "other"], "experiments there: mine_"),
         (OUTPUTS, ["--exp_name", "mine", "--results_dir", "nowhere"], "no experiment is there"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "5"], "--num_trials 5: there are 1 trials"),
-        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "0"], "0 is not a number of trials"),
+        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "0"], "argument --num_trials: 0 is too small"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "two"], "invalid positive value: 'two'"),
         (OUTPUTS, ["--exp_name", "mine", "--data_dir", "nowhere"], "data_dir_NYU: nowhere is no folder"),
         (OUTPUTS, ["--exp_name", "mine", "--device", "gpu"], "device: 'gpu' is not valid"),
@@ -250,6 +251,10 @@ def test_outputs_of_another_split_have_a_name_of_their_own(trained: Path, tmp_pa
         (PLOT, ["--exp_folder_path", "rooms"], "rooms: holds no config_file.yaml, so it is not the folder of a trial"),
         (PLOT, ["--exp_folder_path", "nowhere"], "nowhere: holds no config_file.yaml"),
         (PLOT, ["--exp_folder_path", "mine.yaml"], "mine.yaml: holds no config_file.yaml"),
+        (COMPACT, ["--exp_folder_path", "rooms"], "rooms: holds no config_file.yaml, so it is not the folder of a trial"),
+        (COMPACT, ["--exp_folder_path", "results/runs/mine__trial_0", "--check", "0"], "argument --check: 0 is too small"),
+        (COMPACT, ["--exp_folder_path", "results/runs/mine__trial_0", "--device", "gpu"], "device: 'gpu' is not valid"),
+        (COMPACT, ["--exp_folder_path", "results/runs/mine__trial_0", "--data_dir", "nowhere"], "nowhere is no folder"),
     ],
 )
 def test_the_other_scripts_refuse_in_one_message(trained: Path, script: str, arguments: list[str], message: str) -> None:
@@ -266,6 +271,38 @@ def test_sparsity_is_drawn_beside_the_checkpoint(trained: Path) -> None:
     assert list(table.columns)[:6] == ["layer", "stage", "groups", "live_groups", "parameters", "live_parameters"]
     assert len(table) == 20, "the convolutions of a ResNet-18"
     assert (table["groups"] == table["live_groups"]).all()
+
+
+def test_a_compact_model_is_written_beside_the_checkpoint(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In few rounds, on a system that tells no peak of the memory; the file is a network for predict.py."""
+    monkeypatch.setattr("engine.latency.MOST", 3)
+    monkeypatch.setattr("engine.compaction.cpu_peaks", lambda *_: None)
+    source = trained / "results" / "runs" / "mine__trial_0"
+    folder = copy_without(source, tmp_path / "mine__trial_0", files.LAST)
+    before = set(listing(folder))
+    done = call(trained, COMPACT, "--exp_folder_path", folder, "--check", "2", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    written = {"compact.safetensors", "compact_report.json", "compact_report.md", "compact_report.png"}
+    assert set(listing(folder)) - before == written
+    report = json.loads((folder / "compact_report.json").read_text())
+    assert report["check"]["source"] == "2 of the 5 frames of the test split"
+    assert all(row["rounds"] == 3 for row in report["latency"])
+    assert "not measured" in report["memory"]["how"]
+    model = str(folder / "compact.safetensors")
+    done = call(trained, PREDICT, *predict_arguments(model=model, out=str(tmp_path / "out"), tasks="depth_euclidean"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_outputs_of_compact_models_have_a_name_of_their_own(trained: Path, tmp_path: Path) -> None:
+    done = call(trained, OUTPUTS, "--exp_name", "mine", "--compact", "--out_dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine__compact.csv", "mine__compact_trials.csv"]
+    row = pd.read_csv(tmp_path / "mine__compact_trials.csv").iloc[0]
+    trained_row = pd.read_csv(trained / "out_csv" / "mine__trials.csv").iloc[0]
+    assert row["depth_euclidean_rmse"] == pytest.approx(trained_row["depth_euclidean_rmse"], abs=1e-4)
+    assert row["largest_metric_difference"] <= 1e-4
 
 
 def predict_arguments(**changes: str) -> list[str]:

@@ -10,7 +10,7 @@ def positive(text: str) -> int:
     """A whole number from 1, for argparse."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a number of trials; expected at least 1")
+        raise argparse.ArgumentTypeError(f"{value} is too small; expected at least 1")
     return value
 
 
@@ -25,5 +25,10 @@ def evaluation_parser(description: str, data_help: str) -> argparse.ArgumentPars
     parser.add_argument("--data_dir", help=f"{data_help} (default: what the trial's configuration says)")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
     parser.add_argument("--device", help="auto, cpu, cuda, ... (default: what the trial's configuration says)")
+    parser.add_argument(
+        "--compact",
+        action="store_true",
+        help="evaluate the trials' compact models beside the trained ones, in fp32, into <exp_name>_compact.csv",
+    )
     parser.add_argument("--out_dir", type=Path, default=Path("out_csv"), help="folder of the tables (default: out_csv)")
     return parser

@@ -14,18 +14,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from utils.layer_bars import (
+    INCHES_PER_LAYER,
+    LIVE,
+    ZERO_EDGE,
+    ZERO_FACE,
+    mark_stages,
+    percent,
+    short_number,
+    square_root_axis,
+    write_over,
+)
 
 COLUMNS = ("layer", "stage", "groups", "live_groups", "parameters", "live_parameters")
 """What the table of ``sparsity_figure`` must hold."""
-
-_LIVE = "#0072B2"
-_ZERO_FACE, _ZERO_EDGE = "#DDDDDD", "#8A8A8A"
-_STAGE_SHADE = "#FFF3DC"
-_DEAD = "#B23A00"
-_INCHES_PER_LAYER = 0.205
-_HEADROOM = 1.5
-"""Top of the value axis over its largest bar: room for the upright percentages (a sixth of the axis's height)."""
 
 
 def sparsity_figure(layers: pd.DataFrame, title: str) -> Figure:
@@ -45,7 +48,7 @@ def sparsity_figure(layers: pd.DataFrame, title: str) -> Figure:
         ValueError: a column is missing, there is no row, or a live count is not between 0 and its total.
     """
     _check(layers)
-    width = max(9.0, 1.3 + _INCHES_PER_LAYER * len(layers))
+    width = max(9.0, 1.3 + INCHES_PER_LAYER * len(layers))
     figure = Figure(figsize=(width, 8.0), layout=ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.07))
     # 9 to 10 characters of the bold 12-point title fit in an inch.
     heading = figure.suptitle(textwrap.fill(title, int(width * 9.5)), fontsize=12, fontweight="bold")
@@ -63,8 +66,8 @@ def sparsity_figure(layers: pd.DataFrame, title: str) -> Figure:
     bottom.set_xlim(-0.6, len(layers) - 0.4)
     figure.legend(
         handles=[
-            Patch(facecolor=_LIVE, edgecolor=_LIVE, label="live"),
-            Patch(facecolor=_ZERO_FACE, edgecolor=_ZERO_EDGE, label="zero (number over the bar: share of the layer)"),
+            Patch(facecolor=LIVE, edgecolor=LIVE, label="live"),
+            Patch(facecolor=ZERO_FACE, edgecolor=ZERO_EDGE, label="zero (number over the bar: share of the layer)"),
         ],
         loc="outside lower center",
         ncols=2,
@@ -92,96 +95,24 @@ def _draw_panel(axes: Axes, layers: pd.DataFrame, column: str, title: str) -> No
     total = layers[column].to_numpy(dtype=float)
     live = layers[f"live_{column}"].to_numpy(dtype=float)
     positions = np.arange(len(layers))
-    axes.bar(positions, total, width=0.8, color=_ZERO_FACE, edgecolor=_ZERO_EDGE, linewidth=0.6, label="all", zorder=2)
-    axes.bar(positions, live, width=0.8, color=_LIVE, label="live", zorder=3)
+    axes.bar(positions, total, width=0.8, color=ZERO_FACE, edgecolor=ZERO_EDGE, linewidth=0.6, label="all", zorder=2)
+    axes.bar(positions, live, width=0.8, color=LIVE, label="live", zorder=3)
 
-    axes.set_yscale("function", functions=(_signed_sqrt, _signed_square))
-    axes.set_ylim(0, total.max() * _HEADROOM)
-    axes.yaxis.set_major_locator(FixedLocator(_ticks(total.max())))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short_number(value)))
-    axes.tick_params(axis="y", labelsize=8.5)
-    axes.grid(axis="y", color="#D5D5D5", linewidth=0.5, zorder=1)
-    axes.spines[["top", "right"]].set_visible(False)
+    square_root_axis(axes, float(total.max()), short_number)
 
     for position, all_, alive in zip(positions, total, live, strict=True):
-        dead = alive == 0
-        axes.annotate(
-            _percent(all_ - alive, all_, decimals=0),
-            (float(position), float(all_)),
-            xytext=(0, 2.5),
-            textcoords="offset points",
-            rotation=90,
-            ha="center",
-            va="bottom",
-            fontsize=7,
-            color=_DEAD if dead else "#333333",
-            fontweight="bold" if dead else "normal",
-        )
-    _mark_stages(axes, layers, column)
+        write_over(axes, float(position), all_, percent(all_ - alive, all_, decimals=0), strong=alive == 0)
+    mark_stages(axes, layers, "stage", lambda rows: _zero_share(rows, column))
     # Above the line of stage names.
     axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", pad=32)
 
 
-def _mark_stages(axes: Axes, layers: pd.DataFrame, column: str) -> None:
-    """Shade every other stage and write name and sparsity over each."""
-    stages = layers["stage"].astype(str)
-    runs = (stages != stages.shift()).cumsum().to_numpy()
-    for index, run in enumerate(np.unique(runs)):
-        rows = np.flatnonzero(runs == run)
-        left, right = float(rows[0]) - 0.5, float(rows[-1]) + 0.5
-        if index % 2 == 0:
-            axes.axvspan(left, right, color=_STAGE_SHADE, linewidth=0, zorder=0)
-        if index:
-            axes.axvline(left, color="#666666", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-        total = float(layers[column].iloc[rows].sum())
-        live = float(layers[f"live_{column}"].iloc[rows].sum())
-        axes.annotate(
-            f"{stages.iloc[rows[0]]}\n{_percent(total - live, total)} zero",
-            ((left + right) / 2, 1.0),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=8.5,
-            color="#222222",
-        )
+def _zero_share(layers: pd.DataFrame, column: str) -> str:
+    total, live = float(layers[column].sum()), float(layers[f"live_{column}"].sum())
+    return f"{percent(total - live, total)} zero"
 
 
 def _total_text(layers: pd.DataFrame, column: str, name: str, noun: str) -> str:
     total, live = int(layers[column].sum()), int(layers[f"live_{column}"].sum())
     where = "are zero" if column == "groups" else "lie in zero groups"
-    return f"{name} sparsity {_percent(total - live, total, decimals=2)}: {total - live:,} of {total:,} {noun} {where}"
-
-
-def _percent(part: float, whole: float, decimals: int = 1) -> str:
-    """A share as text that says 0 or 100 only if it is exactly that."""
-    share, step = 100.0 * part / whole, 10.0**-decimals
-    if part and share < step / 2:
-        return f"<{step:.{decimals}f} %"
-    if part != whole and share >= 100 - step / 2:
-        return f">{100 - step:.{decimals}f} %"
-    return f"{share:.{decimals}f} %"
-
-
-def _ticks(largest: float) -> list[float]:
-    """Zero and the numbers 1, 2, 5 times a power of ten that stand apart on a square-root axis up to ``largest``."""
-    ticks = [0.0]
-    for exponent in range(9, -1, -1):
-        ticks += [d * 10.0**exponent for d in (5, 2, 1) if 0.03 * largest <= d * 10.0**exponent <= largest * _HEADROOM]
-    return ticks
-
-
-def _short_number(value: float) -> str:
-    """``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
-    return f"{value / 1e6:g} M" if value >= 1e5 else f"{value:,.0f}"
-
-
-def _signed_sqrt(values: np.ndarray) -> np.ndarray:
-    # matplotlib asks for values beyond the axis too: the function must be defined and monotone there.
-    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
-
-
-def _signed_square(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sign(values) * np.square(values))
+    return f"{name} sparsity {percent(total - live, total, decimals=2)}: {total - live:,} of {total:,} {noun} {where}"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.compaction.anatomy import Anatomy, dissect
 from models.compaction.heads import compact_head, read_features
 from models.compaction.inference import build_backbone
-from models.compaction.layers import CompactConv2d
+from models.compaction.layers import CompactBackbone, CompactConv2d
 from models.compaction.liveness import Plan, plan_channels
 from models.compaction.report import CompactReport, LayerReport, ParameterMap, count_macs, count_parameters
 from models.compaction.training import build_trainable
@@ -30,6 +30,15 @@ class CompactModel(MultiTaskModel):
     """
 
     config: ExperimentConfig | None = None
+
+    def read_features(self) -> Tensor:
+        """(F,) bool: the features that are left and that some head does not ignore."""
+        assert isinstance(self.backbone, CompactBackbone)
+        read = torch.zeros(self.backbone.out_channels, dtype=torch.bool)
+        for _, conv in self.feature_readers():
+            assert isinstance(conv, CompactConv2d)
+            read[conv.columns()[live_groups(conv.weight.detach())].cpu()] = True
+        return read
 
 
 def compact(
@@ -54,7 +63,8 @@ def compact(
         image_size: height and width for which multiply-adds are counted.
 
     Returns:
-        The compact model (inference: in eval mode, without gradients; training: in the dense model's mode), and what was done.
+        The compact model (inference: in eval mode, without gradients; training: with the modes, the frozen heads and the
+        ``requires_grad`` of the dense model), and what was done.
 
     Raises:
         TypeError: the backbone, or a head, is none of the project's.
@@ -73,9 +83,11 @@ def compact(
             read_columns |= {f"heads.{task}.{name}": numbers for name, numbers in columns.items()}
         result = CompactModel(backbone, heads, copy.deepcopy(model.normalize))
     if for_training:
-        for task in model.frozen:
-            result.freeze_head(task)
-        result.train(model.training)
+        result.frozen = set(model.frozen)
+        for name, parameter in result.named_parameters():
+            parameter.requires_grad_(model.get_parameter(name).requires_grad)
+        for name, module in result.named_modules():
+            module.training = model.get_submodule(name).training
     else:
         result.eval()
     maps = _maps(model, anatomy, plan, read_columns)
@@ -149,6 +161,7 @@ def _grouped_convs(model: MultiTaskModel, anatomy: Anatomy) -> Iterable[tuple[st
         yield f"backbone.{unit.name}", unit.conv, stage_of(unit.name)
     for task, head in model.heads.items():
         for name, conv in feature_convs(head):
+            assert isinstance(conv, nn.Conv2d), "the model is dense"
             yield f"heads.{task}.{name}", conv, f"heads.{task}"
 
 

@@ -23,6 +23,7 @@
 #define MOST_BLOCK_TILES 32
 #define LEAST_BLOCK_TILES 4
 #define TASKS_PER_THREAD 3
+#define LONGEST_SUM 256
 
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t mask __attribute__((vector_size(LANES * 4)));
@@ -41,24 +42,32 @@ typedef struct {
     int64_t kind, src_ld, h, w, dst_ld, out_h, out_w, add_ld, channels, outputs, kernel, stride, padding, dilation, relu;
 } Step;
 
-/* sum[i][j] += sum over k of row[i][index[k]] * weight[k][j]; `sum` is loaded into registers and stored once. */
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* sum[i][j] += sum over k of row[i][index[k]] * weight[k][j], in registers. At most LONGEST_SUM products are summed up by
+ * themselves: one sum of thousands would lose a digit to rounding that torch's convolution keeps. */
 #define PRODUCT(N, EACH)                                                                                                   \
     static __attribute__((noinline)) void product##N(vec (*sum)[N], const float *const *row, const int32_t *index,         \
                                                      const float *weight, int64_t count)                                  \
     {                                                                                                                      \
         enum { B = N > 1 ? 1 : 0, C = N > 2 ? 2 : 0 };                                                                     \
         EACH(LOAD)                                                                                                         \
-        for (int64_t k = 0; k < count; k++, weight += N * LANES) {                                                         \
-            const int64_t o = index[k];                                                                                    \
-            const vec wa = *(const memory *)weight, wb = *(const memory *)(weight + B * LANES),                            \
-                      wc = *(const memory *)(weight + C * LANES);                                                          \
-            EACH(MULTIPLY)                                                                                                 \
+        for (int64_t k = 0; k < count;) {                                                                                  \
+            const int64_t end = smaller(k + LONGEST_SUM, count);                                                           \
+            EACH(CLEAR)                                                                                                    \
+            for (; k < end; k++, weight += N * LANES) {                                                                    \
+                const int64_t o = index[k];                                                                                \
+                const vec wa = *(const memory *)weight, wb = *(const memory *)(weight + B * LANES),                        \
+                          wc = *(const memory *)(weight + C * LANES);                                                      \
+                EACH(MULTIPLY)                                                                                             \
+            }                                                                                                              \
+            EACH(ADD)                                                                                                      \
         }                                                                                                                  \
-        EACH(STORE)                                                                                                        \
     }
 #define LOAD(i)                                                                                                            \
     const float *row##i = row[i];                                                                                          \
-    vec a##i = sum[i][0], b##i = sum[i][B], c##i = sum[i][C];
+    vec a##i, b##i, c##i;
+#define CLEAR(i) a##i = b##i = c##i = (vec){0};
 #define MULTIPLY(i)                                                                                                        \
     {                                                                                                                      \
         const float x = row##i[o];                                                                                         \
@@ -66,10 +75,10 @@ typedef struct {
         if (B) b##i += x * wb;                                                                                             \
         if (C) c##i += x * wc;                                                                                             \
     }
-#define STORE(i)                                                                                                           \
-    sum[i][0] = a##i;                                                                                                      \
-    if (B) sum[i][B] = b##i;                                                                                               \
-    if (C) sum[i][C] = c##i;
+#define ADD(i)                                                                                                             \
+    sum[i][0] += a##i;                                                                                                     \
+    if (B) sum[i][B] += b##i;                                                                                              \
+    if (C) sum[i][C] += c##i;
 #if ROWS == 8
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #else
@@ -78,8 +87,6 @@ typedef struct {
 PRODUCT(1, EACH_ROW)
 PRODUCT(2, EACH_ROW)
 PRODUCT(3, EACH_ROW)
-
-static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static void product(int vectors, vec *sum, const float *const *row, const int32_t *index, const float *weight, int64_t count)
 {

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from models.compaction.anatomy import Anatomy, dissect
@@ -45,7 +45,7 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(Path(path)) as temporary:
-        save_file(tensors, temporary, described)
+        temporary.write_bytes(save(tensors, described))  # save_file would make it readable for its owner only
 
 
 def load_compact(path: str | Path) -> CompactModel:
@@ -65,7 +65,7 @@ def load_compact(path: str | Path) -> CompactModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
         config = validate_config(json.loads(described["config"]), str(path))
         return _rebuild(config, json.loads(described["stream"]), json.loads(described["inputs"]), tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+    except (SafetensorError, AttributeError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
         if isinstance(error, TrialError):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -81,9 +81,13 @@ def _rebuild(config: ExperimentConfig, stream: list[int], inputs: dict[str, int]
         readers = feature_convs(head)
         fold_norms(head)
         for name, conv in readers:
+            assert isinstance(conv, nn.Conv2d)
             parent, _, last = name.rpartition(".")
             head.get_submodule(parent).add_module(last, _conv(f"heads.{task}.{name}", conv, inputs, tensors))
         heads[task] = head
+    features = {name: width for name, width in inputs.items() if name.startswith("heads.")}
+    if any(width != stream[-1] for width in features.values()):
+        raise ValueError(f"the heads read {features} channels, there are {stream[-1]}")
     normalize = dense.normalize
     model = CompactModel(_backbone(anatomy, tuple(stream), inputs, tensors), heads, normalize)
     model.load_state_dict(tensors, strict=True, assign=True)
@@ -107,6 +111,8 @@ def _conv(name: str, dense: nn.Conv2d, inputs: dict[str, int], tensors: dict[str
     columns: Any = tensors.get(f"{name}.index")
     if columns is None:
         columns = torch.arange(width)
+    elif columns.ndim != 1 or columns.dtype != torch.int64:
+        raise ValueError(f"{name}.index is {columns.dtype} of shape {tuple(columns.shape)}, expected numbers of channels")
     elif len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < width:
         raise ValueError(f"{name}.index reads beyond its {width} channels")
     if weight.ndim != 4 or weight.shape[1] != len(columns) or tuple(weight.shape[2:]) != dense.kernel_size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -25,3 +26,16 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     if norm.affine:
         bias = bias + norm.bias.double()
     return (conv.weight.double() * scale.view(-1, 1, 1, 1)).detach(), bias.detach()
+
+
+def fold_into(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Make ``conv`` do what ``norm(conv(x))`` does in eval mode, in its own precision."""
+    weight, bias = fold(conv, norm)
+    dtype, layout = conv.weight.dtype, torch.channels_last if is_channels_last(conv.weight) else torch.contiguous_format
+    conv.weight = nn.Parameter(weight.to(dtype).contiguous(memory_format=layout), requires_grad=False)
+    conv.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+
+
+def is_channels_last(weight: Tensor) -> bool:
+    """True if a weight lies in channels-last layout, and not in the plain one as well."""
+    return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()

@@ -8,7 +8,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from models.compaction.fold import fold
+from models.compaction.fold import fold_into
 from models.compaction.layers import CompactConv2d, keep_width
 from models.heads import feature_convs
 from optim.groups import live_groups
@@ -55,7 +55,5 @@ def fold_norms(head: nn.Module) -> None:
         for name, following in itertools.pairwise(names):
             conv, norm = sequence.get_submodule(name), sequence.get_submodule(following)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                weight, bias = fold(conv, norm)
-                conv.weight = nn.Parameter(weight.to(conv.weight.dtype))
-                conv.bias = nn.Parameter(bias.to(conv.weight.dtype))
+                fold_into(conv, norm)
                 sequence._modules[following] = nn.Identity()

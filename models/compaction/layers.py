@@ -5,6 +5,7 @@ Modules have the names that they had in the dense network: ``layer1.0.conv1.weig
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from models.compaction.anatomy import Anatomy, Block, Unit
 from models.compaction.runner import Runner
 from models.heads import AtrousConv2d, atrous_conv2d
-from optim.groups import group_size, keep_group_size
+from optim.groups import Convolution, group_size, keep_group_size
 
 COPY_COST = 200
 """Multiply-adds that take as long as copying a number: about 200 billion a second against 8 GB/s read and written."""
@@ -30,7 +31,7 @@ def positions(wanted: Tensor, there: Tensor) -> Tensor:
     return order[torch.searchsorted(there[order], wanted)]
 
 
-class CompactConv2d(nn.Module):
+class CompactConv2d(Convolution):
     """A convolution that reads only some channels of its input; either side may be without any channel.
 
     Args:
@@ -42,7 +43,6 @@ class CompactConv2d(nn.Module):
         dense: its weight: the groups that are left count in a penalty with the size that they have there.
     """
 
-    weight: Tensor
     index: Tensor | None
 
     def __init__(
@@ -65,8 +65,19 @@ class CompactConv2d(nn.Module):
         self.is_prefix = torch.equal(columns, first)
         self.register_buffer("index", None if len(columns) == width and self.is_prefix else columns.clone())
 
+    # A copy of a parameter, or another in its place, has lost what was noted on it.
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # a copy of a parameter has lost what was noted on it
+        super().__setstate__(state)
+        keep_group_size(self.weight, self.group_size)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> CompactConv2d:  # .to(), .double(), ...
+        super()._apply(*args, **kwargs)
+        keep_group_size(self.weight, self.group_size)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
         keep_group_size(self.weight, self.group_size)
 
     @property
@@ -179,7 +190,32 @@ class CompactBackbone(nn.Module):
         self.pool = anatomy.pool
         self.stem_units = tuple(self._add(unit, units[unit.name]) for unit in anatomy.stem)
         self.block_units = tuple(self._add_block(block, units) for block in anatomy.blocks)
+        self._check()
         self.runner = Runner()
+
+    def _check(self) -> None:
+        """Every convolution fits what it reads and what it is added to: the kernel follows pointers and would not notice."""
+
+        def passes(conv: CompactConv2d, width: int) -> int:
+            bias_fits = conv.bias is None or tuple(conv.bias.shape) == (conv.out_channels,)
+            if not bias_fits or (conv.in_channels and conv.width != width):
+                raise ValueError(
+                    f"a convolution ({conv.extra_repr()}) does not fit the {width} channels before it, or its bias"
+                )
+            return conv.out_channels
+
+        width = self.stem_units[0].conv.width
+        for unit in self.stem_units:
+            width = passes(unit.conv, width)
+        fits = width == self.widths[0]
+        for (branch, shortcut), (before, after) in zip(self.block_units, itertools.pairwise(self.widths), strict=True):
+            inner = before
+            for unit in branch:
+                inner = passes(unit.conv, inner)
+            kept = min(before, after) if shortcut is None else passes(shortcut.conv, before)
+            fits = fits and kept == after and (not branch or inner == after)
+        if not fits:
+            raise ValueError(f"the residual stream's widths {self.widths} are not those of its convolutions")
 
     def _add(self, unit: Unit, compact: CompactUnit) -> CompactUnit:
         """Register a unit's modules under their old names."""
@@ -200,7 +236,14 @@ class CompactBackbone(nn.Module):
         return branch, None if block.shortcut is None else self._add(block.shortcut, units[block.shortcut.name])
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, out_channels, h, w)."""
+        """(B, C, H, W) -> (B, out_channels, h, w).
+
+        Raises:
+            ValueError: images of another number of channels, which a convolution that reads some would not notice.
+        """
+        channels = self.stem_units[0].conv.width
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise ValueError(f"images are {tuple(images.shape)}, expected (B, {channels}, H, W)")
         if self.runner.can_run(self, images):
             return self.runner.run(self, images)
         x = images

@@ -99,8 +99,9 @@ class CompactReport:
 def count_macs(model: nn.Module, channels: int, image_size: tuple[int, int]) -> dict[str, int]:
     """Multiply-adds of one image, per module name; "" is the whole model. Counted by torch, without computing anything."""
     copied = copy.deepcopy(model).to("meta").eval()
+    dtype = next(parameter.dtype for parameter in copied.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        copied(torch.empty(1, channels, *image_size, device="meta"))
+        copied(torch.empty(1, channels, *image_size, device="meta", dtype=dtype))
     found = {"": counter.get_total_flops() // 2}
     for name, operations in counter.get_flop_counts().items():
         if "." in name:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from utils.native import load_library
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_name("conv_kernel.c")
 CONVOLUTION, MAX_POOL, TO_PIXELS = range(3)
+FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+"""What the kernel reads and writes, whatever torch's defaults are."""
 PROGRAMS = 4
 """Shapes of images for which buffers are kept."""
 
@@ -79,6 +83,7 @@ class Runner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._version: tuple[Any, ...] = ()
+        self._seen: list[Tensor] = []  # the weights of that version: while they are held, no other can have their address
         self._packed: dict[int, _Packed] = {}
         self._programs: OrderedDict[tuple[int, ...], _Program] = OrderedDict()
 
@@ -90,13 +95,15 @@ class Runner:
 
     def can_run(self, backbone: CompactBackbone, images: Tensor) -> bool:
         """True for float32 on the CPU, batch norm folded, without gradients, autocast or a tracer."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu") or _watched(images):
             return False
         if images.device.type != "cpu" or images.dtype != torch.float32 or not images.numel() or not backbone.out_channels:
             return False
         for unit in _units(backbone):
-            weight = unit.conv.weight
-            if unit.norm is not None or weight.dtype != torch.float32 or weight.device.type != "cpu":
+            if unit.norm is not None:
+                return False
+        for weight in _weights(backbone):
+            if weight.dtype != torch.float32 or weight.device.type != "cpu":
                 return False
             if torch.is_grad_enabled() and (weight.requires_grad or images.requires_grad):
                 return False
@@ -109,7 +116,7 @@ class Runner:
             if version != self._version:
                 self._packed = {id(unit.conv): _pack(unit.conv) for unit in _units(backbone)}
                 self._programs.clear()
-                self._version = version
+                self._version, self._seen = version, [weight.detach() for weight in _weights(backbone)]
             key = tuple(images.shape)
             program = self._programs.get(key) or _Program(backbone, self._packed, key)
             self._programs[key] = program
@@ -117,6 +124,16 @@ class Runner:
             if len(self._programs) > PROGRAMS:
                 self._programs.popitem(last=False)
             return program(images)
+
+
+def _watched(images: Tensor) -> bool:
+    """True where torch must see each operation: fake tensors, modes such as ``FlopCounterMode``, ``torch.func``, forward AD."""
+    return (
+        type(images) not in (Tensor, nn.Parameter)
+        or _get_current_dispatch_mode() is not None
+        or torch._C._functorch.is_functorch_wrapped_tensor(images)
+        or forward_ad._current_level >= 0
+    )
 
 
 def _units(backbone: CompactBackbone) -> Iterable[Any]:
@@ -150,16 +167,16 @@ def _pack(conv: CompactConv2d) -> _Packed:
     assert loaded is not None
     lanes, most = _lanes(), int(loaded.most_vectors())
     rows, columns, height, width = conv.weight.shape
-    weight = torch.zeros(_padded(rows), columns, height, width)
+    weight = torch.zeros(_padded(rows), columns, height, width, **FLOAT)
     weight[:rows] = conv.weight.detach()
-    bias = torch.zeros(_padded(rows))
+    bias = torch.zeros(_padded(rows), **FLOAT)
     if conv.bias is not None:
         bias[:rows] = conv.bias.detach()
     vectors = len(weight) // lanes
     groups = -(-vectors // most)
     edges = [vectors * i // groups * lanes for i in range(groups + 1)] if groups else [0]
     parts = [weight[a:b].permute(2, 3, 1, 0).reshape(-1) for a, b in itertools.pairwise(edges)]
-    return _Packed(torch.cat([*parts, torch.zeros(lanes)]), bias, conv.columns().to(torch.int32))
+    return _Packed(torch.cat([*parts, torch.zeros(lanes, **FLOAT)]), bias, conv.columns().to(torch.int32))
 
 
 class _Program:
@@ -173,8 +190,8 @@ class _Program:
         self._kept: list[Tensor] = []
         self._widest = 1
         self._build(backbone, shape)
-        buffers = {name: torch.empty(size) for name, size in self._sizes.items() if name not in ("photos", "features")}
-        self._kept += [*buffers.values(), torch.zeros(self._widest + 1)]
+        buffers = {name: torch.empty(size, **FLOAT) for name, size in self._sizes.items() if name not in ("photos", "features")}
+        self._kept += [*buffers.values(), torch.zeros(self._widest + 1, **FLOAT)]
         self._zeros = self._kept[-1].data_ptr()
         self._array = (_Step * len(self._steps))()
         self._open: list[tuple[int, str, str]] = []
@@ -192,7 +209,7 @@ class _Program:
         assert loaded is not None
         photos = images.detach().contiguous()
         end = self._end
-        features = torch.empty(self._batch, end.height, end.width, end.ld)
+        features = torch.empty(self._batch, end.height, end.width, end.ld, **FLOAT)
         pointers = {"photos": photos.data_ptr(), "features": features.data_ptr()}
         for number, name, buffer in self._open:
             setattr(self._array[number], name, pointers[buffer])

@@ -1,0 +1,119 @@
+"""A trial's compact model evaluated beside the trained one: equal metrics, and what it costs."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datasets import eval_loader
+from engine.compaction import Networks, file_sizes, make_compact
+from engine.equality import full_float32
+from engine.evaluation import Evaluation, RunningEvaluation, to_device
+from engine.latency import time_networks
+from engine.losses import build_losses
+from engine.saved_trial import SavedTrial, result_row
+from utils.config import ExperimentConfig
+from utils.console import track
+from utils.tasks import get_task
+
+log = logging.getLogger(__name__)
+
+METRIC_TOLERANCE, PIXEL_TOLERANCE = 1e-4, 1e-5
+"""Largest difference of a metric (relative, for those above 1), and share of the pixels labelled differently."""
+
+
+@dataclass
+class _Labels:
+    """Pixels of the segmentations, and those whose class is another one."""
+
+    pixels: int = 0
+    different: int = 0
+
+    def update(self, dense: Mapping[str, Tensor], compact: Mapping[str, Tensor]) -> None:
+        """Take in the logits of a batch."""
+        for task in dense:
+            if get_task(task).kind == "segmentation":
+                one, other = dense[task].argmax(1), compact[task].argmax(1)
+                self.pixels += one.numel()
+                self.different += int((one != other).sum())
+
+
+def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> dict[str, Any]:
+    """The compact model's row of the result table, with the costs of the dense one beside its own (README).
+
+    Args:
+        trial: its model is on ``device``.
+        config: the trial's, perhaps with another data folder; its precision is fp32.
+        split: train (without augmentation), val or test.
+        device: where to compute.
+    """
+    made = make_compact(trial, device)
+    dense, compact, labels = _evaluate_both(made, config, split, device)
+    difference = largest_difference(dense, compact)
+    share = labels.different / labels.pixels if labels.pixels else None
+    # A difference that is not a number is too large.
+    if not difference <= METRIC_TOLERANCE or (share is not None and share > PIXEL_TOLERANCE):
+        log.error(
+            "trial %d: the compact model is NOT equal to the trained one: a metric differs by %.1e, and %s of the pixels are "
+            "labelled differently; please report this",
+            *(trial.number, difference, "none" if share is None else f"{share:.1e}"),
+        )
+    row = {**result_row(trial, compact), "largest_metric_difference": difference}
+    if share is not None:
+        row["share_of_pixels_labelled_differently"] = share
+    return row | costs(made, device)
+
+
+@torch.inference_mode()
+def _evaluate_both(
+    made: Networks, config: ExperimentConfig, split: str, device: torch.device
+) -> tuple[Evaluation, Evaluation, _Labels]:
+    """The trained and the compact network in one pass over the split."""
+    losses, labels = build_losses(config), _Labels()
+    dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
+    loader = eval_loader(config, split, device.type == "cuda")
+    with full_float32():
+        for batch in track(loader, f"{split} of trial {made.trial.number}, trained and compact"):
+            moved = to_device(batch, device, config)
+            one, other = made.trial.model(moved["image"]), made.compact(moved["image"])
+            dense.update(moved, one)
+            compact.update(moved, other)
+            labels.update(one, other)
+    return dense.compute(), compact.compute(), labels
+
+
+def largest_difference(one: Evaluation, other: Evaluation) -> float:
+    """Of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres). A metric that is not a
+    number in one of them alone is infinitely different."""
+    largest = 0.0
+    theirs = other.flat()
+    for name, value in one.flat().items():
+        if math.isnan(value) and math.isnan(theirs[name]):
+            continue
+        difference = abs(value - theirs[name]) / max(1.0, abs(value))
+        largest = max(largest, math.inf if math.isnan(difference) else difference)
+    return largest
+
+
+def costs(made: Networks, device: torch.device) -> dict[str, float]:
+    """MACs, parameters, size and speed of the whole model in its forms: names of columns, with their units."""
+    total, sizes, config = made.report.totals["model"], file_sizes(made)["model"], made.trial.config
+    images = torch.rand(1, config.input_img_channels, *config.size, generator=torch.Generator().manual_seed(0)).to(device)
+    times = time_networks(made.parts()["model"], images, f"latency of trial {made.trial.number}").milliseconds
+    return {
+        "dense_GMACs": total["macs"] / 1e9,
+        "compact_GMACs": total["macs_left"] / 1e9,
+        "dense_Mparameters": total["parameters"] / 1e6,
+        "compact_Mparameters": total["parameters_left"] / 1e6,
+        "dense_file_MB": sizes["dense"],
+        "compact_file_MB": sizes["compact"],
+        "dense_latency_ms": times["dense"],
+        "folded_latency_ms": times["folded"],
+        "compact_latency_ms": times["compact"],
+    }

@@ -1,0 +1,109 @@
+"""Training goes on in the compact model where it stopped in the dense one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from models.compaction.report import ParameterMap
+from optim import ProxAdam
+from optim.groups import group_count
+
+
+def carry_optimizer_state(
+    optimizer: Optimizer,
+    model: nn.Module,
+    compact_optimizer: Optimizer,
+    compact_model: nn.Module,
+    maps: Mapping[str, ParameterMap],
+) -> None:
+    """Make ``compact_optimizer`` go on where ``optimizer`` stands: the part of its state that is left, and its options.
+
+    Of a parameter that is left, whatever is shaped like it (moments) is taken through its map and the rest (the step) is
+    copied; a parameter that both optimizers hold, such as a learned loss weight, keeps all of it. As in ``load_state_dict``,
+    each parameter group takes over all options of its counterpart: learning rate, decay, penalty with its present strength.
+    ``keep`` and ``removed_groups`` of :class:`optim.ProxAdam` follow what is left, and so does ``zero_share``. A learning
+    rate schedule belongs to its optimizer: make another one and load its state.
+
+    Args:
+        optimizer: of ``model``; left alone.
+        model: the dense model.
+        compact_optimizer: of the compact model, built as ``optimizer`` was: each of its groups has a counterpart there.
+        compact_model: ``compact(model, for_training=True)``.
+        maps: ``CompactReport.maps`` of it.
+
+    Raises:
+        ValueError: a parameter group holds parameters of several groups, or of none, of ``optimizer``.
+    """
+    names = {id(parameter): name for name, parameter in compact_model.named_parameters()}
+    home = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    for number, group in enumerate(compact_optimizer.param_groups):
+        triples = [(p, *_dense(p, names, model, maps)) for p in group["params"]]
+        sources = [home.get(id(dense)) for _, dense, _ in triples]
+        source = sources[0] if sources else group
+        if source is None or any(other is not source for other in sources):
+            raise ValueError(f"parameter group {number} of the compact model's optimizer has no counterpart in the dense one's")
+        for parameter, dense, part in triples:
+            if dense in optimizer.state:
+                compact_optimizer.state[parameter] = _state(optimizer.state[dense], parameter, dense, part)
+        own = ("params", "keep", "removed_groups")
+        group.update({name: _copied(value) for name, value in source.items() if name not in own})
+        if isinstance(optimizer, ProxAdam):
+            _carry_groups(group, source, [(dense, part) for _, dense, part in triples])
+    if isinstance(optimizer, ProxAdam) and isinstance(compact_optimizer, ProxAdam):
+        compact_optimizer.zero_share = optimizer.zero_share
+
+
+def mask_dense(model: nn.Module, maps: Mapping[str, ParameterMap], optimizer: Optimizer | None = None) -> None:
+    """Set everything in the dense ``model`` that is gone from the compact one to zero, and so its moments; in place.
+
+    The dense model then does what the compact one does. Its training does as well, if gradients are multiplied with
+    ``maps[name].mask(parameter)`` before they are clipped, and this is called again after each step.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            mask = maps[name].mask(parameter)
+            parameter.mul_(mask)
+            for value in optimizer.state.get(parameter, {}).values() if optimizer is not None else ():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    value.mul_(mask)
+
+
+def _dense(
+    parameter: Tensor, names: Mapping[int, str], model: nn.Module, maps: Mapping[str, ParameterMap]
+) -> tuple[Tensor, ParameterMap]:
+    """What ``parameter`` is a part of, and which; itself if it is none of the compact model's."""
+    name = names.get(id(parameter))
+    return (parameter, ParameterMap()) if name is None else (model.get_parameter(name), maps[name])
+
+
+def _state(state: Mapping[str, Any], parameter: Tensor, dense: Tensor, part: ParameterMap) -> dict[str, Any]:
+    """An optimizer's state of ``parameter``, in its layout, from that of ``dense``."""
+    return {
+        name: torch.empty_like(parameter, dtype=value.dtype).copy_(part.take(value))
+        if isinstance(value, Tensor) and value.ndim and value.shape == dense.shape
+        else _copied(value)
+        for name, value in state.items()
+    }
+
+
+def _carry_groups(group: dict[str, Any], source: Mapping[str, Any], pairs: list[tuple[Tensor, ParameterMap]]) -> None:
+    """What a parameter group of ProxAdam knows about its groups of weights."""
+    if source["penalty"] is None:
+        return
+    axis = source["axis"]
+    there = sum(group_count(weight, axis) for weight in source["params"])
+    left = sum(group_count(weight, axis) for weight in group["params"])
+    group["removed_groups"] = source["removed_groups"] + there - left
+    if source["keep"] is not None:
+        keep = {id(weight): mask for weight, mask in zip(source["params"], source["keep"], strict=True)}
+        # a mask has one number per group: where it counts columns, they are its rows
+        group["keep"] = [ParameterMap(part.columns if axis else part.rows).take(keep[id(weight)]) for weight, part in pairs]
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value

@@ -1,0 +1,248 @@
+"""Compact models on disk: whole, without a pickle, and refused in one sentence where something is wrong."""
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models import CompactModel, build_model, compact, load_compact, save_compact
+from tests.configs import make_config
+from tests.models.pruned import PATTERNS, generator, make_compact, outputs, prune, wild_norms, worst
+from tests.small import listing, same
+from utils.config import ExperimentConfig
+from utils.errors import TrialError
+
+ROOT = Path(__file__).parents[2]
+WIDE = {"task_list": ("segmentsemantic", "depth_euclidean", "edge_texture"), "output_stride": 16}
+FACES = {"dataset_name": "celebA", "output_stride": 16, "normalize": "none", "input_img_channels": 1}
+
+
+def _make(seed: int = 0, pattern: str = "half", **values: Any) -> tuple[CompactModel, ExperimentConfig]:
+    config = make_config(**(values or WIDE))
+    torch.manual_seed(seed)
+    model = build_model(config)
+    wild_norms(model, "usual", seed)
+    prune(model, pattern, seed)
+    return make_compact(model)[0], config
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[CompactModel, ExperimentConfig]:
+    return _make()
+
+
+@pytest.fixture(scope="module")
+def saved(made: tuple[CompactModel, ExperimentConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compact") / "compact.safetensors"
+    save_compact(made[0], path, made[1])
+    return path
+
+
+def _images(channels: int = 3) -> Tensor:
+    return torch.rand(2, channels, 33, 40, generator=generator(0))
+
+
+def test_a_fresh_process_loads_it_without_the_original(made: tuple[CompactModel, ExperimentConfig], saved: Path) -> None:
+    program = (
+        "import sys, torch; from models import load_compact; model = load_compact(sys.argv[1]);"
+        "images = torch.rand(2, 3, 33, 40, generator=torch.Generator().manual_seed(0));"
+        "from safetensors.torch import save_file;"
+        "save_file({k: v.contiguous() for k, v in model(images).items()}, sys.argv[2])"
+    )
+    result = saved.with_name("outputs.safetensors")
+    subprocess.run([sys.executable, "-c", program, str(saved), str(result)], cwd=ROOT, check=True, timeout=300)
+    with safe_open(result, framework="pt") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
+    expected = made[0](_images())
+    assert found.keys() == expected.keys()
+    assert worst(found, expected) <= 1e-5
+
+
+@pytest.mark.parametrize("pattern", ["nothing", "layers", "everything", "branch and shortcut", "branches", "all heads", "stem"])
+def test_round_trip(pattern: str, tmp_path: Path) -> None:
+    values = FACES if list(PATTERNS).index(pattern) % 2 else WIDE
+    small, config = _make(1, pattern, **values)
+    save_compact(small, tmp_path / "a.safetensors", config)
+    loaded = load_compact(str(tmp_path / "a.safetensors"))
+    assert loaded.config == config
+    images = _images(config.input_img_channels)
+    assert worst(outputs(loaded, images), outputs(small, images)) <= 1e-5
+    assert same(loaded.state_dict(), small.state_dict())
+    assert list(loaded.state_dict()) == list(small.state_dict())
+    assert not any(module.training for module in loaded.modules())
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    save_compact(loaded, tmp_path / "b.safetensors", config)
+    assert load_compact(tmp_path / "b.safetensors").state_dict().keys() == small.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "values", [{"channels_last": True}, {"backbone": "resnetd50", "output_stride": 8}, {"free_selects": False}]
+)
+def test_other_models(values: dict[str, Any], tmp_path: Path) -> None:
+    free = values.get("free_selects", True)
+    config = make_config(**{key: value for key, value in values.items() if key != "free_selects"})
+    model = build_model(config)
+    prune(model, "half", 2)
+    small, _ = make_compact(model, free_selects=free)
+    save_compact(small, tmp_path / "a.safetensors", config)
+    loaded = load_compact(tmp_path / "a.safetensors")
+    assert worst(outputs(loaded, _images()), outputs(small, _images())) <= 1e-5
+
+
+def test_precision_is_kept(tmp_path: Path) -> None:
+    small, config = _make()
+    save_compact(small.double(), tmp_path / "a.safetensors", config)
+    loaded, images = load_compact(tmp_path / "a.safetensors"), _images().double()
+    assert worst(outputs(loaded, images), outputs(small, images)) <= 1e-14
+
+
+def _refused(path: Path, *words: str) -> None:
+    with pytest.raises(TrialError) as refused:
+        load_compact(path)
+    message = str(refused.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_no_file(tmp_path: Path) -> None:
+    _refused(tmp_path / "nothing.safetensors", "there is no such file")
+    _refused(tmp_path, "there is no such file")
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 100, 5000, -1000, -1])
+def test_a_truncated_file(saved: Path, tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(saved.read_bytes()[:length])
+    _refused(path)
+
+
+def test_files_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.ones(2)}, path)
+    _refused(path, "no compact model of this project")
+    save_file({"x": torch.ones(2)}, path, {"format": "pt"})
+    _refused(path, "no compact model of this project")
+    torch.save({"model": torch.ones(2)}, path)
+    _refused(path)
+
+
+def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+            return (Path.touch, (tmp_path / "boom",))  # type: ignore[return-value]
+
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(pickle.dumps(Bomb()))
+    _refused(path)
+    assert not (tmp_path / "boom").exists()
+
+
+def _changed(saved: Path, path: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], None]) -> None:
+    """``saved`` with other tensors or another description."""
+    with safe_open(saved, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
+        described: dict[str, Any] = {
+            key: value if key == "format" else json.loads(value) for key, value in file.metadata().items()
+        }
+    change(tensors, described)
+    save_file(tensors, path, {key: value if key == "format" else json.dumps(value) for key, value in described.items()})
+
+
+CONV = "backbone.layer2.0.conv1"
+
+
+def _index(tensors: dict[str, Tensor]) -> str:
+    return next(name for name, value in tensors.items() if name.endswith("index") and len(value) > 1)
+
+
+CHANGES: dict[str, Callable[[dict[str, Tensor], dict[str, Any]], Any]] = {
+    "a weight is missing": lambda t, d: t.pop(f"{CONV}.weight"),
+    "a bias is missing": lambda t, d: t.pop("heads.depth_euclidean.4.bias"),
+    "something more": lambda t, d: t.update(extra=torch.ones(1)),
+    "a filter less": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"][1:].clone()}),
+    "a bias of another length": lambda t, d: t.update({f"{CONV}.bias": t[f"{CONV}.bias"][:1].clone()}),
+    "an input less": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"][:, 1:].clone()}),
+    "another kernel": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"][..., :1].clone()}),
+    "a flat weight": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"].flatten().clone()}),
+    "a head of another shape": lambda t, d: t.update({"heads.depth_euclidean.4.weight": torch.ones(3, 8, 1, 1)}),
+    "an index beyond": lambda t, d: t.update({_index(t): t[_index(t)] + 10**6}),
+    "an index before": lambda t, d: t.update({_index(t): t[_index(t)] - 10**6}),
+    "an index of floats": lambda t, d: t.update({_index(t): t[_index(t)].float()}),
+    "an index of two dimensions": lambda t, d: t.update({_index(t): t[_index(t)][:, None].clone()}),
+    "wider inputs": lambda t, d: d["inputs"].update({name: width + 5 for name, width in d["inputs"].items()}),
+    "one wider input": lambda t, d: d["inputs"].update({_index(t)[:-6]: d["inputs"][_index(t)[:-6]] + 3}),
+    "no inputs": lambda t, d: d.update(inputs={}),
+    "inputs as a list": lambda t, d: d.update(inputs=[1, 2]),
+    "inputs as a number": lambda t, d: d.update(inputs=3),
+    "a wider stream": lambda t, d: d.update(stream=[width + 1 for width in d["stream"]]),
+    "a narrower end": lambda t, d: d["stream"].__setitem__(-1, 1),
+    "a shorter stream": lambda t, d: d["stream"].pop(),
+    "no stream": lambda t, d: d.update(stream=[]),
+    "a stream of words": lambda t, d: d.update(stream=["a"] * len(d["stream"])),
+    "no description": lambda t, d: d.pop("inputs"),
+    "no config": lambda t, d: d.pop("config"),
+    "a config of nothing": lambda t, d: d.update(config=None),
+    "an unknown key": lambda t, d: d["config"].update(nonsense=1),
+    "another backbone": lambda t, d: d["config"].update(backbone="resnetd50"),
+    "another task": lambda t, d: d["config"].update(task_list=["segmentsemantic"]),
+    "another version": lambda t, d: d.update(format="less-is-more compact model, version 99"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_does_not_fit_is_refused(saved: Path, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "a.safetensors"
+    _changed(saved, path, lambda tensors, described: CHANGES[change](tensors, described))
+    _refused(path)
+
+
+def test_a_file_is_what_its_tensors_and_description_say(saved: Path, tmp_path: Path) -> None:
+    """The helper of the test above changes nothing by itself."""
+    _changed(saved, tmp_path / "a.safetensors", lambda tensors, described: None)
+    load_compact(tmp_path / "a.safetensors")
+
+
+def test_a_description_that_is_no_json(saved: Path, tmp_path: Path) -> None:
+    with safe_open(saved, framework="pt") as file:
+        described = {**file.metadata(), "config": "{"}
+    save_file({"x": torch.ones(1)}, tmp_path / "a.safetensors", described)
+    _refused(tmp_path / "a.safetensors", "damaged")
+
+
+@pytest.mark.parametrize("where", ["write", "replace"])
+def test_a_save_that_fails_leaves_the_old_file(made: tuple[CompactModel, ExperimentConfig], tmp_path: Path, where: str) -> None:
+    path = tmp_path / "a.safetensors"
+    save_compact(made[0], path, made[1])
+    before = listing(tmp_path)
+
+    def half(target: Path, content: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError("no space left")
+
+    full_disk = mock.patch.object(Path, "write_bytes", half)
+    failing = full_disk if where == "write" else mock.patch("os.replace", side_effect=OSError("no space left"))
+    with failing, pytest.raises(OSError, match="no space"):
+        save_compact(made[0], path, made[1])
+    assert listing(tmp_path) == before
+    load_compact(path)
+
+
+def test_a_model_that_trains_is_not_saved(tmp_path: Path) -> None:
+    config = make_config()
+    small, _ = compact(build_model(config), for_training=True, image_size=(32, 32))
+    assert any(isinstance(module, nn.BatchNorm2d) for module in small.modules())
+    with pytest.raises(ValueError, match="for_training"):
+        save_compact(small, tmp_path / "a.safetensors", config)
+    assert not list(tmp_path.iterdir())
