@@ -5,6 +5,7 @@ import math
 import pickle
 import threading
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import CompactModel, MultiTaskModel, compact
@@ -40,7 +42,7 @@ STATISTICS = ("usual", "signs", "shifts", "variances")
 compiled = pytest.mark.skipif(runner.library() is None, reason="needs a C compiler")
 
 
-def _pruned(pattern: str = "half", statistics: str = "usual", seed: int = 0, **values: int) -> MultiTaskModel:
+def _pruned(pattern: str = "half", statistics: str = "usual", seed: int = 0, **values: Any) -> MultiTaskModel:
     torch.manual_seed(seed)
     model = tiny("resnetd50", **values)
     wild_norms(model, statistics, seed)
@@ -405,8 +407,12 @@ def test_changed_weights_are_packed_again(small: CompactModel) -> None:
 
 @compiled
 def test_rounded_weights_are_packed_again(small: CompactModel) -> None:
-    """Converted there and back, they may lie where the old ones lay."""
+    """Converted there and back, they could lie where the old ones lay, were those not kept."""
     before = outputs(small, _images())
+    conv = small.backbone.get_submodule("layer1.0.conv1")
+    old = StorageWeakRef(conv.get_parameter("weight").untyped_storage())
+    small.to(torch.bfloat16)
+    assert not old.expired()
     for _ in range(3):
         small.to(torch.bfloat16).float()
         _assert_fresh(small)
