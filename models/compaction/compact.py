@@ -138,7 +138,7 @@ def _report(
                 parameters_left=0 if left is None else count_parameters(left),
                 macs=dense_macs.get(name, 0),
                 macs_left=macs.get(name, 0),
-                note=_note(conv, left),
+                note=_note(conv, left, in_head=part.startswith("heads.")),
             )
         )
     totals = {
@@ -165,7 +165,7 @@ def _grouped_convs(model: MultiTaskModel, anatomy: Anatomy) -> Iterable[tuple[st
             yield f"heads.{task}.{name}", conv, f"heads.{task}"
 
 
-def _note(dense: nn.Conv2d, left: CompactConv2d | None) -> str:
+def _note(dense: nn.Conv2d, left: CompactConv2d | None, *, in_head: bool) -> str:
     """Why something stayed, or what became of a layer."""
     if left is None:
         return "its result is constant or read by nobody: gone, with a bias in its place"
@@ -176,9 +176,13 @@ def _note(dense: nn.Conv2d, left: CompactConv2d | None) -> str:
     notes = []
     ignored = left.width - left.in_channels
     if ignored and left.reads != "all":
-        notes.append(f"{ignored} channels that it ignores stay for other readers; it reads the rest by {left.reads}")
+        ones = "channel that it ignores stays" if ignored == 1 else "channels that it ignores stay"
+        notes.append(f"{ignored} {ones} for other readers; it reads the rest by {left.reads}")
     if left.kept_width:
         notes.append(f"keeps {left.kept_width} channels that it ignores: copying the others would cost more than it saves")
-    if left.out_channels == dense.out_channels:
+    if in_head:
+        if left.in_channels == dense.in_channels:
+            notes.append("has no zero group: the features are read whole")
+    elif left.out_channels == dense.out_channels:
         notes.append("each of its filters has a later reader")
     return "; ".join(notes)
