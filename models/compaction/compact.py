@@ -58,8 +58,8 @@ def compact(
         model: with zeros, in any mode, on any device.
         for_training: keep batch norm, and everything that still learns.
         free_selects: True where reading some channels of a map costs nothing, as in the project's kernel for CPUs: then every
-            layer reads what it uses. False keeps a layer's width where a copy of its channels would cost more than it saves
-            (``selects_pay``), as for a GPU and for ONNX.
+            layer of the backbone reads what it uses. False keeps a layer's width where a copy of its channels would cost
+            more than it saves (``selects_pay``), as for a GPU and for ONNX. Heads run in torch operations and always ask.
         image_size: height and width for which multiply-adds are counted.
 
     Returns:
@@ -79,7 +79,7 @@ def compact(
         heads: dict[str, nn.Module] = {}
         read_columns: dict[str, Tensor] = {}
         for task, head in model.heads.items():
-            heads[task], columns = compact_head(head, plan.points[-1], for_training=for_training, free_selects=free_selects)
+            heads[task], columns = compact_head(head, plan.points[-1], for_training=for_training)
             read_columns |= {f"heads.{task}.{name}": numbers for name, numbers in columns.items()}
         result = CompactModel(backbone, heads, copy.deepcopy(model.normalize))
     if for_training:

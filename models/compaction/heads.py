@@ -19,9 +19,7 @@ def read_features(head: nn.Module) -> Tensor:
     return torch.stack([live_groups(conv.weight.detach()) for _, conv in feature_convs(head)]).any(0)
 
 
-def compact_head(
-    head: nn.Module, features: Tensor, *, for_training: bool, free_selects: bool
-) -> tuple[nn.Module, dict[str, Tensor]]:
+def compact_head(head: nn.Module, features: Tensor, *, for_training: bool) -> tuple[nn.Module, dict[str, Tensor]]:
     """A copy of ``head`` that reads the ``features`` (numbers) that are left.
 
     Returns:
@@ -39,7 +37,7 @@ def compact_head(
         columns[name] = features[live]
         weight = conv.weight.detach()[:, columns[name]].clone()
         module = CompactConv2d(weight, bias, len(features), live.nonzero().flatten(), conv, dense.weight)
-        if not (for_training or free_selects):
+        if not for_training:
             module = keep_width(module, conv, dense.weight)
         parent, _, last = name.rpartition(".")
         copied.get_submodule(parent).add_module(last, module)

@@ -53,6 +53,15 @@ def test_logits_are_the_heads_of_the_features_upsampled_bilinearly(model: MultiT
         torch.testing.assert_close(logits, expected)
 
 
+def test_a_float64_model_gives_float64_logits_and_bfloat16_heads_float32(model: MultiTaskModel) -> None:
+    model.double().eval()
+    images = _images().double()
+    small = model.heads["surface_normal"](model.backbone(images))
+    expected = nn.functional.interpolate(small, size=(32, 48), mode="bilinear", align_corners=False)
+    assert torch.equal(model(images)["surface_normal"], expected)
+    assert {out.dtype for out in model.bfloat16()(_images().bfloat16()).values()} == {torch.float32}
+
+
 def test_attributes_have_one_logit_per_image_and_celeba_three_classes() -> None:
     logits = build_model(make_config(dataset_name="celebA"))(_images())
     assert {task: tuple(out.shape) for task, out in logits.items()} == dict(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from optim.groups import (
     INPUT_CHANNELS,
     OUTPUT_CHANNELS,
+    Convolution,
     along_groups,
     as_columns,
     from_columns,
@@ -157,6 +158,14 @@ def test_along_output_channels_linear_layers_have_groups_too() -> None:
     assert [name for name, _ in grouped_weights(backbone, OUTPUT_CHANNELS)] == ["0", "3", "4"]
     assert [name for name, _ in grouped_weights(backbone, INPUT_CHANNELS)] == ["0", "4"]
     assert dict(grouped_weights(backbone, OUTPUT_CHANNELS))["3"] is backbone[3].weight
+
+
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+def test_other_convolutions_have_groups_while_they_have_weights(axis: int) -> None:
+    full, empty = Convolution(), Convolution()
+    full.weight = nn.Parameter(torch.zeros(2, 3, 1, 1))
+    empty.register_buffer("weight", torch.zeros(2, 0, 1, 1))
+    assert [name for name, _ in grouped_weights(nn.Sequential(nn.Conv2d(3, 2, 1), empty, full), axis)] == ["0", "2"]
 
 
 @pytest.mark.parametrize("groups", [2, 4])
