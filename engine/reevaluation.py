@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from engine.compact_evaluation import compact_row
-from engine.saved_trial import evaluate_trial, load_trial, result_row
+from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_row
 from utils import checkpoint as files
 from utils.device import resolve
 from utils.errors import TrialError
@@ -52,32 +52,22 @@ def evaluate_experiment(
     exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in found.values()]
     finished = [number for number, folder in found.items() if (folder / files.TEST).is_file()]
     complete = finished or list(found)
-    wanted = complete if num_trials is None else list(range(num_trials))
-    left_out = [number for number in found if number not in complete]
-    if left_out and num_trials is None:
-        log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
-    missing = [number for number in wanted if number not in found]
-    if missing:
-        raise TrialError(
-            f"--num_trials {num_trials}: there are {len(found)} trials of {exp_name!r} in {results_dir} "
-            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
-        )
+    if num_trials is None:
+        left_out = [number for number in found if number not in complete]
+        if left_out:
+            log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
+        wanted = complete
+    else:
+        wanted = _first(num_trials, found, f"{exp_name!r} in {results_dir}")
+    changes: dict[str, str] = {"device": device} if device else {}
+    if compact:
+        changes["precision"] = "fp32"
+    if data_dir:
+        changes[f"data_dir_{dataset_name}"] = data_dir
     rows = []
     for number in wanted:
         log.info("trial %d: %s", number, found[number])
-        trial = load_trial(found[number])
-        if trial.config.dataset_name != dataset_name:
-            raise TrialError(
-                f"{found[number]} was trained on dataset_name: {trial.config.dataset_name!r}, and this script is for "
-                f"{dataset_name!r}; use {'get_outputs.py' if dataset_name == 'celebA' else 'get_out_put_celeb.py'}"
-            )
-        if not (trial.folder / files.TEST).is_file():
-            log.warning("trial %d is not finished (no %s): its best network so far is evaluated", number, files.TEST)
-        changes = {"device": device} if device else {}
-        if compact:
-            changes["precision"] = "fp32"
-        if data_dir:
-            changes[f"data_dir_{dataset_name}"] = data_dir
+        trial = _load(found[number], dataset_name)
         config, where = resolve(trial.config.model_copy(update=changes))
         trial.model.to(where)
         if compact:
@@ -95,3 +85,28 @@ def evaluate_experiment(
     table = write_results(out_dir, name, experiment, rows)
     log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
     return table
+
+
+def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
+    """Numbers of the first trials, all of which are there."""
+    wanted = list(range(num_trials))
+    missing = [number for number in wanted if number not in found]
+    if missing:
+        raise TrialError(
+            f"--num_trials {num_trials}: there are {len(found)} trials of {where} "
+            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
+        )
+    return wanted
+
+
+def _load(folder: Path, dataset_name: str) -> SavedTrial:
+    """A trial of the script's data set; says so if it is not finished."""
+    trial = load_trial(folder)
+    if trial.config.dataset_name != dataset_name:
+        raise TrialError(
+            f"{folder} was trained on dataset_name: {trial.config.dataset_name!r}, and this script is for "
+            f"{dataset_name!r}; use {'get_outputs.py' if dataset_name == 'celebA' else 'get_out_put_celeb.py'}"
+        )
+    if not (folder / files.TEST).is_file():
+        log.warning("trial %d is not finished (no %s): its best network so far is evaluated", trial.number, files.TEST)
+    return trial

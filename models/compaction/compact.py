@@ -172,7 +172,7 @@ def _note(dense: nn.Conv2d, left: CompactConv2d | None, *, in_head: bool) -> str
     if not left.in_channels:
         if not left.out_channels:
             return "nobody reads its result: gone"
-        return "a constant per channel; it stays as such where a padded convolution or a sum reads it"
+        return "a constant per channel: its biases are left, without a multiply-add"
     notes = []
     ignored = left.width - left.in_channels
     if ignored and left.reads != "all":
