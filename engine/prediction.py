@@ -26,7 +26,7 @@ from engine.activations import predict
 from engine.evaluation import autocast, to_device
 from engine.pictures import depth_units
 from engine.saved_trial import load_trial
-from utils.checkpoint import load_json, replacing, save_json
+from utils.checkpoint import load_json, save_json
 from utils.colourise import COLOUR_MAPS, colourise, value_limits
 from utils.config import ExperimentConfig
 from utils.config_check import nearest
@@ -34,6 +34,7 @@ from utils.console import track
 from utils.device import resolve
 from utils.errors import ConfigError, DataError, TrialError
 from utils.figures import PNG_DPI
+from utils.files import replacing
 from utils.plot_predictions import prediction_figure
 from utils.results import check_writable
 from utils.tasks import FIRST_LABEL, Task, get_task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +14,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from utils.errors import TrialError
+from utils.files import replacing
 
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
 METRICS, STEPS = "metrics.jsonl", "steps.jsonl"
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place at the end, so that a crash leaves the old file whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:

@@ -17,9 +17,9 @@ from models.compaction.heads import fold_norms
 from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
 from models.heads import feature_convs
 from models.multi_task import build_model
-from utils.checkpoint import replacing
 from utils.config import ExperimentConfig, validate_config
 from utils.errors import TrialError
+from utils.files import replacing
 
 FORMAT = "less-is-more compact model, version 1"
 
