@@ -31,7 +31,7 @@ $(VENV)/.dev-ready: requirements-dev.txt $(VENV)/.run-ready
 setup: $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready
-	$(RUN) prepare_data.py synthetic-nyu --out $(DEMO_DATA)
+	$(RUN) prepare_data.py synthetic --dataset nyu --out $(DEMO_DATA)
 	$(RUN) main_multi_trials.py --config_exp config/demo.yaml --overwrite
 	$(RUN) plot_sparsity_wandb.py --exp_folder_path results/runs/demo_trial_0
 	$(RUN) compact_model.py --exp_folder_path results/runs/demo_trial_0

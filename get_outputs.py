@@ -9,7 +9,7 @@ from utils.console import run_script, setup_logging
 
 def main() -> int:
     """Parse the command line and evaluate; returns the exit code."""
-    args = evaluation_parser(__doc__ or "", "folder of NYU-v2 in NYUD_MT layout").parse_args()
+    args = evaluation_parser(__doc__ or "", "folder of NYU-v2, in the layout that the experiment was trained on").parse_args()
     setup_logging()
 
     from engine import evaluate_experiment

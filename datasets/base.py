@@ -1,24 +1,42 @@
-"""What the data sets have in common: caching, resizing, augmentation, and the order of an epoch."""
+"""What the data sets have in common: where a frame comes from, batches, augmentation, and the order of an epoch."""
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, Self
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, get_worker_info
 
-from datasets.sample import Sample, finish
-from datasets.transforms import augment, resize
+from datasets.sample import Sample, finish, stack
+from datasets.transforms import augment, mirror_table, resize
 from utils.config import ExperimentConfig
+
+Key = int | tuple[int, int]
+"""Number of a frame, alone or with the seed of its augmentation."""
+
+
+class Frames(Protocol):
+    """Raw samples at the input size that are kept somewhere (``datasets/cache.py``)."""
+
+    def batch(self, indices: Sequence[int]) -> Sample:
+        """The frames of these numbers, stacked."""
 
 
 class MultiTaskDataset(Dataset[Sample]):
-    """Frames of one split. A subclass says how one frame is read (``read``).
+    """Frames of one split. A subclass says how one frame is read (``read``) and from which files (``files``).
 
     Args:
         config: the experiment.
         names: names of the frames.
         training: apply ``config.augmentation``.
+
+    Attributes:
+        skipped: with ``on_bad_sample: skip``, the frames that cannot be read, and why; they are not in ``names``.
+        reading: per loading process its pid and the number of the frame that it is reading (-1: none), in shared memory.
     """
 
     def __init__(self, config: ExperimentConfig, names: Sequence[str], training: bool) -> None:
@@ -28,31 +46,97 @@ class MultiTaskDataset(Dataset[Sample]):
         self.grey = config.input_img_channels == 1
         self.depth_target = config.depth_target
         self.augmentation = config.augmentation if training else None
-        self._cache: list[Sample | None] | None = [None] * len(self.names) if config.cache else None
+        self.mirrored = mirror_table(config.label_set)
+        self.kept: Frames | None = None
+        self.skipped: dict[str, str] = {}
+        self.reading: torch.Tensor | None = None
 
     def read(self, name: str) -> Sample:
-        """The raw sample called ``name``, at the size that it has on disk."""
+        """The raw sample called ``name``, with the tasks of ``task_list``, at the size that it has on disk."""
         raise TypeError(f"{type(self).__name__} does not say how a frame is read")
+
+    def files(self, name: str, task: str | None) -> list[Path]:
+        """The files that the image (``task`` None) or a task's target of frame ``name`` is read from."""
+        raise TypeError(f"{type(self).__name__} does not say which files a frame has")
+
+    def in_memory(self, task: str, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Target and mask of a task that has no files per frame (``files`` gives none)."""
+        raise TypeError(f"{type(self).__name__} reads every target from a file")
+
+    def only(self, tasks: Sequence[str]) -> Self:
+        """The same frames with some of the tasks, read from their files."""
+        other = copy.copy(self)
+        other.task_list, other.kept = tuple(tasks), None
+        return other
+
+    def drop(self, bad: dict[str, str]) -> None:
+        """Leave frames out: name -> why."""
+        self.skipped = {**self.skipped, **{name: bad[name] for name in self.names if name in bad}}
+        self.names = [name for name in self.names if name not in bad]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def load(self, index: int) -> Sample:
-        """The raw sample number ``index`` at the input size, from memory if it is kept there."""
-        if self._cache is None:
+        """The raw sample number ``index`` at the input size."""
+        if self.kept is not None:
+            return _one(self.kept.batch([index]))
+        worker = get_worker_info()
+        if worker is None or self.reading is None:
             return resize(self.read(self.names[index]), self.size)
-        sample = self._cache[index]
-        if sample is None:
-            sample = self._cache[index] = resize(self.read(self.names[index]), self.size)
+        self.reading[worker.id] = torch.tensor([os.getpid(), index])
+        sample = resize(self.read(self.names[index]), self.size)
+        self.reading[worker.id, 1] = -1
         return sample
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Sample:
-        """The finished sample of an index, or of (index, seed of the augmentation)."""
-        index, seed = key if isinstance(key, tuple) else (key, None)
-        sample = self.load(index)
-        if self.augmentation is not None and seed is not None:
-            sample = augment(sample, self.augmentation.hflip, self.augmentation.scale_crop, seed)
-        return finish(sample, self.depth_target)
+    def __getitem__(self, key: Key) -> Sample:
+        """The finished sample of a frame."""
+        index, seed = _split(key)
+        return finish(self._augmented(self.load(index), seed), self.depth_target)
+
+    def __getitems__(self, keys: Sequence[Key]) -> Sample:
+        """The finished samples of several frames, as one batch."""
+        indices, seeds = zip(*map(_split, keys), strict=True)
+        if self.kept is None:
+            batch = stack([self._augmented(self.load(index), seed) for index, seed in zip(indices, seeds, strict=True)])
+        else:
+            batch = self.kept.batch(indices)
+            if self._augments():
+                for place, seed in enumerate(seeds):
+                    _put(batch, place, self._augmented(_one(batch, place), seed))
+        return finish(batch, self.depth_target)
+
+    def _augments(self) -> bool:
+        return self.augmentation is not None and (self.augmentation.hflip or any(s > 1 for s in self.augmentation.scale_crop))
+
+    def _augmented(self, sample: Sample, seed: int | None) -> Sample:
+        if self.augmentation is None or seed is None:
+            return sample
+        return augment(sample, self.augmentation.hflip, self.augmentation.scale_crop, seed, self.mirrored)
+
+
+def _split(key: Key) -> tuple[int, int | None]:
+    return key if isinstance(key, tuple) else (key, None)
+
+
+def _one(batch: Sample, place: int = 0) -> Sample:
+    """A frame of a batch, as views of its tensors."""
+    return Sample(
+        image=batch["image"][place],
+        targets={task: target[place] for task, target in batch["targets"].items()},
+        masks={task: mask[place] for task, mask in batch["masks"].items()},
+        name=batch["name"][place],
+    )
+
+
+def _put(batch: Sample, place: int, sample: Sample) -> None:
+    """Write a frame into a batch; what is there already (a view that was not changed) is not copied."""
+    pairs = [(batch["image"][place], sample["image"])]
+    for task, target in sample["targets"].items():
+        pairs += [(batch["targets"][task][place], target), (batch["masks"][task][place], sample["masks"][task])]
+    for old, new in pairs:
+        if new.data_ptr() != old.data_ptr():
+            old.copy_(new)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

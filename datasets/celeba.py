@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
-from datasets.nyu import read_array, read_image
+from datasets.nyu import read_array, read_image, whole_labels
+from datasets.preparation.workspace import MANIFEST
 from datasets.sample import Sample
 from datasets.splits import cut_validation
 from utils.config import ExperimentConfig
@@ -32,7 +32,7 @@ class CelebAMaskHQ(MultiTaskDataset):
     """One split of CelebAMask-HQ.
 
     Args:
-        config: the experiment; ``data_dir_celebA``, ``data_split_file`` and ``mask_void`` are read.
+        config: the experiment; ``data_dir_celebA``, ``celebA_classes``, ``data_split_file`` and ``mask_void`` are read.
         split: ``train``, ``val`` or ``test``.
         training: apply the augmentation.
 
@@ -47,10 +47,12 @@ class CelebAMaskHQ(MultiTaskDataset):
             raise DataError(f"data_dir_celebA: there is no folder {self.images}; expected CelebAMask-HQ")
         super().__init__(config, celeba_splits(config)[split], training)
         self.void_is_background = config.mask_void == "background"
+        self.label_set = config.label_set
         tasks = [get_task(name) for name in self.task_list]
         _check_files(self.images, [f"{name}.jpg" for name in self.names], "the images")
         for task in tasks:
             if task.kind == "segmentation":
+                _check_manifest(self.root / MANIFEST, config.celebA_classes)
                 masks = [_mask_name(name) for name in self.names]
                 _check_files(self.root / task.source["celebA"], masks, f"task {task.name}")
         columns = [task.source["celebA"] for task in tasks if task.kind == "attribute"]
@@ -65,30 +67,53 @@ class CelebAMaskHQ(MultiTaskDataset):
         for task_name in self.task_list:
             task = get_task(task_name)
             if task.kind == "segmentation":
-                path = self.root / task.source["celebA"] / _mask_name(name)
-                targets[task_name], masks[task_name] = self._read_mask(path, task.outputs("celebA"))
+                (path,) = self.files(name, task_name)
+                targets[task_name], masks[task_name] = self._read_mask(path, task.outputs(self.label_set))
             else:
-                value = self.attributes[name][task.source["celebA"]]
-                targets[task_name] = torch.tensor(float(value == 1))
-                masks[task_name] = torch.tensor(value != 0)
-        return Sample(image=read_image(self.images / f"{name}.jpg", self.grey), targets=targets, masks=masks, name=name)
+                targets[task_name], masks[task_name] = self.in_memory(task_name, name)
+        (path,) = self.files(name, None)
+        return Sample(image=read_image(path, self.grey), targets=targets, masks=masks, name=name)
+
+    def files(self, name: str, task: str | None) -> list[Path]:
+        """The image's file, or a mask's; an attribute has none, as all are read at once."""
+        if task is None:
+            return [self.images / f"{name}.jpg"]
+        entry = get_task(task)
+        return [self.root / entry.source["celebA"] / _mask_name(name)] if entry.kind == "segmentation" else []
+
+    def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
+        """Target and mask, both (), of an attribute."""
+        value = self.attributes[name][get_task(task).source["celebA"]]
+        return torch.tensor(float(value == 1)), torch.tensor(value != 0)
 
     def _read_mask(self, path: Path, classes: int) -> tuple[Tensor, Tensor]:
-        labels = read_array(path)
-        if labels.squeeze().ndim != 2:
-            raise DataError(f"{path} has the shape {labels.shape}; expected (height, width)")
-        values = torch.from_numpy(np.ascontiguousarray(labels.squeeze()).astype(np.int64))[None]
+        values = whole_labels(read_array(path), path)
         if self.void_is_background:
             values = torch.where(values == IGNORE_INDEX, 0, values)
         valid = values != IGNORE_INDEX
         wrong = valid & ((values < 0) | (values >= classes))
         if bool(wrong.any()):
-            raise DataError(f"{path} has the label {int(values[wrong][0])}; expected 0..{classes - 1} or 255")
+            raise DataError(
+                f"{path} has the label {int(values[wrong][0])}; expected 0..{classes - 1} or 255 (celebA_classes: {classes})"
+            )
         return values.to(torch.uint8), valid
 
 
 def _mask_name(name: str) -> str:
     return f"{int(name):05d}_mask.npy"
+
+
+def _check_manifest(path: Path, classes: int) -> None:
+    """Refuse masks that were prepared with another number of classes; a folder from elsewhere has no such file."""
+    try:
+        prepared = json.loads(path.read_text(encoding="utf-8"))["recipe"]["classes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if prepared != classes:
+        raise DataError(
+            f"celebA_classes: is {classes}, and the masks in {path.parent} were prepared with {prepared} classes; set "
+            f"celebA_classes={prepared}, or prepare the set with --classes {classes}"
+        )
 
 
 def _check_files(folder: Path, files: list[str], what: str) -> None:
@@ -147,7 +172,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     if config.data_split_file is not None:
         names = _splits_from_json(config.data_dir, config.data_split_file)
     else:
-        names = _official_splits(config.data_dir / MAPPING_FILE)
+        names = official_splits(config.data_dir / MAPPING_FILE)
     if not names.get("val"):
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
         log.warning("there is no validation split: %d of the training images are taken for it", len(names["val"]))
@@ -168,7 +193,7 @@ def _splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
     try:
         content = json.loads(path.read_text())
         names = {role: [_number(name) for key in keys for name in content.get(key, [])] for role, keys in SPLIT_NAMES.items()}
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(
             f"data_split_file: {path} is not a JSON object of lists of file names, {{'train': ['0.jpg', ...], ...}} ({error})"
         ) from None
@@ -177,7 +202,8 @@ def _splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
     return names
 
 
-def _official_splits(path: Path) -> dict[str, list[str]]:
+def official_splits(path: Path) -> dict[str, list[str]]:
+    """Image numbers (as text) per role, by the numbers that the mapping file says they have in the original CelebA."""
     try:
         lines = path.read_text().splitlines()
     except OSError:

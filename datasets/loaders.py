@@ -3,71 +3,97 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from typing import Any
 
-import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from datasets.base import EpochSampler, MultiTaskDataset
+from datasets.batch_loader import BatchLoader
+from datasets.cache import attach_cache
 from datasets.celeba import CelebAMaskHQ
+from datasets.frame_check import find_bad_frames, refuse_or_drop
+from datasets.mtan import MTANDataset
 from datasets.nyu import NYUDataset
 from datasets.sample import Sample
+from datasets.workers import worker_count, worker_settings
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 log = logging.getLogger(__name__)
 
-DATASETS: dict[str, type[CelebAMaskHQ] | type[NYUDataset]] = {"NYU": NYUDataset, "celebA": CelebAMaskHQ}
+Loader = DataLoader[Sample] | BatchLoader
+"""Batches of finished samples; ``len`` says how many."""
+
+DATASETS: dict[str, type[CelebAMaskHQ] | type[MTANDataset] | type[NYUDataset]] = {
+    "NYU": NYUDataset,
+    "NYU_MTAN": MTANDataset,
+    "celebA": CelebAMaskHQ,
+}
 
 
 def build_dataset(config: ExperimentConfig, split: str, training: bool = False) -> MultiTaskDataset:
-    """The data set of ``split`` (train, val or test); ``training`` switches the augmentation on."""
-    return DATASETS[config.dataset_name](config, split, training)
+    """The data set of ``split`` (train, val or test); ``training`` switches the augmentation on.
+
+    With ``cache`` its frames come from the cache, which is filled first; with ``on_bad_sample: skip``, frames that cannot be
+    read are not in it (but in ``skipped``).
+
+    Raises:
+        DataError: the data set is not as the configuration says.
+    """
+    dataset = DATASETS[config.dataset_name](config, split, training)
+    if config.cache:
+        attach_cache(dataset, config, split)
+    elif config.on_bad_sample == "skip":
+        refuse_or_drop(dataset, find_bad_frames(dataset, config, split), config, split)
+    if dataset.skipped:
+        name, why = next(iter(dataset.skipped.items()))
+        log.warning("%d of %s frames are skipped (on_bad_sample: skip): %s: %s ...", len(dataset.skipped), split, name, why)
+    return dataset
 
 
-def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) -> DataLoader[Sample]:
+def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) -> Loader:
     """Shuffled training batches (``loader.sampler.epoch`` says which epoch's order); the last incomplete one is dropped."""
     dataset = build_dataset(config, "train", training=True)
     if len(dataset) < config.train_batch_size:
         raise DataError(
             f"train_batch_size: {config.train_batch_size} is more than the {len(dataset)} frames of the training split"
         )
+    sampler = EpochSampler(len(dataset), seed)
+    return _loader(dataset, sampler, config.train_batch_size, config, drop_last=True, pin_memory=pin_memory)
+
+
+def eval_loader(config: ExperimentConfig, split: str, pin_memory: bool = False) -> Loader:
+    """Every frame of ``split`` once, in order, without augmentation."""
+    size = config.test_batch_size if split == "test" else config.val_batch_size
+    dataset = build_dataset(config, split)
+    sampler = SequentialSampler(dataset)
+    return _loader(dataset, sampler, size, config, drop_last=False, pin_memory=pin_memory)
+
+
+def _loader(
+    dataset: MultiTaskDataset,
+    sampler: Sampler[Any],
+    batch_size: int,
+    config: ExperimentConfig,
+    *,
+    drop_last: bool,
+    pin_memory: bool,
+) -> Loader:
+    """``num_workers`` threads where the frames are cached, else processes that read and decode files."""
+    if dataset.kept is not None:
+        threads = worker_count(config)
+        return BatchLoader(dataset, sampler, batch_size, drop_last=drop_last, threads=threads, pin_memory=pin_memory)
     return DataLoader(
         dataset,
-        batch_size=config.train_batch_size,
-        sampler=EpochSampler(len(dataset), seed),
-        drop_last=True,
-        **_worker_settings(config, pin_memory),
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=drop_last,
+        collate_fn=_as_it_is,
+        pin_memory=pin_memory,
+        **worker_settings(config, dataset),
     )
 
 
-def eval_loader(config: ExperimentConfig, split: str, pin_memory: bool = False) -> DataLoader[Sample]:
-    """Every frame of ``split`` once, in order, without augmentation."""
-    size = config.test_batch_size if split == "test" else config.val_batch_size
-    return DataLoader(build_dataset(config, split), batch_size=size, **_worker_settings(config, pin_memory))
-
-
-def _worker_settings(config: ExperimentConfig, pin_memory: bool) -> dict[str, Any]:
-    cores = os.cpu_count() or 1
-    workers = min(config.num_workers, cores)
-    if workers < config.num_workers:
-        log.info("num_workers: %d asked for, %d used, as many as there are cores", config.num_workers, workers)
-    if config.cache:
-        # Frames are kept in the main process, where every epoch finds them.
-        workers = 0
-    return {
-        "num_workers": workers,
-        "persistent_workers": workers > 0,
-        "worker_init_fn": _ignore_interrupt if workers else None,
-        "pin_memory": pin_memory,
-        # A loader seeds its workers from a generator: one of its own, so that the network's dropout, which draws from
-        # torch's, does not depend on the number of workers.
-        "generator": torch.Generator(),
-    }
-
-
-def _ignore_interrupt(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _as_it_is(batch: Any) -> Any:
+    """A data set makes whole batches itself (``__getitems__``)."""
+    return batch

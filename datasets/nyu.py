@@ -20,7 +20,7 @@ from torch import Tensor
 from datasets.base import MultiTaskDataset
 from datasets.sample import Sample
 from datasets.splits import cut_validation
-from datasets.transforms import MIN_NORMAL_LENGTH, unit_normals
+from datasets.transforms import MIN_NORMAL_LENGTH, unit_normals, vector_length
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Kind, Task, get_task
@@ -62,6 +62,10 @@ class NYUDataset(MultiTaskDataset):
             )
             for name in self.task_list
         }
+
+    def files(self, name: str, task: str | None) -> list[Path]:
+        """The image's file, or that of a task's target."""
+        return [self._images[name] if task is None else self._files[task][name]]
 
     def read(self, name: str) -> Sample:
         """The raw sample of frame ``name`` at its own size."""
@@ -186,14 +190,29 @@ def _validity(task: Task, values: Tensor) -> Tensor:
     if task.invalid == "not_positive":
         return known & (values > 0).all(dim=0, keepdim=True)
     if task.invalid == "zero_vector":
-        return known & (values.norm(dim=0, keepdim=True) > MIN_NORMAL_LENGTH)
+        return known & (vector_length(values) > MIN_NORMAL_LENGTH)
     if task.invalid == "ignore_index":
         return known & (values != IGNORE_INDEX).all(dim=0, keepdim=True)
     return known
 
 
+def whole_labels(array: np.ndarray, path: Path) -> Tensor:
+    """The labels in the array of a file, (H, W) or with a dimension of one more, as int64 (1, H, W).
+
+    Raises:
+        DataError: it has another shape, or a value that is no whole number.
+    """
+    plane = np.ascontiguousarray(_plane(array, path))
+    with np.errstate(invalid="ignore"):
+        labels = plane.astype(np.int64)
+    broken = plane[labels != plane]
+    if broken.size:
+        raise DataError(f"{path} has the label {broken[0]:g}; expected whole numbers")
+    return torch.from_numpy(labels)[None]
+
+
 def _read_segmentation(array: np.ndarray, path: Path, task: Task) -> Tensor:
-    labels = torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.int64))[None]
+    labels = whole_labels(array, path)
     classes = task.outputs("NYU")
     unlabelled = (labels == 0) | (labels == IGNORE_INDEX)
     wrong = ~unlabelled & ((labels < 0) | (labels > classes))

@@ -18,16 +18,18 @@ Dense masks are bool (1, H, W), a segmentation's (H, W), an attribute's ().
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from utils.tasks import IGNORE_INDEX, get_task
 
 
 class Sample(TypedDict):
-    """One frame; batched by the loader along a new first dimension (names become a list)."""
+    """One frame, or a batch: everything stacked along a new first dimension, the names as a list."""
 
     image: Tensor
     targets: dict[str, Tensor]
@@ -35,8 +37,13 @@ class Sample(TypedDict):
     name: str
 
 
+def stack(samples: Sequence[Sample]) -> Sample:
+    """Samples of one size as a batch."""
+    return default_collate(list(samples))
+
+
 def finish(sample: Sample, depth_target: str) -> Sample:
-    """A raw sample as the loader gives it (see the table above).
+    """A raw sample, or a batch of them, as the loader gives it (see the table above).
 
     ``depth_target: relative`` divides a frame's depth by its largest valid depth, taken of the frame as the network sees it
     (after resizing and augmentation), so that the largest target is exactly 1.
@@ -46,11 +53,12 @@ def finish(sample: Sample, depth_target: str) -> Sample:
         mask = sample["masks"][name]
         kind = get_task(name).kind
         if kind == "segmentation":
-            target, mask = target[0].long(), mask[0]
-            target = torch.where(mask, target, IGNORE_INDEX)
+            target, mask = target[..., 0, :, :].long(), mask[..., 0, :, :]
+            target = target.masked_fill_(~mask, IGNORE_INDEX)
         else:
             target = torch.where(mask, target, 0.0)
-            if kind == "depth" and depth_target == "relative" and bool(mask.any()):
-                target = target / target.max()
+            if kind == "depth" and depth_target == "relative":
+                largest = target.amax(dim=(-3, -2, -1), keepdim=True)
+                target = target / torch.where(largest > 0, largest, 1.0)
         targets[name], masks[name] = target, mask
-    return Sample(image=sample["image"].float() / 255, targets=targets, masks=masks, name=sample["name"])
+    return Sample(image=sample["image"].float().div_(255), targets=targets, masks=masks, name=sample["name"])

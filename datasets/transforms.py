@@ -6,6 +6,7 @@ Built on ``torchvision.transforms.v2``. All work on raw samples (``datasets/samp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torchvision.transforms.v2.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from datasets.sample import Sample
-from utils.tasks import Task, get_task
+from utils.tasks import Task, get_task, mirrored_classes
 
 MIN_NORMAL_LENGTH = 0.1
 """Below this length a normal points nowhere: the zero vector of a file, also after 8-bit rounding, or an average of
@@ -44,7 +45,9 @@ def resize_target(task: Task, target: Tensor, mask: Tensor, size: tuple[int, int
     if task.resize == "none":
         return target, mask
     if task.resize == "nearest":
-        return tuple(F.resize(part, list(size), InterpolationMode.NEAREST_EXACT) for part in (target, mask))  # type: ignore[return-value]
+        rows, columns = (_nearest(old, new) for old, new in zip(target.shape[-2:], size, strict=True))
+        target, mask = (part.index_select(-2, rows).index_select(-1, columns) for part in (target, mask))
+        return target, mask
     weight = mask.float()
     parts = torch.cat([torch.where(mask, target, 0.0), weight])
     parts = F.resize(parts, list(size), InterpolationMode.BILINEAR, antialias=True)
@@ -54,20 +57,47 @@ def resize_target(task: Task, target: Tensor, mask: Tensor, size: tuple[int, int
     return unit_normals(target, mask) if task.kind == "normals" else (target, mask)
 
 
+@cache
+def _nearest(old: int, new: int) -> Tensor:
+    """For every place of a side of length ``new`` the nearest one of ``old``: pixel centres lie at i + 1/2.
+
+    The same as ``InterpolationMode.NEAREST_EXACT``, for tensors of any type, and several times faster on small frames.
+    """
+    scale = torch.tensor(old, dtype=torch.float32) / new
+    return ((torch.arange(new) + 0.5) * scale).floor().long().clamp_max(old - 1)
+
+
 def unit_normals(normals: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Normals (3, H, W) at unit length, and the mask (1, H, W) without those that point nowhere."""
-    length = normals.norm(dim=0, keepdim=True)
+    length = vector_length(normals)
     mask = mask & (length > MIN_NORMAL_LENGTH)
     return torch.where(mask, normals / length.clamp_min(MIN_NORMAL_LENGTH), 0.0), mask
 
 
-def horizontal_flip(sample: Sample) -> Sample:
-    """Mirror left and right; a normal's x changes its sign with it."""
+def vector_length(vectors: Tensor) -> Tensor:
+    """Lengths (1, H, W) of vectors (3, H, W); ten times faster than ``torch.linalg.vector_norm`` along the first dimension."""
+    return vectors.square().sum(dim=0, keepdim=True).sqrt_()
+
+
+def mirror_table(label_set: str) -> Tensor | None:
+    """What each label 0..255 is called in a mirror, uint8 (256,); None where every class stays what it is."""
+    classes = mirrored_classes(label_set)
+    if classes is None:
+        return None
+    table = torch.arange(256, dtype=torch.uint8)
+    table[: len(classes)] = torch.tensor(classes, dtype=torch.uint8)
+    return table
+
+
+def horizontal_flip(sample: Sample, mirrored: Tensor | None = None) -> Sample:
+    """Mirror left and right; a normal's x changes its sign with it, and labels become ``mirrored`` (:func:`mirror_table`)."""
     targets, masks = {}, {}
     for name, target in sample["targets"].items():
         rule, mask = get_task(name).flip, sample["masks"][name]
         if rule != "none":
             target, mask = F.horizontal_flip(target), F.horizontal_flip(mask)
+        if mirrored is not None and get_task(name).kind == "segmentation":
+            target = mirrored[target.long()]
         if rule == "mirror_and_negate_x":
             target = torch.cat([-target[:1], target[1:]])
         targets[name], masks[name] = target, mask
@@ -98,12 +128,15 @@ def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
     return resize(cropped, (height, width))
 
 
-def augment(sample: Sample, hflip: bool, scales: Sequence[float], seed: int) -> Sample:
-    """The random changes of a training frame; the same ``seed`` makes the same changes."""
+def augment(sample: Sample, hflip: bool, scales: Sequence[float], seed: int, mirrored: Tensor | None = None) -> Sample:
+    """The random changes of a training frame; the same ``seed`` makes the same changes.
+
+    ``mirrored`` is what labels become where the frame is mirrored (:func:`mirror_table`).
+    """
     generator = torch.Generator().manual_seed(seed)
     flip, pick, top, left = torch.rand(4, generator=generator).tolist()
     if scales:
         scale = scales[min(int(pick * len(scales)), len(scales) - 1)]
         if scale > 1:
             sample = scale_crop(sample, scale, top, left)
-    return horizontal_flip(sample) if hflip and flip < 0.5 else sample
+    return horizontal_flip(sample, mirrored) if hflip and flip < 0.5 else sample

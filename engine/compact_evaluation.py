@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from datasets import eval_loader
+from datasets import eval_loader, worker_deaths
 from engine.compaction import Networks, file_sizes, make_compact
 from engine.equality import full_float32
 from engine.evaluation import Evaluation, RunningEvaluation, to_device
@@ -78,14 +78,16 @@ def _evaluate_both(
     losses, labels = build_losses(config), _Labels()
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
     loader = eval_loader(config, split, device.type == "cuda")
-    with full_float32():
+    dataset: Any = loader.dataset
+    with full_float32(), worker_deaths(dataset):
         for batch in track(loader, f"{split} of trial {made.trial.number}, trained and compact"):
             moved = to_device(batch, device, config)
             one, other = made.trial.model(moved["image"]), made.compact(moved["image"])
             dense.update(moved, one)
             compact.update(moved, other)
             labels.update(one, other)
-    return dense.compute(), compact.compute(), labels
+    skipped = {**made.trial.skipped, split: dataset.skipped}
+    return dense.compute(), replace(compact.compute(), skipped=skipped), labels
 
 
 def largest_difference(one: Evaluation, other: Evaluation) -> float:

@@ -129,9 +129,7 @@ def check_images(trial: SavedTrial, count: int, data_dir: str | None = None) -> 
     Raises:
         DataError: ``data_dir`` is given, and holds no data set.
     """
-    config = trial.config.model_copy(
-        update={"cache": False} | ({f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {})
-    )
+    config = trial.config.model_copy(update={f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {})
     try:
         dataset = build_dataset(config, "test")
         if len(dataset):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class Evaluation:
 
     losses: dict[str, float]
     metrics: dict[str, dict[str, float]]
+    skipped: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Per split the frames that are not in it, as they could not be read, and why (``on_bad_sample: skip``)."""
 
     @property
     def monitored(self) -> float:

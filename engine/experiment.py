@@ -14,27 +14,23 @@ import torch
 
 from datasets import eval_loader, train_loader
 from engine.pictures import draw_predictions
+from engine.resuming import check_folders, continue_trial, existing_trials, is_finished
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.trainer import TrainingDivergedError, Trial, fit
 from models import build_model
 from utils import checkpoint as files
-from utils.config import ExperimentConfig, load_config, unused_keys
+from utils.config import ExperimentConfig, unused_keys
 from utils.config_sections import OptimizerParams, Warmup
 from utils.device import resolve
 from utils.errors import ConfigError, TrialError
 from utils.figures import save_figure
+from utils.files import remove_unfinished
+from utils.locks import experiment_lock, refuse_if_held
 from utils.plot_control import control_figure
 from utils.results import check_writable, result_paths, write_results
 from utils.tracking import Tracker, make_tracker, tracking_mode
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = {
-    *("num_trials", "num_workers", "cache", "device", "checkpoint", "checkpoint_folder", "lambda_list"),
-    *("data_dir_NYU", "data_dir_celebA", "val_batch_size", "test_batch_size", "init_weights"),
-    *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
-}
-"""Keys that a resumed experiment may have other values of: they do not change what is trained."""
 
 
 def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
@@ -101,7 +97,8 @@ def run_experiment(
     runs = [resolve(single) for single in expand_lambdas(config)]
     # Whatever can be refused is refused here: before anything is written or removed, and not after hours of training.
     for single, _ in runs:
-        _check_folders(single, resume, overwrite, out_dir)
+        refuse_if_held(single.trial_folder(0).parent, single.Experiment_name)
+        check_folders(single, resume, overwrite, out_dir)
     check_writable(out_dir)
     _check_inputs(runs[0][0])
     unused = unused_keys(config)
@@ -123,8 +120,8 @@ def _run_one(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """All trials of one configuration: rows of the finished ones, and what stopped the others."""
     root = config.trial_folder(0).parent
-    with files.experiment_lock(root, config.Experiment_name):
-        _check_folders(config, resume, overwrite, out_dir)  # again: now nobody else changes them
+    with experiment_lock(root, config.Experiment_name):
+        check_folders(config, resume, overwrite, out_dir)  # again: now nobody else changes them
         if overwrite:
             _remove_results(config, out_dir)
         log.info(
@@ -133,7 +130,7 @@ def _run_one(
         )
         rows, failures = [], []
         for number in range(config.num_trials):
-            was_finished = resume and (config.trial_folder(number) / files.TEST).is_file()
+            was_finished = resume and is_finished(config.trial_folder(number), config)
             try:
                 rows.append(run_trial(config, number, device, resume))
                 if not was_finished:
@@ -158,71 +155,29 @@ def _check_inputs(config: ExperimentConfig) -> None:
         build_model(config)
 
 
-def _existing_trials(config: ExperimentConfig) -> list[Path]:
-    """All folders of the experiment's trials, also those beyond ``num_trials``."""
-    first = config.trial_folder(0)
-    return list(files.numbered(first.parent, first.name.removesuffix("0")).values())
-
-
-def _check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
-    """Refuse to go on where something could be lost or mixed; changes nothing."""
-    there = _existing_trials(config)
-    tables = [path for path in result_paths(out_dir, config.Experiment_name) if path.exists()]
-    if (there or tables) and not (resume or overwrite):
-        raise TrialError(
-            f"{(there or tables)[0]} is there already: continue that experiment with --resume, replace it with --overwrite, or "
-            "choose another Experiment_name"
-        )
-    for folder in there:
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / files.CONFIG).is_file()):
-            raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
-        if resume and not overwrite and (folder / files.CONFIG).is_file():
-            _check_same(config, folder)
-            begun = any((folder / name).exists() for name in (files.BEST, files.METRICS))
-            if begun and not any((folder / name).is_file() for name in (files.LAST, files.TEST)):
-                raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
-
-
 def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
     """Delete the experiment's trials and tables."""
-    for folder in _existing_trials(config):
+    for folder in existing_trials(config):
         shutil.rmtree(folder)
     for path in result_paths(out_dir, config.Experiment_name):
         path.unlink(missing_ok=True)
 
 
-def _check_same(config: ExperimentConfig, folder: Path) -> None:
-    """Refuse to continue a trial under another configuration."""
-    saved, now = load_config(folder / files.CONFIG).as_dict(), config.as_dict()
-    different = [key for key in now if key not in MAY_CHANGE and saved.get(key) != now[key]]
-    if different:
-        changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in different)
-        raise TrialError(f"{folder} was trained with another configuration ({changes}): use --overwrite or another name")
-
-
 def run_trial(config: ExperimentConfig, number: int, device: torch.device, resume: bool) -> dict[str, Any]:
     """Train one trial (or what is left of it), test its best network once, and return its row."""
     folder = config.trial_folder(number)
-    if resume and (folder / files.TEST).is_file():
+    if resume and is_finished(folder, config):
         log.info("trial %d is finished: %s", number, folder)
         return _saved_row(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     trial = Trial(config, number, device, folder)
     report = getattr(trial.model.backbone, "init_report", None)
     if report:
         log.info("backbone: %s", report)
-    run_id = None
-    if resume and (folder / files.LAST).is_file():
-        state = files.load_tensors(folder / files.LAST)
-        try:
-            trial.load_state_dict(state)
-            run_id = state["wandb_run_id"]
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise TrialError(f"{folder / files.LAST}: is not the state of this training ({error!r:.100})") from error
-        for path in (folder / files.METRICS, folder / files.STEPS):
-            if path.is_file():
-                files.keep_lines(path, trial.epoch)
-        log.info("trial %d continues after epoch %d", number, trial.epoch)
+    run_id = continue_trial(trial) if resume else None
+    # A test of fewer epochs goes first: a trial that has one counts as finished.
+    (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)
     tracker = make_tracker(config, folder.name, folder, run_id)
     summary: dict[str, Any] = {"status": "stopped"}
@@ -278,6 +233,7 @@ def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tra
             "best_epoch": saved.best_epoch,
             "precision": config.precision,
             "device": str(device),
+            **({"skipped": evaluation.skipped} if config.on_bad_sample == "skip" else {}),
             "losses": evaluation.losses,
             "metrics": evaluation.metrics,
             "row": row,

@@ -206,10 +206,10 @@ def _value(metric: Metric) -> float:
     return float(metric.compute()) if metric.update_called else math.nan
 
 
-def build_metrics(task: Task, dataset: str) -> TaskMetrics:
-    """Fresh metrics of a task."""
+def build_metrics(task: Task, label_set: str) -> TaskMetrics:
+    """Fresh metrics of a task whose classes, if it has any, are those of ``label_set`` (``utils.tasks.LABEL_SETS``)."""
     if task.kind == "segmentation":
-        return SegmentationMetrics(task.outputs(dataset))
+        return SegmentationMetrics(task.outputs(label_set))
     kinds: dict[str, type] = {
         "depth": DepthMetrics,
         "normals": NormalsMetrics,
@@ -225,7 +225,7 @@ class SplitMetrics:
     def __init__(self, config: ExperimentConfig) -> None:
         self.depth_target = config.depth_target
         self.tasks = {name: get_task(name) for name in config.task_list}
-        self.metrics = {name: build_metrics(task, config.dataset_name) for name, task in self.tasks.items()}
+        self.metrics = {name: build_metrics(task, config.label_set) for name, task in self.tasks.items()}
 
     def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
         """Take one task's batch in, logits as the model gives them."""

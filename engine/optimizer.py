@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -109,3 +110,12 @@ def build_scheduler(optimizer: ProxAdam, config: ExperimentConfig) -> LRSchedule
     if schedule.name == "cosine":
         return CosineAnnealingLR(optimizer, T_max=config.epochs, eta_min=schedule.min_lr)
     return ConstantLR(optimizer, factor=1.0)
+
+
+def stretch_schedule(scheduler: LRScheduler | ReduceLROnPlateau, optimizer: ProxAdam, epochs: int) -> None:
+    """Let a resumed schedule that depends on the number of epochs follow its curve over another number from here on."""
+    if isinstance(scheduler, CosineAnnealingLR):
+        scheduler.T_max = epochs
+        share = (1 + math.cos(math.pi * scheduler.last_epoch / epochs)) / 2
+        for group, base in zip(optimizer.param_groups, scheduler.base_lrs, strict=True):
+            group["lr"] = scheduler.eta_min + (base - scheduler.eta_min) * share

@@ -37,7 +37,7 @@ def draw_predictions(
 ) -> Figure:
     """Predictions of four frames of ``split``. Leaves the model in eval mode."""
     model.eval()
-    batch = evenly_spaced(build_dataset(config.model_copy(update={"cache": False}), split), FRAMES)
+    batch = evenly_spaced(build_dataset(config, split), FRAMES)
     moved = to_device(batch, device, config)
     with autocast(device, config):
         logits = model(moved["image"])
@@ -46,7 +46,7 @@ def draw_predictions(
         {task: target.numpy() for task, target in batch["targets"].items()},
         {task: mask.numpy() for task, mask in batch["masks"].items()},
         {task: predict(get_task(task), out.float(), config.depth_target).cpu().numpy() for task, out in logits.items()},
-        config.dataset_name,
+        config.label_set,
         f"{config.Experiment_name}: {title}",
         list(batch["name"]),
         depth_units(config),

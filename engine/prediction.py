@@ -37,7 +37,7 @@ from utils.figures import PNG_DPI
 from utils.files import replacing
 from utils.plot_predictions import prediction_figure
 from utils.results import check_writable
-from utils.tasks import FIRST_LABEL, Task, get_task
+from utils.tasks import FIRST_LABEL, NORMAL_AXES, Task, get_task
 
 log = logging.getLogger(__name__)
 
@@ -152,24 +152,24 @@ def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits.contiguous(), size=size, mode="bilinear", align_corners=False)
 
 
-def as_stored(task: Task, prediction: np.ndarray, dataset: str) -> np.ndarray:
+def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
     """A prediction of ``predict_at`` as the data set's own files have it.
 
     Returns:
         segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
     """
     if task.kind == "segmentation":
-        return prediction + np.uint8(FIRST_LABEL[dataset])
+        return prediction + np.uint8(FIRST_LABEL[label_set])
     return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.kind == "normals" else prediction[0]
 
 
-def coloured(task: Task, prediction: np.ndarray, dataset: str) -> Image.Image:
+def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
     """The colours of a prediction of ``predict_at``; those of depth and edges span its own values."""
     height, width = prediction.shape[-2:]
     limits = value_limits(task.name, prediction, None) if task.kind in COLOUR_MAPS else None
     rows = max(1, BAND // width)
     bands = (
-        colourise(task.name, prediction[..., top : top + rows, :], None, dataset, limits) for top in range(0, height, rows)
+        colourise(task.name, prediction[..., top : top + rows, :], None, label_set, limits) for top in range(0, height, rows)
     )
     return Image.fromarray(np.concatenate([np.rint(255 * band).astype(np.uint8) for band in bands]))
 
@@ -184,7 +184,7 @@ def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tens
     attributes = {name: np.array([value]) for name, value in probabilities(predictor, logits).items()}
     image = np.moveaxis(np.asarray(small, dtype=np.float32) / 255, -1, 0)
     predictions = {**dense, **attributes}
-    return prediction_figure(image[None], None, {}, predictions, config.dataset_name, title, units=depth_units(config))
+    return prediction_figure(image[None], None, {}, predictions, config.label_set, title, units=depth_units(config))
 
 
 def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
@@ -242,9 +242,9 @@ def _predict_photo(predictor: Predictor, photo: Image.Image, out: Path, name: st
     for task in predictor.dense:
         prediction = predict_at(task, logits[task.name], (photo.height, photo.width), config.depth_target)
         with replacing(out / task.name / f"{name}.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, as_stored(task, prediction, config.dataset_name))
+            np.save(file, as_stored(task, prediction, config.label_set))
         with replacing(out / task.name / f"{name}.png") as temporary:
-            coloured(task, prediction, config.dataset_name).save(temporary, format="PNG")
+            coloured(task, prediction, config.label_set).save(temporary, format="PNG")
     with replacing(out / OVERVIEW / f"{name}.png") as temporary:
         figure = overview(predictor, photo, logits, f"{title} ({config.Experiment_name})")
         figure.savefig(temporary, format="png", dpi=PNG_DPI)
@@ -317,11 +317,11 @@ def _written(out: Path) -> list[Path]:
 def _meaning(task: Task, config: ExperimentConfig) -> dict[str, Any]:
     """What the numbers in a task's files are."""
     if task.kind == "segmentation":
-        first = FIRST_LABEL[config.dataset_name]
-        return {"values": "class", "classes": {first + at: name for at, name in enumerate(task.classes[config.dataset_name])}}
+        first = FIRST_LABEL[config.label_set]
+        return {"values": "class", "classes": {first + at: name for at, name in enumerate(task.classes[config.label_set])}}
     values = {
         "depth": "metres" if config.depth_target == "metric" else "parts of the photo's largest depth",
-        "normals": "unit vector (x right, y down, z forward)",
+        "normals": f"unit vector ({NORMAL_AXES.get(config.dataset_name, 'axes as in the training data')})",
         "edges": "probability of an edge",
         "attribute": f"probability of {task.title}, in {ATTRIBUTES}",
     }

@@ -16,6 +16,9 @@ from utils.results import result_paths, write_results
 
 log = logging.getLogger(__name__)
 
+SCRIPTS = {"NYU": "get_outputs.py", "NYU_MTAN": "get_outputs.py", "celebA": "get_out_put_celeb.py"}
+"""Which script evaluates the experiments of a data set."""
+
 
 def evaluate_experiment(
     exp_name: str,
@@ -39,7 +42,7 @@ def evaluate_experiment(
         exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
         num_trials: how many trials, from 0; None: all that are there.
         results_dir: folder that holds the trials' folders.
-        dataset_name: the data set that the experiment must be of.
+        dataset_name: the data set that the experiment must be of, or another that the same script is for.
         data_dir, device: in place of what the configuration says.
         split: train, val or test.
         out_dir: folder of the tables.
@@ -62,13 +65,12 @@ def evaluate_experiment(
     changes: dict[str, str] = {"device": device} if device else {}
     if compact:
         changes["precision"] = "fp32"
-    if data_dir:
-        changes[f"data_dir_{dataset_name}"] = data_dir
     rows = []
     for number in wanted:
         log.info("trial %d: %s", number, found[number])
         trial = _load(found[number], dataset_name)
-        config, where = resolve(trial.config.model_copy(update=changes))
+        moved = {f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {}
+        config, where = resolve(trial.config.model_copy(update={**changes, **moved}))
         trial.model.to(where)
         if compact:
             rows.append(compact_row(trial, config, split, where))
@@ -102,10 +104,10 @@ def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
 def _load(folder: Path, dataset_name: str) -> SavedTrial:
     """A trial of the script's data set; says so if it is not finished."""
     trial = load_trial(folder)
-    if trial.config.dataset_name != dataset_name:
+    found = trial.config.dataset_name
+    if SCRIPTS[found] != SCRIPTS[dataset_name]:
         raise TrialError(
-            f"{folder} was trained on dataset_name: {trial.config.dataset_name!r}, and this script is for "
-            f"{dataset_name!r}; use {'get_outputs.py' if dataset_name == 'celebA' else 'get_out_put_celeb.py'}"
+            f"{folder} was trained on dataset_name: {found!r}, and this script is for {dataset_name!r}; use {SCRIPTS[found]}"
         )
     if not (folder / files.TEST).is_file():
         log.warning("trial %d is not finished (no %s): its best network so far is evaluated", trial.number, files.TEST)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from datasets import eval_loader
+from datasets import eval_loader, worker_deaths
 from engine.evaluation import Evaluation, evaluate
 from engine.losses import build_losses
 from engine.sparsity_numbers import sparsity_numbers
@@ -46,6 +46,12 @@ class SavedTrial:
         lines = files.read_lines(self.folder / files.METRICS)
         return int(lines[-1]["epoch"]) + 1 if lines else self.best_epoch
 
+    @property
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """The frames that its training left out, per split, and why."""
+        path = self.folder / files.SKIPPED
+        return files.load_json(path) if path.is_file() else {}
+
 
 def load_trial(folder: Path, device: torch.device | None = None) -> SavedTrial:
     """The best network of a trial, in eval mode on ``device`` (default: the CPU).
@@ -78,8 +84,11 @@ def evaluate_trial(trial: SavedTrial, config: ExperimentConfig, split: str, devi
         device: where to compute.
     """
     loader = eval_loader(config, split, device.type == "cuda")
-    batches = track(loader, f"{split} of trial {trial.number}")
-    return evaluate(trial.model, batches, build_losses(config), config, device)
+    dataset: Any = loader.dataset
+    with worker_deaths(dataset):
+        batches = track(loader, f"{split} of trial {trial.number}")
+        evaluation = evaluate(trial.model, batches, build_losses(config), config, device)
+    return replace(evaluation, skipped={**trial.skipped, split: dataset.skipped})
 
 
 def result_row(trial: SavedTrial, evaluation: Evaluation) -> dict[str, Any]:
@@ -90,4 +99,12 @@ def result_row(trial: SavedTrial, evaluation: Evaluation) -> dict[str, Any]:
         "epochs": trial.epochs,
         **evaluation.flat(),
         **sparsity_numbers(trial.model, trial.config),
+        **skipped_frames(trial.config, evaluation),
     }
+
+
+def skipped_frames(config: ExperimentConfig, evaluation: Evaluation) -> dict[str, int]:
+    """With ``on_bad_sample: skip`` the number of frames left out of training, validation and the evaluated split."""
+    if config.on_bad_sample == "error":
+        return {}
+    return {"skipped_frames": sum(len(frames) for frames in evaluation.skipped.values())}

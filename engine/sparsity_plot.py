@@ -15,7 +15,7 @@ from utils.tracking import make_tracker
 
 log = logging.getLogger(__name__)
 
-DATASET_TITLES = {"NYU": "NYU-v2", "celebA": "CelebAMask-HQ"}
+DATASET_TITLES = {"NYU": "NYU-v2", "NYU_MTAN": "NYU-v2 (MTAN)", "celebA": "CelebAMask-HQ"}
 
 
 def figure_title(trial: SavedTrial) -> str:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torch.utils.data import DataLoader
 
-from datasets import eval_loader, train_loader
+from datasets import Loader, eval_loader, train_loader, worker_deaths
 from datasets.sample import Sample
 from engine.evaluation import Evaluation, autocast, evaluate, to_device
 from engine.losses import build_losses
 from engine.monitor import Patience
-from engine.optimizer import build_control, build_optimizer, build_scheduler
+from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.pictures import draw_predictions
 from engine.sparsity_numbers import sparsity_numbers
 from engine.weighting import build_weighting
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 POINTS_PER_EPOCH = 10
 """How often the sparsity is counted within an epoch."""
+
+SLOW_DATA = 0.1
+"""Share of the training time spent waiting for frames from which on it is worth a word."""
 
 
 class TrainingDivergedError(RuntimeError):
@@ -114,6 +117,8 @@ class Trial:
         for task, patience in self.task_patience.items():
             patience.load_state_dict(state["task_patience"][task])
         self.epoch, self.step, self.done = state["epochs"], state["step"], state["done"]
+        if state["config"]["epochs"] != self.config.epochs:
+            stretch_schedule(self.scheduler, self.optimizer, self.config.epochs)
         set_rng_state(state["rng"])
 
 
@@ -125,6 +130,8 @@ class EpochSums:
     counts: dict[str, int] = field(default_factory=dict)
     images: int = 0
     seconds: float = 0.0
+    data_seconds: float = 0.0
+    """Spent waiting for frames."""
     groups_died: int = 0
     groups_revived: int = 0
     points: list[dict[str, Any]] = field(default_factory=list)
@@ -153,7 +160,19 @@ def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor]
     return losses, trial.weighting(losses)
 
 
-def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
+def timed(loader: Loader, sums: EpochSums) -> Iterator[Sample]:
+    """The batches of ``loader``; how long they are waited for is added to ``sums``."""
+    batches = iter(loader)
+    while True:
+        start = time.perf_counter()
+        batch = next(batches, None)
+        sums.data_seconds += time.perf_counter() - start
+        if batch is None:
+            return
+        yield batch
+
+
+def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
     """One pass over the training frames.
 
     Raises:
@@ -162,7 +181,8 @@ def train_one_epoch(trial: Trial, loader: DataLoader[Sample]) -> EpochSums:
     trial.model.train()
     live = live_mask(trial.model)
     sums, start = EpochSums(), time.perf_counter()
-    for index, batch in enumerate(track(loader, f"epoch {trial.epoch + 1}/{trial.config.epochs}")):
+    batches = track(timed(loader, sums), f"epoch {trial.epoch + 1}/{trial.config.epochs}", total=len(loader))
+    for index, batch in enumerate(batches):
         losses, total = forward_losses(trial, to_device(batch, trial.device, trial.config))
         # One transfer for all losses: on a GPU, each .item() waits for the device.
         values = torch.stack([*losses.values(), total]).tolist()
@@ -211,38 +231,59 @@ def _check_finite(losses: dict[str, float], trial: Trial, loss: str, when: str) 
 
 def fit(trial: Trial, tracker: Tracker) -> None:
     """Train until the epochs, or the patience, are used up; ``checkpoint.pt`` is the best network, ``last.pt`` the state."""
-    config, pin = trial.config, trial.device.type == "cuda"
-    training = train_loader(config, trial.seed, pin)
-    validation = eval_loader(config, "val", pin)
+    pin = trial.device.type == "cuda"
+    training = train_loader(trial.config, trial.seed, pin)
+    validation = eval_loader(trial.config, "val", pin)
+    if trial.config.on_bad_sample == "skip":
+        files.save_json(trial.folder / files.SKIPPED, {"train": training.dataset.skipped, "val": validation.dataset.skipped})  # type: ignore[attr-defined]
     if trial.epoch == 0:
         files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
     first, start = trial.epoch, time.perf_counter()
-    while trial.epoch < config.epochs and not trial.done:
-        epoch = trial.epoch
-        training.sampler.epoch = epoch  # type: ignore[attr-defined]
-        learning_rates = {group["name"]: group["lr"] for group in trial.optimizer.param_groups}
-        weights = trial.weighting.weights()
-        debiasing = trial.control.debiasing
-        sums = train_one_epoch(trial, training)
-        if trial.control.debiasing and not debiasing:
-            announce_debias(trial)
-        batches = track(validation, "validation")
-        evaluation = evaluate(trial.model, batches, trial.losses, config, trial.device)
-        _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
-        line = epoch_line(trial, sums, evaluation, learning_rates, weights)
-        trial.epoch += 1
-        improved = update_monitor(trial, evaluation, epoch)
-        files.append_line(trial.folder / files.METRICS, line)
-        for point in sums.points:
-            files.append_line(trial.folder / files.STEPS, point)
-        tracker.log(line)
-        if improved:
-            files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
-        files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
-        if config.wandb_img_log and epoch % config.img_log_every == 0:
-            save_pictures(trial, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
-        seconds = (time.perf_counter() - start) / (trial.epoch - first)
-        log.info("%s", describe(trial, line, improved, seconds))
+    with worker_deaths(training.dataset, validation.dataset):  # type: ignore[arg-type]
+        while trial.epoch < trial.config.epochs and not trial.done:
+            line, improved = fit_one_epoch(trial, training, validation, tracker)
+            if trial.epoch == first + 1:
+                advise(line)
+            seconds = (time.perf_counter() - start) / (trial.epoch - first)
+            log.info("%s", describe(trial, line, improved, seconds))
+
+
+def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: Tracker) -> tuple[dict[str, Any], bool]:
+    """Train, validate and record one epoch; its line of ``metrics.jsonl``, and whether the network is the best so far.
+
+    The state is saved last: whatever was written before it belongs to an epoch that a resumed trial trains again, with the same
+    numbers.
+    """
+    epoch = trial.epoch
+    sampler: Any = training.sampler
+    sampler.epoch = epoch
+    learning_rates = {group["name"]: group["lr"] for group in trial.optimizer.param_groups}
+    weights = trial.weighting.weights()
+    debiasing = trial.control.debiasing
+    sums = train_one_epoch(trial, training)
+    if trial.control.debiasing and not debiasing:
+        announce_debias(trial)
+    evaluation = evaluate(trial.model, track(validation, "validation"), trial.losses, trial.config, trial.device)
+    _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
+    line = epoch_line(trial, sums, evaluation, learning_rates, weights)
+    trial.epoch += 1
+    improved = update_monitor(trial, evaluation, epoch)
+    files.append_lines(trial.folder / files.METRICS, [line])
+    files.append_lines(trial.folder / files.STEPS, sums.points)
+    tracker.log(line)
+    if improved:
+        files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
+    files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
+    if trial.config.wandb_img_log and epoch % trial.config.img_log_every == 0:
+        save_pictures(trial, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
+    return line, improved
+
+
+def advise(line: dict[str, Any]) -> None:
+    """Say after the first epoch what would make the others faster, where waiting for frames took much of the time."""
+    share = line["data_seconds"] / line["train_seconds"]
+    if share > SLOW_DATA:
+        log.info("%.0f %% of the training time went on waiting for frames: cache: on (or more num_workers) helps", 100 * share)
 
 
 def announce_debias(trial: Trial) -> None:
@@ -306,6 +347,7 @@ def epoch_line(
         "active_tasks": len(trial.active_tasks),
         "images_per_second": sums.images / sums.seconds,
         "train_seconds": sums.seconds,
+        "data_seconds": sums.data_seconds,
     }
 
 

@@ -111,7 +111,7 @@ def build_model(config: ExperimentConfig) -> MultiTaskModel:
     for name in config.task_list:
         task = get_task(name)
         if task.head == "dense":
-            outputs = task.outputs(config.dataset_name)
+            outputs = task.outputs(config.label_set)
             heads[name] = DeepLabHead(backbone.out_channels, outputs, config.head_width, config.aspp_rates)
         else:
             heads[name] = ClassificationHead(backbone.out_channels)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from utils.errors import UserError
+from utils.tensor_files import ForeignFileError, read_tensors
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 """What a dense backbone keeps of torchvision's network, in order."""
@@ -106,9 +107,9 @@ def _read_state(name: str, init_weights: str) -> dict[str, Tensor]:
     path = Path(init_weights).expanduser()
     if path.is_file():
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises half a dozen types for a file that is not its own
-            raise UserError(f"init_weights: {init_weights!r} is not a file of tensors ({error})") from error
+            state = read_tensors(path)
+        except ForeignFileError as error:
+            raise UserError(f"init_weights: {init_weights!r} is not a file of weights; it {error}") from None
         for key in ("state_dict", "model"):
             if isinstance(state, dict) and isinstance(state.get(key), dict):
                 state = state[key]

@@ -73,11 +73,13 @@ class LambdaSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"debiasing": self.debiasing}
+        return {"debiasing": self.debiasing, "debias_from": self.debias_from}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
+        """Go on from :meth:`state_dict`; a debias phase that has begun began when it did, whatever the settings say now."""
         self.debiasing = bool(state["debiasing"])
+        if self.debiasing:
+            self.debias_from = state.get("debias_from", self.debias_from)
 
 
 class SparsityController:
@@ -133,11 +135,13 @@ class SparsityController:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"debiasing": self.debiasing}
+        return {"debiasing": self.debiasing, "until": self.until}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
+        """Go on from :meth:`state_dict`; groups that are fixed were fixed when they were, whatever the settings say now."""
         self.debiasing = bool(state["debiasing"])
+        if self.debiasing:
+            self.until = state.get("until", self.until)
 
 
 class TwoControls:
@@ -175,11 +179,13 @@ class TwoControls:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return self.steered.state_dict()
+        return {"steered": self.steered.state_dict(), "others": self.others.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`."""
-        self.steered.load_state_dict(state)
+        self.steered.load_state_dict(state["steered"])
+        # The others' schedule fixes nothing itself: its penalty ends where the steered ones' does.
+        self.others.load_state_dict({**state["others"], "debiasing": self.steered.debiasing})
 
 
 PenaltyControl = LambdaSchedule | SparsityController | TwoControls

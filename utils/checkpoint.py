@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from utils.errors import TrialError
-from utils.files import replacing
+from utils.files import refused, replacing, write_text
+from utils.tensor_files import ForeignFileError, read_tensors
 
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
-METRICS, STEPS = "metrics.jsonl", "steps.jsonl"
+METRICS, STEPS, SKIPPED = "metrics.jsonl", "steps.jsonl", "skipped.json"
 
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
     """Save tensors and plain values."""
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    # To an open file and not to a path: then a full disk is an OSError as everywhere else, and not torch's RuntimeError.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
@@ -33,12 +34,11 @@ def load_tensors(path: Path) -> dict[str, Any]:
         TrialError: the file is missing, or is not such a file.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_tensors(path)
     except FileNotFoundError:
         raise TrialError(f"{path}: there is no such file; the trial has not got that far, or its folder is not whole") from None
-    except Exception as error:  # torch raises half a dozen types for a file that is not its own
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TrialError(f"{path}: is not a checkpoint of this project ({reason})") from error
+    except ForeignFileError as error:
+        raise TrialError(f"{path}: is not a checkpoint of this project; it {error}") from None
     if not isinstance(state, dict) or "model" not in state:
         raise TrialError(f"{path}: is not a checkpoint of this project (it holds no 'model')")
     return state
@@ -46,25 +46,32 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
 def save_json(path: Path, content: dict[str, Any]) -> None:
     """Save plain values; a number that is not finite becomes null."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(finite(content), indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(finite(content), indent=2) + "\n")
 
 
 def load_json(path: Path) -> dict[str, Any]:
     """What :func:`save_json` saved."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last: a foreign file of many thousand brackets
         raise TrialError(f"{path}: cannot be read ({error})") from None
     if not isinstance(content, dict):
         raise TrialError(f"{path}: holds {type(content).__name__}, expected a JSON object")
     return content
 
 
-def append_line(path: Path, content: dict[str, Any]) -> None:
-    """Append one JSON line."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(finite(content)) + "\n")
+def append_lines(path: Path, contents: Iterable[dict[str, Any]]) -> None:
+    """Append JSON lines, and flush them to the disk; without any, nothing happens."""
+    text = "".join(json.dumps(finite(content)) + "\n" for content in contents)
+    if not text:
+        return
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise refused(path, error) from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -73,7 +80,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             lines.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             break
     return lines
 
@@ -81,8 +88,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def keep_lines(path: Path, before_epoch: int) -> None:
     """Drop the lines of epochs from ``before_epoch`` on, which a resumed trial writes again."""
     lines = [line for line in read_lines(path) if line["epoch"] < before_epoch]
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def finite(content: Any) -> Any:
@@ -92,27 +98,6 @@ def finite(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-@contextmanager
-def experiment_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of experiment ``name`` in ``folder``; the operating system frees it when the process dies.
-
-    Raises:
-        TrialError: another process holds it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f".{name}.lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise TrialError(f"experiment {name!r} is being trained by another process (lock {folder / f'.{name}.lock'})") from None
-    except OSError as error:
-        raise TrialError(f"checkpoint_folder: {folder} cannot be written ({error.strerror or error})") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def numbered(folder: Path, stem: str) -> dict[int, Path]:

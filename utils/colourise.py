@@ -38,7 +38,7 @@ def segmentation_palette(num_classes: int) -> np.ndarray:
 
 
 def colourise(
-    task_name: str, array: np.ndarray, mask: np.ndarray | None, dataset: str, limits: Limits | None = None
+    task_name: str, array: np.ndarray, mask: np.ndarray | None, label_set: str, limits: Limits | None = None
 ) -> np.ndarray:
     """Colours of one frame of a dense task.
 
@@ -48,7 +48,7 @@ def colourise(
             (3, H, W) unit vectors for normals, shown as (n + 1) / 2.
         mask: (H, W) or (1, H, W), True where ``array`` is valid; None: everywhere. Invalid pixels, the ignored label
             and values that are not finite are striped grey.
-        dataset: ``NYU`` or ``celebA``: whose classes a segmentation has.
+        label_set: whose classes a segmentation has, an entry of ``utils.tasks.LABEL_SETS``.
         limits: values at the two ends of the colour map (depth, edges); None: ``value_limits`` of this very frame. Give
             the target's to its prediction, so that equal colours are equal values.
 
@@ -56,17 +56,17 @@ def colourise(
         (H, W, 3) floats in [0, 1].
 
     Raises:
-        KeyError: no such task, or the task has no classes on ``dataset``.
+        KeyError: no such task, or there is no such label set.
         ValueError: the task is an attribute, a shape does not fit, or a label is not a class.
     """
     task = get_task(task_name)
     valid = valid_pixels(task, array, mask)
     if task.kind == "segmentation":
-        palette = segmentation_palette(task.outputs(dataset))
+        palette = segmentation_palette(task.outputs(label_set))
         labels = array.reshape(valid.shape)
         wrong = np.unique(labels[valid & ((labels < 0) | (labels >= len(palette)))])
         if len(wrong):
-            raise ValueError(f"{task_name}: {wrong.tolist()} are none of the {len(palette)} classes of {dataset}")
+            raise ValueError(f"{task_name}: {wrong.tolist()} are none of the {len(palette)} classes of {label_set}")
         colours = palette[np.where(valid, labels, 0).astype(int)]
     elif task.kind == "normals":
         colours = np.clip((np.moveaxis(np.nan_to_num(array), 0, -1).astype(float) + 1) / 2, 0, 1)

@@ -21,6 +21,7 @@ from utils.config_sections import (
     Adam,
     Augmentation,
     Bool,
+    Cache,
     FileName,
     Int,
     LRSchedule,
@@ -35,6 +36,7 @@ from utils.config_sections import (
     Warmup,
 )
 from utils.errors import ConfigError
+from utils.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,9 @@ class ExperimentConfig(Schema):
 
     Experiment_name: FileName
     """Name of the experiment: of its folders, its CSV files and its group in the tracker."""
-    dataset_name: Literal["NYU", "celebA"]
-    """Data set: `NYU` (NYU-v2, NYUD_MT layout) or `celebA` (CelebAMask-HQ)."""
+    dataset_name: Literal["NYU", "NYU_MTAN", "celebA"]
+    """Data set: `NYU` (NYU-v2, NYUD_MT layout), `NYU_MTAN` (NYU-v2 as MTAN and LibMTL have it, 13 classes) or `celebA`
+    (CelebAMask-HQ)."""
     task_list: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Tasks that share the backbone, one head each."""
     setup: Literal["singletask", "multitask"] = "multitask"
@@ -57,8 +60,12 @@ class ExperimentConfig(Schema):
 
     data_dir_NYU: Text | None = None
     """Folder of NYU-v2 in NYUD_MT layout."""
+    data_dir_NYU_MTAN: Text | None = None
+    """Folder of NYU-v2 in MTAN's layout; where it is not given, `data_dir_NYU`."""
     data_dir_celebA: Text | None = None
     """Folder of CelebAMask-HQ."""
+    celebA_classes: Literal[3, 19] = 3
+    """Classes of CelebA's masks: 3 (background, hair, skin), or 19 (background and the 18 parts of the official masks)."""
     splits: Splits = Splits()
     """Which file of `gt_sets` is the training, validation and test split (NYU)."""
     val_fraction: Annotated[Number, Field(gt=0, lt=1)] = 0.1
@@ -83,8 +90,12 @@ class ExperimentConfig(Schema):
     """Frames per test batch; changes the speed only."""
     num_workers: Annotated[Int, Field(ge=0)] = 0
     """Processes that load frames (at most one per core is used); 0 loads in the main process."""
-    cache: Bool = False
-    """Keep the decoded, resized frames in memory."""
+    cache: Cache = False
+    """`on` keeps the decoded frames at `input_shape` on disk, in `loader_cache` beside the data, and reads them memory-mapped
+    (rounding: docs/data.md); a text is another folder for them; `off` reads the files every time."""
+    on_bad_sample: Literal["error", "skip"] = "error"
+    """What a frame that cannot be read does: end the run before it starts or, with `skip`, be left out, counted and listed in
+    the results."""
 
     backbone: Literal["resnetd18", "resnetd50", "resnetd101", "resnet18", "resnet50", "resnet101"] = "resnetd50"
     """Shared network: the paper's ResNet-D, or torchvision's ResNet."""
@@ -172,9 +183,20 @@ class ExperimentConfig(Schema):
     @property
     def data_dir(self) -> Path:
         """Folder of the data set that `dataset_name` names."""
-        folder = self.data_dir_NYU if self.dataset_name == "NYU" else self.data_dir_celebA
+        folder = getattr(self, self.data_dir_key)
         assert folder is not None, "load_config refuses this"
         return Path(folder).expanduser()
+
+    @property
+    def data_dir_key(self) -> str:
+        """The key that names this folder."""
+        given = f"data_dir_{self.dataset_name}"
+        return "data_dir_NYU" if given == "data_dir_NYU_MTAN" and self.data_dir_NYU_MTAN is None else given
+
+    @property
+    def label_set(self) -> str:
+        """Whose classes a segmentation has: an entry of ``utils.tasks.LABEL_SETS``."""
+        return "celebA19" if self.dataset_name == "celebA" and self.celebA_classes == 19 else self.dataset_name
 
     @property
     def size(self) -> tuple[int, int]:
@@ -224,7 +246,7 @@ class ExperimentConfig(Schema):
 
     def save(self, path: Path) -> None:
         """Write it as a YAML file that ``load_config`` reads back to an equal object."""
-        path.write_text(yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(path, yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True))
 
 
 def _full_strength(strength: Strength) -> float:
@@ -306,9 +328,11 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
         unused.append("bb_optimizer_params.lambda (target_sparsity finds it)")
     if config.loss_weights is not None and config.comb_loss != "wt_sum":
         unused.append("loss_weights")
-    if config.dataset_name == "NYU" and config.data_split_file is not None:
+    if config.dataset_name != "celebA" and config.data_split_file is not None:
         unused.append("data_split_file")
-    if config.dataset_name == "celebA" and "splits" in config.model_fields_set and config.splits != Splits():
+    if config.dataset_name != "celebA" and config.celebA_classes != 3:
+        unused.append(f"celebA_classes (dataset_name is {config.dataset_name})")
+    if config.dataset_name != "NYU" and "splits" in config.model_fields_set and config.splits != Splits():
         unused.append("splits")
     return unused
 

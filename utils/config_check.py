@@ -163,10 +163,12 @@ def _rule_tasks(dataset_name: Any, task_list: Any) -> str | None:
     return None
 
 
-def _rule_data_dir(dataset_name: Any, data_dir_NYU: Any, data_dir_celebA: Any) -> str | None:  # noqa: N803
-    folder = data_dir_NYU if dataset_name == "NYU" else data_dir_celebA
+def _rule_data_dir(dataset_name: Any, data_dir_NYU: Any, data_dir_NYU_MTAN: Any, data_dir_celebA: Any) -> str | None:  # noqa: N803
+    folders = {"NYU": data_dir_NYU, "NYU_MTAN": data_dir_NYU_MTAN or data_dir_NYU, "celebA": data_dir_celebA}
     key = f"data_dir_{dataset_name}"
-    return None if folder else f"{key}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
+    if folders[dataset_name]:
+        return None
+    return f"{key}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
 
 
 def _rule_weights(loss_weights: Any, task_list: Any) -> str | None:
@@ -333,7 +335,7 @@ def _rule_normalize(normalize: Any, input_img_channels: Any) -> str | None:
 _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
     (_rule_setup, ("setup", "task_list")),
     (_rule_tasks, ("dataset_name", "task_list")),
-    (_rule_data_dir, ("dataset_name", "data_dir_NYU", "data_dir_celebA")),
+    (_rule_data_dir, ("dataset_name", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")),
     (_rule_weights, ("loss_weights", "task_list")),
     (_rule_init_weights, ("backbone", "init_weights", "input_img_channels")),
     (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),

@@ -27,6 +27,16 @@ def _off(value: Any) -> Any:
     return "disabled" if value is False or value == "off" else value
 
 
+def _on_or_off(value: Any) -> Any:
+    """A bare ``on`` or ``off`` is a truth value to YAML 1.1; in quotes it is text."""
+    if isinstance(value, str) and value.lower() in ("on", "off"):
+        return value.lower() == "on"
+    if not isinstance(value, bool | str) or value == "":
+        raise ValueError("expected on, off, or the path of a folder")
+    return value
+
+
+Cache = Annotated[bool | str, BeforeValidator(_on_or_off)]
 Tracking = Annotated[Literal["online", "offline", "disabled"], BeforeValidator(_off)]
 Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
 

@@ -9,6 +9,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from utils.files import replacing
+
 PNG_DPI = 150
 
 _SETTINGS: dict[str, dict[str, Any]] = {"png": {"dpi": PNG_DPI}, "pdf": {"metadata": {"CreationDate": None}}}
@@ -33,5 +35,6 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pd
     # Type 42 embeds the font as it is, so that a PDF can be searched.
     with matplotlib.rc_context({"pdf.fonttype": 42}):
         for name, path in zip(formats, paths, strict=True):
-            figure.savefig(path, **_SETTINGS[name])
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=name, **_SETTINGS[name])
     return paths

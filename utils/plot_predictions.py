@@ -29,7 +29,7 @@ from utils.colourise import (
     valid_pixels,
     value_limits,
 )
-from utils.tasks import Task, get_task
+from utils.tasks import NORMAL_AXES, Task, get_task
 
 Arrays = Mapping[str, np.ndarray]
 Legends = list[tuple[str, list[Patch]]]
@@ -57,7 +57,7 @@ def prediction_figure(
     targets: Arrays | None,
     masks: Arrays,
     predictions: Arrays,
-    dataset: str,
+    label_set: str,
     title: str,
     names: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ def prediction_figure(
         masks: per task, True where the target is valid: (N, H, W), (N, 1, H, W), attribute (N,). A missing task is
             valid everywhere (but for label 255 and values that are not finite).
         predictions: as ``targets``; an attribute is the probability of 1.
-        dataset: ``NYU`` or ``celebA``.
+        label_set: whose classes a segmentation has, an entry of ``utils.tasks.LABEL_SETS``.
         title: wrapped where it is longer than the figure is wide.
         names: N names of the images, written beside them.
         units: per depth task what its heading adds, such as ``{"depth_euclidean": "m"}``.
@@ -88,7 +88,7 @@ def prediction_figure(
     tasks = [get_task(name) for name in (predictions if targets is None else targets)]
     dense = [task for task in tasks if task.kind != "attribute"]
     attributes = [task for task in tasks if task.kind == "attribute"]
-    legends = _legends(dense, targets, masks, predictions, dataset)
+    legends = _legends(dense, targets, masks, predictions, label_set)
     units = units or {}
     headings = [f"{task.title} ({units[task.name]})" if task.name in units else task.title for task in dense]
     shape, with_targets = images.shape, targets is not None
@@ -109,8 +109,8 @@ def prediction_figure(
             limits = value_limits(task.name, target, mask) if task.kind in COLOUR_MAPS else None
             column = page.column_of_prediction(position)
             if with_targets:
-                page.picture(index, column - 1, colourise(task.name, target, mask, dataset, limits))
-            page.picture(index, column, colourise(task.name, prediction, None, dataset, limits))
+                page.picture(index, column - 1, colourise(task.name, target, mask, label_set, limits))
+            page.picture(index, column, colourise(task.name, prediction, None, label_set, limits))
             if task.kind == "depth" and limits is not None:
                 page.colour_bar(index, position, limits)
     return page.figure
@@ -251,7 +251,7 @@ def _check(images: np.ndarray, targets: Arrays | None, masks: Arrays, prediction
         raise ValueError(f"{len(names)} names for {len(images)} images")
 
 
-def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictions: Arrays, dataset: str) -> Legends:
+def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictions: Arrays, label_set: str) -> Legends:
     """What the colours mean, per kind that is in the figure."""
     legends: Legends = []
     some_invalid = False
@@ -263,9 +263,11 @@ def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictio
         if task.kind == "segmentation":
             shown = [reference.reshape(-1)[ok.ravel()] for reference, ok in zip(references, valid, strict=True)]
             labels = np.concatenate([*shown, predictions[task.name].ravel()])
-            legends.append((f"{task.title}, classes", _class_handles(labels, task.classes[dataset])))
+            legends.append((f"{task.title}, classes", _class_handles(labels, task.classes[label_set])))
         elif task.kind == "normals":
-            legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(_DIRECTIONS)))
+            # Where nobody says which way the axes point, the legend does not either.
+            names = {name if label_set in NORMAL_AXES else name.split()[0]: colour for name, colour in _DIRECTIONS.items()}
+            legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(names)))
         elif task.kind == "edges":
             strongest = "strongest" if targets is None else "strongest of the target"
             legends.append((task.title, _handles({"no edge": "#000000", strongest: "#FFFFFF"})))

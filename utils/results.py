@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from utils.errors import UserError
+from utils.files import replacing
 
 ID_COLUMNS = ("trial", "seed", "epochs")
 """Columns of the trials' table that are not averaged."""
@@ -59,10 +60,9 @@ def write_results(folder: Path, name: str, experiment: str, rows: Sequence[dict[
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, table in ((summary_path, summary_table(experiment, trials)), (trials_path, trials)):
-            temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
-            table.to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
+                table.to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: the results cannot be written ({error.strerror or error})") from None
     return trials

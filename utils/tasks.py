@@ -35,11 +35,31 @@ NYU_CLASSES = (
 ).split()
 """Names of the 40 NYU-v2 classes of Gupta et al. (2013), in label order (label 1 is class 0)."""
 
+NYU_13_CLASSES = "bed books ceiling chair floor furniture objects picture sofa table tv wall window".split()
+"""Names of the 13 NYU-v2 classes of Couprie et al. (2013), in label order; MTAN's files number them from 0."""
+
 CELEBA_CLASSES = ["background", "hair", "skin"]
 """Names of the paper's three classes, in the order of its mask files."""
 
-FIRST_LABEL = {"NYU": 1, "celebA": 0}
-"""What class 0 is called in a data set's own files (0 in a file of NYU-v2 is an unlabelled pixel)."""
+CELEBA_19_CLASSES = (
+    *("background", "skin", "nose", "glasses", "left eye", "right eye", "left brow", "right brow", "left ear", "right ear"),
+    *("mouth", "upper lip", "lower lip", "hair", "hat", "earring", "necklace", "neck", "cloth"),
+)
+"""Background and the 18 parts that CelebAMask-HQ has masks of, in the order in which they are painted."""
+
+LABEL_SETS = {
+    "NYU": tuple(NYU_CLASSES),
+    "NYU_MTAN": tuple(NYU_13_CLASSES),
+    "celebA": tuple(CELEBA_CLASSES),
+    "celebA19": CELEBA_19_CLASSES,
+}
+"""Names of the classes that a segmentation may have; which of them an experiment has says ``ExperimentConfig.label_set``."""
+
+FIRST_LABEL = {"NYU": 1, "NYU_MTAN": 0, "celebA": 0, "celebA19": 0}
+"""What class 0 is called in a label set's own files (0 in a file of NYU-v2 is an unlabelled pixel)."""
+
+NORMAL_AXES = {"NYU": "x right, y down, z forward"}
+"""Which way the axes of a data set's normals point, where that is known (MTAN's files do not say)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class Task:
     """One thing to predict.
 
     ``source`` says, per data set, where the target lies: a folder of the NYUD_MT layout, or for CelebAMask-HQ the mask
-    folder or a column of the attribute file. ``classes`` names the classes per data set (segmentation only), ``channels``
+    folder or a column of the attribute file. ``classes`` names the classes per label set (segmentation only), ``channels``
     is the number of output channels of every other kind.
     """
 
@@ -72,9 +92,9 @@ class Task:
     invalid: Literal["ignore_index", "not_positive", "zero_vector", "not_finite", "missing"] = "not_finite"
     """Which values of a stored target carry no information."""
 
-    def outputs(self, dataset: str) -> int:
-        """Number of output channels of this task's head on ``dataset``."""
-        return len(self.classes[dataset]) if self.kind == "segmentation" else self.channels
+    def outputs(self, label_set: str) -> int:
+        """Number of output channels of this task's head where its classes are those of ``label_set``."""
+        return len(self.classes[label_set]) if self.kind == "segmentation" else self.channels
 
 
 def _attribute(name: str, column: str) -> Task:
@@ -104,8 +124,8 @@ TASKS: dict[str, Task] = {
             activation="none",
             main_metric="mIoU",
             higher_is_better=True,
-            source={"NYU": "segmentation", "celebA": "CelebA-HQ-segmask"},
-            classes={"NYU": tuple(NYU_CLASSES), "celebA": tuple(CELEBA_CLASSES)},
+            source={"NYU": "segmentation", "NYU_MTAN": "label", "celebA": "CelebA-HQ-segmask"},
+            classes=LABEL_SETS,
             invalid="ignore_index",
         ),
         Task(
@@ -116,7 +136,7 @@ TASKS: dict[str, Task] = {
             activation="sigmoid",
             main_metric="abs_err",
             higher_is_better=False,
-            source={"NYU": "depth"},
+            source={"NYU": "depth", "NYU_MTAN": "depth"},
             zoom_divides=True,
             invalid="not_positive",
         ),
@@ -128,7 +148,7 @@ TASKS: dict[str, Task] = {
             activation="tanh",
             main_metric="mean_cosine",
             higher_is_better=True,
-            source={"NYU": "normals"},
+            source={"NYU": "normals", "NYU_MTAN": "normal"},
             channels=3,
             resize="bilinear",
             flip="mirror_and_negate_x",
@@ -166,6 +186,14 @@ def get_task(name: str) -> Task:
     if name != column and column in CELEBA_ATTRIBUTES:
         return _attribute(name, column)
     raise KeyError(name)
+
+
+def mirrored_classes(label_set: str) -> list[int] | None:
+    """Per class of a label set the class that it is in a mirror (a left eye is a right one); None if all stay what they are."""
+    names = LABEL_SETS[label_set]
+    other = {"left": "right", "right": "left"}
+    seen = [" ".join(other.get(word, word) for word in name.split()) for name in names]
+    return None if seen == list(names) else [names.index(name) for name in seen]
 
 
 def task_names(dataset: str) -> list[str]:

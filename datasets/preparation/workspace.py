@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.errors import DataError
-from utils.files import is_unfinished, remove_unfinished, write_text
+from utils.files import is_unfinished, refused, remove_unfinished, write_text
 
-MANIFEST, BEGUN = "manifest.json", ".preparing.json"
+MANIFEST, BEGUN, LOCK = "manifest.json", ".preparing.json", ".preparing.lock"
+
+CLEARING: dict[str, Any] = {}
+"""The recipe in ``BEGUN`` while an earlier set is removed: whatever is left of it may go too."""
 
 
 def describe_source(path: Path) -> dict[str, Any]:
@@ -26,64 +30,97 @@ def describe_source(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def preparing(out: Path, recipe: dict[str, Any], overwrite: bool = False) -> Iterator[bool]:
+def preparing(
+    out: Path, recipe: dict[str, Any], overwrite: bool = False, contents: Iterable[str] | None = None
+) -> Iterator[bool]:
     """Hold ``out`` while a set is made in it; True if there is something to do, False if that very set is there already.
 
-    An interrupted preparation of the same recipe is continued: files under their final names are whole
-    (``utils.files.replacing``), so whoever fills the folder skips what is there. Call :func:`finish` at the end.
+    (It was finished; whoever fills the folder may still look whether its files are there, and call :func:`finish` again.)
+    An interrupted preparation of the same recipe is continued, also with ``overwrite``: files under their final names are
+    whole (``utils.files.replacing``), so whoever fills the folder skips what is there. Call :func:`finish` at the end.
 
     Args:
         out: the folder; made if missing.
         recipe: plain values that determine the set: the command, its sources (:func:`describe_source`), its options.
-        overwrite: remove an earlier set, finished or not, first.
+        overwrite: remove a finished set, or an unfinished one of another recipe, first.
+        contents: the files and folders in ``out`` that are this set's; made if missing, where the name has no suffix. Only
+            they, and those that an earlier set recorded, are removed by ``overwrite``; None: all that is there.
 
     Raises:
         DataError: ``out`` holds something else, or another process is preparing it.
+        OSError: the system refused.
     """
     recipe = json.loads(json.dumps(recipe))
     if out.exists() and not out.is_dir():
         raise DataError(f"--out {out}: is a file, not a folder")
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out.parent / f".{out.resolve().name}.lock", timeout=0)
+    _make_folder(out)
+    lock = FileLock(out / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise DataError(f"--out {out}: another process is preparing this folder") from None
+    except OSError as error:
+        raise refused(out, error) from error
     try:
-        yield _begin(out, recipe, overwrite)
+        yield _begin(out, recipe, overwrite, None if contents is None else sorted(contents))
     finally:
         lock.release()
 
 
-def _begin(out: Path, recipe: dict[str, Any], overwrite: bool) -> bool:
-    done, begun = _recipe_in(out / MANIFEST), _recipe_in(out / BEGUN)
-    entries = [path for path in out.iterdir() if not is_unfinished(path)]
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused(folder, error) from error
+
+
+def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[str] | None) -> bool:
+    done, begun = _read(out / MANIFEST), _read(out / BEGUN)
+    entries = [path for path in out.iterdir() if path.name != LOCK and not is_unfinished(path)]
     if entries and done is None and begun is None:
         raise DataError(f"--out {out}: holds something that this command did not make; choose another folder")
-    if done == recipe and not overwrite:
-        return False
     there = done or begun
-    if there is not None and (there != recipe or overwrite):
-        if not overwrite:
-            keys = ", ".join(key for key in {**recipe, **there} if recipe.get(key) != there.get(key))
+    complete = done is not None and done["recipe"] == recipe and not overwrite
+    if there is not None and not complete and (done is not None or there["recipe"] != recipe):
+        if not overwrite and there["recipe"] != CLEARING:
+            keys = ", ".join(key for key in {**recipe, **there["recipe"]} if recipe.get(key) != there["recipe"].get(key))
             state = "a set" if done is not None else "an unfinished set"
             raise DataError(f"--out {out}: holds {state} with another {keys}; choose another folder, or pass --overwrite")
-        for path in entries:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    remove_unfinished(out)
-    write_text(out / BEGUN, json.dumps({"recipe": recipe}, indent=2) + "\n")
-    return True
+        _clear(out, there.get("contents"))
+    for folder, _, _ in os.walk(out):
+        remove_unfinished(Path(folder))
+    for name in contents or ():
+        if not Path(name).suffix:
+            _make_folder(out / name)
+    if complete:
+        (out / BEGUN).unlink(missing_ok=True)
+    else:
+        write_text(out / BEGUN, json.dumps({"recipe": recipe, "contents": contents}, indent=2) + "\n")
+    return not complete
 
 
-def _recipe_in(path: Path) -> dict[str, Any] | None:
+def _clear(out: Path, contents: list[str] | None) -> None:
+    """Remove an earlier set: what it recorded as its own, or everything. The manifest goes first: half a set is no set."""
+    write_text(out / BEGUN, json.dumps({"recipe": CLEARING, "contents": contents}) + "\n")
+    (out / MANIFEST).unlink(missing_ok=True)
+    for path in list(out.iterdir()):
+        if path.name in (BEGUN, LOCK) or (contents is not None and path.name not in contents):
+            continue
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a manifest, or the file of an unfinished set, says; None if it is not there or is none of ours."""
     try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-    return recipe if isinstance(recipe, dict) else None
+    return facts if isinstance(facts, dict) and isinstance(facts.get("recipe"), dict) else None
 
 
 def finish(out: Path, recipe: dict[str, Any], facts: dict[str, Any]) -> None:
     """Write the manifest: the recipe and what came out of it (counts, how targets came about, licence note, ...)."""
-    write_text(out / MANIFEST, json.dumps({"recipe": recipe, **facts}, indent=2, ensure_ascii=False) + "\n")
+    contents = (_read(out / BEGUN) or _read(out / MANIFEST) or {}).get("contents")
+    recorded = {} if contents is None else {"contents": contents}
+    write_text(out / MANIFEST, json.dumps({"recipe": recipe, **facts, **recorded}, indent=2, ensure_ascii=False) + "\n")
     (out / BEGUN).unlink(missing_ok=True)

@@ -137,6 +137,86 @@ def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
         CelebAMaskHQ(_config(tmp_path), "train")[0]
 
 
+def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy"
+    write_array(path, np.full((16, 16), 2.0))
+    assert CelebAMaskHQ(_config(tmp_path), "train")[0]["targets"]["segmentsemantic"].unique().tolist() == [2]
+    write_array(path, np.full((16, 16), 1.5))
+    with pytest.raises(DataError, match=r"00000_mask\.npy has the label 1\.5; expected whole numbers"):
+        CelebAMaskHQ(_config(tmp_path), "train")[0]
+
+
+# Nineteen classes
+
+
+def _write_parts(root: Path, labels: np.ndarray) -> ExperimentConfig:
+    """A set whose image 0 has these labels."""
+    write_celeba(root)
+    write_array(root / "CelebA-HQ-segmask" / "00000_mask.npy", labels)
+    return _config(root, celebA_classes=19)
+
+
+def test_nineteen_classes_are_labels_up_to_18(tmp_path: Path) -> None:
+    labels = (np.arange(256) % 19).reshape(16, 16).astype(np.uint8)
+    config = _write_parts(tmp_path, labels)
+    np.testing.assert_array_equal(CelebAMaskHQ(config, "train")[0]["targets"]["segmentsemantic"], labels)
+    with pytest.raises(DataError, match=r"has the label 3; expected 0\.\.2 or 255 \(celebA_classes: 3\)"):
+        CelebAMaskHQ(_config(tmp_path), "train")[0]
+    labels[0, 0] = 19
+    with pytest.raises(DataError, match=r"has the label 19; expected 0\.\.18 or 255 \(celebA_classes: 19\)"):
+        CelebAMaskHQ(_write_parts(tmp_path, labels), "train")[0]
+
+
+def test_a_mirrored_face_has_its_right_eye_where_its_left_was(tmp_path: Path) -> None:
+    labels = np.zeros((16, 16), np.uint8)
+    labels[3, 4], labels[3, 11] = 4, 5
+    config = _write_parts(tmp_path, labels).with_values(augmentation={"hflip": True})
+    dataset = CelebAMaskHQ(config, "train", training=True)
+    found = torch.stack([dataset[0, seed]["targets"]["segmentsemantic"] for seed in range(30)])
+    np.testing.assert_array_equal(found, np.broadcast_to(labels, found.shape))  # this face is its own mirror image
+    labels[3, 4] = 0
+    write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", labels)
+    seen = {tuple(dataset[0, seed]["targets"]["segmentsemantic"].nonzero()[0].tolist()) for seed in range(30)}
+    assert seen == {(3, 11), (3, 4)}  # it was mirrored, or not
+
+
+@pytest.mark.parametrize(("prepared", "asked"), [(19, 3), (3, 19)])
+def test_a_set_prepared_with_other_classes_is_refused_in_one_sentence(prepared: int, asked: int, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"recipe": {"command": "celeba", "classes": prepared}}))
+    CelebAMaskHQ(_config(tmp_path, celebA_classes=prepared), "train")
+    said = rf"^celebA_classes: is {asked}, and the masks in .* with {prepared} classes; set celebA_classes={prepared}, or .*$"
+    with pytest.raises(DataError, match=said):
+        CelebAMaskHQ(_config(tmp_path, celebA_classes=asked), "train")
+    CelebAMaskHQ(_config(tmp_path, celebA_classes=asked, task_list=["class_male"]), "train")  # has no masks
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", "not JSON", '{"recipe": {"size": 256}}', '{"recipe": 3}'])
+def test_a_manifest_of_something_else_means_nothing(content: str, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    (tmp_path / "manifest.json").write_text(content)
+    assert len(CelebAMaskHQ(_config(tmp_path), "train")) == 3
+
+
+# Files
+
+
+def test_files_are_those_that_are_read(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    dataset = CelebAMaskHQ(_config(tmp_path), "train")
+    assert dataset.files("6", None) == [tmp_path / "CelebA-HQ-img" / "6.jpg"]
+    assert dataset.files("6", "segmentsemantic") == [tmp_path / "CelebA-HQ-segmask" / "00006_mask.npy"]
+    assert dataset.files("6", "class_male") == []
+    for task in (None, "segmentsemantic"):
+        (path,) = dataset.files("6", task)
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(DataError, match=path.name):
+            dataset.read("6")
+        path.write_bytes(content)
+
+
 # Splits
 
 

@@ -277,6 +277,19 @@ def test_a_wrong_file_is_named_with_what_is_wrong(path: str, array: np.ndarray, 
     assert str(tmp_path / path) in str(caught.value)
 
 
+@pytest.mark.parametrize(("value", "said"), [(3.5, r"3\.5"), (np.nan, "nan"), (np.inf, "inf"), (-0.5, r"-0\.5")])
+def test_labels_that_are_no_whole_numbers_are_refused(value: float, said: str, tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=SIZE)
+    (tmp_path / "segmentation" / "b0.png").unlink()
+    labels = np.full(SIZE, 3.0)
+    write_array(tmp_path / "segmentation" / "b0.npy", labels)
+    assert _first(tmp_path)["targets"]["segmentsemantic"].unique().tolist() == [2]
+    labels[4, 5] = value
+    write_array(tmp_path / "segmentation" / "b0.npy", labels)
+    with pytest.raises(DataError, match=rf"segmentation/b0\.npy has the label {said}; expected whole numbers"):
+        _first(tmp_path)
+
+
 @pytest.mark.parametrize("file", ["images/b0.jpg", "segmentation/b0.png", "depth/b0.npy"])
 @pytest.mark.parametrize("content", [b"", b"no such format at all"])
 def test_a_broken_file_is_named(file: str, content: bytes, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datasets.sample import Sample
-from datasets.transforms import augment, horizontal_flip, resize, scale_crop, unit_normals
+from datasets.transforms import augment, horizontal_flip, mirror_table, resize, scale_crop, unit_normals
 from tests.datasets.frames import DENSE, equal_samples, raw_sample
 
 
@@ -43,6 +43,22 @@ def test_a_flip_mirrors_everything_and_negates_the_normals_x_only() -> None:
             mirrored = mirrored * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
         assert torch.equal(flipped["targets"][task], mirrored), task
     assert torch.equal(flipped["targets"]["class_male"], sample["targets"]["class_male"])
+
+
+def test_a_flip_swaps_the_labels_of_left_and_right_parts() -> None:
+    """In CelebAMask-HQ's numbering: 4 and 5 are the eyes, 6 and 7 the brows, 8 and 9 the ears."""
+    table = mirror_table("celebA19")
+    assert table is not None
+    sample = raw_sample()
+    sample["targets"]["segmentsemantic"][0, 0, :12] = torch.tensor([1, 4, 5, 6, 7, 8, 9, 12, 18, 255, 0, 4], dtype=torch.uint8)
+    flipped = horizontal_flip(sample, table)
+    row = [1, 5, 4, 7, 6, 9, 8, 12, 18, 255, 0, 5]
+    assert flipped["targets"]["segmentsemantic"][0, 0].flip(0)[:12].tolist() == row
+    assert flipped["targets"]["segmentsemantic"].dtype == torch.uint8
+    assert equal_samples(horizontal_flip(flipped, table), sample)
+    for task in DENSE[1:]:
+        assert torch.equal(flipped["targets"][task], horizontal_flip(sample)["targets"][task]), task
+    assert all(mirror_table(label_set) is None for label_set in ("NYU", "NYU_MTAN", "celebA"))
 
 
 @pytest.mark.parametrize("change", [horizontal_flip, lambda s: scale_crop(s, 1.5, 0.2, 0.7), lambda s: resize(s, (5, 9))])

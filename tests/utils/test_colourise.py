@@ -41,6 +41,15 @@ def test_a_label_that_is_no_class_is_an_error_only_where_it_is_valid() -> None:
     assert _is_grey(colourise("segmentsemantic", labels, np.array([[True, False]]), "celebA")).tolist() == [[0, 1]]
 
 
+@pytest.mark.parametrize(("label_set", "classes"), [("NYU_MTAN", 13), ("celebA19", 19)])
+def test_other_label_sets_have_their_own_number_of_colours(label_set: str, classes: int) -> None:
+    labels = np.arange(classes)[None]
+    colours = colourise("segmentsemantic", labels, None, label_set)
+    np.testing.assert_array_equal(colours[0], segmentation_palette(classes))
+    with pytest.raises(ValueError, match=rf"\[{classes}\].*{classes} classes of {label_set}"):
+        colourise("segmentsemantic", labels + 1, None, label_set)
+
+
 def test_normals_are_shown_as_half_of_n_plus_one() -> None:
     normals = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, -1]]).T.reshape(3, 1, 3)
     expected = [[1, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 0]]

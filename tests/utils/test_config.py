@@ -316,6 +316,14 @@ COMBINATIONS: list[tuple[dict[str, Any], list[str]]] = [
     ({"task_list": ["depth_euclidean"] * 2}, ["task_list", "twice"]),
     ({"task_list": ["class_male"]}, ["task_list", "'class_male'", "dataset_name: 'NYU'", "surface_normal"]),
     ({"data_dir_NYU": None}, ["data_dir_NYU", "is missing", "dataset_name: 'NYU'"]),
+    (
+        {"dataset_name": "NYU_MTAN", "data_dir_NYU": None},
+        ["data_dir_NYU_MTAN", "is missing", "dataset_name: 'NYU_MTAN'"],
+    ),
+    (
+        {"dataset_name": "NYU_MTAN", "task_list": ["edge_texture"]},
+        ["task_list", "'edge_texture'", "dataset_name: 'NYU_MTAN'", "expected some of segmentsemantic, depth_euclidean"],
+    ),
     ({"comb_loss": "wt_sum", "loss_weights": {"other": 1}}, ["loss_weights", "['other']", "['depth_euclidean']"]),
     ({"comb_loss": "wt_sum", "loss_weights": {"depth_euclidean": 0}}, ["loss_weights", "0"]),
     ({"init_weights": "IMAGENET1K_V2"}, ["init_weights", "'IMAGENET1K_V2'", "backbone", "'resnetd50'"]),
@@ -336,6 +344,39 @@ def test_an_impossible_combination_names_its_keys(values: dict[str, Any], said: 
     problem = _problem(tmp_path, _changed(**values))
     for part in said:
         assert part in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "label_set"),
+    [
+        ({}, "NYU"),
+        ({"celebA_classes": 19}, "NYU"),
+        ({"dataset_name": "NYU_MTAN"}, "NYU_MTAN"),
+        ({"dataset_name": "celebA", "data_dir_celebA": "faces"}, "celebA"),
+        ({"dataset_name": "celebA", "data_dir_celebA": "faces", "celebA_classes": 19}, "celebA19"),
+    ],
+)
+def test_the_label_set_is_that_of_the_data(values: dict[str, Any], label_set: str, tmp_path: Path) -> None:
+    text = _changed(**{"task_list": ["segmentsemantic"], **values})
+    assert _load(tmp_path, text).label_set == label_set
+
+
+def test_celeba_has_3_or_19_classes_and_3_where_a_file_does_not_say(tmp_path: Path) -> None:
+    celeba = _changed(dataset_name="celebA", data_dir_celebA="faces", task_list=["segmentsemantic"])
+    assert _load(tmp_path, celeba).celebA_classes == 3
+    assert _load(tmp_path, celeba, "celebA_classes=19").celebA_classes == 19
+    problem = _problem(tmp_path, celeba, "celebA_classes=18")
+    for part in ("celebA_classes: 18 is not valid", "3 or 19"):
+        assert part in problem
+
+
+def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
+    mtan = _changed(dataset_name="NYU_MTAN")
+    config = _load(tmp_path, mtan)
+    assert (config.data_dir, config.data_dir_key) == (Path("data/NYUD_MT"), "data_dir_NYU")
+    config = _load(tmp_path, mtan, "data_dir_NYU_MTAN=data/mtan")
+    assert (config.data_dir, config.data_dir_key) == (Path("data/mtan"), "data_dir_NYU_MTAN")
+    assert _load(tmp_path, MINIMAL, "data_dir_NYU_MTAN=data/mtan").data_dir == Path("data/NYUD_MT")
 
 
 def test_any_celeba_attribute_may_be_a_task(tmp_path: Path) -> None:
@@ -674,6 +715,10 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
     celeba = {"dataset_name": "celebA", "data_split_file": "names.json"}
     assert unused_keys(make_config(**celeba)) == []
     assert unused_keys(make_config(**celeba, splits={"test": "val"})) == ["splits"]
+    mtan = {"dataset_name": "NYU_MTAN", "data_split_file": "names.json", "splits": {"test": "val"}}
+    assert unused_keys(make_config(**mtan)) == ["data_split_file", "splits"]
+    assert unused_keys(make_config(**celeba, celebA_classes=19)) == []
+    assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is NYU)"]
 
 
 def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> None:

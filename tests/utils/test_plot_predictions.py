@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from tests.utils.frames import DENSE, SIZE, random_frames
 from utils.colourise import colourise, segmentation_palette
 from utils.plot_predictions import prediction_figure
-from utils.tasks import CELEBA_CLASSES, NYU_CLASSES
+from utils.tasks import CELEBA_CLASSES, LABEL_SETS, NYU_CLASSES
 
 
 def _all_texts(figure: Figure) -> list[str]:
@@ -94,6 +94,28 @@ def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NYU_CLASSES[:24], "+ 16 rarer"]
     assert _inside(figure)
+
+
+@pytest.mark.parametrize("label_set", ["celebA19", "NYU_MTAN"])
+def test_legend_names_all_classes_of_other_label_sets(label_set: str) -> None:
+    classes = LABEL_SETS[label_set]
+    labels = (np.arange(SIZE * SIZE) % len(classes)).reshape(1, SIZE, SIZE)
+    figure = prediction_figure(
+        np.zeros((1, 3, SIZE, SIZE)), None, {}, {"segmentsemantic": labels}, label_set, "all the classes there are"
+    )
+    handles = figure.legends[0].get_patches()
+    assert [handle.get_label() for handle in handles] == list(classes)
+    np.testing.assert_allclose([to_rgb(handle.get_facecolor()) for handle in handles], segmentation_palette(len(classes)))
+    assert _inside(figure)
+
+
+@pytest.mark.parametrize(("label_set", "first"), [("NYU", "+x right"), ("NYU_MTAN", "+x")])
+def test_legend_says_where_axes_point_only_where_that_is_known(label_set: str, first: str) -> None:
+    normals = {"surface_normal": random_frames(np.random.default_rng(0), 1)["surface_normal"]}
+    figure = prediction_figure(np.zeros((1, 3, SIZE, SIZE)), None, {}, normals, label_set, "")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[0] == first
+    assert len(labels) == 6
 
 
 def test_depth_bar_has_the_range_of_the_frame_and_the_heading_its_unit() -> None:

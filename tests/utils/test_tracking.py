@@ -1,8 +1,11 @@
 """The tracker beside the local files: never asks, never in the way."""
 
 import os
+import random
+import re
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.configs import make_config
+from utils.background_tracker import BackgroundTracker
 from utils.errors import UserError
-from utils.tracking import NoTracker, WandbTracker, has_api_key, make_tracker
+from utils.tracking import NoTracker, has_api_key, make_tracker, new_run_id
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +24,7 @@ class FakeRun:
     """Records what it is told."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.given, self.id = given, given["id"] or "new-id"
+        self.given, self.id = given, given["id"]
         self.logged: list[dict[str, Any]] = []
         self.summary: dict[str, Any] = {}
         self.metrics: list[tuple[str, str | None]] = []
@@ -50,15 +54,17 @@ def wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNamesp
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    fake = types.SimpleNamespace(runs=[], fail=False, errors=types.SimpleNamespace(Error=FakeError))
+    monkeypatch.setenv("WANDB_SILENT", "true")  # as make_tracker does, but only for this test
+    fake = types.SimpleNamespace(runs=[], fail=False)
 
-    def init(*, id: str | None = None, resume: str | None = None, **given: Any) -> FakeRun:
+    def init(*, id: str, resume: str | None = None, **given: Any) -> FakeRun:
         if fake.fail and given["mode"] == "online":
             raise FakeError("no network")
         fake.runs.append(FakeRun({**given, "id": id, "resume": resume}))
         return fake.runs[-1]
 
     fake.init, fake.Settings, fake.Image = init, dict, lambda path: f"image of {path}"
+    fake.teardown = lambda: None
     monkeypatch.setitem(sys.modules, "wandb", fake)
     return fake
 
@@ -101,7 +107,7 @@ def test_mode_by_configuration_environment_and_key(
         monkeypatch.setenv("WANDB_MODE", environment)
     if key:
         monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    make_tracker(make_config(tracking=asked), "run", tmp_path)
+    make_tracker(make_config(tracking=asked), "run", tmp_path).finish({})
     assert [run.given["mode"] for run in wandb.runs] == ([used] if used else [])
 
 
@@ -120,11 +126,11 @@ def test_a_key_in_netrc_counts(wandb: types.SimpleNamespace, tmp_path: Path) -> 
 
 def test_a_run_is_named_and_grouped(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = make_config(tracking="offline")
-    make_tracker(config, "small_trial_3", tmp_path)
+    make_tracker(config, "small_trial_3", tmp_path).finish({})
     monkeypatch.setenv("WANDB_PROJECT", "theirs")
     monkeypatch.setenv("WANDB_ENTITY", "team")
-    make_tracker(config, "run", tmp_path)
-    make_tracker(make_config(tracking="offline", wandb_project="mine", wandb_entity="me"), "run", tmp_path)
+    make_tracker(config, "run", tmp_path).finish({})
+    make_tracker(make_config(tracking="offline", wandb_project="mine", wandb_entity="me"), "run", tmp_path).finish({})
     first, second, third = (run.given for run in wandb.runs)
     assert (first["name"], first["group"], first["dir"]) == ("small_trial_3", "small", str(tmp_path))
     assert first["config"] == config.as_dict()
@@ -136,24 +142,63 @@ def test_a_run_is_named_and_grouped(wandb: types.SimpleNamespace, monkeypatch: p
 def test_an_online_run_is_continued_and_an_offline_one_is_not(
     wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    offline = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    offline.finish({})
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    online = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    online.finish({})
+    assert offline.run_id != "old-id"
+    assert online.run_id == "old-id"
     assert [(run.given["mode"], run.given["id"], run.given["resume"]) for run in wandb.runs] == [
-        *(("offline", None, None), ("online", "old-id", "allow"))
+        *(("offline", offline.run_id, None), ("online", "old-id", "allow"))
     ]
-    assert tracker.run_id == "old-id"
 
 
-def test_without_a_network_the_run_is_kept_offline(
+def test_a_run_has_its_id_before_wandb_has_begun_it(
+    wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    begin, go = wandb.init, threading.Event()
+
+    def slow(**given: Any) -> FakeRun:
+        assert go.wait(10)
+        return begin(**given)
+
+    wandb.init = slow
+    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path)
+    known = tracker.run_id
+    assert not wandb.runs
+    go.set()
+    tracker.finish({})
+    assert known
+    assert (wandb.runs[0].id, wandb.runs[0].given["resume"]) == (known, "allow") == (tracker.run_id, "allow")
+
+
+def test_ids_are_all_different_and_take_nothing_from_the_seeded_generators() -> None:
+    random.seed(0)
+    before = random.getstate()
+    ids = {new_run_id() for _ in range(200)}
+    assert len(ids) == 200
+    assert all(re.fullmatch(r"[a-z0-9]{8}", run_id) for run_id in ids)
+    assert random.getstate() == before
+
+
+def test_without_a_network_the_run_is_kept_offline_under_an_id_of_its_own(
     wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     wandb.fail = True
-    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path)
-    assert isinstance(tracker, WandbTracker)
-    assert wandb.runs[0].given["mode"] == "offline"
-    assert "no network" in caplog.text
+    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    assert isinstance(tracker, BackgroundTracker)
+    tracker.log({"epoch": 0, "loss": 1.0})
+    tracker.finish({})
+    (run,) = wandb.runs
+    assert run.given["mode"] == "offline"
+    assert run.id == tracker.run_id != "old-id"
+    assert run.logged == [{"epoch": 0, "loss": 1.0}]
+    (line,) = caplog.messages
+    assert "no network" in line
+    assert "kept offline" in line
 
 
 def test_events_carry_the_epoch_and_no_missing_values(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
@@ -173,7 +218,7 @@ def test_events_carry_the_epoch_and_no_missing_values(wandb: types.SimpleNamespa
 
 def test_a_missing_wandb_is_one_sentence(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"tracking: 'offline' needs wandb.*pip install wandb.*tracking: disabled"):
+    with pytest.raises(UserError, match=r"tracking: 'offline' needs wandb, .*import.*pip install wandb.*tracking: disabled"):
         make_tracker(make_config(tracking="offline"), "run", tmp_path)
     assert isinstance(make_tracker(make_config(tracking="disabled"), "run", tmp_path), NoTracker)
 
@@ -191,37 +236,3 @@ make_tracker(make_config(tracking="disabled"), "run", Path(".")).finish({})
 
 def test_nothing_needs_wandb_when_tracking_is_off() -> None:
     subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
-
-
-REAL = """
-import sys
-from pathlib import Path
-from tests.configs import make_config
-from utils.tracking import make_tracker
-for mode in ("online", "offline"):
-    tracker = make_tracker(make_config(tracking=mode), "small_trial_0", Path(sys.argv[1]))
-    tracker.log({"epoch": 0, "loss": 1.0})
-    tracker.log({"epoch": 1, "loss": 0.5})
-    tracker.finish({"mIoU": 0.25})
-"""
-
-
-@pytest.mark.slow
-def test_a_real_run_without_a_key_is_written_offline_and_asks_nothing(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
-    environment |= {"HOME": str(tmp_path / "home"), "WANDB_CACHE_DIR": str(tmp_path / "cache")}
-    (tmp_path / "home").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", REAL, str(tmp_path)],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    runs = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(runs) == 2
-    assert all(b"small_trial_0" in run.read_bytes() for run in runs)

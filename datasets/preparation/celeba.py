@@ -1,0 +1,103 @@
+"""``prepare_data.py celeba``: the official CelebAMask-HQ becomes the folder that ``datasets/celeba.py`` reads."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+HELP = "CelebAMask-HQ: the official download, with masks of 3 or 19 classes"
+LICENCE = (
+    "CelebAMask-HQ: for non-commercial research and education only; neither the images nor what is made of them may be "
+    "redistributed"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "--root",
+        type=Path,
+        required=True,
+        help="the unpacked download: CelebA-HQ-img, CelebAMask-HQ-mask-anno, the attribute and the mapping file",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to make, such as data/CelebAMask-HQ")
+    parser.add_argument("--size", type=_whole(16, 1024), default=256, help="side in pixels (default: %(default)s)")
+    classes = "3: background, hair, skin; 19: background and the 18 parts (default: %(default)s)"
+    parser.add_argument("--classes", type=int, choices=(3, 19), default=3, help=classes)
+    parser.add_argument("--workers", type=_whole(1, 1024), help="processes (default: as many as there are cores)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier set that is in --out")
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() else -1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {most}")
+        return value
+
+    return parse
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the set, or the rest of it after an interruption; returns the exit code.
+
+    Raises:
+        DataError: the download is not what it should be, or ``--out`` holds something else.
+        OSError: the system refused to write.
+    """
+    from datasets.preparation.face_parts import IMAGES, MASKS, write_face
+    from datasets.preparation.face_sources import TEXT_FILES, find_faces
+    from datasets.preparation.workers import cores, in_processes
+    from datasets.preparation.workspace import finish, preparing
+    from utils.console import duration, track
+    from utils.files import replacing
+
+    sources = find_faces(args.root)
+    recipe = {"command": "celeba", "size": args.size, "classes": args.classes, "sources": sources.describe()}
+    counts = {split: len(numbers) for split, numbers in sources.splits.items()}
+    said = ", ".join(f"{count} {split}" for split, count in counts.items())
+    contents = (IMAGES, MASKS, *TEXT_FILES)
+    with preparing(args.out, recipe, args.overwrite, contents) as wanted:
+        if not wanted:
+            log.info("%s: this very set is there already (%s)", args.out, said)
+            return 0
+        start, faces = time.monotonic(), list(sources.parts.items())
+        work = partial(write_face, args.root, args.out, args.size, args.classes)
+        for _ in track(in_processes(work, faces, args.workers or cores()), "faces", len(faces)):
+            pass
+        for name in TEXT_FILES:
+            with replacing(args.out / name) as temporary:
+                shutil.copyfile(args.root / name, temporary)
+        finish(args.out, recipe, _facts(args.size, args.classes, counts))
+        took = duration(time.monotonic() - start)
+        log.info("%s: %s, %d x %d, %d classes, in %s", args.out, said, args.size, args.size, args.classes, took)
+    return 0
+
+
+def _facts(size: int, classes: int, counts: dict[str, int]) -> dict[str, Any]:
+    """What the manifest says about the set beside its recipe."""
+    from datasets.preparation.face_parts import JPEG_QUALITY
+    from utils.tasks import CELEBA_19_CLASSES, CELEBA_CLASSES
+
+    names = CELEBA_CLASSES if classes == len(CELEBA_CLASSES) else CELEBA_19_CLASSES
+    return {
+        "splits": counts,
+        "split_rule": "number in the original CelebA: from 182638 test, from 162771 validation, below it training",
+        "classes": dict(enumerate(names)),
+        "formats": {
+            "CelebA-HQ-img/<k>.jpg": f"{size} x {size} RGB, antialiased bilinear, JPEG quality {JPEG_QUALITY}",
+            "CelebA-HQ-segmask/<k, five digits>_mask.npy": f"uint8 ({size}, {size}), merged at 512 x 512, nearest pixel",
+            "*.txt": "the official files, unchanged",
+        },
+        "licence": LICENCE,
+    }

@@ -1,0 +1,45 @@
+"""What does not depend on the layout: files that were never finished, and what the folder says about itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from datasets.preparation.synthetic import MARKER
+from datasets.preparation.verification.findings import Survey
+from datasets.preparation.workspace import BEGUN, MANIFEST
+from utils.files import is_unfinished
+
+
+def check_leftovers(root: Path, survey: Survey) -> None:
+    """Note temporary files of a process that was killed, and a preparation that has not come to its end."""
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names):
+            if is_unfinished(path):
+                survey.add(path, "is an unfinished temporary file", "nothing: remove it, unless a preparation is running")
+    if (root / BEGUN).exists() and not (root / MANIFEST).exists():
+        survey.add(root / BEGUN, "the preparation of this set was not finished", "the same command again, which goes on")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that describes the set; empty if there is none, or if it is no JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def check_manifest(root: Path, survey: Survey) -> None:
+    """Compare the splits with the numbers of frames that the set was prepared with."""
+    for name in (MANIFEST, MARKER):
+        facts = read_json(root / name)
+        if (root / name).exists() and not facts:
+            survey.add(root / name, "cannot be read", "the JSON object that the preparation wrote")
+        counts = facts.get("counts", facts.get("splits"))
+        for split, count in counts.items() if isinstance(counts, dict) else ():
+            found = survey.counts.get(split, 0)
+            if found != count:
+                survey.add(root / name, f"number of frames in {split}: {found}", f"{count}, as it says")

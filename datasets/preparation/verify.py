@@ -1,0 +1,116 @@
+"""The command ``verify``: everything that the loaders would read is read, and all that is wrong is one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datasets.preparation.synthetic import SPLITS, whole_number
+from utils.console import duration, track
+from utils.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets.preparation.verification.findings import Problem, Survey
+
+HELP = "read everything in a data set's folder and list every file that the loaders could not use"
+
+LAYOUTS = (
+    "NYUD_MT (gt_sets and images)",
+    "CelebAMask-HQ (CelebA-HQ-img)",
+    "MTAN (train/image, val/image)",
+)
+MOST_SIZES = 3
+"""Sizes of images that the summary names."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data_dir", type=Path, required=True, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout")
+    help_text = "processes that read (default: as many as there are cores)"
+    parser.add_argument("--workers", type=whole_number(1, 1024), metavar="N", help=help_text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the set and print the table or, if nothing is wrong, a summary; 0 if nothing is wrong, else 1.
+
+    Raises:
+        DataError: the folder is not there, or holds no data set.
+    """
+    from datasets.preparation.verification.table import print_table
+    from datasets.preparation.workers import cores
+
+    start = time.monotonic()
+    survey = survey_folder(args.data_dir)
+    sizes = examine_files(survey, args.workers or cores())
+    rows = sorted(set(survey.problems))
+    took = f"{len(survey.files)} files read in {duration(time.monotonic() - start)}"
+    if rows:
+        print_table(rows)
+        sys.stdout.write(f"{args.data_dir}: {conclusion(rows)}; {took}\n")
+        return 1
+    sys.stdout.write("".join(f"{line}\n" for line in summary(args.data_dir, survey, sizes)) + f"  {took}\n")
+    return 0
+
+
+def survey_folder(root: Path) -> Survey:
+    """What the folder holds, by its layout.
+
+    Raises:
+        DataError: it is no data set.
+    """
+    from datasets.preparation.verification.celebamask import is_celebamask, survey_celebamask
+    from datasets.preparation.verification.leftovers import check_leftovers, check_manifest
+    from datasets.preparation.verification.mtan_folders import is_mtan, survey_mtan
+    from datasets.preparation.verification.nyud_mt import is_nyud_mt, survey_nyud_mt
+
+    if not root.is_dir():
+        raise DataError(f"--data_dir {root}: there is no such folder")
+    layouts = ((is_nyud_mt, survey_nyud_mt), (is_celebamask, survey_celebamask), (is_mtan, survey_mtan))
+    survey = next((survey_layout for is_layout, survey_layout in layouts if is_layout(root)), None)
+    if survey is None:
+        below = [path for path in sorted(root.iterdir()) if path.is_dir() and any(is_it(path) for is_it, _ in layouts)]
+        hint = f"; did you mean {below[0]}?" if below else ""
+        raise DataError(f"--data_dir {root}: is no data set; looked for {', '.join(LAYOUTS)}{hint}")
+    found = survey(root)
+    check_manifest(root, found)
+    check_leftovers(root, found)
+    return found
+
+
+def examine_files(survey: Survey, workers: int) -> Counter[tuple[int, int]]:
+    """Read every file of the survey and note what is wrong with it; the sizes of the images, and how many have each."""
+    from datasets.preparation.verification.findings import size_problems
+    from datasets.preparation.verification.workers import examine_all
+
+    sizes: dict[Path, tuple[int, int]] = {}
+    contents = examine_all(survey.files, workers)
+    for file, content in track(zip(survey.files, contents, strict=True), "reading", total=len(survey.files)):
+        survey.problems.extend(content.problems)
+        if content.size is not None:
+            sizes[file.path] = content.size
+    survey.problems.extend(size_problems(survey.files, sizes))
+    return Counter(sizes[file.path] for file in survey.files if file.image is None and file.path in sizes)
+
+
+def conclusion(rows: list[Problem]) -> str:
+    """``12 problems in 10 files``."""
+    files = len({row.path for row in rows})
+    return f"{len(rows)} problem{'s' * (len(rows) > 1)} in {files} file{'s' * (files > 1)}"
+
+
+def summary(root: Path, survey: Survey, sizes: Counter[tuple[int, int]]) -> list[str]:
+    """What is there, in four lines."""
+    order = sorted(survey.counts, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
+    frames = ", ".join(f"{survey.counts[split]} {split}" for split in order)
+    shown = [f"{height} x {width}" for (height, width), _ in sizes.most_common(MOST_SIZES)]
+    more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
+    return [
+        f"{root}: {survey.layout}, nothing is wrong",
+        f"  frames: {frames}; {survey.unused} images are in no split",
+        f"  images: {', '.join(shown)}{more} (height x width)",
+        f"  targets: {', '.join(survey.targets)}",
+    ]

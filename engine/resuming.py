@@ -1,0 +1,113 @@
+"""An experiment that is there already: may it be continued, which of its trials are finished, and how one goes on."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from engine.trainer import Trial
+from utils import checkpoint as files
+from utils.config import ExperimentConfig, load_config
+from utils.errors import TrialError
+from utils.files import is_unfinished
+from utils.results import result_paths
+
+log = logging.getLogger(__name__)
+
+MAY_CHANGE = {
+    *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list"),
+    *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
+}
+"""Keys that a resumed experiment may have other values of: no number depends on them. (``epochs`` may grow; where the cache
+lies and how a data folder is spelled make no difference either.)"""
+
+
+def existing_trials(config: ExperimentConfig) -> list[Path]:
+    """All folders of the experiment's trials, also those beyond ``num_trials``."""
+    first = config.trial_folder(0)
+    return list(files.numbered(first.parent, first.name.removesuffix("0")).values())
+
+
+def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
+    """Refuse to go on where something could be lost or mixed; changes nothing.
+
+    Raises:
+        TrialError: the experiment is there, and neither ``resume`` nor ``overwrite`` is said; or it cannot be continued.
+    """
+    there = existing_trials(config)
+    tables = [path for path in result_paths(out_dir, config.Experiment_name) if path.exists()]
+    if (there or tables) and not (resume or overwrite):
+        raise TrialError(
+            f"{(there or tables)[0]} is there already: continue that experiment with --resume, replace it with --overwrite, or "
+            "choose another Experiment_name"
+        )
+    for folder in there:
+        is_trial = folder.is_dir() and (folder / files.CONFIG).is_file()
+        if not folder.is_dir() or (not is_trial and any(not is_unfinished(path) for path in folder.iterdir())):
+            raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
+        if resume and not overwrite and is_trial:
+            _check_same(config, folder)
+            begun = any((folder / name).exists() for name in (files.BEST, files.METRICS))
+            if begun and not any((folder / name).is_file() for name in (files.LAST, files.TEST)):
+                raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
+
+
+def _check_same(config: ExperimentConfig, folder: Path) -> None:
+    """Refuse to continue a trial under another configuration."""
+    saved, now = load_config(folder / files.CONFIG).as_dict(), config.as_dict()
+    different = [key for key in now if key not in MAY_CHANGE and not _same(key, saved.get(key), now[key])]
+    if different:
+        changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in different)
+        raise TrialError(
+            f"{folder} was trained with another configuration ({changes}): give the same values to continue it, or use "
+            "--overwrite, or another Experiment_name"
+        )
+
+
+def _same(key: str, saved: Any, now: Any) -> bool:
+    """True if a trial with the value ``saved`` may go on with ``now``."""
+    if key == "epochs":
+        return now >= saved
+    if key == "cache":
+        return bool(saved) == bool(now)
+    if key.startswith("data_dir_") and saved and now:
+        return Path(saved).expanduser().resolve() == Path(now).expanduser().resolve()
+    return saved == now
+
+
+def is_finished(folder: Path, config: ExperimentConfig) -> bool:
+    """True if a trial is trained and tested, and more epochs would change nothing."""
+    if not (folder / files.TEST).is_file():
+        return False
+    if load_config(folder / files.CONFIG).epochs >= config.epochs or not (folder / files.LAST).is_file():
+        return True
+    return bool(files.load_tensors(folder / files.LAST)["done"])
+
+
+def continue_trial(trial: Trial) -> str | None:
+    """Bring a trial to where its folder says that it was; the id of its run in the tracker.
+
+    Raises:
+        TrialError: what the folder holds is not the state of this training.
+    """
+    path = trial.folder / files.LAST
+    if not path.is_file():
+        return None
+    state = files.load_tensors(path)
+    try:
+        trial.load_state_dict(state)
+        run_id: str | None = state["wandb_run_id"]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise TrialError(f"{path}: is not the state of this training ({error!r:.100})") from error
+    for record in (trial.folder / files.METRICS, trial.folder / files.STEPS):
+        if record.is_file():
+            files.keep_lines(record, trial.epoch)
+    log.info("trial %d continues after epoch %d", trial.number, trial.epoch)
+    before = state["config"]["epochs"]
+    if before != trial.config.epochs:
+        log.info(
+            "epochs: %d there, %d now: from here on the learning rates follow the schedule over %d epochs",
+            *(before, trial.config.epochs, trial.config.epochs),
+        )
+    return run_id

@@ -1,0 +1,41 @@
+"""Work in threads: results in order, few items ahead, nothing begun after an error."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from datasets.preparation.threads import in_threads
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    def slow_first(item: int) -> int:
+        time.sleep(0.02 if item == 0 else 0)
+        return item * item
+
+    assert list(in_threads(slow_first, range(20), 4)) == [item * item for item in range(20)]
+
+
+def test_items_are_made_only_a_few_ahead_of_the_results() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            made.append(item)
+            yield item
+
+    for result in in_threads(lambda item: item, items(), 2):
+        assert len(made) - result <= 6
+
+
+def test_an_error_comes_out_and_stops_what_has_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 3:
+            raise KeyError("three")
+
+    with pytest.raises(KeyError, match="three"):
+        list(in_threads(work, range(100), 1))
+    assert len(begun) < 10

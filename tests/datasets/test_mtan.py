@@ -1,0 +1,256 @@
+"""NYU-v2 in MTAN's layout: whole arrays per frame, and what is wrong with one in a sentence."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datasets import mtan
+from datasets.loaders import build_dataset, eval_loader
+from datasets.mtan import MTANDataset, mtan_splits
+from tests.configs import NYU_TASKS, make_config
+from tests.datasets.frames import write_array
+from tests.datasets.mtan_frames import Frame, write_mtan
+from utils.config import ExperimentConfig
+from utils.errors import DataError
+
+SIZE = (16, 20)
+
+
+def _write(root: Path, folders: Mapping[str, int], start: int = 0) -> dict[str, Frame]:
+    return write_mtan(root, folders, SIZE, start)
+
+
+def _config(root: Path, **values: Any) -> ExperimentConfig:
+    return make_config(
+        **{
+            "dataset_name": "NYU_MTAN",
+            "data_dir_NYU_MTAN": root,
+            "task_list": list(NYU_TASKS),
+            "input_shape": list(SIZE),
+            **values,
+        }
+    )
+
+
+# Values
+
+
+@pytest.mark.parametrize("metric", [True, False])
+def test_a_frame_has_the_values_of_its_files(metric: bool, tmp_path: Path) -> None:
+    frames = _write(tmp_path, {"train": 4, "val": 2})
+    config = _config(tmp_path, depth_target="metric" if metric else "relative")
+    for split in ("train", "val", "test"):
+        for sample in eval_loader(config, split).dataset:
+            frame = frames[sample["name"]]
+            targets, masks = sample["targets"], sample["masks"]
+            np.testing.assert_allclose(sample["image"], frame["image"].transpose(2, 0, 1), atol=1e-6)
+            np.testing.assert_array_equal(targets["segmentsemantic"], np.where(frame["label"] < 0, 255, frame["label"]))
+            np.testing.assert_array_equal(masks["segmentsemantic"], frame["label"] >= 0)
+            depth = frame["depth"][..., 0] / (1 if metric else frame["depth"].max())
+            np.testing.assert_allclose(targets["depth_euclidean"][0], depth, rtol=1e-6)
+            np.testing.assert_array_equal(masks["depth_euclidean"][0], frame["depth"][..., 0] > 0)
+            np.testing.assert_allclose(targets["surface_normal"], frame["normal"].transpose(2, 0, 1), atol=1e-6)
+            np.testing.assert_array_equal(masks["surface_normal"][0], np.abs(frame["normal"]).sum(axis=-1) > 0)
+
+
+def test_a_flip_negates_the_normals_x(tmp_path: Path) -> None:
+    frames = _write(tmp_path, {"train": 4, "val": 1})
+    dataset = MTANDataset(_config(tmp_path, augmentation={"hflip": True}), "train", training=True)
+    normal = frames[dataset.names[0]]["normal"]
+    mirrored = normal[:, ::-1] * [-1, 1, 1]
+    found = [dataset[0, seed]["targets"]["surface_normal"].numpy().transpose(1, 2, 0) for seed in range(12)]
+    flipped = [np.allclose(values, mirrored, atol=1e-6) for values in found]
+    assert 0 < sum(flipped) < 12
+    assert all(flip or np.allclose(values, normal, atol=1e-6) for flip, values in zip(flipped, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image": lambda a: np.rint(255 * a).astype(np.uint8)},
+        {"image": lambda a: a.astype(np.float32)},
+        {"label": lambda a: a.astype(np.int8)},
+        {"label": lambda a: a.astype(np.int64)[..., None]},
+        {"depth": lambda a: a[..., 0].astype(np.float64)},
+    ],
+)
+def test_other_types_of_the_same_values_are_the_same_frame(change: dict[str, Any], tmp_path: Path) -> None:
+    frames = _write(tmp_path, {"train": 2, "val": 1})
+    config = _config(tmp_path)
+    expected = MTANDataset(config, "test")[0]
+    for kind, convert in change.items():
+        write_array(tmp_path / "val" / kind / "0.npy", convert(frames["val/0"][kind]))
+    found = MTANDataset(config, "test")[0]
+    for part in ("image", "targets", "masks"):
+        torch.testing.assert_close(found[part], expected[part], rtol=1e-6, atol=1e-6)  # type: ignore[literal-required]
+
+
+def test_grey_is_that_of_an_image_file(tmp_path: Path) -> None:
+    frames = _write(tmp_path, {"train": 2, "val": 1})
+    pixels = np.rint(255 * frames["val/0"]["image"]).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("L")) / np.float32(255)
+    sample = MTANDataset(_config(tmp_path, input_img_channels=1), "test")[0]
+    np.testing.assert_allclose(sample["image"], expected[None], atol=1e-6)
+
+
+def test_depth_that_is_no_number_or_negative_is_invalid(tmp_path: Path) -> None:
+    frames = _write(tmp_path, {"train": 2, "val": 1})
+    depth = frames["val/0"]["depth"].copy()
+    depth[5, 5], depth[6, 6] = np.nan, -1
+    write_array(tmp_path / "val" / "depth" / "0.npy", depth)
+    mask = MTANDataset(_config(tmp_path), "test")[0]["masks"]["depth_euclidean"][0]
+    assert not mask[5, 5] and not mask[6, 6]
+    assert int(mask.sum()) == 16 * 20 - 2 - 2
+
+
+# Splits
+
+
+def test_the_published_val_is_the_test_split_and_the_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _write(tmp_path, {"train": 20, "val": 3})
+    mtan._say_once.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            splits = mtan_splits(_config(tmp_path, val_fraction=0.2))
+    assert splits["test"] == ["val/0", "val/1", "val/2"]
+    assert (len(splits["train"]), len(splits["val"])) == (16, 4)
+    assert sorted(splits["train"] + splits["val"]) == sorted(f"train/{number}" for number in range(20))
+    assert caplog.text.count("validation is cut from") == 1
+    assert "16 frames for training, 4 for validation" in caplog.text
+    assert "MTAN's val is the official test set" in caplog.text
+
+
+def test_with_a_folder_test_every_folder_is_what_it_is_called(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = _write(tmp_path, {"train": 3, "val": 2, "test": 4})
+    config = _config(tmp_path)
+    found = {split: build_dataset(config, split).names for split in ("train", "val", "test")}
+    assert found == {split: [name for name in frames if name.startswith(split)] for split in found}
+    assert not caplog.text
+
+
+def test_a_validation_is_cut_where_there_is_only_a_folder_test(tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 10, "test": 2})
+    splits = mtan_splits(_config(tmp_path))
+    assert (len(splits["train"]), splits["test"]) == (9, ["test/0", "test/1"])
+    assert splits["val"][0].startswith("train/")
+
+
+def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    frames = _write(tmp_path, {"train": 2, "val": 4}, start=8)
+    assert MTANDataset(_config(tmp_path), "test").names == ["val/8", "val/9", "val/10", "val/11"]
+    sample = MTANDataset(_config(tmp_path), "test")[2]
+    np.testing.assert_allclose(sample["image"], frames["val/10"]["image"].transpose(2, 0, 1), atol=1e-6)
+
+
+def test_the_folder_of_nyu_is_taken_where_no_other_is_given(tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 2, "val": 1})
+    other = _config(tmp_path, data_dir_NYU_MTAN=None, data_dir_NYU=tmp_path)
+    assert MTANDataset(other, "test").names == ["val/0"]
+    both = _config(tmp_path, data_dir_NYU=tmp_path / "nowhere")
+    assert MTANDataset(both, "test").names == ["val/0"]
+    with pytest.raises(DataError, match=r"^data_dir_NYU: .*gone is no folder; expected NYU-v2 in MTAN's layout"):
+        MTANDataset(other.with_values(data_dir_NYU=str(tmp_path / "gone")), "test")
+
+
+def test_files_are_those_that_are_read(tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 2, "val": 1})
+    dataset = MTANDataset(_config(tmp_path), "test")
+    kinds = {None: "image", "segmentsemantic": "label", "depth_euclidean": "depth", "surface_normal": "normal"}
+    for task, kind in kinds.items():
+        (path,) = dataset.files("val/0", task)
+        assert path == tmp_path / "val" / kind / "0.npy"
+        content = path.read_bytes()
+        path.unlink()
+        with pytest.raises(DataError, match=f"{kind}/0.npy"):
+            dataset.read("val/0")
+        path.write_bytes(content)
+    dataset.read("val/0")
+
+
+# Messages
+
+WRONG = [
+    ("image", np.zeros((3, 16, 20)), r"shape \(3, 16, 20\) and the type float64; expected \(height, width, 3\), floats in"),
+    ("image", np.full((16, 20, 3), 2.0), r"has values from 2 to 2 \(float64\); expected .*floats in \[0, 1\] or uint8"),
+    ("image", np.full((16, 20, 3), np.nan), r"has values from nan to nan"),
+    ("image", np.ones((16, 20, 3), np.int64), r"\(int64\); expected .*uint8"),
+    ("label", np.full(SIZE, 13), r"has the label 13; expected .*whole numbers from -1 \(void\) to 12"),
+    ("label", np.full(SIZE, -2.0), r"has the label -2; expected"),
+    ("label", np.full(SIZE, 255, np.uint8), r"has the label 255; expected"),
+    ("label", np.full(SIZE, 2.5), r"has the label 2\.5; expected whole numbers"),
+    ("label", np.full(SIZE, np.nan), r"has the label nan; expected whole numbers"),
+    ("label", np.zeros((16, 20, 3)), r"shape \(16, 20, 3\) .*expected \(height, width\), whole numbers"),
+    ("label", np.zeros((16, 15)), r"is \(16, 15\) \(height, width\), but .*image/0\.npy is \(16, 20\); they must be the same"),
+    ("depth", np.zeros((1, 16, 20)), r"shape \(1, 16, 20\) .*expected \(height, width, 1\), metres"),
+    ("depth", np.zeros((0, 20, 1)), r"expected \(height, width, 1\), metres"),
+    ("depth", np.full(SIZE, "far"), r"the type <U3; expected \(height, width, 1\), metres"),
+    ("normal", np.zeros(SIZE), r"shape \(16, 20\) .*expected \(height, width, 3\), vectors"),
+    ("normal", np.zeros((16, 20, 3), np.complex64), r"type complex64; expected"),
+]
+
+
+@pytest.mark.parametrize(("kind", "array", "said"), WRONG, ids=[said for *_, said in WRONG])
+def test_a_wrong_array_is_named_with_what_was_found_and_expected(
+    kind: str, array: np.ndarray, said: str, tmp_path: Path
+) -> None:
+    _write(tmp_path, {"train": 2, "val": 1})
+    write_array(tmp_path / "val" / kind / "0.npy", array)
+    with pytest.raises(DataError, match=said) as caught:
+        MTANDataset(_config(tmp_path), "test")[0]
+    assert str(caught.value).startswith(f"{tmp_path / 'val' / kind / '0.npy'} ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["image", "label", "depth", "normal"])
+@pytest.mark.parametrize("how", ["objects", "empty", "text", "cut", "archive"])
+def test_what_is_no_array_of_numbers_is_named(kind: str, how: str, tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 2, "val": 1})
+    path = tmp_path / "val" / kind / "0.npy"
+    if how == "objects":
+        np.save(path, np.array([{"a": 1}] * 4, dtype=object).reshape(2, 2), allow_pickle=True)
+    elif how == "archive":
+        with path.open("wb") as file:
+            np.savez(file, values=np.zeros(SIZE))
+    else:
+        path.write_bytes({"empty": b"", "text": b"no such format", "cut": path.read_bytes()[:-100]}[how])
+    with pytest.raises(DataError, match=rf"{kind}/0\.npy cannot be read as an array of numbers .*; expected \(height, width"):
+        MTANDataset(_config(tmp_path), "test")[0]
+
+
+def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 4, "val": 2})
+    (tmp_path / "val" / "depth" / "1.npy").unlink()
+    with pytest.raises(DataError, match=r"val/depth/1\.npy is missing, needed for task depth_euclidean; 1 of 2 frames"):
+        MTANDataset(_config(tmp_path), "test")
+    MTANDataset(_config(tmp_path, task_list=["surface_normal"]), "test")
+    MTANDataset(_config(tmp_path), "train")
+    for path in (tmp_path / "train" / "normal").iterdir():
+        path.unlink()
+    (tmp_path / "train" / "normal").rmdir()
+    with pytest.raises(DataError, match=r"train/normal/0\.npy is missing, needed for task surface_normal; 3 of 3 frames"):
+        MTANDataset(_config(tmp_path), "train")
+
+
+def test_another_layout_is_named(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(
+        DataError, match=r"data_dir_NYU_MTAN: there is no folder .*train/image; expected NYU-v2 in MTAN's layout"
+    ):
+        MTANDataset(_config(tmp_path), "train")
+    _write(tmp_path, {"train": 1, "val": 1})
+    with pytest.raises(DataError, match=r"train/image holds 1 frame; expected at least 2"):
+        MTANDataset(_config(tmp_path), "train")
+    write_array(tmp_path / "train" / "image" / "kitchen.npy", np.zeros(3))
+    with pytest.raises(DataError, match=r"train/image/kitchen\.npy: is not called after a number"):
+        MTANDataset(_config(tmp_path), "train")
+    (tmp_path / "train" / "image" / "kitchen.npy").unlink()
+    (tmp_path / "train" / "image" / "0.npy").unlink()
+    (tmp_path / "train" / "image" / "._0.npy").write_bytes(b"a Mac was here")
+    with pytest.raises(DataError, match=r"train/image holds no frame"):
+        MTANDataset(_config(tmp_path), "train")

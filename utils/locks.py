@@ -1,0 +1,114 @@
+"""Who is training an experiment: a lock of the operating system, which dies with its process, and a note about its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from utils.errors import TrialError
+from utils.files import write_text
+
+ORPHANS_LIVE = 20.0
+"""Seconds for which the loading processes of a killed run, which hold its lock too, may outlive it: torch's look every 5."""
+
+
+@contextmanager
+def experiment_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of experiment ``name`` in ``folder``; the operating system frees it when the process dies.
+
+    Raises:
+        TrialError: another process holds it (the message says which), or the folder cannot be written.
+    """
+    lock = FileLock(folder / f".{name}.lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _acquire(lock, folder, name)
+        write_text(_note(folder, name), json.dumps(_this_process()) + "\n")
+    except OSError as error:
+        lock.release()
+        raise TrialError(f"checkpoint_folder: {folder} cannot be written ({error.strerror or error})") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            _note(folder, name).unlink(missing_ok=True)
+        lock.release()
+
+
+def refuse_if_held(folder: Path, name: str) -> None:
+    """Say who is training experiment ``name`` in ``folder``, if somebody is; makes no file.
+
+    Raises:
+        TrialError: another process holds the experiment's lock.
+    """
+    path = folder / f".{name}.lock"
+    if path.is_file() and os.access(path, os.W_OK):
+        lock = FileLock(path)
+        _acquire(lock, folder, name)
+        lock.release()
+
+
+def _acquire(lock: FileLock, folder: Path, name: str) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = _read_note(folder, name)
+        if holder is None or not _is_dead(holder):
+            raise TrialError(_sentence(folder, name, holder)) from None
+        try:
+            lock.acquire(timeout=ORPHANS_LIVE)
+        except Timeout:
+            raise TrialError(_sentence(folder, name, holder)) from None
+
+
+def _note(folder: Path, name: str) -> Path:
+    return folder / f".{name}.holder.json"
+
+
+def _this_process() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+    }
+
+
+def _read_note(folder: Path, name: str) -> dict[str, Any] | None:
+    try:
+        holder = json.loads(_note(folder, name).read_text(encoding="utf-8"))
+        return holder if isinstance(holder["pid"], int) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_dead(holder: dict[str, Any]) -> bool:
+    """True if the holder was a process of this machine and is none any more."""
+    if holder.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _sentence(folder: Path, name: str, holder: dict[str, Any] | None) -> str:
+    who = (
+        f"process {holder['pid']} on {holder.get('host')} since {holder.get('since')} ({holder.get('command')})"
+        if holder
+        else "another process"
+    )
+    return f"experiment {name!r} in {folder} is being trained by {who}; wait for it, stop it, or choose another Experiment_name"

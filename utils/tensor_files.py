@@ -1,0 +1,52 @@
+"""Files of tensors from elsewhere: read as data, never unpickled."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+
+
+class ForeignFileError(UserError):
+    """A file that is refused; the message is the second half of a sentence that begins with the file."""
+
+
+def read_tensors(path: Path) -> Any:
+    """What ``torch.save`` wrote, on the CPU, if it is tensors and plain values and nothing else.
+
+    A pickle is a program: whoever wrote it decides what happens when it is read. So nothing is unpickled
+    (``weights_only=True``), and a file that holds anything else is refused as a whole, the tensors in it included.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ForeignFileError: it cannot be read, or holds something else.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about the pickle protocol of files that are refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ForeignFileError(f"cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # torch raises half a dozen types for a file that is not its own
+        raise ForeignFileError(_why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a file that torch refused; torch's own text recommends to unpickle it after all."""
+    wanted = re.search(r"\bGLOBAL ([\w.]+)", str(error))
+    if wanted is not None:
+        return (
+            f"holds a Python object of another program ({wanted[1]}), as checkpoints of the paper's published code hold their "
+            "optimizer: reading it would run whatever the file says; to convert its weights safely, load it with the code that "
+            "wrote it in an isolated environment without secrets or network (a container), and save there only the model's "
+            "state dict, torch.save(model.state_dict(), 'weights.pt')"
+        )
+    reason = "" if "weights_only" in str(error) else " ".join(str(error).split())[:120]
+    return "is not a whole file of tensors as torch.save writes them" + (f" ({reason})" if reason else "")
