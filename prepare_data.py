@@ -29,17 +29,17 @@ AFTER_CTRL_C = {
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that takes no abbreviations and says what is wrong in one line."""
+    """An argument parser that says what is wrong in one line."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def error(self, message: str) -> NoReturn:
         """Print the message without the usage and leave with exit code 2."""
         self.exit(2, f"{self.prog}: {message}\n")
 
     def refuse_unknown(self, arguments: Sequence[str]) -> None:
-        """Complain of a misspelled option before argparse misses the option that was meant."""
+        """Complain of a misspelled or abbreviated option before argparse misses the option that was meant."""
         known = list(self._option_string_actions)
         for argument in arguments:
             name = argument.partition("=")[0]

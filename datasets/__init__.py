@@ -5,7 +5,6 @@ The names below are imported when they are first used: what needs no loader (``p
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,17 +13,6 @@ if TYPE_CHECKING:
     from datasets.mtan import MTANDataset
     from datasets.nyu import NYUDataset
     from datasets.workers import worker_deaths
-
-_MODULES = {
-    "CelebAMaskHQ": "celeba",
-    "Loader": "loaders",
-    "MTANDataset": "mtan",
-    "NYUDataset": "nyu",
-    "build_dataset": "loaders",
-    "eval_loader": "loaders",
-    "train_loader": "loaders",
-    "worker_deaths": "workers",
-}
 
 __all__ = [
     "CelebAMaskHQ",
@@ -39,6 +27,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"datasets.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from datasets import celeba, loaders, mtan, nyu, workers
+
+    return next(getattr(module, name) for module in (celeba, loaders, mtan, nyu, workers) if hasattr(module, name))

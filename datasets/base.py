@@ -85,9 +85,10 @@ class MultiTaskDataset(Dataset[Sample]):
         if worker is None or self.reading is None:
             return resize(self.read(self.names[index]), self.size)
         self.reading[worker.id] = torch.tensor([os.getpid(), index])
-        sample = resize(self.read(self.names[index]), self.size)
-        self.reading[worker.id, 1] = -1
-        return sample
+        try:
+            return resize(self.read(self.names[index]), self.size)
+        finally:
+            self.reading[worker.id, 1] = -1
 
     def __getitem__(self, key: Key) -> Sample:
         """The finished sample of a frame."""

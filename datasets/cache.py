@@ -23,9 +23,10 @@ from filelock import FileLock, Timeout
 
 from datasets.base import MultiTaskDataset
 from datasets.cache_codec import TYPES, decode
-from datasets.cache_parts import Part, PartWriter
+from datasets.cache_parts import DAMAGED, Part, PartWriter
 from datasets.frame_check import parts_of, read_frames, refuse_or_drop
 from datasets.sample import Sample
+from datasets.workers import worker_deaths
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 from utils.tasks import get_task
@@ -69,16 +70,19 @@ def attach_cache(dataset: MultiTaskDataset, config: ExperimentConfig, split: str
     """
     folder = cache_folder(config)
     wanted = {what: folder / f"{split}-{what or 'image'}-{_key(dataset, config, what)}" for what in parts_of(dataset)}
-    parts = _whole_parts(wanted)
-    if len(parts) < len(wanted):
-        try:
+    try:
+        parts = _whole_parts(wanted, dataset, logging.DEBUG)
+        if len(parts) < len(wanted):
             parts = _fill(folder, wanted, dataset, config, split)
-        except OSError as error:
-            raise DataError(
-                f"cache: {folder} cannot be written ({error.strerror or error}); give another folder (cache: <folder>), or "
-                "cache: off"
-            ) from None
-    refuse_or_drop(dataset, {name: why for part in parts.values() for name, why in part.bad.items()}, config, split)
+    except OSError as error:
+        raise DataError(
+            f"cache: {folder} cannot be written ({error.strerror or error}); give another folder (cache: <folder>), or "
+            "cache: off"
+        ) from None
+    bad: dict[str, str] = {}
+    for what in wanted:  # of several problems of a frame the first one counts, as without the cache
+        bad = {**parts[what].bad, **bad}
+    refuse_or_drop(dataset, bad, config, split)
     dataset.kept = CachedFrames(dataset, parts)
 
 
@@ -95,12 +99,12 @@ def cache_folder(config: ExperimentConfig) -> Path:
 
 
 def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None) -> str:
-    """A hash of everything that a part depends on."""
-    files = []
-    for name in dataset.names:
-        for path in dataset.files(name, what):
-            status = path.stat()
-            files.append((name, path.name, status.st_size, status.st_mtime_ns))
+    """A hash of everything that a part depends on.
+
+    A target depends on its image too: both must have one size, and a frame without its image has no target.
+    """
+    kinds = (None,) if what is None else (None, what)
+    files = [(name, *_identity(path)) for name in dataset.names for kind in kinds for path in dataset.files(name, kind)]
     content: dict[str, Any] = {
         "version": VERSION,
         "dataset": config.dataset_name,
@@ -112,15 +116,26 @@ def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None) 
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def _whole_parts(wanted: dict[str | None, Path]) -> dict[str | None, Part]:
-    """The parts that are there; one that is damaged is as good as none."""
+def _identity(path: Path) -> tuple[str, int, int]:
+    """Name, size and time of change; of a link that leads nowhere the name alone, as reading it will say more."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path.name, -1, -1
+    return path.name, status.st_size, status.st_mtime_ns
+
+
+def _whole_parts(wanted: dict[str | None, Path], dataset: MultiTaskDataset, level: int) -> dict[str | None, Part]:
+    """The parts that are there; one that is damaged is as good as none, and is logged at ``level``."""
     parts = {}
     for what, path in wanted.items():
         if path.is_dir():
             try:
-                parts[what] = Part(path)
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                log.warning("cache: %s is damaged and is made again (%s)", path, error)
+                part = Part(path)
+                part.check(dataset.names, *_shape(dataset, what))
+                parts[what] = part
+            except DAMAGED as error:
+                log.log(level, "cache: %s is damaged and is made again (%s)", path, error)
     return parts
 
 
@@ -136,7 +151,7 @@ def _fill(
         log.info("cache: another process is filling %s; waiting for it", folder)
         lock.acquire()
     try:
-        there = _whole_parts(wanted)
+        there = _whole_parts(wanted, dataset, logging.WARNING)
         missing = {what: path for what, path in wanted.items() if what not in there}
         if missing:
             for stale in (*folder.glob(".*.unfinished"), *(path for path in missing.values() if path.exists())):
@@ -160,14 +175,15 @@ def _write(missing: dict[str | None, Path], dataset: MultiTaskDataset, config: E
     try:
         for what, path in missing.items():
             writers[what] = PartWriter(path, *shapes[what])
-        for frame in read_frames(dataset, list(missing), config, f"filling the cache with {split}"):
-            if frame.problems and config.on_bad_sample == "error":
-                raise DataError(next(iter(frame.problems.values())))
-            for what, writer in writers.items():
-                if what in frame.problems:
-                    writer.add_bad(frame.name, frame.problems[what])
-                else:
-                    writer.add(frame.name, *frame.codes[what])
+        with worker_deaths(dataset):
+            for frame in read_frames(dataset, list(missing), config, f"filling the cache with {split}"):
+                if frame.problems and config.on_bad_sample == "error":
+                    raise DataError(next(iter(frame.problems.values())))
+                for what, writer in writers.items():
+                    if what in frame.problems:
+                        writer.add_bad(frame.name, frame.problems[what])
+                    else:
+                        writer.add(frame.name, *frame.codes[what])
         for writer in writers.values():
             writer.finish()
     finally:

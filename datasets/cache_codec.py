@@ -5,10 +5,12 @@ kind            stored as                       rounding
 ==============  ==============================  =================================================================
 image           uint8 per channel               none
 segmentation    uint8, 255 where ignored        none
-depth           uint16, 0 where invalid         at most 1/131070 of the frame's largest depth, which itself is exact
+depth           uint16, 0 where invalid         at most 1/131070 of the frame's largest depth, which itself is exact (*)
 normals         int16 x 3, zeros where invalid  at most 1/65534 per component
 edges           uint16, 0 where invalid         at most 1/131068
 ==============  ==============================  =================================================================
+
+(*) A valid depth below 1/65535 of the largest is stored as that fraction: it stays above 0, as a valid depth is.
 
 The table assumes what ``datasets/sample.py`` says of raw samples. Attributes are not stored: they lie in memory anyway.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from utils.files import write_text
+
 CODES, FACTS = "codes.raw", "part.json"
+DAMAGED = (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a part whose files are not whole may raise when it is opened or checked."""
 
 
 class Part:
@@ -24,14 +29,14 @@ class Part:
         bad: the frames that could not be read, and why.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: its files are not whole.
+        DAMAGED: its files are not whole.
     """
 
     def __init__(self, folder: Path) -> None:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         names: list[str] = facts["names"]
         self.folder = folder
-        self.bad: dict[str, str] = facts["bad"]
+        self.bad: dict[str, str] = dict(facts["bad"].items())
         self.rows = {name: row for row, name in enumerate(names)}
         self.scales = np.array(facts["scales"], np.float64)
         shape, kind = (len(names), *facts["shape"]), np.dtype(facts["type"])
@@ -45,6 +50,18 @@ class Part:
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that is not a fork opens the files itself: pickling a memory map would copy it."""
         return Part, (self.folder,)
+
+    def check(self, names: Sequence[str], shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """See whether all of these frames are in the part, or in its list of bad ones, as codes of this shape and type.
+
+        Raises:
+            ValueError: they are not.
+        """
+        lost = [name for name in names if name not in self.rows and not isinstance(self.bad.get(name), str)]
+        if lost:
+            raise ValueError(f"{FACTS} does not know the frame {lost[0]}")
+        if self.codes.shape[1:] != tuple(shape) or self.codes.dtype != dtype:
+            raise ValueError(f"frames are {self.codes.dtype} {self.codes.shape[1:]}, expected {dtype} {tuple(shape)}")
 
     def take(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Copies of the codes (B, K, H, W) and of the scales (B,) of some frames."""
@@ -96,10 +113,11 @@ class PartWriter:
             "scales": self._scales,
             "bad": self._bad,
         }
-        (self._temporary / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+        write_text(self._temporary / FACTS, json.dumps(facts))
         os.replace(self._temporary, self._path)
 
     def discard(self) -> None:
         """Leave nothing behind, unless it is finished."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # on a full disk, what is buffered cannot be written now either
+            self._file.close()
         shutil.rmtree(self._temporary, ignore_errors=True)

@@ -107,7 +107,7 @@ def _check_manifest(path: Path, classes: int) -> None:
     """Refuse masks that were prepared with another number of classes; a folder from elsewhere has no such file."""
     try:
         prepared = json.loads(path.read_text(encoding="utf-8"))["recipe"]["classes"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return
     if prepared != classes:
         raise DataError(

@@ -69,12 +69,14 @@ class EncodedFrames(Dataset[EncodedFrame]):
 def read_frames(
     dataset: MultiTaskDataset, wanted: Sequence[str | None], config: ExperimentConfig, description: str
 ) -> Iterator[EncodedFrame]:
-    """Every frame once, in order, read by ``num_workers`` processes, with a progress bar."""
+    """Every frame once, in order, read by ``num_workers`` processes, with a progress bar.
+
+    The loop over it stands in ``worker_deaths``, which can see the loop's body only from there.
+    """
     frames = EncodedFrames(dataset, wanted)
     settings = {**worker_settings(config, dataset), "persistent_workers": False}
     loader = DataLoader(frames, batch_size=None, collate_fn=_as_it_is, **settings)
-    with worker_deaths(dataset):
-        yield from track(loader, description, total=len(frames))
+    yield from track(loader, description, total=len(frames))
 
 
 def _as_it_is(frame: Any) -> Any:
@@ -90,9 +92,10 @@ def parts_of(dataset: MultiTaskDataset) -> list[str | None]:
 def find_bad_frames(dataset: MultiTaskDataset, config: ExperimentConfig, split: str) -> dict[str, str]:
     """The frames that cannot be read: name -> why."""
     bad = {}
-    for frame in read_frames(dataset, parts_of(dataset), config, f"checking the frames of {split}"):
-        if frame.problems:
-            bad[frame.name] = next(iter(frame.problems.values()))
+    with worker_deaths(dataset):
+        for frame in read_frames(dataset, parts_of(dataset), config, f"checking the frames of {split}"):
+            if frame.problems:
+                bad[frame.name] = next(iter(frame.problems.values()))
     return bad
 
 

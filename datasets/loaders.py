@@ -55,8 +55,9 @@ def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) 
     """Shuffled training batches (``loader.sampler.epoch`` says which epoch's order); the last incomplete one is dropped."""
     dataset = build_dataset(config, "train", training=True)
     if len(dataset) < config.train_batch_size:
+        skipped = f" ({len(dataset.skipped)} more cannot be read and are skipped)" if dataset.skipped else ""
         raise DataError(
-            f"train_batch_size: {config.train_batch_size} is more than the {len(dataset)} frames of the training split"
+            f"train_batch_size: {config.train_batch_size} is more than the {len(dataset)} frames of the training split{skipped}"
         )
     sampler = EpochSampler(len(dataset), seed)
     return _loader(dataset, sampler, config.train_batch_size, config, drop_last=True, pin_memory=pin_memory)

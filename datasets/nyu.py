@@ -179,7 +179,7 @@ def read_array(path: Path) -> np.ndarray:
                 array = np.array(image)
     except Exception as error:  # scipy, numpy and PIL raise a dozen types for a broken file
         raise DataError(f"{path} cannot be read ({error})") from error
-    if array is None or array.dtype.kind not in "buif":
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":  # np.load takes any archive for several arrays
         raise DataError(f"{path} holds no array of numbers")
     return array
 

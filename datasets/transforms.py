@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
@@ -46,25 +47,26 @@ def resize_target(task: Task, target: Tensor, mask: Tensor, size: tuple[int, int
         return target, mask
     if task.resize == "nearest":
         rows, columns = (_nearest(old, new) for old, new in zip(target.shape[-2:], size, strict=True))
-        target, mask = (part.index_select(-2, rows).index_select(-1, columns) for part in (target, mask))
+        # In numpy, columns first: two to four times as fast as torch's index_select.
+        target, mask = (torch.from_numpy(part.numpy().take(columns, -1).take(rows, -2)) for part in (target, mask))
         return target, mask
     weight = mask.float()
     parts = torch.cat([torch.where(mask, target, 0.0), weight])
     parts = F.resize(parts, list(size), InterpolationMode.BILINEAR, antialias=True)
     weight = parts[-1:]
     mask = weight > 0.5
-    target = torch.where(mask, parts[:-1] / weight.clamp_min(1e-6), 0.0)
-    return unit_normals(target, mask) if task.kind == "normals" else (target, mask)
+    target = parts[:-1] / weight.clamp_min(1e-6)
+    return unit_normals(target, mask) if task.kind == "normals" else (torch.where(mask, target, 0.0), mask)
 
 
 @cache
-def _nearest(old: int, new: int) -> Tensor:
+def _nearest(old: int, new: int) -> np.ndarray:
     """For every place of a side of length ``new`` the nearest one of ``old``: pixel centres lie at i + 1/2.
 
     The same as ``InterpolationMode.NEAREST_EXACT``, for tensors of any type, and several times faster on small frames.
     """
     scale = torch.tensor(old, dtype=torch.float32) / new
-    return ((torch.arange(new) + 0.5) * scale).floor().long().clamp_max(old - 1)
+    return ((torch.arange(new) + 0.5) * scale).floor().long().clamp_max(old - 1).numpy()
 
 
 def unit_normals(normals: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +101,7 @@ def horizontal_flip(sample: Sample, mirrored: Tensor | None = None) -> Sample:
         if mirrored is not None and get_task(name).kind == "segmentation":
             target = mirrored[target.long()]
         if rule == "mirror_and_negate_x":
-            target = torch.cat([-target[:1], target[1:]])
+            target[0].neg_()  # of the copy that the flip has made
         targets[name], masks[name] = target, mask
     return Sample(image=F.horizontal_flip(sample["image"]), targets=targets, masks=masks, name=sample["name"])
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 
 from datasets import eval_loader, train_loader
 from engine.pictures import draw_predictions
-from engine.resuming import check_folders, continue_trial, existing_trials, is_finished
+from engine.resuming import check_folders, continue_trial, existing_trials, is_finished, remove_leftovers, saved_row
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.trainer import TrainingDivergedError, Trial, fit
 from models import build_model
@@ -22,9 +20,9 @@ from utils import checkpoint as files
 from utils.config import ExperimentConfig, unused_keys
 from utils.config_sections import OptimizerParams, Warmup
 from utils.device import resolve
-from utils.errors import ConfigError, TrialError
+from utils.errors import ConfigError
 from utils.figures import save_figure
-from utils.files import remove_unfinished
+from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
 from utils.plot_control import control_figure
 from utils.results import check_writable, result_paths, write_results
@@ -122,6 +120,7 @@ def _run_one(
     root = config.trial_folder(0).parent
     with experiment_lock(root, config.Experiment_name):
         check_folders(config, resume, overwrite, out_dir)  # again: now nobody else changes them
+        remove_leftovers(config, out_dir)
         if overwrite:
             _remove_results(config, out_dir)
         log.info(
@@ -130,12 +129,15 @@ def _run_one(
         )
         rows, failures = [], []
         for number in range(config.num_trials):
-            was_finished = resume and is_finished(config.trial_folder(number), config)
+            folder = config.trial_folder(number)
+            if resume and is_finished(folder, config):
+                log.info("trial %d is finished: %s", number, folder)
+                rows.append(saved_row(folder))
+                continue
             try:
                 rows.append(run_trial(config, number, device, resume))
-                if not was_finished:
-                    # Whatever ends a later trial, the finished ones are in the tables.
-                    write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
+                # Whatever ends a later trial, the finished ones are in the tables.
+                write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             except TrainingDivergedError as error:
                 log.error("%s", error)
                 failures.append(str(error))
@@ -158,7 +160,7 @@ def _check_inputs(config: ExperimentConfig) -> None:
 def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
     """Delete the experiment's trials and tables."""
     for folder in existing_trials(config):
-        shutil.rmtree(folder)
+        remove_folder(folder)
     for path in result_paths(out_dir, config.Experiment_name):
         path.unlink(missing_ok=True)
 
@@ -166,11 +168,9 @@ def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
 def run_trial(config: ExperimentConfig, number: int, device: torch.device, resume: bool) -> dict[str, Any]:
     """Train one trial (or what is left of it), test its best network once, and return its row."""
     folder = config.trial_folder(number)
-    if resume and is_finished(folder, config):
-        log.info("trial %d is finished: %s", number, folder)
-        return _saved_row(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
+    for place in (folder, folder / "predictions"):
+        remove_unfinished(place)
     trial = Trial(config, number, device, folder)
     report = getattr(trial.model.backbone, "init_report", None)
     if report:
@@ -186,11 +186,7 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
         draw_control(trial, tracker)
         summary = final_test(folder, device, config, tracker)
     except KeyboardInterrupt:
-        where = "its test" if trial.done or trial.epoch == config.epochs else f"epoch {trial.epoch + 1}"
-        log.warning(
-            "trial %d was interrupted in %s; its state after epoch %d is in %s; --resume continues it",
-            *(number, where, trial.epoch, folder / files.LAST),
-        )
+        _say_where(trial)
         raise
     except TrainingDivergedError as error:
         summary["status"] = str(error)
@@ -200,6 +196,17 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     return dict(summary)
 
 
+def _say_where(trial: Trial) -> None:
+    """Say where a trial was interrupted, and what is kept of it."""
+    saved = trial.saved or 0
+    trained = saved == trial.config.epochs or (trial.done and saved == trial.epoch)
+    where = "its test" if trained else f"epoch {saved + 1}"
+    state = (
+        "nothing of it is saved" if trial.saved is None else f"its state after epoch {saved} is in {trial.folder / files.LAST}"
+    )
+    log.warning("trial %d was interrupted in %s; %s; --resume continues it", trial.number, where, state)
+
+
 def draw_control(trial: Trial, tracker: Tracker) -> None:
     """The figure of lambda and sparsity over the training of a sparse trial, ``sparsity_control.png``."""
     points = files.read_lines(trial.folder / files.STEPS)
@@ -207,14 +214,6 @@ def draw_control(trial: Trial, tracker: Tracker) -> None:
         figure = control_figure(points, f"{trial.config.Experiment_name}, trial {trial.number}: penalty and sparsity")
         path = save_figure(figure, trial.folder / "sparsity_control", ("png",))[0]
         tracker.image("sparsity_control", path, trial.epoch - 1)
-
-
-def _saved_row(folder: Path) -> dict[str, Any]:
-    """The row that a finished trial wrote; a number that was not finite (null in JSON) is NaN again."""
-    row = files.load_json(folder / files.TEST).get("row")
-    if not isinstance(row, dict):
-        raise TrialError(f"{folder / files.TEST}: holds no row of results; remove the file to test the trial again")
-    return {name: math.nan if value is None else value for name, value in row.items()}
 
 
 def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any) -> dict[str, Any]:

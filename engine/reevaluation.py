@@ -12,7 +12,7 @@ from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_ro
 from utils import checkpoint as files
 from utils.device import resolve
 from utils.errors import TrialError
-from utils.results import result_paths, write_results
+from utils.results import check_writable, result_paths, write_results
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ def evaluate_experiment(
         compact: evaluate the trials' compact models, made anew from their checkpoints, and compare them with the trained ones.
 
     Raises:
-        UserError: there is no such experiment or trial, or it cannot be evaluated.
+        UserError: there is no such experiment or trial, it cannot be evaluated, or ``out_dir`` cannot be written.
     """
+    check_writable(out_dir)
     found = files.find_trials(results_dir, exp_name)
     exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in found.values()]
     finished = [number for number, folder in found.items() if (folder / files.TEST).is_file()]

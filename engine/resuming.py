@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from engine.trainer import Trial
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config
 from utils.errors import TrialError
-from utils.files import is_unfinished
+from utils.files import is_unfinished, remove_unfinished
 from utils.results import result_paths
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,14 @@ def existing_trials(config: ExperimentConfig) -> list[Path]:
     """All folders of the experiment's trials, also those beyond ``num_trials``."""
     first = config.trial_folder(0)
     return list(files.numbered(first.parent, first.name.removesuffix("0")).values())
+
+
+def remove_leftovers(config: ExperimentConfig, out_dir: Path) -> None:
+    """Remove what killed runs of the experiment left half written, or half removed, beside its trials and its tables."""
+    root, stem = config.trial_folder(0).parent, config.trial_folder(0).name.removesuffix("0")
+    remove_unfinished(root, re.escape(stem) + r"\d+")
+    for path in result_paths(out_dir, config.Experiment_name):
+        remove_unfinished(out_dir, re.escape(path.name))
 
 
 def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
@@ -48,6 +58,8 @@ def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_d
             raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
         if resume and not overwrite and is_trial:
             _check_same(config, folder)
+            if (folder / files.TEST).is_file():
+                saved_row(folder)
             begun = any((folder / name).exists() for name in (files.BEST, files.METRICS))
             if begun and not any((folder / name).is_file() for name in (files.LAST, files.TEST)):
                 raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
@@ -76,13 +88,31 @@ def _same(key: str, saved: Any, now: Any) -> bool:
     return saved == now
 
 
+def saved_row(folder: Path) -> dict[str, Any]:
+    """The row that a finished trial wrote; a number that was not finite (null in JSON) is NaN again.
+
+    Raises:
+        TrialError: there is none, or the network that it is about is gone.
+    """
+    again = "remove the file to test the trial again"
+    try:
+        row = files.load_json(folder / files.TEST).get("row")
+    except TrialError as error:
+        raise TrialError(f"{error}; {again}") from None
+    if not isinstance(row, dict) or "trial" not in row:
+        raise TrialError(f"{folder / files.TEST}: holds no row of results; {again}")
+    if not (folder / files.BEST).is_file():
+        raise TrialError(f"{folder} has no {files.BEST}, which its {files.TEST} is about: restore it, or use --overwrite")
+    return {name: math.nan if value is None else value for name, value in row.items()}
+
+
 def is_finished(folder: Path, config: ExperimentConfig) -> bool:
     """True if a trial is trained and tested, and more epochs would change nothing."""
     if not (folder / files.TEST).is_file():
         return False
     if load_config(folder / files.CONFIG).epochs >= config.epochs or not (folder / files.LAST).is_file():
         return True
-    return bool(files.load_tensors(folder / files.LAST)["done"])
+    return bool(files.load_tensors(folder / files.LAST).get("done"))
 
 
 def continue_trial(trial: Trial) -> str | None:
@@ -98,11 +128,20 @@ def continue_trial(trial: Trial) -> str | None:
     try:
         trial.load_state_dict(state)
         run_id: str | None = state["wandb_run_id"]
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise TrialError(f"{path}: is not the state of this training ({error!r:.100})") from error
+        whose = (state["trial"], state["seed"])
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TrialError(f"{path}: is not the state of this training ({reason:.200})") from error
+    if whose != (trial.number, trial.seed):
+        raise TrialError(f"{path}: is the state of trial {whose[0]} with seed {whose[1]}, not of this one")
+    if math.isfinite(trial.total_patience.best) and not (trial.folder / files.BEST).is_file():
+        raise TrialError(f"{trial.folder} has no {files.BEST}, its best network so far: restore it, or use --overwrite")
     for record in (trial.folder / files.METRICS, trial.folder / files.STEPS):
         if record.is_file():
             files.keep_lines(record, trial.epoch)
+    lines = len(files.read_lines(trial.folder / files.METRICS))
+    if lines < trial.epoch:
+        log.warning("%s is damaged: it has the lines of %d of %d epochs", trial.folder / files.METRICS, lines, trial.epoch)
     log.info("trial %d continues after epoch %d", trial.number, trial.epoch)
     before = state["config"]["epochs"]
     if before != trial.config.epochs:

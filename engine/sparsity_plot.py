@@ -9,6 +9,7 @@ import pandas as pd
 
 from engine.saved_trial import SavedTrial, load_trial
 from utils.figures import save_figure
+from utils.files import replacing
 from utils.plot_sparsity import sparsity_figure
 from utils.tasks import get_task
 from utils.tracking import make_tracker
@@ -48,7 +49,8 @@ def plot_trial(folder: Path, tracking: str | None = None) -> list[Path]:
     report = trial.sparsity
     layers = pd.DataFrame(report.rows())
     table = folder / "sparsity.csv"
-    layers.to_csv(table, index=False, float_format="%.4f")
+    with replacing(table) as temporary:
+        layers.to_csv(temporary, index=False, float_format="%.4f")
     paths = [*save_figure(sparsity_figure(layers, figure_title(trial)), folder / "sparsity_plot"), table]
     for path in paths:
         log.info("wrote %s", path)

@@ -71,6 +71,8 @@ class Trial:
         """The next epoch to train, that is, how many are done."""
         self.step = 0
         self.done = False
+        self.saved: int | None = None
+        """How many epochs are in ``last.pt``; None: there is none."""
 
     @property
     def active_tasks(self) -> list[str]:
@@ -92,6 +94,11 @@ class Trial:
             "done": self.done,
             "rng": rng_state(),
         }
+
+    def save(self, run_id: str | None) -> None:
+        """Write ``last.pt``, from which the training can go on."""
+        files.save_tensors(self.folder / files.LAST, self.state_dict(run_id))
+        self.saved = self.epoch
 
     def best_state(self, run_id: str | None) -> dict[str, Any]:
         """What it takes to use the network: for ``checkpoint.pt``."""
@@ -120,6 +127,7 @@ class Trial:
         if state["config"]["epochs"] != self.config.epochs:
             stretch_schedule(self.scheduler, self.optimizer, self.config.epochs)
         set_rng_state(state["rng"])
+        self.saved = self.epoch
 
 
 @dataclass
@@ -237,7 +245,7 @@ def fit(trial: Trial, tracker: Tracker) -> None:
     if trial.config.on_bad_sample == "skip":
         files.save_json(trial.folder / files.SKIPPED, {"train": training.dataset.skipped, "val": validation.dataset.skipped})  # type: ignore[attr-defined]
     if trial.epoch == 0:
-        files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
+        trial.save(tracker.run_id)
     first, start = trial.epoch, time.perf_counter()
     with worker_deaths(training.dataset, validation.dataset):  # type: ignore[arg-type]
         while trial.epoch < trial.config.epochs and not trial.done:
@@ -273,7 +281,7 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
     tracker.log(line)
     if improved:
         files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
-    files.save_tensors(trial.folder / files.LAST, trial.state_dict(tracker.run_id))
+    trial.save(tracker.run_id)
     if trial.config.wandb_img_log and epoch % trial.config.img_log_every == 0:
         save_pictures(trial, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
     return line, improved

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
@@ -109,7 +108,7 @@ def _read_state(name: str, init_weights: str) -> dict[str, Tensor]:
         try:
             state = read_tensors(path)
         except ForeignFileError as error:
-            raise UserError(f"init_weights: {init_weights!r} is not a file of weights; it {error}") from None
+            raise UserError(f"init_weights: {init_weights!r} is not a file of tensors: it {error}") from None
         for key in ("state_dict", "model"):
             if isinstance(state, dict) and isinstance(state.get(key), dict):
                 state = state[key]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import re
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -65,23 +67,35 @@ def append_lines(path: Path, contents: Iterable[dict[str, Any]]) -> None:
     text = "".join(json.dumps(finite(content)) + "\n" for content in contents)
     if not text:
         return
+    before = path.stat().st_size if path.exists() else 0
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        # Without a buffer: what was refused is not tried again when the file is closed.
+        with path.open("ab", buffering=0) as file:
+            _write_all(file, text.encode())
             os.fsync(file.fileno())
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.truncate(path, before)
         raise refused(path, error) from error
 
 
+def _write_all(file: FileIO, content: bytes) -> None:
+    """A write may stop short, without an error, where the disk is full; the next one then says so."""
+    while content:
+        content = content[file.write(content) :]
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a file; a last line that a crash cut short is left out, no file is no lines."""
+    """The JSON lines of a file up to the first that is none, such as a last one that a crash cut short; no file is no lines."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         try:
-            lines.append(json.loads(line))
+            content = json.loads(line)
         except (ValueError, RecursionError):
             break
+        if not isinstance(content, dict):
+            break
+        lines.append(content)
     return lines
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from utils.config_check import describe_problems, epoch_at, rule_problems
+from utils.config_check import describe_problems, epoch_at, rule_problems, shown
 from utils.config_sections import (
     Adam,
     Augmentation,
@@ -39,6 +39,9 @@ from utils.errors import ConfigError
 from utils.files import write_text
 
 log = logging.getLogger(__name__)
+
+MOST_LEVELS, MOST_VALUES = 20, 10_000
+"""How deep a configuration may be nested, and how many values it may have: far more than there are keys."""
 
 
 class ExperimentConfig(Schema):
@@ -288,8 +291,12 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
         raise ConfigError(f"{path}: cannot be read as a YAML file ({error})") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, found {type(raw).__name__}")
+    if _is_bottomless(raw):
+        raise ConfigError(f"{path}: is nested too deeply, refers to itself, or is too large for a configuration")
     problems: list[str] = []
     for override in overrides:
         problems += _apply_override(raw, override)
@@ -357,10 +364,26 @@ def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         channels = values.pop("num_input_ch")
         if values.setdefault("input_img_channels", channels) != channels:
             problems.append(
-                f"num_input_ch: {channels!r} contradicts input_img_channels: {values['input_img_channels']!r}; "
+                f"num_input_ch: {shown(channels)} contradicts input_img_channels: {shown(values['input_img_channels'])}; "
                 "they are two names of one key: give one of them"
             )
     return values, problems
+
+
+def _is_bottomless(value: Any) -> bool:
+    """True for YAML that no experiment has, which would not end when it is walked through: with aliases a few lines can refer
+    to themselves, or stand for millions of values."""
+    waiting, count = [(value, 0)], 0
+    while waiting:
+        item, depth = waiting.pop()
+        count += 1
+        if depth > MOST_LEVELS or count > MOST_VALUES:
+            return True
+        if isinstance(item, dict):
+            item = list(item.values())
+        if isinstance(item, list | tuple | set):
+            waiting += [(inner, depth + 1) for inner in item]
+    return False
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> list[str]:
@@ -374,8 +397,10 @@ def _apply_override(raw: dict[str, Any], override: str) -> list[str]:
             raw.pop(other, None)  # two names of one key: the override replaces both
     try:
         value = yaml.safe_load(match[2])
-    except yaml.YAMLError:
-        return [f"override {override!r}: the value is not valid YAML (put it in quotes?)"]
+    except (yaml.YAMLError, RecursionError):
+        return [f"override {shown(override)}: the value is not valid YAML (put it in quotes?)"]
+    if _is_bottomless(value):
+        return [f"override {shown(override)}: the value is nested too deeply, refers to itself, or is too large"]
     target = raw
     for parent in parents:
         if target.get(parent) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import math
 import re
@@ -29,6 +30,20 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "string_too_short": "some text",
 }
+_ALSO_CALLED = {
+    **dict.fromkeys(("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso"), "l1_l2"),
+    **dict.fromkeys(("mcp", "groupmcp"), "group_mcp"),
+    **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
+    **dict.fromkeys(("nyuv2", "nyu_v2", "nyudv2", "nyud_mt"), "NYU"),
+    **dict.fromkeys(("celebamask", "celebamask-hq", "celeba-hq"), "celebA"),
+}
+"""Other names, in small letters, of values that are nearer in spelling to something else."""
+_SHARES = ("target_sparsity", "val_fraction", "l1_ratio")
+_PATTERNS = {
+    "Experiment_name": "a name for folders: letters, digits, spaces and _ . + = , @ -, beginning with a letter, a digit or _",
+}
+_MANY_KEYS = 12
+"""More keys than a sentence should list."""
 _LIMITS = {
     "greater_than_equal": (">=", "ge"),
     "greater_than": (">", "gt"),
@@ -46,6 +61,26 @@ def to_number(value: Any) -> Any:
     return value
 
 
+def shown(value: Any) -> str:
+    """A value much as the user's file has it, cut if it is long."""
+    text = _as_yaml(value)
+    return text if len(text) <= 120 else f"{text[:110]} ... ({len(text)} characters)"
+
+
+def _as_yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dt.date):  # and times: YAML makes them of 2024-05-17
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_yaml(item) for item in value) + "]"
+    return repr(value)
+
+
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the closest candidate, or nothing."""
     names = list(candidates)
@@ -60,10 +95,18 @@ def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseMode
     for error in errors:
         names = [str(part) for part in error["loc"]]
         branch = next((at for at, part in enumerate(error["loc"]) if _is_branch(part)), None)
-        if branch is not None:
+        if branch is not None and names[branch] == "Warmup" and len(names) > branch + 1:
+            # Keys were given, so this form is the one that was meant.
+            names = names[:branch] + names[branch + 1 :]
+            sentences.pop(".".join(names[:branch]), None)
+            sentence = _describe(error, names, schema)
+        elif branch is not None:
             # No form that the key may have fits: one sentence about the key, not one per form.
             names = names[:branch]
-            sentence = f"{error['input']!r} is not valid; expected: {_docstring(schema, names)}"
+            if any(key.startswith(".".join(names) + ".") for key in sentences):
+                continue
+            value = error["input"]
+            sentence = f"{shown(value)} is not valid; expected: {_docstring(schema, names)}{_number_hint(names[-1], value)}"
         else:
             if error["type"] == "missing" and names[-1].isdigit():
                 # A list that is too short lacks its last entries: the sentence is about the list.
@@ -82,29 +125,71 @@ def _is_branch(part: Any) -> bool:
 def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
     kind, value = error["type"], error.get("input")
     if kind in {"extra_forbidden", "invalid_key"}:
-        known = _keys_at(schema, names[:-1])
-        hint = nearest(names[-1], known) or f"; the keys here are {', '.join(known)}"
-        return f"unknown key{hint}" if kind == "invalid_key" else f"unknown key (value {value!r}){hint}"
+        hint = _key_hint(names, schema)
+        return f"unknown key{hint}" if kind == "invalid_key" else f"unknown key (value {shown(value)}){hint}"
     if kind == "missing" and isinstance(value, list | tuple):
-        return f"{value!r} is too short; expected: {_docstring(schema, names)}"
+        return f"{shown(value)} is too short; expected: {_docstring(schema, names)}"
     if kind == "missing":
         return f"is missing; expected: {_docstring(schema, names)}"
     context = error.get("ctx", {})
     if kind == "literal_error":
         choices = str(context["expected"])
-        hint = nearest(str(value), re.findall("'([^']+)'", choices))
-        return f"{value!r} is not valid; expected {choices}{hint}"
+        hint = _choice_hint(value, re.findall("'([^']+)'", choices))
+        return f"{shown(value)} is not valid; expected {choices}{hint}"
     if kind == "value_error":
         reason = str(context["error"])
-        return reason if repr(value) in reason else f"{value!r} is not valid; {reason}"
+        return reason if repr(value) in reason else f"{shown(value)} is not valid; {reason}"
     if kind in _LIMITS:
         sign, name = _LIMITS[kind]
-        return f"{value!r} is not valid; expected a number {sign} {context[name]}"
+        return f"{shown(value)} is not valid; expected a number {sign} {context[name]}{_number_hint(names[-1], value)}"
     if kind in {"too_short", "too_long"}:
-        return f"{value!r} is {kind.replace('_', ' ')}; expected: {_docstring(schema, names)}"
+        return f"{shown(value)} is {kind.replace('_', ' ')}; expected: {_docstring(schema, names)}"
     if kind == "string_pattern_mismatch":
-        return f"{value!r} is not valid; expected: {_docstring(schema, names)} (allowed form: {context['pattern']})"
-    return f"{value!r} is not valid; expected {_EXPECTED.get(kind, error['msg'])}"
+        return f"{shown(value)} is not valid; expected {_PATTERNS.get(names[-1], _docstring(schema, names))}"
+    if kind == "string_type" and not isinstance(value, bool | int | float | dt.date):
+        return f"{shown(value)} is not valid; expected text"
+    expected = _EXPECTED.get(kind)
+    if expected is None:
+        return f"{shown(value)} is not valid; expected: {_docstring(schema, names)}"
+    return f"{shown(value)} is not valid; expected {expected}{_number_hint(names[-1], value) if 'number' in expected else ''}"
+
+
+def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
+    """What an unknown key may have meant: the place where there is such a key, the nearest one here, or all of them."""
+    *path, name = names
+    known = _keys_at(schema, path)
+    sections = [key for key in _keys_at(schema, []) if [key] != path and _descend(schema, [key]) is not schema]
+    homes = [key for key in sections if name in _keys_at(schema, [key])]
+    if homes:
+        return f"; it belongs into {' or '.join(homes)} ({homes[-1]}.{name})"
+    if path and name in _keys_at(schema, []):
+        return f"; it is a key of its own, not of {'.'.join(path)}; the keys here are {', '.join(known)}"
+    hint = nearest(name, [*known, *(() if path else ("num_input_ch",))])
+    if hint or len(known) <= _MANY_KEYS:
+        return hint or f"; the keys here are {', '.join(known)}"
+    return "; README.md lists the keys that there are"
+
+
+def _choice_hint(value: Any, choices: list[str]) -> str:
+    """The valid choice that a text may have meant."""
+    if not isinstance(value, str):
+        return ""
+    other = _ALSO_CALLED.get(value.lower().strip())
+    return f"; did you mean '{other}'?" if other in choices else nearest(value, choices)
+
+
+def _number_hint(name: str, value: Any) -> str:
+    """How to write a number that is given in percent, with a comma, or in quotes."""
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"\d+([.,]\d+)?\s*%", text):
+            return f"; a share, not a percentage: {float(text.rstrip('% ').replace(',', '.')) / 100:g}"
+        if re.fullmatch(r"[-+]?\d+,\d+", text):
+            return f"; with a point, {text.replace(',', '.')}"
+        return "; without quotes" if re.fullmatch(r"[-+]?\d+(\.\d+)?", text) else ""
+    if name in _SHARES and isinstance(value, int | float) and 2 <= value <= 100:
+        return f"; a share, not a percentage: {value / 100:g}"
+    return ""
 
 
 def _submodel(annotation: Any) -> type[BaseModel] | None:
@@ -116,7 +201,7 @@ def _submodel(annotation: Any) -> type[BaseModel] | None:
 
 def _descend(schema: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
     for name in names:
-        info = schema.model_fields.get(name)
+        info = next((info for field, info in schema.model_fields.items() if name in (field, info.alias)), None)
         deeper = _submodel(info.annotation) if info else None
         if deeper is None:
             break
@@ -139,7 +224,7 @@ def _docstring(schema: type[BaseModel], names: list[str]) -> str:
 def _rule_setup(setup: Any, task_list: Any) -> str | None:
     if setup == "singletask" and len(task_list) > 1:
         return (
-            f"setup: 'singletask' contradicts task_list: {list(task_list)}; give one task in task_list, "
+            f"setup: 'singletask' contradicts task_list: {shown(task_list)}; give one task in task_list, "
             "or set setup to 'multitask'"
         )
     return None
@@ -147,7 +232,7 @@ def _rule_setup(setup: Any, task_list: Any) -> str | None:
 
 def _rule_tasks(dataset_name: Any, task_list: Any) -> str | None:
     if len(set(task_list)) < len(task_list):
-        return f"task_list: {list(task_list)} names a task twice"
+        return f"task_list: {shown(task_list)} names a task twice"
     known = task_names(dataset_name)
     more = ", or class_<Attribute> for any CelebA attribute" if dataset_name == "celebA" else ""
     for name in task_list:
@@ -184,9 +269,9 @@ def _rule_init_weights(backbone: Any, init_weights: Any, input_img_channels: Any
     if init_weights is None:
         return None
     if str(backbone).startswith("resnetd"):
-        return f"init_weights: {init_weights!r} is for torchvision's backbones, and backbone is {backbone!r}"
+        return f"init_weights: {shown(init_weights)} is for torchvision's backbones, and backbone is {backbone!r}"
     if input_img_channels != 3:
-        return f"init_weights: {init_weights!r} needs input_img_channels: 3, not {input_img_channels!r}"
+        return f"init_weights: {shown(init_weights)} needs input_img_channels: 3, not {input_img_channels!r}"
     return None
 
 
@@ -243,7 +328,7 @@ def _full_from(key: str, strength: Any, start: int) -> tuple[float, str] | str |
         return None
     times = [float(to_number(epoch)) for epoch, _ in strength]
     if times != sorted(times):
-        return f"{key}: the epochs of {strength} fall; expected [epoch, lambda] in order of time"
+        return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
     return times[-1], "last point lies"
 
 
@@ -311,7 +396,7 @@ def _rule_head_lambda(
     strength = optimizer_params.get("lambda") if isinstance(optimizer_params, Mapping) else None
     if _largest(strength) == 0:
         return (
-            f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {strength!r}; give a "
+            f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "
             f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
         )
     debias = ("sparsity_until", sparsity_until) if target_sparsity is not None else ("debias_from", debias_from)

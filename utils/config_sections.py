@@ -69,7 +69,7 @@ class OptimizerParams(Schema):
     learning_rate: Annotated[Number, Field(gt=0)] = 1e-4
     """Step size."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay rates of the running means of the gradient and of its square."""
+    """Decay rates of the running means of the gradient and of its square: two numbers below 1."""
     eps: Annotated[Number, Field(gt=0)] = 1e-8
     """Added to the root of the second moment."""
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_UNFINISHED = re.compile(r"\..+\.\d+\.unfinished")
+_UNFINISHED = re.compile(r"\.(.+)\.\d+\.unfinished")
 
 
 @contextmanager
@@ -21,23 +22,36 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the system refused; the message is a sentence that names ``path``.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    temporary = unfinished(path)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        raise refused(path, error) from error
+    except Exception as error:
+        # Where a write fails, torch and matplotlib go on to raise an error of their own about the file that they cannot close.
+        cause = _system_error(error)
+        if cause is None:
+            raise
+        raise refused(path, cause) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     _flush_folder(path.parent)
 
 
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The error of the system that led to ``error``, if one did."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return error
+
+
 def refused(path: Path, error: OSError) -> OSError:
     """The sentence about a file that the system did not let us write, as an error of the same number."""
-    return OSError(f"{path} cannot be written ({error.strerror or error}); what was there before is unchanged")
+    sentence = OSError(f"{path} cannot be written ({error.strerror or error}); what was there before is unchanged")
+    sentence.errno = error.errno
+    return sentence
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,15 +60,39 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote into ``folder`` left; nobody else may be writing there."""
-    for path in folder.iterdir():
-        if is_unfinished(path):
-            path.unlink(missing_ok=True)
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it: at once it is there no more, and what is killed in between leaves nothing that
+    looks like half of it."""
+    away = unfinished(folder)
+    folder.rename(away)
+    shutil.rmtree(away)
+
+
+def unfinished(path: Path) -> Path:
+    """What a file is called until it is whole, or a folder that is being removed."""
+    return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+
+
+def remove_unfinished(folder: Path, of: str = ".*") -> None:
+    """Remove what processes that were killed while they wrote into ``folder`` left: of all files, or of those whose names match
+    the regular expression ``of``. Nobody else may be writing them."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        found = _UNFINISHED.fullmatch(path.name)
+        if found is not None and re.fullmatch(of, found[1]):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def unwritable(folder: Path) -> Path | None:
+    """The folder, or where it is missing the nearest one above it, if this user cannot write into that; makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return None if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else there
 
 
 def is_unfinished(path: Path) -> bool:
-    """True for a file of :func:`replacing` that never got its name."""
+    """True for what :func:`replacing` or :func:`remove_folder` did not bring to its end."""
     return _UNFINISHED.fullmatch(path.name) is not None
 
 

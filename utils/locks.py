@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import logging
 import os
+import re
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,10 +20,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.errors import TrialError
-from utils.files import write_text
+from utils.files import refused, remove_unfinished, unwritable, write_text
+
+log = logging.getLogger(__name__)
 
 ORPHANS_LIVE = 20.0
 """Seconds for which the loading processes of a killed run, which hold its lock too, may outlive it: torch's look every 5."""
+
+NOTE_TAKES = 5.0
+"""Seconds within which whoever has taken the lock has written the note about itself, or has given it back."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What a system says that has no room, whatever the folder."""
 
 
 @contextmanager
@@ -27,17 +39,21 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of experiment ``name`` in ``folder``; the operating system frees it when the process dies.
 
     Raises:
-        TrialError: another process holds it (the message says which), or the folder cannot be written.
+        TrialError: another process holds it (the message says which), or ``checkpoint_folder`` is nothing to write into.
+        OSError: the disk is full.
     """
     lock = FileLock(folder / f".{name}.lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(lock, folder, name)
-        write_text(_note(folder, name), json.dumps(_this_process()) + "\n")
     except OSError as error:
         lock.release()
+        if error.errno in FULL:
+            raise refused(folder, error) from error
         raise TrialError(f"checkpoint_folder: {folder} cannot be written ({error.strerror or error})") from None
     try:
+        remove_unfinished(folder, re.escape(_note(folder, name).name))
+        write_text(_note(folder, name), json.dumps(_this_process()) + "\n")
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -49,26 +65,36 @@ def refuse_if_held(folder: Path, name: str) -> None:
     """Say who is training experiment ``name`` in ``folder``, if somebody is; makes no file.
 
     Raises:
-        TrialError: another process holds the experiment's lock.
+        TrialError: another process holds the experiment's lock, or the folder cannot be written.
     """
+    there = unwritable(folder)
+    if there is not None:
+        raise TrialError(f"checkpoint_folder: {folder} cannot be written ({there} is no folder that this user may write into)")
     path = folder / f".{name}.lock"
-    if path.is_file() and os.access(path, os.W_OK):
+    if path.is_file():
         lock = FileLock(path)
         _acquire(lock, folder, name)
         lock.release()
 
 
 def _acquire(lock: FileLock, folder: Path, name: str) -> None:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = _read_note(folder, name)
-        if holder is None or not _is_dead(holder):
-            raise TrialError(_sentence(folder, name, holder)) from None
-        try:
-            lock.acquire(timeout=ORPHANS_LIVE)
-        except Timeout:
-            raise TrialError(_sentence(folder, name, holder)) from None
+    """Take the lock, or say who has it.
+
+    Worth waiting for are the orphans of a killed run, whose note is still there, and a holder who has written no note yet.
+    """
+    waiting_until = None
+    while True:
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+            return
+        holder, now = _read_note(folder, name), time.monotonic()
+        if waiting_until is None:
+            waiting_until = now + (NOTE_TAKES if holder is None else ORPHANS_LIVE)
+            if holder is not None and _is_dead(holder):
+                log.info("experiment %r: waiting for the loading processes of process %d, which is dead", name, holder["pid"])
+        if now >= waiting_until or (holder is not None and not _is_dead(holder)):
+            raise TrialError(_sentence(folder, name, holder))
+        time.sleep(0.1)
 
 
 def _note(folder: Path, name: str) -> Path:
@@ -88,7 +114,7 @@ def _read_note(folder: Path, name: str) -> dict[str, Any] | None:
     try:
         holder = json.loads(_note(folder, name).read_text(encoding="utf-8"))
         return holder if isinstance(holder["pid"], int) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, unwritable
 
 ID_COLUMNS = ("trial", "seed", "epochs")
 """Columns of the trials' table that are not averaged."""
@@ -44,8 +43,8 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: they cannot.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
+    there = unwritable(folder)
+    if there is not None:
         raise UserError(f"{folder}: the results cannot be written ({there} is no folder that this user may write into)")
 
 
@@ -53,16 +52,13 @@ def write_results(folder: Path, name: str, experiment: str, rows: Sequence[dict[
     """Write ``<name>.csv`` and ``<name>_trials.csv`` and return the trials' table.
 
     Raises:
-        UserError: the folder cannot be written.
+        OSError: the system refused, such as for want of room; the message is a sentence that names the file.
     """
     trials = trials_table(rows)
     summary_path, trials_path = result_paths(folder, name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, table in ((summary_path, summary_table(experiment, trials)), (trials_path, trials)):
-            with replacing(path) as temporary:
-                # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
-                table.to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: the results cannot be written ({error.strerror or error})") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, table in ((summary_path, summary_table(experiment, trials)), (trials_path, trials)):
+        with replacing(path) as temporary:
+            # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
+            table.to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
     return trials

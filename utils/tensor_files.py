@@ -49,4 +49,4 @@ def _why(error: Exception) -> str:
             "state dict, torch.save(model.state_dict(), 'weights.pt')"
         )
     reason = "" if "weights_only" in str(error) else " ".join(str(error).split())[:120]
-    return "is not a whole file of tensors as torch.save writes them" + (f" ({reason})" if reason else "")
+    return "is damaged, or nothing that torch.save wrote" + (f" ({reason})" if reason else "")

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="the unpacked download: CelebA-HQ-img, CelebAMask-HQ-mask-anno, the attribute and the mapping file",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to make, such as data/CelebAMask-HQ")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make, such as data/CelebAMask-HQ-3")
     parser.add_argument("--size", type=_whole(16, 1024), default=256, help="side in pixels (default: %(default)s)")
     classes = "3: background, hair, skin; 19: background and the 18 parts (default: %(default)s)"
     parser.add_argument("--classes", type=int, choices=(3, 19), default=3, help=classes)

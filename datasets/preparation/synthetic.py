@@ -183,7 +183,7 @@ def _read_marker(out: Path) -> dict[str, Any] | None:
         found = json.loads((out / MARKER).read_text(encoding="utf-8"))
         kind_is_known = found["kind"] in DATASETS.values()
         counts_are_sane = all(type(found["counts"][split]) is int and found["counts"][split] >= 0 for split in SPLITS)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if kind_is_known and counts_are_sane else None
 

@@ -113,7 +113,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """What a manifest, or the file of an unfinished set, says; None if it is not there or is none of ours."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) and isinstance(facts.get("recipe"), dict) else None
 

@@ -91,6 +91,16 @@ def test_other_types_of_the_same_values_are_the_same_frame(change: dict[str, Any
         torch.testing.assert_close(found[part], expected[part], rtol=1e-6, atol=1e-6)  # type: ignore[literal-required]
 
 
+def test_an_image_has_the_nearest_of_256_levels(tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 2, "val": 1})
+    image = np.random.default_rng(0).uniform(0, 1, (*SIZE, 3))
+    image[0, 0] = 1 + 5e-4, -5e-4, 0.998  # interpolation may overshoot
+    write_array(tmp_path / "val" / "image" / "0.npy", image)
+    found = MTANDataset(_config(tmp_path), "test")[0]["image"].numpy().transpose(1, 2, 0)
+    assert np.abs(found - image)[1:].max() <= 0.5 / 255 + 1e-6
+    np.testing.assert_allclose(found[0, 0], [1, 0, 254 / 255], atol=1e-6)
+
+
 def test_grey_is_that_of_an_image_file(tmp_path: Path) -> None:
     frames = _write(tmp_path, {"train": 2, "val": 1})
     pixels = np.rint(255 * frames["val/0"]["image"]).astype(np.uint8)

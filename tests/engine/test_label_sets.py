@@ -12,10 +12,9 @@ from PIL import Image
 
 from datasets.synthetic_faces import write_faces
 from engine import evaluate_experiment, load_trial, run_experiment
-from engine.compaction import compact_trial
 from engine.prediction import load_predictor, predict_photos
 from engine.sparsity_plot import figure_title
-from models import load_compact
+from models import compact, save_compact
 from tests.configs import NYU_TASKS
 from tests.datasets.mtan_frames import write_mtan
 from tests.engine.conftest import Trained
@@ -26,11 +25,11 @@ from utils.tasks import CELEBA_19_CLASSES
 
 @pytest.fixture(scope="module")
 def mtan(scratch: Path) -> Iterator[Trained]:
-    """One trial on MTAN's layout, found through the folder of NYU."""
+    """One trial on MTAN's layout."""
     folder = scratch / "mtan"
     write_mtan(folder / "data", {"train": 4, "val": 3}, SIZE)
-    names = {"dataset_name": "NYU_MTAN", "Experiment_name": "thirteen", "task_list": list(NYU_TASKS), "wandb_img_log": True}
-    config = small_config(folder / "data", folder, **names)
+    names = {"dataset_name": "NYU_MTAN", "data_dir_NYU_MTAN": folder / "data", "Experiment_name": "thirteen"}
+    config = small_config(Path("nowhere"), folder, **names, task_list=list(NYU_TASKS), wandb_img_log=True)
     yield Trained(config, folder / "out", run_experiment(config, out_dir=folder / "out"))
 
 
@@ -74,7 +73,7 @@ def test_the_script_for_celeba_is_not_the_one_for_mtan(mtan: Trained, work: Path
 
 def test_predictions_of_mtan_have_its_thirteen_classes_from_0(mtan: Trained, work: Path) -> None:
     trial = load_trial(mtan.runs / "thirteen_trial_0")
-    assert trial.model.heads["segmentsemantic"].classifier[-1].out_channels == 13
+    assert trial.model.heads["segmentsemantic"][-1].out_channels == 13
     assert "NYU-v2 (MTAN)" in figure_title(trial)
     folder = _predict(trial.folder, work)
     tasks = json.loads((folder / "predictions.json").read_text())["tasks"]
@@ -88,7 +87,7 @@ def test_predictions_of_mtan_have_its_thirteen_classes_from_0(mtan: Trained, wor
 
 def test_nineteen_classes_are_trained_predicted_and_compacted(parts: Trained, work: Path) -> None:
     trial = load_trial(parts.runs / "nineteen_trial_0")
-    assert trial.model.heads["segmentsemantic"].classifier[-1].out_channels == 19
+    assert trial.model.heads["segmentsemantic"][-1].out_channels == 19
     assert {"segmentsemantic_mIoU", "class_Bangs_accuracy"} < set(parts.table.columns)
     again = evaluate_experiment("nineteen", 1, parts.runs, "celebA", out_dir=work)
     pd.testing.assert_frame_equal(again, parts.table, check_exact=True)
@@ -96,11 +95,10 @@ def test_nineteen_classes_are_trained_predicted_and_compacted(parts: Trained, wo
     classes = json.loads((folder / "predictions.json").read_text())["tasks"]["segmentsemantic"]["classes"]
     assert classes == {str(label): name for label, name in enumerate(CELEBA_19_CLASSES)}
     assert len(pd.read_csv(folder / "attributes.csv")["class_Bangs_probability"]) == 1
-    assert compact_trial(trial.folder, images=2)
-    compact = load_compact(trial.folder / "compact.safetensors")
-    assert compact.config.celebA_classes == 19
-    found = predict_photos(load_predictor(trial.folder / "compact.safetensors"), work / "photo.png", work / "compact")
-    assert not found
+    save_compact(compact(trial.model)[0], work / "small.safetensors", trial.config)
+    small = load_predictor(work / "small.safetensors")
+    assert small.config.label_set == "celebA19"
+    assert not predict_photos(small, work / "photo.png", work / "compact")
     np.testing.assert_array_equal(
         np.load(work / "compact" / "segmentsemantic" / "photo.npy"), np.load(folder / "segmentsemantic" / "photo.npy")
     )
@@ -118,4 +116,4 @@ def test_a_trial_that_was_saved_without_the_key_has_three_classes(trained_faces:
     (folder / "config_file.yaml").write_text(yaml.safe_dump(saved))
     trial = load_trial(folder)
     assert trial.config.celebA_classes == 3
-    assert trial.model.heads["segmentsemantic"].classifier[-1].out_channels == 3
+    assert trial.model.heads["segmentsemantic"][-1].out_channels == 3

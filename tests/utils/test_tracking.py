@@ -1,6 +1,5 @@
 """The tracker beside the local files: never asks, never in the way."""
 
-import os
 import random
 import re
 import subprocess

@@ -15,10 +15,11 @@ from utils.files import is_unfinished
 
 def check_leftovers(root: Path, survey: Survey) -> None:
     """Note temporary files of a process that was killed, and a preparation that has not come to its end."""
-    for folder, _, names in os.walk(root):
-        for path in (Path(folder, name) for name in names):
+    for folder, folders, names in os.walk(root):
+        for path in (Path(folder, name) for name in (*folders, *names)):
             if is_unfinished(path):
-                survey.add(path, "is an unfinished temporary file", "nothing: remove it, unless a preparation is running")
+                survey.add(path, "is temporary, and was never finished", "nothing: remove it, unless a preparation is running")
+        folders[:] = [name for name in folders if not is_unfinished(Path(name))]
     if (root / BEGUN).exists() and not (root / MANIFEST).exists():
         survey.add(root / BEGUN, "the preparation of this set was not finished", "the same command again, which goes on")
 
@@ -27,7 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A file that describes the set; empty if there is none, or if it is no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from datasets.preparation.interrupts import without_interrupts
+from datasets.preparation.interrupts import interrupts_held_back
 from datasets.preparation.verification.findings import Content, File, Problem
 from datasets.preparation.workers import _leave_interrupts_to_the_parent
 
@@ -31,7 +31,7 @@ def examine_all(files: Sequence[File], workers: int) -> Iterator[Content]:
         for first in range(0, len(files), ROUND * workers):
             waiting = list(files[first : first + ROUND * workers])
             try:
-                with without_interrupts():  # a process begins as this one is
+                with interrupts_held_back():  # processes are started here
                     contents = pool.map(examine, waiting[:], chunksize=4)
                 for content in contents:
                     del waiting[0]
@@ -49,7 +49,7 @@ def _one_by_one(files: Sequence[File]) -> Iterator[Content]:
     try:
         for file in files:
             try:
-                with without_interrupts():
+                with interrupts_held_back():
                     content = pool.submit(examine, file)
                 yield content.result()
             except BrokenProcessPool:

@@ -64,6 +64,16 @@ def test_normals_are_unit_vectors_that_point_at_the_camera() -> None:
     assert ((normals * rays()).sum(-1)[known] < 0).all()
 
 
+def test_a_plane_behind_the_camera_is_no_fit() -> None:
+    """Inverse depth that bends upwards, seen from its lowest end: the straight line through it is negative there."""
+    bent = np.broadcast_to(0.01 + np.arange(SIZE[1]) ** 2 / 10, SIZE)
+    normals = normals_from_depth(1 / bent, np.ones(SIZE, bool), CAMERA, 9)
+    assert not normals[:, 0].any()
+    assert normals[:, 30].any(axis=-1).all()
+    known = normals.any(axis=-1)
+    assert ((normals * rays()).sum(-1)[known] < 0).all()
+
+
 def test_holes_change_nothing_around_them_and_have_no_normal() -> None:
     rng, normal = np.random.default_rng(1), unit((0.3, -0.5, -0.9))
     depth, valid = plane(normal, 2.0), rng.uniform(size=SIZE) < 0.6

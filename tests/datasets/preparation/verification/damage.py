@@ -46,8 +46,8 @@ def array(change: Callable[[np.ndarray], np.ndarray]) -> Damage:
     return damage
 
 
-def put(value: float, *place: int) -> Damage:
-    """Replace one value of an array."""
+def put(value: float, *place: int | slice) -> Damage:
+    """Replace a value of an array."""
 
     def change(values: np.ndarray) -> np.ndarray:
         values[place] = value
@@ -68,11 +68,11 @@ def pickled(path: Path) -> None:
 
 
 def grey_palette(path: Path) -> None:
-    """The same picture with a palette of the greys that occur, as programs that shrink PNG files write it."""
+    """Even labels, with a palette of the greys that occur, as programs that shrink PNG files write it."""
     with Image.open(path) as image:
-        labels = np.array(image)
+        labels = np.array(image) // 2 * 2
     greys, numbers = np.unique(labels, return_inverse=True)
-    small = Image.fromarray(numbers.reshape(labels.shape).astype(np.uint8)[::-1], mode="P")
+    small = Image.fromarray(numbers.reshape(labels.shape).astype(np.uint8))
     small.putpalette(np.repeat(greys[:, None], 3, axis=1).ravel().tolist())
     small.save(path)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets.nyu import NYUDataset
 from datasets.preparation.verification.contents import examine_image
@@ -47,8 +48,6 @@ def float_labels(path: Path) -> None:
 
 def sixteen_bits(path: Path) -> None:
     path.unlink()
-    from PIL import Image
-
     Image.fromarray(np.full((16, 32), 4000, np.uint16)).save(path.with_suffix(".png"))
 
 
@@ -124,6 +123,15 @@ def test_normals_may_be_a_tenth_too_long_and_no_vectors_at_all(scale: float, row
     assert len(problems_in(tmp_path)) == rows
 
 
+def test_of_float_normals_every_one_has_unit_length(tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=(16, 32))
+    by.put(0, 3, 4, slice(None))(tmp_path / "normals/a0.npy")
+    assert problems_in(tmp_path) == []
+    by.put(0.5, 3, 4, slice(None))(tmp_path / "normals/a0.npy")
+    (row,) = problems_in(tmp_path)
+    assert row.problem == "has 1 normals of another length than 1, such as 0.866"
+
+
 @pytest.mark.parametrize(("share", "rows"), [(0.3, 0), (0.7, 1)])
 def test_of_compressed_normals_most_have_unit_length(share: float, rows: int, tmp_path: Path) -> None:
     frame = write_nyu(tmp_path, types={"normals": "png"}, size=(16, 32))["a0"]
@@ -134,14 +142,12 @@ def test_of_compressed_normals_most_have_unit_length(share: float, rows: int, tm
 
 
 def test_a_palette_of_colours_or_of_the_labels_themselves_is_read_as_it_was_meant(tmp_path: Path) -> None:
-    from PIL import Image
-
     write_nyu(tmp_path, size=(16, 32))
     rng = np.random.default_rng(0)
     for name, palette in (("a0", rng.integers(0, 256, (256, 3))), ("a1", np.repeat(np.arange(256)[:, None], 3, axis=1))):
         path = tmp_path / f"segmentation/{name}.png"
         with Image.open(path) as image:
-            coloured = Image.fromarray(np.array(image), mode="P")
+            coloured = image.copy()
         coloured.putpalette(palette.ravel().tolist())
         coloured.save(path)
     assert problems_in(tmp_path) == []

@@ -1,0 +1,250 @@
+"""Loading processes: how many there are, and what is said when one of them dies."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets import frame_check, workers
+from datasets.cache_parts import PartWriter
+from datasets.loaders import build_dataset, eval_loader
+from datasets.nyu import NYUDataset
+from datasets.sample import Sample
+from datasets.workers import worker_count, worker_deaths, worker_settings
+from tests.configs import make_config
+from tests.datasets.cached import frames_of, nyu_config, part_folders, write_frames
+from utils.console import run_script
+from utils.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven training, three validation and two test frames, which no test changes."""
+    root = tmp_path_factory.mktemp("nyu")
+    write_frames(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough of them for two loading processes."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+
+
+def _on(name: str, deed: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something in the middle of reading a frame."""
+    read = NYUDataset.read
+
+    def reading(self: NYUDataset, frame: str) -> Sample:
+        if frame == name:
+            deed()
+        return read(self, frame)
+
+    monkeypatch.setattr(NYUDataset, "read", reading)
+
+
+DEATHS: dict[str, Callable[[], object]] = {
+    "os._exit": lambda: os._exit(3),
+    "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGSEGV": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+}
+
+
+def _sentence(root: Path, name: str) -> str:
+    files = [root / f"images/{name}.jpg", root / f"segmentation/{name}.png"]
+    files += [root / f"{folder}/{name}.npy" for folder in ("depth", "normals", "edge")]
+    listed = ", ".join(map(str, files))
+    return f"num_workers: a process that loads frames died while it read frame {name} ({listed}) (DataLoader worker (pid"
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_process_that_dies_in_a_frame_is_told_with_the_frame_and_its_files(
+    death: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _on("a4", DEATHS[death], monkeypatch)
+    loader: Any = eval_loader(nyu_config(root, num_workers=2), "train")
+    with pytest.raises(DataError) as caught, worker_deaths(loader.dataset):
+        list(loader)
+    said = str(caught.value)
+    assert said.startswith(_sentence(root, "a4"))
+    assert "a damaged file or too little memory does that" in said
+    assert "lower num_workers (0 loads in the main process)" in said
+    assert "\n" not in said
+
+
+def _kill_when(condition: Callable[[], list[int]], then: Callable[[], object] = lambda: None) -> threading.Thread:
+    """Kill, from outside, the first process that ``condition`` gives, as soon as it gives one."""
+
+    def watch() -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            found = condition()
+            if found:
+                os.kill(found[0], signal.SIGKILL)
+                then()
+                return
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def _readers(dataset: Any, index: int) -> list[int]:
+    return [pid for pid, reads in dataset.reading.tolist() if reads == index]
+
+
+def test_a_process_that_is_killed_from_outside_is_told_in_the_same_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _on("a5", lambda: time.sleep(30), monkeypatch)
+    loader: Any = eval_loader(nyu_config(root, num_workers=2), "train")
+    killer = _kill_when(lambda: _readers(loader.dataset, 5))
+    with pytest.raises(DataError) as caught, worker_deaths(loader.dataset):
+        list(loader)
+    killer.join()
+    assert str(caught.value).startswith(_sentence(root, "a5"))
+    assert "is killed by signal: Killed" in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", [False, True])
+def test_a_process_that_dies_between_two_frames_is_told_without_one(
+    trouble: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a frame that could not be read: that one is not to blame."""
+
+    def fail() -> None:
+        raise DataError("cannot be read")
+
+    if trouble:
+        _on("a0", fail, monkeypatch)
+    loader: Any = eval_loader(nyu_config(root, num_workers=1, val_batch_size=7), "train")
+    with pytest.raises(DataError) as caught, worker_deaths(loader.dataset):
+        batches = iter(loader)
+        if trouble:
+            with pytest.raises(DataError, match="cannot be read"):
+                next(batches)
+        else:
+            next(batches)
+        ((pid, reads),) = loader.dataset.reading.tolist()
+        assert reads == -1
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(20)  # torch raises in the midst of whatever the main process does
+    assert str(caught.value).startswith("num_workers: a process that loads frames died (DataLoader worker (pid")
+
+
+def test_of_several_data_sets_the_one_whose_process_died_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _on("b1", DEATHS["os._exit"], monkeypatch)
+    training, validation = (eval_loader(nyu_config(root, num_workers=1), split) for split in ("train", "val"))
+    datasets: Any = (training.dataset, validation.dataset)
+    with pytest.raises(DataError) as caught, worker_deaths(*datasets):
+        frames_of(training)
+        frames_of(validation)
+    assert str(caught.value).startswith(_sentence(root, "b1"))
+
+
+def test_a_script_exits_with_2_and_without_a_traceback(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _on("a4", DEATHS["SIGKILL"], monkeypatch)
+    loader: Any = eval_loader(nyu_config(root, num_workers=2), "train")
+
+    def main() -> int:
+        with worker_deaths(loader.dataset):
+            return len(list(loader))
+
+    with pytest.raises(SystemExit) as ended:
+        run_script(main)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {_sentence(root, 'a4')}")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("use", ["cache", "skip"])
+def test_a_process_that_dies_while_all_frames_are_read_is_told(
+    use: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _on("a4", DEATHS["os._exit"], monkeypatch)
+    values = {"cache": tmp_path / "kept"} if use == "cache" else {"on_bad_sample": "skip"}
+    with pytest.raises(DataError) as caught:
+        build_dataset(nyu_config(root, num_workers=2, **values), "train")
+    assert str(caught.value).startswith(_sentence(root, "a4"))
+    assert not part_folders(tmp_path / "kept")
+
+
+def test_it_is_told_too_if_the_main_process_is_writing_the_cache(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error comes from a signal, in the midst of what the loop over the frames does with them."""
+    _on("a5", lambda: time.sleep(30), monkeypatch)
+    datasets = []
+    frames = frame_check.EncodedFrames
+
+    def remember(dataset: Any, wanted: Any) -> Any:
+        datasets.append(dataset)
+        return frames(dataset, wanted)
+
+    monkeypatch.setattr(frame_check, "EncodedFrames", remember)
+    monkeypatch.setattr(PartWriter, "add", lambda *_: time.sleep(20))
+    killer = _kill_when(lambda: _readers(datasets[0], 5) if datasets else [])
+    with pytest.raises(DataError) as caught:
+        build_dataset(nyu_config(root, num_workers=2, cache=tmp_path / "kept"), "train")
+    killer.join()
+    assert str(caught.value).startswith(_sentence(root, "a5"))
+    assert not part_folders(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("message", ["DataLoader timed out", "CUDA error", "worker (pid 12) is killed"])
+def test_other_errors_are_left_alone(message: str) -> None:
+    error = RuntimeError(message)
+    with pytest.raises(RuntimeError) as caught, worker_deaths():
+        raise error
+    assert caught.value is error
+
+
+def test_ctrl_c_is_the_main_processes_business(root: Path) -> None:
+    loader: Any = eval_loader(nyu_config(root, num_workers=1, val_batch_size=1), "train")
+    batches = iter(loader)
+    next(batches)
+    os.kill(loader.dataset.reading.tolist()[0][0], signal.SIGINT)
+    with worker_deaths(loader.dataset):
+        assert len(list(batches)) == 6
+
+
+@pytest.mark.parametrize(("asked", "cores", "used"), [(0, 4, 0), (2, 4, 2), (4, 4, 4), (9, 4, 4), (3, None, 1)])
+def test_no_more_processes_than_cores(
+    asked: int, cores: int | None, used: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers.os, "cpu_count", lambda: cores)
+    caplog.set_level(logging.INFO)
+    assert worker_count(make_config(num_workers=asked)) == used
+    assert bool(caplog.records) == (asked > used)
+    assert all(f"num_workers: {asked} asked for, {used} used" in text for text in caplog.messages)
+
+
+def test_loading_draws_no_number_from_torchs_generator(root: Path) -> None:
+    """Else the dropout of a network would depend on the number of workers."""
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    for count in (0, 1, 2):
+        frames_of(eval_loader(nyu_config(root, num_workers=count), "val"))
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_processes_tell_what_they_read_and_the_main_process_does_not(root: Path) -> None:
+    config = nyu_config(root, num_workers=2)
+    dataset = build_dataset(config, "val")
+    settings = worker_settings(config, dataset)
+    assert settings["num_workers"] == 2
+    assert dataset.reading is not None
+    assert dataset.reading.is_shared()
+    dataset.load(1)
+    assert dataset.reading.tolist() == [[-1, -1]] * 2
+    assert worker_settings(config.with_values(num_workers=0), dataset)["worker_init_fn"] is None
+    assert dataset.reading is None

@@ -1,0 +1,176 @@
+"""Runs of ``main_multi_trials.py`` as processes of their own that are killed, or find the disk full, at a chosen moment."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import io
+import multiprocessing
+import os
+import resource
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+KILLED = -signal.SIGKILL
+"""Exit code of a process that was killed."""
+
+FORKS = multiprocessing.get_context("forkserver")
+"""A process that has imported torch once is forked for every run: that saves seconds for each."""
+FORKS.set_forkserver_preload(["engine", "tests.killed_runs"])
+
+Act = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The ``call``-th call of a function (``module:attribute``), and what happens there in its place."""
+
+    where: str
+    act: Act
+    call: int = 1
+
+
+def kill_before(inner: Act, *args: Any, **kwargs: Any) -> None:
+    """Die without a word."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_after(inner: Act, *args: Any, **kwargs: Any) -> None:
+    """Do it, and die."""
+    inner(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def interrupt(inner: Act, *args: Any, **kwargs: Any) -> Any:
+    """Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return inner(*args, **kwargs)
+
+
+def half_a_save(inner: Act, state: Any, file: Any) -> None:
+    """Of ``torch.save``: half of the bytes are on the disk."""
+    whole = io.BytesIO()
+    inner(state, whole)
+    half_a_write(inner, file, whole.getvalue())
+
+
+def half_a_write(inner: Act, file: Any, content: bytes) -> None:
+    """Half of the bytes are in the file."""
+    file.write(content[: len(content) // 2])
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half_a_text(inner: Act, path: Path, text: str) -> None:
+    """Of ``write_text``: half of the text is in the temporary file."""
+    from utils.files import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(text[: len(text) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def no_room(limit: int, inner: Act, *args: Any, **kwargs: Any) -> Any:
+    """While it runs no file can become longer than ``limit`` bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        return inner(*args, **kwargs)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def obey_permissions() -> None:
+    """Let even root write only where the permissions say so (give up all capabilities, where there are such)."""
+    capset = getattr(ctypes.CDLL(None), "capset", None)
+    if capset is not None:
+        version, this_process = 0x20080522, 0
+        capset((ctypes.c_uint32 * 2)(version, this_process), (ctypes.c_uint32 * 6)())
+
+
+def install(moment: Moment) -> None:
+    """Put the moment's act in the place of its function."""
+    module, _, path = moment.where.partition(":")
+    owner: Any = importlib.import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    inner, left = getattr(owner, name), [moment.call]
+
+    @functools.wraps(inner)
+    def instead(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        return moment.act(inner, *args, **kwargs) if left[0] == 0 else inner(*args, **kwargs)
+
+    setattr(owner, name, instead)
+
+
+def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
+    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt``."""
+    os.chdir(cwd)
+    obey_permissions()
+    with open(f"stderr_{os.getpid()}.txt", "wb") as messages:
+        os.dup2(messages.fileno(), 2)
+    multiprocessing.set_start_method("fork", force=True)  # as a script that nobody forked has it
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(ROOT))
+    sys.argv = [str(ROOT / "main_multi_trials.py"), *arguments]
+    if moment is not None:
+        install(moment)
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+class Run:
+    """A started run.
+
+    Args:
+        cwd: where it runs.
+        arguments: of the script.
+        moment: at which something happens to it.
+    """
+
+    def __init__(self, cwd: Path, *arguments: str | Path, moment: Moment | None = None) -> None:
+        self.cwd = cwd
+        self.process = FORKS.Process(target=script, args=(str(cwd), [str(one) for one in arguments], moment))
+        self.process.start()
+
+    def end(self, seconds: float = 200) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
+        self.process.join(seconds)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise AssertionError(f"still running after {seconds} s; it said: {self.stderr}")
+        return self.process.exitcode
+
+    def kill(self, after: float) -> int:
+        """SIGKILL after some seconds, if it runs for so long; the exit code."""
+        self.process.join(after)
+        self.process.kill()
+        return self.end()
+
+    @property
+    def stderr(self) -> str:
+        """What it said."""
+        path = self.cwd / f"stderr_{self.process.pid}.txt"
+        return path.read_text() if path.exists() else ""
+
+
+def equal(one: Any, other: Any) -> bool:
+    """True if two states are the same to the last bit: tensors, and plain values in containers."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other) and type(one) is type(other)

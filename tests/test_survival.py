@@ -1,0 +1,318 @@
+"""Runs that are killed, interrupted, started twice, or find the disk full: resumed, they end as if nothing had happened."""
+
+import functools
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.synthetic_rooms import write_rooms
+from tests.killed_runs import (
+    KILLED,
+    ROOT,
+    Moment,
+    Run,
+    equal,
+    half_a_save,
+    half_a_text,
+    half_a_write,
+    interrupt,
+    kill_after,
+    kill_before,
+    no_room,
+)
+from tests.small import ROOMS, SIZE, listing, small_config
+from utils import checkpoint as files
+
+NAME = "it lives. on"
+"""An experiment's name may have spaces and dots."""
+
+STEERED: dict[str, Any] = {
+    "num_trials": 2,
+    "epochs": 3,
+    "comb_loss": "uncertainty",
+    "augmentation": {"hflip": True, "scale_crop": [1.0, 1.5]},
+    "group_sparsity": True,
+    "target_sparsity": 0.5,
+    "sparsity_until": 2,
+    "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1},
+}
+"""Four steps in which the sparsity rises, and two in which zeros stay zero; the best network is that of the last epoch."""
+
+SHORT: dict[str, Any] = {
+    "epochs": 1,
+    "group_sparsity": True,
+    "bb_optimizer_params": {"learning_rate": 1e-3, "lambda": 0.03},
+}
+"""One trial of one epoch with a figure of its sparsity."""
+
+CACHED = ("cache=frames",)
+
+
+def make_work(folder: Path, **values: Any) -> Path:
+    """A folder with rooms and a configuration, all paths relative to it."""
+    write_rooms(folder / "rooms", ROOMS, SIZE)
+    small_config(Path("rooms"), Path(), Experiment_name=NAME, **values).save(folder / "mine.yaml")
+    return folder
+
+
+@pytest.fixture
+def work() -> Iterator[Path]:
+    """A folder that goes away with the test."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[Path]:
+    """A folder that goes away with the module."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def whole(scratch: Path) -> Path:
+    """Where ``python main_multi_trials.py`` ran the steered experiment without any interruption, as a user starts it."""
+    folder = make_work(scratch / "whole", **STEERED)
+    command = [sys.executable, str(ROOT / "main_multi_trials.py"), "--config_exp", "mine.yaml"]
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_cached(scratch: Path) -> Path:
+    """The same with the cache, whose frames are rounded."""
+    folder = make_work(scratch / "whole_cached", **STEERED)
+    run = Run(folder, "--config_exp", "mine.yaml", *CACHED)
+    assert run.end() == 0, run.stderr
+    return folder
+
+
+def start(folder: Path, *arguments: str, moment: Moment | None = None) -> Run:
+    """Start the experiment of a folder, or go on with it."""
+    return Run(folder, "--config_exp", "mine.yaml", *arguments, moment=moment)
+
+
+def trials(folder: Path) -> list[Path]:
+    """The trials' folders."""
+    return list(files.numbered(folder / "runs", f"{NAME}_trial_").values())
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file, without the times."""
+    timing = ("images_per_second", "train_seconds", "data_seconds")
+    return [{key: value for key, value in line.items() if key not in timing} for line in files.read_lines(path)]
+
+
+def check_same(folder: Path, other: Path, note: str) -> None:
+    """Two experiments ended alike: in every tensor and random state, every record and every byte of the tables."""
+    assert len(trials(folder)) == len(trials(other)) > 0, note
+    for ours, theirs in zip(trials(folder), trials(other), strict=True):
+        assert {path.name for path in ours.iterdir()} == {path.name for path in theirs.iterdir()}, note
+        for name in (files.BEST, files.LAST):
+            assert equal(files.load_tensors(ours / name), files.load_tensors(theirs / name)), f"{name}: {note}"
+        assert lines(ours / files.METRICS) == lines(theirs / files.METRICS), note
+        for name in (files.CONFIG, files.STEPS, files.TEST, "sparsity_control.png"):
+            assert (ours / name).read_bytes() == (theirs / name).read_bytes(), f"{name}: {note}"
+    for name in (f"{NAME}.csv", f"{NAME}_trials.csv"):
+        assert (folder / "out_csv" / name).read_bytes() == (other / "out_csv" / name).read_bytes(), note
+    left = [path for place in ("runs", "out_csv") for path in (folder / place).rglob("*unfinished*")]
+    assert not left, f"{left}: {note}"
+
+
+def check_whole_files(folder: Path, note: str) -> None:
+    """Whatever has its name is whole."""
+    for trial in trials(folder):
+        for name in (files.BEST, files.LAST):
+            if (trial / name).exists():
+                assert files.load_tensors(trial / name)["config"]["epochs"] == STEERED["epochs"], note
+        if (trial / files.TEST).exists():
+            assert files.load_json(trial / files.TEST)["row"], note
+
+
+MOMENTS = {
+    "before the first state is saved": Moment("utils.checkpoint:save_tensors", kill_before),
+    "in the middle of the configuration": Moment("utils.config:write_text", half_a_text),
+    "in the middle of last.pt": Moment("torch:save", half_a_save, 2),
+    "in the middle of a line of metrics.jsonl": Moment("utils.checkpoint:_write_all", half_a_write),
+    "between metrics.jsonl and last.pt": Moment("utils.checkpoint:append_lines", kill_after),
+    "at the begin of the second epoch": Moment("engine.trainer:train_one_epoch", kill_before, 2),
+    "in the third epoch, with processes that load frames": Moment("engine.trainer:forward_losses", kill_before, 4),
+    "between checkpoint.pt and last.pt": Moment("utils.checkpoint:save_tensors", kill_after),
+    "in the middle of checkpoint.pt": Moment("torch:save", half_a_save),
+    "before the figure": Moment("engine.experiment:save_figure", kill_before),
+    "in the middle of the test": Moment("engine.saved_trial:evaluate", kill_after),
+    "between the test and the tables": Moment("engine.experiment:write_results", kill_before),
+    "before the second trial": Moment("engine.experiment:Trial", kill_before),
+    "between the two tables": Moment("utils.results:replacing", kill_before, 2),
+}
+"""Each of a run that goes on where the one before it was killed. What is saved when: the state of epoch 0; then per epoch the
+lines, the best network (in the last epoch) and the state."""
+
+
+def test_a_run_that_is_killed_at_every_bad_moment_ends_as_if_it_had_not_been(whole: Path, work: Path) -> None:
+    make_work(work, **STEERED)
+    for where, moment in MOMENTS.items():
+        workers = ("num_workers=2",) if "processes" in where else ()
+        run = start(work, "--resume", *workers, moment=moment)
+        assert run.end() == KILLED, f"{where}: {run.stderr}"
+        check_whole_files(work, where)
+    last = start(work, "--resume")
+    assert last.end() == 0, last.stderr
+    assert "epoch" not in last.stderr, "both trials were finished"
+    check_same(work, whole, "killed at every moment")
+
+
+CACHE_MOMENTS = {
+    "in the middle of the cache": Moment("datasets.cache_parts:PartWriter.add", kill_before, 7),
+    "between two parts of the cache": Moment("datasets.cache_parts:PartWriter.finish", kill_before, 2),
+}
+
+
+def test_a_run_that_is_killed_while_it_fills_the_cache_and_later_ends_as_if_it_had_not_been(
+    whole_cached: Path, work: Path
+) -> None:
+    make_work(work, **STEERED)
+    for where, moment in CACHE_MOMENTS.items():
+        assert start(work, *CACHED, moment=moment).end() == KILLED, where
+        assert not trials(work)
+    survive(work, 4, 1, CACHED)
+    check_same(work, whole_cached, "seed 1")
+    assert not list((work / "frames").glob(".*.unfinished"))
+
+
+def survive(folder: Path, kills: int, seed: int, arguments: tuple[str, ...] = ()) -> None:
+    """Kill an experiment ``kills`` times, at moments that ``seed`` and the machine's speed give, and let it end."""
+    rng = random.Random(seed)
+    for kill in range(kills):
+        run = start(folder, "--resume", *arguments)
+        code = run.kill(after=rng.uniform(0.2, 4))
+        assert code in (KILLED, 0), f"seed {seed}, kill {kill}: {run.stderr}"
+        if code == 0:
+            return
+        check_whole_files(folder, f"seed {seed}, kill {kill}")
+    last = start(folder, "--resume", *arguments)
+    assert last.end() == 0, f"seed {seed}: {last.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(whole: Path, work: Path, seed: int) -> None:
+    make_work(work, **STEERED)
+    survive(work, 20, seed, ("num_workers=0",))
+    check_same(work, whole, f"seed {seed}")
+
+
+def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, work: Path) -> None:
+    make_work(work, **STEERED)
+    moments = {
+        "in epoch 2; its state after epoch 1 is in runs/it lives. on_trial_0/last.pt": Moment(
+            "engine.trainer:forward_losses", interrupt, 3
+        ),
+        "in its test; its state after epoch 3 is in runs/it lives. on_trial_0/last.pt": Moment(
+            "engine.saved_trial:evaluate", interrupt
+        ),
+    }
+    for message, moment in moments.items():
+        run = start(work, "--resume", moment=moment)
+        assert run.end() == 130, run.stderr
+        assert f"trial 0 was interrupted {message}; --resume continues it\ninterrupted\n" in run.stderr
+        assert "Traceback" not in run.stderr
+    last = start(work, "checkpoint=true")
+    assert last.end() == 0, last.stderr
+    work_config = work / "runs" / f"{NAME}_trial_1" / files.CONFIG
+    assert "checkpoint: true" in work_config.read_text(), "the key does what the option does"
+    for trial in trials(work):
+        text = (trial / files.CONFIG).read_text().replace("checkpoint: true", "checkpoint: false")
+        (trial / files.CONFIG).write_text(text)
+        for name in (files.BEST, files.LAST):
+            state = files.load_tensors(trial / name)
+            state["config"]["checkpoint"] = False
+            files.save_tensors(trial / name, state)
+    check_same(work, whole, "after Ctrl-C")
+
+
+def test_of_runs_that_are_started_together_one_trains_and_the_others_are_told_who_it_is(whole: Path, work: Path) -> None:
+    make_work(work, **STEERED)
+    runs = [start(work, *option) for option in ((), ("--resume",), ("--overwrite",), ())]
+    codes = [run.end() for run in runs]
+    assert sorted(codes) == [0, 2, 2, 2], [run.stderr for run in runs]
+    winner = runs[codes.index(0)].process.pid
+    holder = (
+        rf"process {winner} on {re.escape(socket.gethostname())} since \d{{4}}-\d\d-\d\dT\S+ \(\S*main_multi_trials\.py --c"
+    )
+    for run in runs:
+        if run.process.pid != winner:
+            assert re.fullmatch(rf"error: experiment '{NAME}' in runs is being trained by {holder}.*\n", run.stderr), run.stderr
+    check_same(work, whole, "four at once")
+
+
+FULL = {
+    f"runs/.{NAME}.holder.json": Moment("utils.locks:write_text", functools.partial(no_room, 10)),
+    files.CONFIG: Moment("utils.config:write_text", functools.partial(no_room, 100)),
+    f"{files.LAST} (the first)": Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 1_000_000)),
+    files.METRICS: Moment("utils.checkpoint:append_lines", functools.partial(no_room, 1000)),
+    files.STEPS: Moment("utils.checkpoint:append_lines", functools.partial(no_room, 10), 2),
+    files.BEST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 1_000_000), 2),
+    files.LAST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 1_000_000), 3),
+    "sparsity_control.png": Moment("engine.experiment:save_figure", functools.partial(no_room, 1000)),
+    files.TEST: Moment("utils.checkpoint:save_json", functools.partial(no_room, 100)),
+    f"out_csv/{NAME}.csv": Moment("engine.experiment:write_results", functools.partial(no_room, 100)),
+}
+"""Which file finds no room, each in a run that goes on where the one before it stopped."""
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_there_stays(work: Path, scratch: Path) -> None:
+    make_work(work, **SHORT)
+    for name, moment in FULL.items():
+        path = name.removesuffix(" (the first)")
+        path = path if "/" in path else f"runs/{NAME}_trial_0/{path}"
+        before = (work / path).read_bytes() if (work / path).exists() else None
+        run = start(work, "--resume", moment=moment)
+        assert run.end() == 1, f"{name}: {run.stderr}"
+        sentence = f"error: {path} cannot be written (File too large); what was there before is unchanged"
+        said = [line for line in run.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d (INFO|WARNING) ", line)]
+        assert said == [sentence], name
+        assert ((work / path).read_bytes() if before is not None else None) == before, name
+        assert before is not None or not (work / path).exists() or (work / path).stat().st_size == 0
+        assert not list(work.rglob("*.unfinished"))
+    last = start(work, "--resume")
+    assert last.end() == 0, last.stderr
+    other = make_work(scratch / "with_room", **SHORT)
+    assert start(other).end() == 0
+    check_same(work, other, "after a full disk")
+
+
+def test_folders_that_may_not_be_written_are_one_sentence(work: Path) -> None:
+    make_work(work, **SHORT)
+    (work / "runs").mkdir()
+    (work / "out_csv").mkdir()
+    killed = start(work, moment=Moment("utils.checkpoint:save_tensors", kill_after))
+    assert killed.end() == KILLED
+    (trial,) = trials(work)
+    cases = {
+        "runs": (2, "checkpoint_folder: runs cannot be written (runs is no folder that this user may write into)"),
+        "out_csv": (2, "out_csv: the results cannot be written (out_csv is no folder that this user may write into)"),
+        str(trial.relative_to(work)): (
+            1,
+            f"runs/{NAME}_trial_0/config_file.yaml cannot be written (Permission denied); what was there before is unchanged",
+        ),
+    }
+    before = listing(work / "runs")
+    for folder, (code, message) in cases.items():
+        (work / folder).chmod(0o555)
+        try:
+            run = start(work, "--resume")
+            assert (run.end(), run.stderr.splitlines()[-1]) == (code, f"error: {message}")
+            assert "Traceback" not in run.stderr
+        finally:
+            (work / folder).chmod(0o755)
+        assert listing(work / "runs") == before
