@@ -53,8 +53,6 @@ SHORT: dict[str, Any] = {
 }
 """One trial of one epoch with a figure of its sparsity."""
 
-CACHED = ("cache=frames",)
-
 
 def make_work(folder: Path, **values: Any) -> Path:
     """A folder with rooms and a configuration, all paths relative to it."""
@@ -84,15 +82,6 @@ def whole(scratch: Path) -> Path:
     command = [sys.executable, str(ROOT / "main_multi_trials.py"), "--config_exp", "mine.yaml"]
     done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole_cached(scratch: Path) -> Path:
-    """The same with the cache, whose frames are rounded."""
-    folder = make_work(scratch / "whole_cached", **STEERED)
-    run = Run(folder, "--config_exp", "mine.yaml", *CACHED)
-    assert run.end() == 0, run.stderr
     return folder
 
 
@@ -177,16 +166,17 @@ CACHE_MOMENTS = {
 }
 
 
-def test_a_run_that_is_killed_while_it_fills_the_cache_and_later_ends_as_if_it_had_not_been(
-    whole_cached: Path, work: Path
-) -> None:
-    make_work(work, **STEERED)
+def test_a_run_that_is_killed_while_it_fills_the_cache_ends_as_if_it_had_not_been(work: Path) -> None:
+    for name in ("whole", "killed"):
+        make_work(work / name, **SHORT, cache="frames")
     for where, moment in CACHE_MOMENTS.items():
-        assert start(work, *CACHED, moment=moment).end() == KILLED, where
-        assert not trials(work)
-    survive(work, 4, 1, CACHED)
-    check_same(work, whole_cached, "seed 1")
-    assert not list((work / "frames").glob(".*.unfinished"))
+        assert start(work / "killed", moment=moment).end() == KILLED, where
+        assert not trials(work / "killed")
+    for name in ("whole", "killed"):
+        run = start(work / name)
+        assert run.end() == 0, run.stderr
+    check_same(work / "killed", work / "whole", "killed while it filled the cache")
+    assert not list((work / "killed" / "frames").glob(".*.unfinished"))
 
 
 def survive(folder: Path, kills: int, seed: int, arguments: tuple[str, ...] = ()) -> None:
@@ -203,12 +193,22 @@ def survive(folder: Path, kills: int, seed: int, arguments: tuple[str, ...] = ()
     assert last.end() == 0, f"seed {seed}: {last.stderr}"
 
 
+def test_a_run_that_is_killed_some_time_ends_as_if_it_had_not_been(whole: Path, work: Path) -> None:
+    make_work(work, **STEERED)
+    survive(work, 2, seed=1)
+    check_same(work, whole, "seed 1")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(whole: Path, work: Path, seed: int) -> None:
-    make_work(work, **STEERED)
-    survive(work, 20, seed, ("num_workers=0",))
-    check_same(work, whole, f"seed {seed}")
+@pytest.mark.parametrize("cache", ["off", "frames"])
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(work: Path, seed: int, cache: str) -> None:
+    values = {**STEERED, "cache": cache if cache != "off" else False}
+    for name in ("whole", "killed"):
+        make_work(work / name, **values)
+    assert start(work / "whole").end() == 0
+    survive(work / "killed", 15, seed)
+    check_same(work / "killed", work / "whole", f"seed {seed}")
 
 
 def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, work: Path) -> None:
@@ -226,17 +226,8 @@ def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, wo
         assert run.end() == 130, run.stderr
         assert f"trial 0 was interrupted {message}; --resume continues it\ninterrupted\n" in run.stderr
         assert "Traceback" not in run.stderr
-    last = start(work, "checkpoint=true")
+    last = start(work, "--resume")
     assert last.end() == 0, last.stderr
-    work_config = work / "runs" / f"{NAME}_trial_1" / files.CONFIG
-    assert "checkpoint: true" in work_config.read_text(), "the key does what the option does"
-    for trial in trials(work):
-        text = (trial / files.CONFIG).read_text().replace("checkpoint: true", "checkpoint: false")
-        (trial / files.CONFIG).write_text(text)
-        for name in (files.BEST, files.LAST):
-            state = files.load_tensors(trial / name)
-            state["config"]["checkpoint"] = False
-            files.save_tensors(trial / name, state)
     check_same(work, whole, "after Ctrl-C")
 
 
@@ -306,7 +297,7 @@ def test_folders_that_may_not_be_written_are_one_sentence(work: Path) -> None:
             f"runs/{NAME}_trial_0/config_file.yaml cannot be written (Permission denied); what was there before is unchanged",
         ),
     }
-    before = listing(work / "runs")
+    before = listing(trial)
     for folder, (code, message) in cases.items():
         (work / folder).chmod(0o555)
         try:
@@ -315,4 +306,4 @@ def test_folders_that_may_not_be_written_are_one_sentence(work: Path) -> None:
             assert "Traceback" not in run.stderr
         finally:
             (work / folder).chmod(0o755)
-        assert listing(work / "runs") == before
+        assert listing(trial) == before

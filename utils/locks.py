@@ -25,7 +25,8 @@ from utils.files import refused, remove_unfinished, unwritable, write_text
 log = logging.getLogger(__name__)
 
 ORPHANS_LIVE = 20.0
-"""Seconds for which the loading processes of a killed run, which hold its lock too, may outlive it: torch's look every 5."""
+"""Seconds for which the loading processes of a killed run may outlive it: torch's look every 5. They hold its lock too, unless
+filelock is new enough to close it in them."""
 
 NOTE_TAKES = 5.0
 """Seconds within which whoever has taken the lock has written the note about itself, or has given it back."""

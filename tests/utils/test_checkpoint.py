@@ -1,11 +1,13 @@
-"""Files of a trial: whole or not at all, safe to read, found by name, locked by one process."""
+"""Files of a trial: whole or not at all, safe to read, found by name."""
 
 import json
 import math
 import os
-import subprocess
-import sys
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import torch
@@ -66,12 +68,40 @@ def test_a_cut_checkpoint_a_missing_one_and_another_programs_are_named(tmp_path:
         files.load_tensors(path)
 
 
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """No file can become longer than ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [10, 5_000, 200_000, 399_000])
+def test_a_checkpoint_that_finds_no_room_is_a_sentence_and_the_old_one_stays(tmp_path: Path, room: int) -> None:
+    """Wherever torch is: at the begin of its file, between two tensors, or at the table at its end."""
+    path = tmp_path / "x.pt"
+    files.save_tensors(path, {"model": 1})
+    state = {"model": {str(number): torch.zeros(10_000) for number in range(10)}}
+    with (
+        pytest.raises(OSError, match=r"^\S*x\.pt cannot be written \(File too large\); what was there before is unchanged$"),
+        small_disk(room),
+    ):
+        files.save_tensors(path, state)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.pt"]
+    assert files.load_tensors(path) == {"model": 1}
+    files.save_tensors(path, state)
+    assert path.stat().st_size > 399_000
+
+
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.pt"
     files.save_tensors(path, {"model": 1})
 
-    def fail(state: object, target: Path) -> None:
-        Path(target).write_bytes(b"half")
+    def fail(state: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", fail)
@@ -101,15 +131,42 @@ def test_lines_are_appended_and_cut_back(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert files.read_lines(path) == []
     for epoch in range(4):
-        files.append_line(path, {"epoch": epoch, "loss": 0.1 * epoch, "bad": math.nan})
+        files.append_lines(path, [{"epoch": epoch, "loss": 0.1 * epoch, "bad": math.nan}])
+    files.append_lines(path, [])
     with path.open("a") as file:
         file.write('{"epoch": 4, "lo')  # a crash
     assert [line["epoch"] for line in files.read_lines(path)] == [0, 1, 2, 3]
     files.keep_lines(path, 2)
-    files.append_line(path, {"epoch": 2})
+    files.append_lines(path, [{"epoch": 2}])
     assert path.read_text().splitlines() == [
         *('{"epoch": 0, "loss": 0.0, "bad": null}', '{"epoch": 1, "loss": 0.1, "bad": null}', '{"epoch": 2}')
     ]
+
+
+def test_lines_that_find_no_room_are_taken_back(tmp_path: Path) -> None:
+    """Else half a line would be in the way of the next one."""
+    path, other = tmp_path / "metrics.jsonl", tmp_path / "steps.jsonl"
+    files.append_lines(path, [{"epoch": 0}])
+    before = path.read_bytes()
+    for target in (path, other):
+        match = rf"{target.name} cannot be written \(File too large\); what was there before is unchanged$"
+        with pytest.raises(OSError, match=match), small_disk(1000):
+            files.append_lines(target, [{"epoch": 1, "text": "long" * 1000}])
+    assert path.read_bytes() == before
+    assert not other.exists() or not other.read_bytes()
+    files.append_lines(path, [{"epoch": 1}, {"epoch": 2}])
+    assert [line["epoch"] for line in files.read_lines(path)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "end", [b'{"epoch": 2', b'{"epoch": 2, "x": "\xc3', b"\0\0\0\0", b"7\n", b"[" * 100_000, b"\xff\xfe\n"]
+)
+def test_records_are_read_up_to_the_first_that_is_none(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"epoch": 0}\n{"epoch": 1}\n' + end)
+    assert files.read_lines(path) == [{"epoch": 0}, {"epoch": 1}]
+    files.keep_lines(path, 5)
+    assert path.read_bytes() == b'{"epoch": 0}\n{"epoch": 1}\n'
 
 
 def test_trials_are_found_with_and_without_the_underscore(tmp_path: Path) -> None:
@@ -149,46 +206,3 @@ def test_an_unknown_name_lists_what_is_there(tmp_path: Path, name: str) -> None:
 def test_a_missing_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="no experiment is there"):
         files.find_trials(tmp_path / "nowhere", "x")
-
-
-def test_a_second_holder_of_the_lock_is_refused_and_the_next_one_is_not(tmp_path: Path) -> None:
-    with (
-        files.experiment_lock(tmp_path / "runs", "x"),
-        files.experiment_lock(tmp_path / "runs", "y"),
-        pytest.raises(TrialError, match="'x' is being trained by another process"),
-        files.experiment_lock(tmp_path / "runs", "x"),
-    ):
-        pass
-    with files.experiment_lock(tmp_path / "runs", "x"):
-        pass
-
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from utils.checkpoint import experiment_lock
-with experiment_lock(Path(sys.argv[1]), "x"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_another_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(TrialError, match="another process"), files.experiment_lock(tmp_path, "x"):
-            pass
-        holder.kill()  # no chance to tidy up
-    with files.experiment_lock(tmp_path, "x"):
-        pass
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with (
-        pytest.raises(TrialError, match=r"checkpoint_folder: .*file.runs cannot be written"),
-        files.experiment_lock(tmp_path / "file" / "runs", "x"),
-    ):
-        pass

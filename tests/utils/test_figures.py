@@ -1,5 +1,6 @@
 """Figures as files: the formats that were asked for, in that order."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,33 @@ def test_only_the_formats_asked_for_are_written_in_their_order(tmp_path: Path) -
     assert save_figure(Figure(), tmp_path / "one", ("png",)) == [tmp_path / "one.png"]
     assert not (tmp_path / "one.pdf").exists()
     assert save_figure(Figure(), tmp_path / "two", ("pdf", "png")) == [tmp_path / "two.pdf", tmp_path / "two.png"]
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_a_figure_that_finds_no_room_is_a_sentence_and_the_old_one_stays(tmp_path: Path, kind: str) -> None:
+    figure = Figure()
+    (path,) = save_figure(figure, tmp_path / "figure", (kind,))
+    before = path.read_bytes()
+    figure.add_subplot().plot(range(10))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(OSError, match=rf"figure\.{kind} cannot be written \(File too large\); what was there before"):
+            save_figure(figure, tmp_path / "figure", (kind,))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_equal_figures_are_equal_files(tmp_path: Path) -> None:
+    """So that a resumed run ends with the bytes of an uninterrupted one."""
+    for stem in ("one", "other"):
+        figure = Figure()
+        figure.add_subplot().plot([1, 3, 2])
+        save_figure(figure, tmp_path / stem)
+    for kind in ("png", "pdf"):
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"other.{kind}").read_bytes()
 
 
 def test_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:

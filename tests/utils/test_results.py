@@ -1,6 +1,7 @@
 """Result tables."""
 
 import math
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +56,23 @@ def test_written_tables_are_what_was_returned(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match=r"file.*the results cannot be written"):
+        with pytest.raises(OSError, match=r"^[^\n]*file[^\n]*$"):
             write_results(folder, "x", "x", ROWS)
         with pytest.raises(UserError, match=r"file.*the results cannot be written"):
             check_writable(folder)
+
+
+def test_tables_that_find_no_room_leave_the_old_ones(tmp_path: Path) -> None:
+    write_results(tmp_path, "x", "x", ROWS[:1])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
+    try:
+        with pytest.raises(OSError, match=r"x\.csv cannot be written \(File too large\); what was there before is unchanged$"):
+            write_results(tmp_path, "x", "x", ROWS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_asking_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

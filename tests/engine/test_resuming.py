@@ -1,0 +1,478 @@
+"""What may change when an experiment goes on, which trials are finished, and how one continues."""
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import trainer
+from engine.evaluation import Evaluation
+from engine.resuming import MAY_CHANGE, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
+from engine.trainer import Trial, fit
+from optim import live_mask
+from tests.configs import NYU_TASKS, make_config
+from tests.small import listing, make_trial, same, small_config, snapshot
+from utils import checkpoint as files
+from utils.config import ExperimentConfig
+from utils.config_sections import Augmentation, LRSchedule, OptimizerParams, Splits
+from utils.errors import TrialError
+from utils.tasks import get_task
+from utils.tracking import NoTracker
+
+ROW = {"trial": 0, "seed": 0, "epochs": 2, "depth_euclidean_rmse": 0.5, "class_male_auroc": None}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """The folder of the trials of an experiment called ``small``."""
+    return tmp_path / "runs"
+
+
+def config_in(runs: Path, **values: Any) -> ExperimentConfig:
+    """A configuration whose trials are there."""
+    return make_config(checkpoint_folder=str(runs), data_dir_NYU=runs.parent / "rooms", **values)
+
+
+def make_folder(config: ExperimentConfig, number: int = 0, *, done: bool | None = False, tested: bool = True) -> Path:
+    """A folder that says that a trial was trained, and perhaps tested; ``done`` None: without its ``last.pt``."""
+    folder = config.trial_folder(number)
+    folder.mkdir(parents=True)
+    config.save(folder / files.CONFIG)
+    files.append_lines(folder / files.METRICS, [{"epoch": 0}])
+    files.save_tensors(folder / files.BEST, {"model": {}})
+    if done is not None:
+        files.save_tensors(folder / files.LAST, {"model": {}, "done": done})
+    if tested:
+        files.save_json(folder / files.TEST, {"row": {**ROW, "trial": number}})
+    return folder
+
+
+def check(config: ExperimentConfig, *, resume: bool = True, overwrite: bool = False) -> None:
+    """Ask whether an experiment may go on; nothing changes, whatever the answer."""
+    root = Path(config.checkpoint_folder).parent
+    before = listing(root)
+    try:
+        check_folders(config, resume, overwrite, root / "out")
+    finally:
+        assert listing(root) == before
+
+
+OTHER: dict[str, Any] = {
+    **{"Experiment_name": "other", "dataset_name": "celebA", "task_list": NYU_TASKS[:2], "setup": "singletask", "seed": 1},
+    **{"data_dir_NYU": "elsewhere", "data_dir_NYU_MTAN": "elsewhere", "data_dir_celebA": "elsewhere", "celebA_classes": 19},
+    **{"splits": Splits(train="trainval"), "val_fraction": 0.2, "data_split_file": "split.json", "mask_void": "background"},
+    **{"input_shape": (32, 64), "input_img_channels": 1, "depth_target": "metric"},
+    **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "val_batch_size": 3, "test_batch_size": 3},
+    **{"cache": True, "on_bad_sample": "skip", "backbone": "resnetd18", "output_stride": 16, "init_weights": "weights.pt"},
+    **{"normalize": "imagenet", "head_width": 9, "aspp_rates": (3,), "seg_loss_fn": "dice", "comb_loss": "uncertainty"},
+    **{"loss_weights": {"depth_euclidean": 2.0}, "loss_weight_lr": 0.5, "optimizer": "adam", "bb_optimizer": "adam"},
+    **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": OptimizerParams(weight_decay=0.5)},
+    **{"group_sparsity": True, "sparsify": "backbone_and_heads", "sparsity_threshold": 1, "target_sparsity": 0.5},
+    **{"sparsity_until": 0.5, "debias_from": 0.5, "lr_schedule": LRSchedule(name="cosine"), "earlystop_patience": 3},
+    **{"task_earlystop_patience": 3, "device": "cuda", "precision": "bf16", "channels_last": False, "deterministic": True},
+}
+"""Per key that may not change another value; ``Experiment_name`` names another experiment."""
+
+
+def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
+    keys = {info.alias or name for name, info in ExperimentConfig.model_fields.items()}
+    assert set(OTHER) | MAY_CHANGE | {"epochs"} == keys
+    assert not set(OTHER) & MAY_CHANGE
+    assert {
+        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list"),
+        *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
+    } == MAY_CHANGE, "each of them changes no number"
+
+
+@pytest.mark.parametrize("key", sorted(set(OTHER) - {"Experiment_name"}))
+def test_another_value_of_a_key_is_refused_with_both(runs: Path, key: str) -> None:
+    config = config_in(runs)
+    make_folder(config)
+    now = config.model_copy(update={key: OTHER[key]})
+    there, wanted = config.as_dict()[key], now.as_dict()[key]
+    with pytest.raises(TrialError) as error:
+        check(now)
+    assert f"small_trial_0 was trained with another configuration ({key}: {there!r} there, {wanted!r} now): " in str(
+        error.value
+    )
+
+
+def test_all_keys_that_differ_are_named_at_once(runs: Path) -> None:
+    config = config_in(runs)
+    make_folder(config)
+    with pytest.raises(TrialError, match=r"\(seed: 0 there, 9 now; head_width: 8 there, 4 now; epochs: 2 there, 1 now\): give"):
+        check(config.with_values(seed=9, head_width=4, epochs=1, num_workers=1))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_trials": 9},
+        {"num_workers": 2},
+        {"checkpoint": True},
+        {"tracking": "offline", "wandb_project": "p", "wandb_entity": "e", "wandb_img_log": True, "img_log_every": 3},
+        {"epochs": 3},
+    ],
+    ids=str,
+)
+def test_what_changes_no_number_may_change(runs: Path, changes: dict[str, Any]) -> None:
+    config = config_in(runs)
+    make_folder(config)
+    check(config.with_values(**changes))
+
+
+@pytest.mark.parametrize(("there", "now"), [("a", "b"), (True, "b"), ("a", True), (False, False)])
+def test_the_cache_may_lie_elsewhere(runs: Path, there: Any, now: Any) -> None:
+    make_folder(config_in(runs, cache=there))
+    check(config_in(runs, cache=now))
+
+
+def test_frames_of_the_cache_are_not_those_of_the_files(runs: Path) -> None:
+    make_folder(config_in(runs, cache="a"))
+    with pytest.raises(TrialError, match=r"\(cache: 'a' there, False now\)"):
+        check(config_in(runs))
+
+
+def test_a_folder_of_data_may_be_spelled_otherwise(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(config_in(runs))
+    check(config_in(runs).with_values(data_dir_NYU="rooms"))
+    check(config_in(runs).with_values(data_dir_NYU=str(tmp_path / "x" / ".." / "rooms")))
+    with pytest.raises(TrialError, match="data_dir_NYU"):
+        check(config_in(runs).with_values(data_dir_NYU="rooms2"))
+
+
+def test_the_second_trial_is_looked_at_too(runs: Path) -> None:
+    make_folder(config_in(runs), 0)
+    make_folder(config_in(runs, seed=3), 1)
+    with pytest.raises(TrialError, match=r"small_trial_1 was trained .*seed: 3 there, 0 now"):
+        check(config_in(runs))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({files.BEST: None}, rf"small_trial_0 has no {files.BEST}, which its {files.TEST} is about: restore it"),
+        (
+            {files.TEST: b'{"row": {"trial": 0, "se'},
+            rf"{files.TEST}: cannot be read .*; remove the file to test the trial again$",
+        ),
+        ({files.TEST: b""}, rf"{files.TEST}: cannot be read"),
+        ({files.TEST: b"[1]"}, rf"{files.TEST}: holds list, expected a JSON object; remove the file"),
+        ({files.TEST: b"{}"}, rf"{files.TEST}: holds no row of results; remove the file"),
+        ({files.TEST: None, files.LAST: None}, rf"small_trial_0 has no {files.LAST}, so it cannot be continued: restore it"),
+        ({files.TEST: None, files.LAST: None, files.BEST: None}, rf"has no {files.LAST}, so it cannot be continued"),
+        ({files.CONFIG: None}, rf"small_trial_0 holds no {files.CONFIG}, so it is no trial: move it away"),
+        ({files.CONFIG: b"epochs: x"}, rf"{files.CONFIG}: "),
+        ({files.CONFIG: b""}, rf"{files.CONFIG}: expected 'key: value' lines"),
+    ],
+    ids=str,
+)
+def test_a_damaged_folder_is_one_sentence_before_anything_is_trained(
+    runs: Path, damage: dict[str, bytes | None], message: str
+) -> None:
+    config = config_in(runs)
+    folder = make_folder(config)
+    for name, content in damage.items():
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+    with pytest.raises(TrialError if files.CONFIG not in damage else ValueError, match=message):
+        check(config)
+
+
+@pytest.mark.parametrize("left", [[], [".config_file.yaml.77.unfinished"]])
+def test_a_folder_in_which_nothing_was_done_yet_is_in_nobodys_way(runs: Path, left: list[str]) -> None:
+    """A run that was killed before it had written its configuration."""
+    config = config_in(runs)
+    folder = config.trial_folder(0)
+    folder.mkdir(parents=True)
+    for name in left:
+        (folder / name).touch()
+    for options in ({"resume": True}, {"overwrite": True, "resume": False}):
+        check(config, **options)
+    with pytest.raises(TrialError, match="is there already"):
+        check(config, resume=False)
+
+
+def test_a_trial_that_has_only_its_configuration_may_go_on(runs: Path) -> None:
+    config = config_in(runs)
+    config.trial_folder(0).mkdir(parents=True)
+    config.save(config.trial_folder(0) / files.CONFIG)
+    check(config)
+
+
+@pytest.mark.parametrize("name", ["small.csv", "small_trials.csv"])
+def test_tables_alone_are_in_the_way_too(runs: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).touch()
+    with pytest.raises(TrialError, match=f"{name} is there already: continue that experiment with --resume"):
+        check(config_in(runs), resume=False)
+    check(config_in(runs))
+
+
+def test_a_saved_row_has_nan_where_json_has_null(runs: Path) -> None:
+    row = saved_row(make_folder(config_in(runs)))
+    assert math.isnan(row.pop("class_male_auroc"))
+    assert row == {name: value for name, value in ROW.items() if name != "class_male_auroc"}
+
+
+@pytest.mark.parametrize(
+    ("done", "tested", "epochs", "finished"),
+    [
+        (False, True, 2, True),
+        (False, True, 3, False),
+        (True, True, 3, True),
+        (None, True, 3, True),
+        (False, False, 2, False),
+        (True, False, 2, False),
+    ],
+)
+def test_a_tested_trial_is_finished_unless_it_stopped_for_want_of_epochs(
+    runs: Path, done: bool | None, tested: bool, epochs: int, finished: bool
+) -> None:
+    folder = make_folder(config_in(runs), done=done, tested=tested)
+    assert is_finished(folder, config_in(runs, epochs=epochs)) is finished
+
+
+def test_leftovers_of_this_experiment_go_and_others_stay(runs: Path, tmp_path: Path) -> None:
+    names = {
+        runs: [".small_trial_0.7.unfinished", ".small_trial_12.7.unfinished"],
+        tmp_path / "out": [".small.csv.7.unfinished", ".small_trials.csv.7.unfinished"],
+    }
+    others = {
+        runs: [".small_er_trial_0.7.unfinished", ".smallxtrial_0.7.unfinished", ".small_trial_0.lock", "small_trial_1"],
+        tmp_path / "out": [".small_val.csv.7.unfinished", "small.csv", ".smallxcsv.7.unfinished"],
+    }
+    for folder in names:
+        folder.mkdir()
+        for name in (*names[folder], *others[folder]):
+            (folder / name).touch()
+    remove_leftovers(config_in(runs), tmp_path / "out")
+    for folder in names:
+        assert sorted(path.name for path in folder.iterdir()) == sorted(others[folder])
+    remove_leftovers(config_in(tmp_path / "nowhere"), tmp_path / "no_out")
+
+
+# Going on
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The summed validation losses of the epochs, in place of an evaluation."""
+    losses: list[float] = []
+
+    def evaluate(*args: Any) -> Evaluation:
+        metrics = {task: {get_task(task).main_metric: 0.5} for task in NYU_TASKS}
+        return Evaluation(dict.fromkeys(NYU_TASKS, losses.pop(0) / len(NYU_TASKS)), metrics)
+
+    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    yield losses
+    assert not losses, "as many epochs as losses"
+
+
+def train(config: ExperimentConfig) -> Trial:
+    """Train a trial to its end, going on where its folder says."""
+    trial = make_trial(config)
+    continue_trial(trial)
+    config.save(trial.folder / files.CONFIG)
+    fit(trial, NoTracker())
+    return trial
+
+
+def rates(trial: Trial) -> list[float]:
+    """The backbone's learning rate per epoch."""
+    return [line["lr/backbone_convs"] for line in files.read_lines(trial.folder / files.METRICS)]
+
+
+PARAMS = {"learning_rate": 1e-3}
+
+
+def test_more_epochs_on_a_plateau_are_those_of_a_run_that_had_them_from_the_start(
+    rooms: Path, work: Path, script: list[float]
+) -> None:
+    losses = [3.0, 4.0, 4.0, 4.0, 2.0]
+    values = {"lr_schedule": {"name": "plateau", "patience": 1}, "comb_loss": "uncertainty", "bb_optimizer_params": PARAMS}
+    script[:] = losses
+    through = train(small_config(rooms, work / "through", epochs=5, **values))
+    script[:] = losses
+    for epochs in (2, 3, 5):
+        again = train(small_config(rooms, work / "again", epochs=epochs, **values))
+    assert again.epoch == 5
+    for ours, theirs in zip(again.model.state_dict().values(), through.model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert same(snapshot(again.weighting), snapshot(through.weighting))
+    assert rates(again) == rates(through) == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4, 1e-4])
+    best, expected = (files.load_tensors(trial.folder / files.BEST) for trial in (again, through))
+    assert best["epochs"] == expected["epochs"] == 5
+    assert same(best["model"], expected["model"])
+
+
+def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
+    rooms: Path, work: Path, script: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    script[:] = [1.0] * 6
+    values = {"lr_schedule": {"name": "cosine", "min_lr": 1e-5}, "bb_optimizer_params": PARAMS}
+    train(small_config(rooms, work, epochs=2, **values))
+    trial = train(small_config(rooms, work, epochs=6, **values))
+
+    def cosine(epoch: int, epochs: int) -> float:
+        return 1e-5 + (1e-3 - 1e-5) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+    assert rates(trial) == pytest.approx([cosine(0, 2), cosine(1, 2), *(cosine(epoch, 6) for epoch in range(2, 6))])
+    assert trial.optimizer.param_groups[0]["lr"] == pytest.approx(1e-5)
+    assert "epochs: 2 there, 6 now" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"target_sparsity": 0.5, "sparsity_until": 0.5},
+        {"debias_from": 0.5, "bb_optimizer_params": {**PARAMS, "lambda": 0.03}},
+        {
+            **{"target_sparsity": 0.5, "sparsity_until": 0.5, "sparsify": "backbone_and_heads"},
+            "optimizer_params": {**PARAMS, "lambda": 1.0},
+        },
+    ],
+    ids=["target", "debias", "heads too"],
+)
+def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
+    rooms: Path, work: Path, script: list[float], values: dict[str, Any]
+) -> None:
+    """Half of six epochs would be the third; they were fixed after half of two."""
+    script[:] = [1.0] * 6
+    values = {"group_sparsity": True, "bb_optimizer_params": PARAMS, **values}
+    first = train(small_config(rooms, work, epochs=2, **values))
+    before = live_mask(first.model)
+    assert 0 < int((~before).sum()) < len(before)
+    again = train(small_config(rooms, work, epochs=6, **values))
+    assert torch.equal(live_mask(again.model), before)
+    lines = files.read_lines(again.folder / files.METRICS)
+    assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 5
+    assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 5
+    assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 10
+
+
+def test_an_early_stopped_trial_trains_no_more(rooms: Path, work: Path, script: list[float]) -> None:
+    script[:] = [1.0, 2.0, 2.0]
+    first = train(small_config(rooms, work, epochs=3, earlystop_patience=2))
+    assert first.done
+    again = train(small_config(rooms, work, epochs=9, earlystop_patience=2))
+    assert again.epoch == 3
+
+
+def test_what_is_left_of_patience_and_frozen_heads_goes_on(rooms: Path, work: Path, script: list[float]) -> None:
+    values = {"task_earlystop_patience": 2, "earlystop_patience": 9}
+    script[:] = [1.0, 2.0]
+    first = train(small_config(rooms, work, epochs=2, **values))
+    assert not first.model.frozen
+    script[:] = [2.0]
+    again = train(small_config(rooms, work, epochs=9, **values))
+    assert again.model.frozen == set(NYU_TASKS), "the second epoch in a row without improvement"
+    assert again.done
+    third = make_trial(small_config(rooms, work, epochs=9, **values))
+    continue_trial(third)
+    assert (third.model.frozen, third.done, third.epoch, third.saved) == (set(NYU_TASKS), True, 3, 3)
+    assert third.total_patience.state_dict() == {"best": 1.0, "waited": 2}
+
+
+@pytest.fixture
+def stopped(rooms: Path, work: Path, script: list[float]) -> ExperimentConfig:
+    """A trial of two epochs that is not tested."""
+    script[:] = [2.0, 1.0]
+    config = small_config(rooms, work)
+    train(config)
+    return config
+
+
+def test_a_trial_without_a_state_begins_anew(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work))
+    assert continue_trial(trial) is None
+    assert (trial.epoch, trial.saved) == (0, None)
+
+
+def test_a_last_line_that_was_cut_short_is_no_obstacle(stopped: ExperimentConfig, script: list[float]) -> None:
+    path = stopped.trial_folder(0) / files.METRICS
+    before = path.read_bytes()
+    path.write_bytes(before + b'{"epoch": 2, "los')
+    continue_trial(make_trial(stopped))
+    assert path.read_bytes() == before
+
+
+def test_lines_that_are_missing_are_said(stopped: ExperimentConfig, caplog: pytest.LogCaptureFixture) -> None:
+    path = stopped.trial_folder(0) / files.METRICS
+    path.write_bytes(path.read_bytes()[:-50])
+    continue_trial(make_trial(stopped))
+    assert "metrics.jsonl is damaged: it has the lines of 1 of 2 epochs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (b"", rf"{files.LAST}: is not a checkpoint of this project"),
+        ("cut", rf"{files.LAST}: is not a checkpoint of this project"),
+        (files.BEST, rf"{files.LAST}: is not the state of this training \(KeyError: 'frozen'\)"),
+        ({"optimizer": {}}, rf"{files.LAST}: is not the state of this training \("),
+        ({"control": None}, rf"{files.LAST}: is not the state of this training \(TypeError"),
+        ({"task_patience": []}, rf"{files.LAST}: is not the state of this training \(TypeError"),
+        ({"rng": {"cpu": torch.zeros(3)}}, rf"{files.LAST}: is not the state of this training \("),
+        ({"model": {"backbone.conv1.weight": torch.zeros(1)}}, rf"{files.LAST}: is not the state of this training \(Runtime"),
+        ({"trial": 3, "seed": 3}, rf"{files.LAST}: is the state of trial 3 with seed 3, not of this one"),
+    ],
+    ids=str,
+)
+def test_a_state_that_is_not_this_trials_is_one_sentence(stopped: ExperimentConfig, change: Any, message: str) -> None:
+    folder = stopped.trial_folder(0)
+    path = folder / files.LAST
+    if isinstance(change, dict):
+        files.save_tensors(path, {**files.load_tensors(path), **change})
+    elif change == "cut":
+        path.write_bytes(path.read_bytes()[:-1000])
+    else:
+        path.write_bytes((folder / files.BEST).read_bytes() if change == files.BEST else change)
+    before = listing(folder)
+    with pytest.raises(TrialError, match=message) as error:
+        continue_trial(make_trial(stopped))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+    assert listing(folder) == before
+
+
+def test_a_state_of_another_network_is_one_sentence(stopped: ExperimentConfig) -> None:
+    other = dataclasses.replace if False else stopped.with_values(head_width=4)
+    with pytest.raises(TrialError, match=r"is not the state of this training \(RuntimeError: .*size mismatch") as error:
+        continue_trial(make_trial(other))
+    assert "\n" not in str(error.value)
+
+
+def test_a_best_network_that_is_gone_is_missed_before_training(stopped: ExperimentConfig) -> None:
+    (stopped.trial_folder(0) / files.BEST).unlink()
+    with pytest.raises(TrialError, match=rf"small_trial_0 has no {files.BEST}, its best network so far: restore it"):
+        continue_trial(make_trial(stopped))
+
+
+def test_before_there_is_a_best_network_none_is_missed(rooms: Path, work: Path, script: list[float]) -> None:
+    """In a sparse run it is looked for only once the penalty is full."""
+    script[:] = [1.0, 1.0]
+    values = {"group_sparsity": True, "target_sparsity": 0.5, "sparsity_until": 3, "bb_optimizer_params": PARAMS, "epochs": 4}
+    config = small_config(rooms, work, **values)
+    trial = make_trial(config)
+    script_of_two = trial.config.model_copy(update={"epochs": 2})
+    trial.config = script_of_two
+    fit(trial, NoTracker())
+    assert not (trial.folder / files.BEST).exists()
+    again = make_trial(config)
+    continue_trial(again)
+    assert again.epoch == 2
+
+
+def test_the_row_of_a_finished_trial_is_json(runs: Path) -> None:
+    folder = make_folder(config_in(runs), 3)
+    assert json.loads((folder / files.TEST).read_text())["row"]["trial"] == saved_row(folder)["trial"] == 3

@@ -1,0 +1,181 @@
+"""Files are whole or not there, whatever ends the writing; what is left of it goes away."""
+
+import errno
+import os
+import resource
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from utils import files
+from utils.errors import DataError
+from utils.files import is_unfinished, remove_folder, remove_unfinished, replacing, unwritable, write_text
+
+NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file can become longer than 1000 bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_at_the_end_and_not_before(tmp_path: Path) -> None:
+    path = tmp_path / "a file.txt"
+    write_text(path, "old")
+    with replacing(path) as temporary:
+        temporary.write_text("né")
+        assert temporary.parent == tmp_path, "a renaming is atomic within a folder"
+        assert is_unfinished(temporary)
+        assert path.read_text() == "old"
+    assert path.read_text() == "né"
+    write_text(path, "ü\n")
+    assert path.read_bytes() == "ü\n".encode()
+    assert names(tmp_path) == ["a file.txt"]
+
+
+def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut leaves an empty file under the name."""
+    done = []
+    fsync, replace = os.fsync, os.replace
+    kinds = {True: "folder", False: "file"}
+    monkeypatch.setattr(os, "fsync", lambda fd: done.append(kinds[os.path.isdir(f"/proc/self/fd/{fd}")]) or fsync(fd))
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("name") or replace(*paths))
+    write_text(tmp_path / "x", "text")
+    assert done == ["file", "name", "folder"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError("something else"), DataError("a frame")])
+def test_whatever_ends_the_writing_the_old_file_stays_alone(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "x"
+    write_text(path, "old")
+    kind = error if isinstance(error, type) else type(error)
+    with pytest.raises(kind) as raised, replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert raised.value is error or isinstance(error, type), "an error that is not the system's is passed on as it is"
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, small_disk: None, there: bool) -> None:
+    path = tmp_path / "x"
+    if there:
+        write_text(path, "old")
+    with pytest.raises(
+        OSError, match=r"^/.*/x cannot be written \(File too large\); what was there before is unchanged$"
+    ) as error:
+        write_text(path, "long" * 1000)
+    assert error.value.errno == errno.EFBIG
+    assert names(tmp_path) == ["x"] * there
+    assert not there or path.read_text() == "old"
+
+
+def _follow_up() -> None:
+    """What torch and matplotlib do: close what they could not write, and fail at that in their own way."""
+    try:
+        raise NO_ROOM
+    finally:
+        raise zlib.error("inconsistent stream state")
+
+
+def test_an_error_that_follows_the_systems_is_the_systems(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"x cannot be written \(No space left on device\)"), replacing(tmp_path / "x"):
+        _follow_up()
+    assert not names(tmp_path)
+
+
+def test_an_error_that_was_dealt_with_is_not_the_systems(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^frame 3$"), replacing(tmp_path / "x"):
+        try:
+            raise NO_ROOM
+        except OSError:
+            raise DataError("frame 3") from None
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_is_full_only_at_the_end_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    path = tmp_path / "x"
+    write_text(path, "old")
+
+    def fail(*args: object) -> None:
+        raise NO_ROOM
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match=r"x cannot be written \(No space left on device\)"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"nowhere/x cannot be written \(No such file or directory\)"):
+        write_text(tmp_path / "nowhere" / "x", "text")
+
+
+LEFT = [".x.csv.17.unfinished", ".x.csv.4194304.unfinished", ".y.csv.17.unfinished"]
+KEPT = ["x.csv", ".x.csv", "x.csv.17.unfinished", ".x.csv.17.unfinished.csv", ".x.csv.a.unfinished", "..17.unfinished"]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (*LEFT, *KEPT):
+        (tmp_path / name).touch()
+    (tmp_path / ".old_trial_0.3.unfinished").mkdir()
+    (tmp_path / ".old_trial_0.3.unfinished" / "last.pt").touch()
+    remove_unfinished(tmp_path, r"x\.csv")
+    assert names(tmp_path) == sorted([*LEFT[2:], *KEPT, ".old_trial_0.3.unfinished"])
+    remove_unfinished(tmp_path)
+    assert names(tmp_path) == sorted(KEPT)
+    remove_unfinished(tmp_path / "nowhere")
+
+
+def test_what_another_process_left_is_known_by_its_name(tmp_path: Path) -> None:
+    """The names that are made and the names that are removed are those of one rule."""
+    with pytest.raises(SystemExit), replacing(tmp_path / "a b.c.txt") as temporary:
+        left = temporary
+        raise SystemExit
+    left.write_text("half")
+    remove_unfinished(tmp_path, r"a b\.c\.txt")
+    assert not names(tmp_path)
+
+
+def test_a_folder_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in between, the removal leaves nothing under the name, and what it leaves is known as a leftover."""
+    folder = tmp_path / "trial_0"
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "file").touch()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(files.shutil, "rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        remove_folder(folder)
+    (left,) = tmp_path.iterdir()
+    assert is_unfinished(left)
+    folder.mkdir()
+    remove_unfinished(tmp_path)
+    remove_folder(folder)
+    assert not names(tmp_path)
+
+
+def test_where_a_user_may_not_write_is_known_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and access(path, mode))
+    assert unwritable(tmp_path) is None
+    assert unwritable(tmp_path / "a" / "b") is None
+    assert unwritable(tmp_path / "file") == unwritable(tmp_path / "file" / "a" / "b") == tmp_path / "file"
+    assert unwritable(tmp_path / "closed" / "a") == tmp_path / "closed"
+    monkeypatch.chdir(tmp_path)
+    assert unwritable(Path("closed/a")) is not None
+    assert unwritable(Path("new")) is None
+    assert names(tmp_path) == ["closed", "file"]
