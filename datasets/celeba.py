@@ -170,7 +170,7 @@ def _number(file: str) -> str:
 def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Image numbers (as text) per role: of ``data_split_file``, or by the official split of the original CelebA."""
     if config.data_split_file is not None:
-        names = _splits_from_json(config.data_dir, config.data_split_file)
+        names = splits_from_json(config.data_dir, config.data_split_file)
     else:
         names = official_splits(config.data_dir / MAPPING_FILE)
     if not names.get("val"):
@@ -186,7 +186,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     return names
 
 
-def _splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
+def splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
     path = next((path for path in (root / file, Path(file).expanduser()) if path.is_file()), None)
     if path is None:
         raise DataError(f"data_split_file: {file!r}: there is no such file (looked in {root} and the working folder)")

@@ -55,9 +55,9 @@ class NYUDataset(MultiTaskDataset):
                 f"data_dir_NYU: {self.root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)"
             )
         super().__init__(config, nyu_splits(config)[split], training)
-        self._images = _index_files(self.root / "images", IMAGE_TYPES, self.names, "the images")
+        self._images = index_files(self.root / "images", IMAGE_TYPES, self.names, "the images")
         self._files = {
-            name: _index_files(
+            name: index_files(
                 self.root / get_task(name).source["NYU"], FILE_TYPES[get_task(name).kind], self.names, f"task {name}"
             )
             for name in self.task_list
@@ -131,7 +131,7 @@ def _read_split(folder: Path, file: str, role: str) -> list[str]:
     return names
 
 
-def _index_files(folder: Path, types: tuple[str, ...], names: list[str], what: str) -> dict[str, Path]:
+def index_files(folder: Path, types: tuple[str, ...], names: list[str], what: str) -> dict[str, Path]:
     """Path per frame; where a frame has several files, the first type wins."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder, needed for {what}")
@@ -225,7 +225,7 @@ def _read_depth(array: np.ndarray, path: Path, task: Task) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(_plane(array, path)).astype(np.float32))[None]
 
 
-def _read_normals(array: np.ndarray, path: Path, task: Task) -> Tensor:
+def read_normals(array: np.ndarray, path: Path, task: Task) -> Tensor:
     if array.ndim != 3 or array.shape[2] != 3:
         raise DataError(f"{path} has the shape {array.shape}; expected (height, width, 3)")
     values = array.astype(np.float32)
@@ -256,7 +256,7 @@ def _plane(array: np.ndarray, path: Path) -> np.ndarray:
 _READERS: dict[str, Callable[[np.ndarray, Path, Task], Tensor]] = {
     "segmentation": _read_segmentation,
     "depth": _read_depth,
-    "normals": _read_normals,
+    "normals": read_normals,
     "edges": _read_edges,
 }
 

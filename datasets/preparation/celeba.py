@@ -6,10 +6,11 @@ import argparse
 import logging
 import shutil
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from utils.cli import whole_number
 
 log = logging.getLogger(__name__)
 
@@ -29,23 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the unpacked download: CelebA-HQ-img, CelebAMask-HQ-mask-anno, the attribute and the mapping file",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to make, such as data/CelebAMask-HQ-3")
-    parser.add_argument("--size", type=_whole(16, 1024), default=256, help="side in pixels (default: %(default)s)")
+    parser.add_argument("--size", type=whole_number(16, 1024), default=256, help="side in pixels (default: %(default)s)")
     classes = "3: background, hair, skin; 19: background and the 18 parts (default: %(default)s)"
     parser.add_argument("--classes", type=int, choices=(3, 19), default=3, help=classes)
-    parser.add_argument("--workers", type=_whole(1, 1024), help="processes (default: as many as there are cores)")
+    parser.add_argument("--workers", type=whole_number(1, 1024), help="processes (default: as many as there are cores)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier set that is in --out")
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from ``least`` to ``most``."""
-
-    def parse(text: str) -> int:
-        value = int(text) if text.isascii() and text.isdigit() else -1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {most}")
-        return value
-
-    return parse
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
+
+from datasets.preparation.interrupts import interrupts_held_back
 
 
 def install(made: Path, out: Path, old_files: Sequence[str]) -> None:
@@ -21,7 +21,7 @@ def install(made: Path, out: Path, old_files: Sequence[str]) -> None:
         OSError: the system refused; ``out`` is what it was.
     """
     # Moving takes milliseconds; a Ctrl-C in the middle of it would leave two halves.
-    with _without_interrupts():
+    with interrupts_held_back():
         if not out.exists():
             made.rename(out)
             return
@@ -49,12 +49,3 @@ def _move_rest(source: Path, target: Path) -> None:
         else:
             entry.rename(goal)
     source.rmdir()
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from utils.cli import whole_number
 from utils.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,14 +55,6 @@ def _window(text: str) -> int:
     return value
 
 
-def _workers(text: str) -> int:
-    """A type for argparse: a number of threads."""
-    value = int(text) if text.isascii() and text.isdigit() else 0
-    if not 1 <= value <= 64:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 64")
-    return value
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument("--mat", type=Path, required=True, help="the official nyu_depth_v2_labeled.mat (2.8 GB)")
@@ -79,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--normals_window", type=_window, default=31, metavar="PIXELS", help="side of the plane fit (default: %(default)s)"
     )
-    parser.add_argument("--workers", type=_workers, help="threads (default: as many as there are cores, at most 8)")
+    parser.add_argument("--workers", type=whole_number(1, 64), help="threads (default: as many as there are cores, at most 8)")
     parser.add_argument("--overwrite", action="store_true", help="replace a set that an earlier run made in --out")
 
 

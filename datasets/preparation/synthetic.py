@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets.preparation.installation import install
+from utils.cli import whole_number
 from utils.console import track
 from utils.errors import DataError
 from utils.files import refused, write_text
@@ -80,21 +81,6 @@ def _dataset(text: str) -> str:
     if text.lower() not in DATASETS:
         raise argparse.ArgumentTypeError(f"{text} is neither nyu nor celebA")
     return text.lower()
-
-
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from ``least`` to ``most``."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number from {least} to {most}")
-        return value
-
-    return parse
 
 
 def split_frames(frames: int) -> dict[str, int]:

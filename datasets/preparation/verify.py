@@ -9,7 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.preparation.synthetic import SPLITS, whole_number
+from datasets.preparation.synthetic import SPLITS
+from utils.cli import whole_number
 from utils.console import duration, track
 from utils.errors import DataError
 

@@ -12,6 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import TypeVar
 
+from datasets.preparation.interrupts import interrupts_held_back
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -41,14 +43,10 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -
         return
     # Forked by a server of its own, where there is one: this process has threads (a progress bar), which must not be forked.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), _leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), leave_interrupts_to_the_parent)
     try:
-        # Ctrl-C reaches every process of a terminal. A process begins as its parent is: with the signal ignored.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with interrupts_held_back():  # processes are started here
             results = pool.map(function, items, chunksize=CHUNK)
-        finally:
-            signal.signal(signal.SIGINT, before)
         yield from results
     except BrokenProcessPool as error:
         raise OSError(
@@ -59,7 +57,7 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def leave_interrupts_to_the_parent() -> None:
     """Ctrl-C is the parent's business; without a parent (it was killed) there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

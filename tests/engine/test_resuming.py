@@ -1,10 +1,10 @@
 """What may change when an experiment goes on, which trials are finished, and how one continues."""
 
-import dataclasses
-import json
 import logging
 import math
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -263,16 +263,21 @@ def test_leftovers_of_this_experiment_go_and_others_stay(runs: Path, tmp_path: P
 # Going on
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The summed validation losses of the epochs, in place of an evaluation."""
-    losses: list[float] = []
+def scripted(losses: list[float]) -> Callable[..., Evaluation]:
+    """In place of an evaluation: the summed validation loss is the next one of ``losses``."""
 
     def evaluate(*args: Any) -> Evaluation:
         metrics = {task: {get_task(task).main_metric: 0.5} for task in NYU_TASKS}
         return Evaluation(dict.fromkeys(NYU_TASKS, losses.pop(0) / len(NYU_TASKS)), metrics)
 
-    monkeypatch.setattr(trainer, "evaluate", evaluate)
+    return evaluate
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The summed validation losses of the epochs."""
+    losses: list[float] = []
+    monkeypatch.setattr(trainer, "evaluate", scripted(losses))
     yield losses
     assert not losses, "as many epochs as losses"
 
@@ -383,13 +388,26 @@ def test_what_is_left_of_patience_and_frozen_heads_goes_on(rooms: Path, work: Pa
     assert third.total_patience.state_dict() == {"best": 1.0, "waited": 2}
 
 
+@pytest.fixture(scope="module")
+def trained_folder(rooms: Path, scratch: Path) -> Path:
+    """Of a trial of two epochs that is not tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "evaluate", scripted([2.0, 1.0]))
+        return train(small_config(rooms, scratch / "stopped")).folder
+
+
 @pytest.fixture
-def stopped(rooms: Path, work: Path, script: list[float]) -> ExperimentConfig:
-    """A trial of two epochs that is not tested."""
-    script[:] = [2.0, 1.0]
+def stopped(trained_folder: Path, rooms: Path, work: Path) -> ExperimentConfig:
+    """The same trial for a test of its own: links, so a file is replaced and not changed."""
     config = small_config(rooms, work)
-    train(config)
+    shutil.copytree(trained_folder, config.trial_folder(0), copy_function=os.link)
     return config
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Give a file another content."""
+    path.unlink()
+    path.write_bytes(content)
 
 
 def test_a_trial_without_a_state_begins_anew(rooms: Path, work: Path) -> None:
@@ -398,17 +416,17 @@ def test_a_trial_without_a_state_begins_anew(rooms: Path, work: Path) -> None:
     assert (trial.epoch, trial.saved) == (0, None)
 
 
-def test_a_last_line_that_was_cut_short_is_no_obstacle(stopped: ExperimentConfig, script: list[float]) -> None:
+def test_a_last_line_that_was_cut_short_is_no_obstacle(stopped: ExperimentConfig) -> None:
     path = stopped.trial_folder(0) / files.METRICS
     before = path.read_bytes()
-    path.write_bytes(before + b'{"epoch": 2, "los')
+    replace(path, before + b'{"epoch": 2, "los')
     continue_trial(make_trial(stopped))
     assert path.read_bytes() == before
 
 
 def test_lines_that_are_missing_are_said(stopped: ExperimentConfig, caplog: pytest.LogCaptureFixture) -> None:
     path = stopped.trial_folder(0) / files.METRICS
-    path.write_bytes(path.read_bytes()[:-50])
+    replace(path, path.read_bytes()[:-50])
     continue_trial(make_trial(stopped))
     assert "metrics.jsonl is damaged: it has the lines of 1 of 2 epochs" in caplog.text
 
@@ -434,9 +452,9 @@ def test_a_state_that_is_not_this_trials_is_one_sentence(stopped: ExperimentConf
     if isinstance(change, dict):
         files.save_tensors(path, {**files.load_tensors(path), **change})
     elif change == "cut":
-        path.write_bytes(path.read_bytes()[:-1000])
+        replace(path, path.read_bytes()[:-1000])
     else:
-        path.write_bytes((folder / files.BEST).read_bytes() if change == files.BEST else change)
+        replace(path, (folder / files.BEST).read_bytes() if change == files.BEST else change)
     before = listing(folder)
     with pytest.raises(TrialError, match=message) as error:
         continue_trial(make_trial(stopped))
@@ -446,9 +464,8 @@ def test_a_state_that_is_not_this_trials_is_one_sentence(stopped: ExperimentConf
 
 
 def test_a_state_of_another_network_is_one_sentence(stopped: ExperimentConfig) -> None:
-    other = dataclasses.replace if False else stopped.with_values(head_width=4)
     with pytest.raises(TrialError, match=r"is not the state of this training \(RuntimeError: .*size mismatch") as error:
-        continue_trial(make_trial(other))
+        continue_trial(make_trial(stopped.with_values(head_width=4)))
     assert "\n" not in str(error.value)
 
 
@@ -462,17 +479,10 @@ def test_before_there_is_a_best_network_none_is_missed(rooms: Path, work: Path, 
     """In a sparse run it is looked for only once the penalty is full."""
     script[:] = [1.0, 1.0]
     values = {"group_sparsity": True, "target_sparsity": 0.5, "sparsity_until": 3, "bb_optimizer_params": PARAMS, "epochs": 4}
-    config = small_config(rooms, work, **values)
-    trial = make_trial(config)
-    script_of_two = trial.config.model_copy(update={"epochs": 2})
-    trial.config = script_of_two
+    trial = make_trial(small_config(rooms, work, **values))
+    trial.config = trial.config.model_copy(update={"epochs": 2})
     fit(trial, NoTracker())
     assert not (trial.folder / files.BEST).exists()
-    again = make_trial(config)
+    again = make_trial(small_config(rooms, work, **values))
     continue_trial(again)
     assert again.epoch == 2
-
-
-def test_the_row_of_a_finished_trial_is_json(runs: Path) -> None:
-    folder = make_folder(config_in(runs), 3)
-    assert json.loads((folder / files.TEST).read_text())["row"]["trial"] == saved_row(folder)["trial"] == 3

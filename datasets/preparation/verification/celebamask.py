@@ -12,9 +12,9 @@ from datasets.celeba import (
     SPLIT_NAMES,
     CelebAMaskHQ,
     _number,
-    _splits_from_json,
     official_splits,
     read_attributes,
+    splits_from_json,
 )
 from datasets.preparation.synthetic import MARKER
 from datasets.preparation.verification.contents import examine_image
@@ -130,7 +130,7 @@ def _read_sources(root: Path, survey: Survey) -> dict[str, dict[str, list[str]]]
         if path.name in (MANIFEST, MARKER) or (keys and not keys & known):
             continue  # about something else
         try:
-            found[path.name] = _splits_from_json(root, path.name)
+            found[path.name] = splits_from_json(root, path.name)
         except DataError as error:
             survey.problems.append(refusal(path, error, "a JSON object of lists of file names per split"))
     if not found and not mapping.is_file():

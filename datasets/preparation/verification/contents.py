@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.nyu import _read_normals, read_array, read_image, read_target
+from datasets.nyu import read_array, read_image, read_normals, read_target
 from datasets.preparation.verification.findings import Content, Problem, refusal
 from datasets.transforms import MIN_NORMAL_LENGTH
 from utils.errors import DataError
@@ -63,7 +63,7 @@ def array_surprise(task: Task, array: np.ndarray, path: Path, approximate: bool)
     if broken:
         return f"has {broken} values that are not finite", wanted
     if task.kind == "normals":
-        length = _read_normals(array, path, task).norm(dim=0)
+        length = read_normals(array, path, task).norm(dim=0)
         valid = length > MIN_NORMAL_LENGTH
         off = valid & ((length - 1).abs() > LENGTH_TOLERANCE)
         count = int(off.sum())

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from datasets.nyu import FILE_TYPES, IMAGE_TYPES, _index_files
+from datasets.nyu import FILE_TYPES, IMAGE_TYPES, index_files
 from datasets.preparation.verification.contents import examine_image, examine_target
 from datasets.preparation.verification.findings import File, Survey, some
 from utils.tasks import TASKS
@@ -26,12 +26,12 @@ def survey_nyud_mt(root: Path) -> Survey:
     """The frames of all lists in ``gt_sets``, with their images and every kind of target that has a folder."""
     survey = Survey("NYU-v2 in the NYUD_MT layout")
     splits = _read_lists(root / LISTS, survey)
-    images = _index_files(root / IMAGES, IMAGE_TYPES, [], "")
+    images = index_files(root / IMAGES, IMAGE_TYPES, [], "")
     targets: dict[str, dict[str, Path]] = {}
     for task in TASKS.values():
         folder = task.source.get("NYU")
         if folder is not None and (root / folder).is_dir():
-            targets[task.name] = _index_files(root / folder, FILE_TYPES[task.kind], [], "")
+            targets[task.name] = index_files(root / folder, FILE_TYPES[task.kind], [], "")
             survey.targets.append(f"{folder} ({', '.join(sorted(_types(targets[task.name])))})")
     if not targets:
         survey.add(root, "has no targets", "a folder such as segmentation, depth or normals")

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from datasets.preparation.interrupts import interrupts_held_back
 from datasets.preparation.verification.findings import Content, File, Problem
-from datasets.preparation.workers import _leave_interrupts_to_the_parent
+from datasets.preparation.workers import leave_interrupts_to_the_parent
 
 ROUND = 64
 """Files per process and round: as many are examined again, one by one, where one of them crashed."""
@@ -71,7 +71,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _begin() -> None:
     """In a new process: what is printed, and Ctrl-C, are the main process's business."""
-    _leave_interrupts_to_the_parent()
+    leave_interrupts_to_the_parent()
     warnings.simplefilter("ignore")
     import torch
 
