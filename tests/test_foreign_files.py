@@ -276,12 +276,13 @@ def test_splits_of_cells(tmp_path: Path) -> None:
         read_splits(path, 10)
 
 
-def test_an_mtan_frame_that_is_a_program(tmp_path: Path, marker: Path) -> None:
+@pytest.mark.parametrize("make", [numpy_object, *PICKLES.values()])
+def test_an_mtan_frame_that_is_a_program(make: Callable[[Bomb], bytes], tmp_path: Path, marker: Path) -> None:
     for split in ("train", "val"):
         for kind in ("image", "label", "depth", "normal"):
             (tmp_path / split / kind).mkdir(parents=True)
             for number in range(12):
-                (tmp_path / split / kind / f"{number}.npy").write_bytes(numpy_object(Bomb(marker)))
+                (tmp_path / split / kind / f"{number}.npy").write_bytes(make(Bomb(marker)))
     config = make_config(dataset_name="NYU_MTAN", data_dir_NYU_MTAN=tmp_path, task_list=["segmentsemantic"])
     with pytest.raises(DataError, match=r"\d+\.npy"):
         MTANDataset(config, "test")[0]

@@ -64,8 +64,8 @@ def test_workers_make_no_difference(trained: Trained, rooms: Path, work: Path) -
     assert tables(run(small_config(rooms, work, **SPARSE, num_workers=2), work)) == tables(trained)
 
 
-def test_kept_frames_and_other_evaluation_batches_make_no_difference(trained: Trained, rooms: Path, work: Path) -> None:
-    changed = {**SPARSE, "num_trials": 1, "cache": True, "val_batch_size": 3, "test_batch_size": 5}
+def test_other_evaluation_batches_make_no_difference(trained: Trained, rooms: Path, work: Path) -> None:
+    changed = {**SPARSE, "num_trials": 1, "val_batch_size": 3, "test_batch_size": 5}
     table = run(small_config(rooms, work, **changed), work).table
     pd.testing.assert_frame_equal(table, trained.table.iloc[:1], rtol=1e-6, check_dtype=False)
 
@@ -131,7 +131,8 @@ def test_lines_of_a_trial(trained: Trained) -> None:
     assert [line["epoch"] for line in lines] == [0, 1]
     groups = ("backbone_convs", "backbone_other", "heads", "loss_weights")
     expected = {
-        *("epoch", "step", "lambda", "penalty", *SPARSITIES, "active_tasks", "images_per_second", "train_seconds"),
+        *("epoch", "step", "lambda", "penalty", *SPARSITIES, "active_tasks"),
+        *("images_per_second", "train_seconds", "data_seconds"),
         *(f"{sparsity}/{stage}" for sparsity in SPARSITIES for stage in STAGES),
         *("groups_died", "groups_revived"),
         *(f"train/loss/{name}" for name in (*NYU_TASKS, "total")),
@@ -145,6 +146,7 @@ def test_lines_of_a_trial(trained: Trained) -> None:
         assert all(isinstance(value, int | float) for value in line.values())
         assert line["val/loss/total"] == pytest.approx(sum(line[f"val/loss/{task}"] for task in NYU_TASKS))
         assert line["images_per_second"] * line["train_seconds"] == pytest.approx(4)
+        assert 0 < line["data_seconds"] < line["train_seconds"]
 
 
 def test_test_results_of_a_trial(trained: Trained) -> None:
@@ -208,7 +210,7 @@ INTERRUPTIONS = {
     "first step": (trainer, "forward_losses", 1, False),
     "second epoch of the second trial": (trainer, "forward_losses", 8, False),
     "validation": (trainer, "evaluate", 2, True),
-    "between the best and the last checkpoint": (trainer.files, "append_line", 2, True),
+    "between the records and the checkpoints": (trainer.files, "append_lines", 2, True),
     "before the test": (experiment, "load_trial", 1, False),
 }
 
@@ -236,7 +238,7 @@ def test_an_interrupted_experiment_continues_to_the_same_tables(
             files.read_lines(runs / f"sparse__trial_{number}" / files.METRICS) for runs in (resumed.runs, trained.runs)
         )
         for line in (*ours, *theirs):
-            del line["images_per_second"], line["train_seconds"]
+            del line["images_per_second"], line["train_seconds"], line["data_seconds"]
         assert ours == theirs
 
 
@@ -467,6 +469,66 @@ def test_a_lambda_list_changes_the_value_of_a_warmup_and_leaves_its_epochs(rooms
     assert files.load_tensors(folder / files.BEST)["epochs"] == 2, "lambda is full in the second epoch only"
 
 
+# Frames that cannot be read
+
+
+@pytest.fixture
+def damaged(rooms: Path, work: Path) -> Path:
+    """Rooms in which a frame of the training and two of the test cannot be read."""
+    folder = copy_without(rooms, work / "damaged")
+    for split, count in (("train", 1), ("test", 2)):
+        for name in (folder / "gt_sets" / f"{split}.txt").read_text().split()[-count:]:
+            (folder / "depth" / f"{name}.npy").write_bytes(b"no depth")
+    return folder
+
+
+def bad_names(folder: Path, split: str, count: int) -> set[str]:
+    """The last names of a split."""
+    return set((folder / "gt_sets" / f"{split}.txt").read_text().split()[-count:])
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_skipped_frames_are_counted_and_listed(damaged: Path, work: Path, cache: bool) -> None:
+    result = run(small_config(damaged, work, epochs=1, on_bad_sample="skip", cache=cache), work)
+    assert result.table["skipped_frames"].tolist() == pd.read_csv(result.csv("_trials"))["skipped_frames"].tolist() == [3]
+    folder = result.runs / "small_trial_0"
+    content = json.loads((folder / files.TEST).read_text())
+    assert content["row"]["skipped_frames"] == 3
+    assert {split: set(frames) for split, frames in content["skipped"].items()} == {
+        **{"train": bad_names(damaged, "train", 1), "val": set()},
+        "test": bad_names(damaged, "test", 2),
+    }
+    assert all(
+        name in reason and "depth" in reason for frames in content["skipped"].values() for name, reason in frames.items()
+    )
+    training = json.loads((folder / files.SKIPPED).read_text())
+    assert training == {split: content["skipped"][split] for split in ("train", "val")}
+    again = evaluate_experiment("small", None, result.runs, "NYU", out_dir=work / "again")
+    pd.testing.assert_frame_equal(again, result.table, check_exact=True)
+    assert tables(dataclasses.replace(result, out=work / "again")) == tables(result)
+    before = listing(result.runs)
+    resumed = run(result.config, work, resume=True)
+    pd.testing.assert_frame_equal(resumed.table, result.table, check_exact=True)
+    assert listing(result.runs) == before
+
+
+def test_a_frame_that_cannot_be_read_ends_the_run_unless_it_is_to_be_skipped(damaged: Path, work: Path) -> None:
+    """Where every frame is read beforehand, for the cache; without one the first batch that has it ends the run."""
+    (name,) = bad_names(damaged, "train", 1)
+    with pytest.raises(DataError, match=rf"depth.{name}\.npy"):
+        run(small_config(damaged, work, epochs=1, cache=str(work / "frames")), work)
+    assert not (work / "runs").exists()
+    with pytest.raises(DataError, match=r"depth.\d+\.npy"):
+        run(small_config(damaged, work, epochs=1, train_batch_size=5), work)
+
+
+def test_without_skipping_nothing_is_said_of_it(trained: Trained) -> None:
+    folder = trained.runs / "sparse__trial_0"
+    assert "skipped_frames" not in trained.table.columns
+    assert "skipped" not in json.loads((folder / files.TEST).read_text())
+    assert not (folder / files.SKIPPED).exists()
+
+
 # A sparsity that is asked for
 
 STEERED: dict[str, Any] = {
@@ -502,7 +564,7 @@ def test_the_table_has_the_sparsity_that_was_asked_for(steered: Trained) -> None
     assert zeros == zero_groups(last["model"])
     assert best["epochs"] in (5, 6), "from the phase in which zeros stay zero"
     assert last["epochs"] == steered.table["epochs"].item() == 6
-    assert last["control"] == {"debiasing": True}
+    assert last["control"] == {"debiasing": True, "until": 4}
     exact = 100 * round(0.5 * groups) / groups
     assert steered.table["group_sparsity"].item() == pytest.approx(exact, abs=1e-9)
     assert pd.read_csv(steered.csv("_trials"))["group_sparsity"].item() == pytest.approx(50, abs=0.1)
@@ -515,7 +577,7 @@ def same_but_for_the_time(one: Path, other: Path) -> None:
     for name in (files.METRICS, files.STEPS):
         ours, theirs = (files.read_lines(folder / name) for folder in (one, other))
         for line in (*ours, *theirs):
-            for key in ("images_per_second", "train_seconds"):
+            for key in ("images_per_second", "train_seconds", "data_seconds"):
                 line.pop(key, None)
         assert ours == theirs
     ours, theirs = (files.load_tensors(folder / files.LAST) for folder in (one, other))
@@ -526,7 +588,7 @@ def same_but_for_the_time(one: Path, other: Path) -> None:
 
 STEERED_INTERRUPTIONS = {
     "while the sparsity rises": (trainer, "evaluate", 2, True, 1),
-    "between two lines of the last phase": (trainer.files, "append_line", 17, True, 5),
+    "between two records of the last phase": (trainer.files, "append_lines", 11, True, 5),
 }
 """Module, function, number of the call, after it or before, epochs that are done."""
 

@@ -226,6 +226,36 @@ def test_a_training_that_was_saved_and_loaded_goes_on_as_if_it_had_not_been(cut:
         assert torch.equal(one, other)
 
 
+Control = LambdaSchedule | SparsityController | TwoControls
+
+
+def _control(kind: str, end: float) -> Control:
+    """A control whose zeros are fixed at ``end``."""
+    if kind == "controller":
+        return SparsityController(0.5, start=0, until=end)
+    schedule = LambdaSchedule(0.03, debias_from=end)
+    return schedule if kind == "schedule" else TwoControls(_control("controller", end), schedule)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["controller", "schedule", "two"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_resumed_control_keeps_the_time_of_zeros_that_are_fixed_and_takes_the_new_one_otherwise(
+    kind: str, fixed: bool
+) -> None:
+    """With more epochs a share of them is later; zeros that were fixed in epoch 2 stay so in a run that would fix them in 5."""
+    optimizer, control = _problem(GroupLasso(0.0)), _control(kind, 2)
+    for epoch in range(3 if fixed else 2):
+        control.apply(optimizer, epoch, 1.0)
+    again = _control(kind, 5)
+    again.load_state_dict(control.state_dict())
+    assert again.debiasing == fixed
+    assert [again.is_full(epoch) for epoch in (1, 2, 4, 5)] == ([False, True, True, True] if fixed else [False] * 3 + [True])
+    again.apply(optimizer, 3, 1.0)
+    assert (strength_of(optimizer) > 0 or optimizer.zero_share is not None) != fixed
+    if isinstance(again, TwoControls):
+        assert (again.others.at(3) > 0) != fixed
+
+
 @pytest.mark.parametrize(("target", "start", "until"), [(0.0, 0, 1), (1.0, 0, 1), (0.5, 2, 2), (0.5, 3, 2)])
 def test_a_controller_that_cannot_work_is_refused(target: float, start: float, until: float) -> None:
     with pytest.raises(ValueError, match="must"):
