@@ -86,3 +86,16 @@ def test_loaders_give_whole_batches_in_training_and_every_frame_in_test() -> Non
     batch = next(iter(train_loader(settings, seed=0)))
     assert batch["image"].shape == (16, 3, SIZE, SIZE)
     assert len(set(batch["name"])) == 16
+
+
+def test_cached_frames_are_the_frames_of_the_files(tmp_path: Path) -> None:
+    read, cached = (
+        next(iter(eval_loader(config(cache=where, val_batch_size=FRAMES), "val"))) for where in (False, str(tmp_path))
+    )
+    assert read["name"] == cached["name"]
+    assert torch.equal(read["image"], cached["image"])
+    for task, target in read["targets"].items():
+        assert torch.equal(read["masks"][task], cached["masks"][task])
+        torch.testing.assert_close(
+            cached["targets"][task], target, rtol=0, atol=2e-5
+        )  # edges, normals: datasets/cache_codec.py

@@ -28,9 +28,9 @@ def _off(value: Any) -> Any:
 
 
 def _on_or_off(value: Any) -> Any:
-    """A bare ``on`` or ``off`` is a truth value to YAML 1.1; in quotes it is text."""
-    if isinstance(value, str) and value.lower() in ("on", "off"):
-        return value.lower() == "on"
+    """A bare ``on`` or ``off`` is a truth value to YAML 1.1; in quotes it is text, and no folder is meant."""
+    if isinstance(value, str) and value.lower() in ("on", "off", "yes", "no", "true", "false"):
+        return value.lower() in ("on", "yes", "true")
     if not isinstance(value, bool | str) or value == "":
         raise ValueError("expected on, off, or the path of a folder")
     return value

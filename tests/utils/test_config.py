@@ -182,8 +182,9 @@ WRONG = [
     ("epochs: 2.5", "epochs", ["2.5", "a whole number"]),
     ("epochs: '10'", "epochs", ["'10'", "a whole number; without quotes"]),
     ("epochs: true", "epochs", ["true", "a whole number"]),
-    ("cache: 1", "cache", ["1", "true or false"]),
-    ("cache: 'yes'", "cache", ["'yes'", "true or false"]),
+    ("cache: 1", "cache", ["1", "on, off, or the path of a folder"]),
+    ("cache: [on]", "cache", ["true", "on, off, or the path of a folder"]),
+    ("cache: ''", "cache", ["''", "on, off, or the path of a folder"]),
     ("train_batch_size: 1", "train_batch_size", ["1", ">= 2"]),
     ("val_fraction: 1.0", "val_fraction", ["1.0", "< 1"]),
     ("loss_weight_lr: 0", "loss_weight_lr", ["0", "> 0"]),
@@ -878,3 +879,14 @@ def test_sparsified_heads_in_a_dense_run_are_told(tmp_path: Path) -> None:
 def test_when_the_zeros_are_fixed(values: dict[str, Any], epoch: int | None) -> None:
     given = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 1.0}, "epochs": 20, **values}
     assert make_config(**given).debias_epoch == epoch
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("on", True), ("off", False), ("'on'", True), ("'Off'", False), ("'yes'", True), ("true", True), ("frames", "frames")],
+)
+def test_cache_is_on_off_or_a_folder(text: str, value: bool | str, tmp_path: Path) -> None:
+    config = _load(tmp_path, MINIMAL + f"cache: {text}\n")
+    assert config.cache is value if isinstance(value, bool) else config.cache == value
+    config.save(tmp_path / "again.yaml")
+    assert load_config(tmp_path / "again.yaml") == config
