@@ -26,7 +26,6 @@ from datasets.cache_codec import TYPES, decode
 from datasets.cache_parts import DAMAGED, Part, PartWriter
 from datasets.frame_check import parts_of, read_frames, refuse_or_drop
 from datasets.sample import Sample
-from datasets.workers import worker_deaths
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 from utils.tasks import get_task
@@ -175,15 +174,14 @@ def _write(missing: dict[str | None, Path], dataset: MultiTaskDataset, config: E
     try:
         for what, path in missing.items():
             writers[what] = PartWriter(path, *shapes[what])
-        with worker_deaths(dataset):
-            for frame in read_frames(dataset, list(missing), config, f"filling the cache with {split}"):
-                if frame.problems and config.on_bad_sample == "error":
-                    raise DataError(next(iter(frame.problems.values())))
-                for what, writer in writers.items():
-                    if what in frame.problems:
-                        writer.add_bad(frame.name, frame.problems[what])
-                    else:
-                        writer.add(frame.name, *frame.codes[what])
+        for frame in read_frames(dataset, list(missing), config, f"filling the cache with {split}"):
+            if frame.problems and config.on_bad_sample == "error":
+                raise DataError(next(iter(frame.problems.values())))
+            for what, writer in writers.items():
+                if what in frame.problems:
+                    writer.add_bad(frame.name, frame.problems[what])
+                else:
+                    writer.add(frame.name, *frame.codes[what])
         for writer in writers.values():
             writer.finish()
     finally:

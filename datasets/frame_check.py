@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from datasets.base import MultiTaskDataset
 from datasets.cache_codec import encode
-from datasets.workers import worker_deaths, worker_settings
+from datasets.workers import ProcessLoader, worker_deaths, worker_settings
 from utils.config import ExperimentConfig
 from utils.console import track
 from utils.errors import DataError
@@ -69,14 +69,12 @@ class EncodedFrames(Dataset[EncodedFrame]):
 def read_frames(
     dataset: MultiTaskDataset, wanted: Sequence[str | None], config: ExperimentConfig, description: str
 ) -> Iterator[EncodedFrame]:
-    """Every frame once, in order, read by ``num_workers`` processes, with a progress bar.
-
-    The loop over it stands in ``worker_deaths``, which can see the loop's body only from there.
-    """
+    """Every frame once, in order, read by ``num_workers`` processes, with a progress bar."""
     frames = EncodedFrames(dataset, wanted)
     settings = {**worker_settings(config, dataset), "persistent_workers": False}
-    loader = DataLoader(frames, batch_size=None, collate_fn=_as_it_is, **settings)
-    yield from track(loader, description, total=len(frames))
+    loader = ProcessLoader(frames, batch_size=None, collate_fn=_as_it_is, **settings)
+    with worker_deaths(dataset):
+        yield from track(loader, description, total=len(frames))
 
 
 def _as_it_is(frame: Any) -> Any:
@@ -92,10 +90,9 @@ def parts_of(dataset: MultiTaskDataset) -> list[str | None]:
 def find_bad_frames(dataset: MultiTaskDataset, config: ExperimentConfig, split: str) -> dict[str, str]:
     """The frames that cannot be read: name -> why."""
     bad = {}
-    with worker_deaths(dataset):
-        for frame in read_frames(dataset, parts_of(dataset), config, f"checking the frames of {split}"):
-            if frame.problems:
-                bad[frame.name] = next(iter(frame.problems.values()))
+    for frame in read_frames(dataset, parts_of(dataset), config, f"checking the frames of {split}"):
+        if frame.problems:
+            bad[frame.name] = next(iter(frame.problems.values()))
     return bad
 
 

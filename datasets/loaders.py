@@ -15,7 +15,7 @@ from datasets.frame_check import find_bad_frames, refuse_or_drop
 from datasets.mtan import MTANDataset
 from datasets.nyu import NYUDataset
 from datasets.sample import Sample
-from datasets.workers import worker_count, worker_settings
+from datasets.workers import ProcessLoader, worker_count, worker_settings
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 
@@ -84,7 +84,7 @@ def _loader(
     if dataset.kept is not None:
         threads = worker_count(config)
         return BatchLoader(dataset, sampler, batch_size, drop_last=drop_last, threads=threads, pin_memory=pin_memory)
-    return DataLoader(
+    return ProcessLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch.utils.data import DataLoader
 
 from datasets.base import MultiTaskDataset
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 
+T = TypeVar("T", covariant=True)
+
 log = logging.getLogger(__name__)
+
+
+class ProcessLoader(DataLoader[T]):
+    """A ``DataLoader`` that says in its own loop, and nowhere else, that one of its processes died.
+
+    torch raises that error in the handler of a signal, wherever the main process happens to be, and again for the next process:
+    while it tells the user about the first, for instance. Without the handler the loop finds it out, within five seconds.
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers == 0 or not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+            return super().__iter__()
+        before = signal.getsignal(signal.SIGCHLD)
+        try:
+            return super().__iter__()
+        finally:
+            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def worker_count(config: ExperimentConfig) -> int:
@@ -28,7 +51,7 @@ def worker_count(config: ExperimentConfig) -> int:
 
 
 def worker_settings(config: ExperimentConfig, dataset: MultiTaskDataset) -> dict[str, Any]:
-    """Arguments of a ``DataLoader`` over ``dataset``, whose ``reading`` tells from now on which process reads which frame."""
+    """Arguments of a :class:`ProcessLoader` over ``dataset``, whose ``reading`` tells from now on who reads which frame."""
     workers = worker_count(config)
     dataset.reading = torch.full((workers, 2), -1).share_memory_() if workers else None
     return {
@@ -50,25 +73,39 @@ def _ignore_interrupt(worker: int) -> None:
 def worker_deaths(*datasets: MultiTaskDataset) -> Iterator[None]:
     """Say in one sentence that a loading process of one of ``datasets`` died, and which frame it was reading.
 
-    torch raises such an error wherever the main process happens to be, so this goes around the whole loop over a loader.
+    Goes around the loops over their loaders.
 
     Raises:
         DataError: a loading process died.
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
         found = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
-        if found is None:
+        # One that dies while its last batch is being fetched breaks the connection before torch takes it for dead.
+        broken = not isinstance(error, RuntimeError) or "ancdata" in str(error)
+        dead = {int(pid) for pid in found[1].split(",")} if found else _dead_processes(datasets) if broken else set()
+        if not dead:
             raise
-        dead = {int(pid) for pid in found[1].split(",")}
+        reason = " ".join(str(error).split()) or type(error).__name__
         frames = [frame for dataset in datasets for frame in _frames_of(dataset, dead)]
         where = f" while it read {'; '.join(frames)}" if frames else ""
         raise DataError(
-            f"num_workers: a process that loads frames died{where} ({' '.join(str(error).split())}); a damaged file or too "
+            f"num_workers: a process that loads frames died{where} ({reason}); a damaged file or too "
             "little memory does that: see whether the file can be opened, or lower num_workers (0 loads in the main process); "
             "--resume continues"
         ) from None
+
+
+def _dead_processes(datasets: Sequence[MultiTaskDataset]) -> set[int]:
+    """Those of the loading processes that are no more, or will be none within a second."""
+    pids = {pid for dataset in datasets if dataset.reading is not None for pid in dataset.reading[:, 0].tolist()} - {-1}
+    until = time.monotonic() + 1
+    dead: set[int] = set()
+    while pids and not dead and time.monotonic() < until:
+        time.sleep(0.01)
+        dead = pids - {child.pid for child in multiprocessing.active_children()}
+    return dead
 
 
 def _frames_of(dataset: MultiTaskDataset, pids: set[int]) -> Iterator[str]:

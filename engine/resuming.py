@@ -53,16 +53,20 @@ def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_d
             "choose another Experiment_name"
         )
     for folder in there:
-        is_trial = folder.is_dir() and (folder / files.CONFIG).is_file()
-        if not folder.is_dir() or (not is_trial and any(not is_unfinished(path) for path in folder.iterdir())):
+        if (folder / files.CONFIG).is_file():
+            if resume and not overwrite:
+                _check_same(config, folder)
+                _check_whole(folder)
+        elif not folder.is_dir() or not all(is_unfinished(path) for path in folder.iterdir()):
             raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
-        if resume and not overwrite and is_trial:
-            _check_same(config, folder)
-            if (folder / files.TEST).is_file():
-                saved_row(folder)
-            begun = any((folder / name).exists() for name in (files.BEST, files.METRICS))
-            if begun and not any((folder / name).is_file() for name in (files.LAST, files.TEST)):
-                raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
+
+
+def _check_whole(folder: Path) -> None:
+    """Refuse to continue a trial that lacks what it had."""
+    if (folder / files.TEST).is_file():
+        saved_row(folder)
+    elif not (folder / files.LAST).is_file() and any((folder / name).exists() for name in (files.BEST, files.METRICS)):
+        raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
 
 
 def _check_same(config: ExperimentConfig, folder: Path) -> None:
@@ -110,7 +114,11 @@ def is_finished(folder: Path, config: ExperimentConfig) -> bool:
     """True if a trial is trained and tested, and more epochs would change nothing."""
     if not (folder / files.TEST).is_file():
         return False
-    if load_config(folder / files.CONFIG).epochs >= config.epochs or not (folder / files.LAST).is_file():
+    before = load_config(folder / files.CONFIG).epochs
+    if before >= config.epochs:
+        return True
+    if not (folder / files.LAST).is_file():
+        log.warning("%s has no %s: it stays at epochs: %d, though %d are asked for", folder, files.LAST, before, config.epochs)
         return True
     return bool(files.load_tensors(folder / files.LAST).get("done"))
 

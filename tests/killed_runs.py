@@ -57,6 +57,29 @@ def interrupt(inner: Act, *args: Any, **kwargs: Any) -> Any:
     return inner(*args, **kwargs)
 
 
+class _InterruptedFile:
+    """Ctrl-C comes with the third write."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.left = file, 3
+
+    def write(self, content: bytes) -> int:
+        """As the file's own."""
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return int(self.file.write(content))
+
+    def flush(self) -> None:
+        """As the file's own."""
+        self.file.flush()
+
+
+def interrupt_a_save(inner: Act, state: Any, file: Any) -> None:
+    """Ctrl-C while ``torch.save`` writes, which torch turns into an error of its own."""
+    inner(state, _InterruptedFile(file))
+
+
 def half_a_save(inner: Act, state: Any, file: Any) -> None:
     """Of ``torch.save``: half of the bytes are on the disk."""
     whole = io.BytesIO()
@@ -78,6 +101,13 @@ def half_a_text(inner: Act, path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text[: len(text) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half_a_removal(inner: Act, folder: Path) -> None:
+    """Of ``shutil.rmtree``: some of the files are gone."""
+    for path in folder.glob("*.yaml"):
+        path.unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def no_room(limit: int, inner: Act, *args: Any, **kwargs: Any) -> Any:

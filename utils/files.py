@@ -29,20 +29,23 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except Exception as error:
-        # Where a write fails, torch and matplotlib go on to raise an error of their own about the file that they cannot close.
-        cause = _system_error(error)
-        if cause is None:
-            raise
-        raise refused(path, cause) from error
+        # Where a write fails or is interrupted, torch and matplotlib go on to raise an error of their own about the file that
+        # they cannot close.
+        cause = _cause(error)
+        if isinstance(cause, OSError):
+            raise refused(path, cause) from error
+        if cause is not None:
+            raise cause from None
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     _flush_folder(path.parent)
 
 
-def _system_error(error: BaseException | None) -> OSError | None:
-    """The error of the system that led to ``error``, if one did."""
-    while error is not None and not isinstance(error, OSError):
+def _cause(error: BaseException | None) -> BaseException | None:
+    """The error of the system, or the Ctrl-C, that led to ``error``, if one did."""
+    while error is not None and isinstance(error, Exception) and not isinstance(error, OSError):
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error
 

@@ -105,7 +105,7 @@ def test_an_error_comes_in_its_place_and_the_next_epoch_is_whole(threads: int) -
     loader = _loader(threads, dataset=dataset)
     for _ in range(2):
         seen = []
-        with pytest.raises(DataError, match="^frame 9 cannot be read$"):
+        with pytest.raises(DataError, match=r"^frame 9 cannot be read$"):
             for batch in loader:
                 seen.append(list(batch["name"]))
         assert seen == _expected(4)[:2]

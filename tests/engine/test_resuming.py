@@ -235,10 +235,11 @@ def test_a_saved_row_has_nan_where_json_has_null(runs: Path) -> None:
     ],
 )
 def test_a_tested_trial_is_finished_unless_it_stopped_for_want_of_epochs(
-    runs: Path, done: bool | None, tested: bool, epochs: int, finished: bool
+    runs: Path, caplog: pytest.LogCaptureFixture, done: bool | None, tested: bool, epochs: int, finished: bool
 ) -> None:
     folder = make_folder(config_in(runs), done=done, tested=tested)
     assert is_finished(folder, config_in(runs, epochs=epochs)) is finished
+    assert ("has no last.pt: it stays at epochs: 2, though 3 are asked for" in caplog.text) == (done is None)
 
 
 def test_leftovers_of_this_experiment_go_and_others_stay(runs: Path, tmp_path: Path) -> None:
@@ -351,18 +352,18 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
 def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
     rooms: Path, work: Path, script: list[float], values: dict[str, Any]
 ) -> None:
-    """They were fixed after half of two epochs, which is not half of four."""
-    script[:] = [1.0] * 4
+    """They were fixed after half of two epochs; half of six is still to come."""
+    script[:] = [1.0] * 6
     values = {"group_sparsity": True, "bb_optimizer_params": PARAMS, **values}
     first = train(small_config(rooms, work, epochs=2, **values))
     before = live_mask(first.model)
     assert 0 < int((~before).sum()) < len(before)
-    again = train(small_config(rooms, work, epochs=4, **values))
+    again = train(small_config(rooms, work, epochs=6, **values))
     assert torch.equal(live_mask(again.model), before)
     lines = files.read_lines(again.folder / files.METRICS)
-    assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 3
-    assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 3
-    assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 6
+    assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 5
+    assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 5
+    assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 10
 
 
 def test_an_early_stopped_trial_trains_no_more(rooms: Path, work: Path, script: list[float]) -> None:

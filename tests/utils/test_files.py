@@ -96,6 +96,16 @@ def test_an_error_that_follows_the_systems_is_the_systems(tmp_path: Path) -> Non
     assert not names(tmp_path)
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_an_error_that_follows_an_interruption_is_the_interruption(tmp_path: Path, end: type[BaseException]) -> None:
+    with pytest.raises(end), replacing(tmp_path / "x"):
+        try:
+            raise end
+        finally:
+            raise RuntimeError("unexpected pos")
+    assert not names(tmp_path)
+
+
 def test_an_error_that_was_dealt_with_is_not_the_systems(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^frame 3$"), replacing(tmp_path / "x"):
         try:
