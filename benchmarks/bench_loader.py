@@ -3,8 +3,8 @@
     python benchmarks/bench_loader.py [--data_dir NYUD_MT] [--json]
 
 The frames are those of --data_dir, or of the folder that the environment variable NYUD_MT_ROOT names (NYUD_MT layout), else
-synthetic ones of 425 x 560 pixels. The cache is filled in a temporary folder, and its files are in the memory of the system when they
-are timed, as they are from the second epoch on. Files and cache take turns; medians over --repeats passes over --frames frames.
+synthetic ones of 425 x 560 pixels. The cache is filled in a temporary folder, and its files are in the system's memory when
+they are timed, as they are from the second epoch on. Files and cache take turns; medians over --repeats passes.
 """
 
 import argparse
@@ -14,7 +14,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -73,7 +75,7 @@ def main() -> None:
             "cache_augmented": configured(True, args.workers, True),
         }
         resolve(small)  # keeps freed memory in the process, as a training does
-        loaders = {kind: train_loader(config, 0) for kind, config in kinds.items()}
+        loaders: dict[str, Any] = {kind: train_loader(config, 0) for kind, config in kinds.items()}
         batches = min(args.frames // args.batch, len(loaders["cache"]))
         times: dict[str, list[float]] = {kind: [] for kind in loaders}
         for _ in range(args.repeats + 1):
@@ -97,7 +99,7 @@ def main() -> None:
         print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
 
 
-def one_pass(loader, batches: int) -> float:
+def one_pass(loader: Iterable[dict[str, Any]], batches: int) -> float:
     """Seconds for some batches of an epoch. What a loader makes ahead of time is waited for, so that it disturbs no other."""
     start = time.perf_counter()
     for number, batch in enumerate(loader, 1):
@@ -107,7 +109,7 @@ def one_pass(loader, batches: int) -> float:
     return seconds
 
 
-def waiting(config, steps: int, folder: Path) -> dict[str, float]:
+def waiting(config: Any, steps: int, folder: Path) -> dict[str, float]:
     """Training steps of a configuration with the trainer's own loop: seconds per step, and the share spent waiting."""
     from datasets import train_loader
     from engine.trainer import Trial, train_one_epoch
@@ -115,7 +117,7 @@ def waiting(config, steps: int, folder: Path) -> dict[str, float]:
 
     config, device = resolve(config)
     trial = Trial(config, 0, device, folder)
-    loader = train_loader(config, 0)
+    loader: Any = train_loader(config, 0)
     loader.batch_sampler = list(loader.batch_sampler)[:steps]
     train_one_epoch(trial, loader)
     sums = train_one_epoch(trial, loader)
