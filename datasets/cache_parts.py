@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.files import write_text
+from utils.files import unfinished, write_text
 
 CODES, FACTS = "codes.raw", "part.json"
 DAMAGED = (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -83,7 +83,7 @@ class PartWriter:
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._path, self._shape, self._dtype = path, shape, dtype
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        self._temporary = unfinished(path)
         self._temporary.mkdir()
         self._file = (self._temporary / CODES).open("wb")
         self._names: list[str] = []

@@ -8,7 +8,6 @@ import importlib
 import io
 import multiprocessing
 import os
-import resource
 import runpy
 import signal
 import sys
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from tests.disks import small_disk
 
 ROOT = Path(__file__).parent.parent
 
@@ -112,12 +113,8 @@ def half_a_removal(inner: Act, folder: Path) -> None:
 
 def no_room(limit: int, inner: Act, *args: Any, **kwargs: Any) -> Any:
     """While it runs no file can become longer than ``limit`` bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
+    with small_disk(limit):
         return inner(*args, **kwargs)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def obey_permissions() -> None:

@@ -430,7 +430,7 @@ def test_a_second_process_on_the_same_experiment_is_refused(empty: Path) -> None
                 time.sleep(0.05)
             second = start(empty, MAIN, "--config_exp", "mine.yaml", "epochs=50", "--overwrite")
             assert second.returncode == 2
-            assert "is being trained by another process" in second.stderr
+            assert f"is being trained by process {first.pid} on " in second.stderr
             assert first.poll() is None
         finally:
             first.kill()

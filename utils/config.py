@@ -97,8 +97,8 @@ class ExperimentConfig(Schema):
     """`on` keeps the decoded frames at `input_shape` on disk, in `loader_cache` beside the data, and reads them memory-mapped
     (rounding: docs/data.md); a text is another folder for them; `off` reads the files every time."""
     on_bad_sample: Literal["error", "skip"] = "error"
-    """What a frame that cannot be read does: end the run before it starts or, with `skip`, be left out, counted and listed in
-    the results."""
+    """What a frame that cannot be read does: `error` ends the run (with a cache before the training begins, else when its turn
+    comes); `skip` leaves it out, and the results count and list it."""
 
     backbone: Literal["resnetd18", "resnetd50", "resnetd101", "resnet18", "resnet50", "resnet101"] = "resnetd50"
     """Shared network: the paper's ResNet-D, or torchvision's ResNet."""

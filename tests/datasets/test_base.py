@@ -1,13 +1,13 @@
-"""What all data sets share: the order of an epoch, the cache, and who is augmented."""
+"""What all data sets share: the order of an epoch, batches, and who is augmented."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from datasets.base import EpochSampler, MultiTaskDataset
-from datasets.sample import Sample
+from datasets.sample import Sample, stack
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, equal_samples, raw_sample
 
@@ -26,6 +26,18 @@ class _Frames(MultiTaskDataset):
         for part in (sample["targets"], sample["masks"]):
             del part["class_male"]
         return sample
+
+
+class _Kept:
+    """Raw samples in memory, and a record of which ones were asked for."""
+
+    def __init__(self, dataset: _Frames) -> None:
+        self.samples = [dataset.load(index) for index in range(len(dataset))]
+        self.asked: list[int] = []
+
+    def batch(self, indices: Sequence[int]) -> Sample:
+        self.asked += indices
+        return stack([self.samples[index] for index in indices])
 
 
 def _order(sampler: EpochSampler, epoch: int) -> list[tuple[int, int]]:
@@ -79,13 +91,50 @@ def test_without_augmentation_a_seed_changes_nothing() -> None:
     assert all(equal_samples(frames[index, seed], frames[index]) for index in range(5) for seed in (1, 2, 3))
 
 
-def test_a_cached_data_set_gives_the_same_and_reads_each_frame_once() -> None:
-    plain, cached = _Frames(True, **AUGMENTED), _Frames(True, cache=True, **AUGMENTED)
-    for _ in range(2):
-        for key in ((1, 11), (0, 12), (1, 13), 4):
-            assert equal_samples(cached[key], plain[key])
-    assert cached.asked == ["1", "0", "4"]
-    assert len(plain.asked) == 8
+KEYS = [(1, 11), (0, 12), (1, 13), 4, (3, 14)]
+
+
+@pytest.mark.parametrize("values", [{}, AUGMENTED, {"augmentation": {"hflip": True}}, {"depth_target": "metric"}], ids=str)
+def test_kept_frames_give_the_same_samples_and_batches_and_are_not_read(values: dict[str, Any]) -> None:
+    plain, kept = _Frames(True, **values), _Frames(True, **values)
+    kept.kept = frames = _Kept(_Frames(True, **values))
+    for _ in range(2):  # what is kept does not change
+        for key in KEYS:
+            assert equal_samples(kept[key], plain[key])
+        assert equal_samples(kept.__getitems__(KEYS), plain.__getitems__(KEYS))
+    assert frames.asked == [1, 0, 1, 4, 3] * 4
+    assert not kept.asked
+    assert len(plain.asked) == 20
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_batch_is_its_finished_samples_stacked(keep: bool) -> None:
+    """Relative depth too: each frame is divided by its own largest."""
+    frames = _Frames(True, **AUGMENTED)
+    frames.kept = _Kept(_Frames(True, **AUGMENTED)) if keep else None
+    assert equal_samples(frames.__getitems__(KEYS), stack([frames[key] for key in KEYS]))
+
+
+def test_fewer_tasks_of_kept_frames_are_read_from_their_files() -> None:
+    frames = _Frames(False)
+    frames.kept = _Kept(_Frames(False))
+    other = frames.only(["depth_euclidean"])
+    other.load(2)
+    assert frames.asked == ["2"]
+    assert (other.task_list, frames.task_list) == (("depth_euclidean",), DENSE)
+    assert other.kept is None
+    assert frames.kept is not None
+
+
+def test_dropped_frames_are_gone_and_listed_in_the_order_of_the_frames() -> None:
+    frames = _Frames(False)
+    frames.drop({"3": "why", "1": "so", "9": "not one of these"})
+    assert frames.names == ["0", "2", "4"]
+    assert list(frames.skipped.items()) == [("1", "so"), ("3", "why")]
+    assert len(frames) == 3
+    frames.drop({"4": "late"})
+    assert frames.skipped == {"1": "so", "3": "why", "4": "late"}
+    assert frames[1]["name"] == "2"
 
 
 def test_frames_have_the_input_size() -> None:
@@ -100,6 +149,8 @@ def test_relative_depth_is_that_of_the_augmented_frame() -> None:
         assert float(frames[0, seed]["targets"]["depth_euclidean"].max()) == 1
 
 
-def test_a_data_set_that_cannot_read_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="MultiTaskDataset"):
-        MultiTaskDataset(make_config(), ["a"], False)[0]
+def test_a_data_set_that_cannot_read_says_so() -> None:
+    dataset = MultiTaskDataset(make_config(), ["a"], False)
+    for ask in (lambda: dataset[0], lambda: dataset.files("a", None), lambda: dataset.in_memory("class_male", "a")):
+        with pytest.raises(TypeError, match="MultiTaskDataset"):
+            ask()

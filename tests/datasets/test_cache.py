@@ -447,8 +447,9 @@ def test_a_disk_that_fills_up_is_one_sentence_and_nothing_is_left(limit: int, ro
     results = fork.SimpleQueue()
     process = fork.Process(target=_fill_a_full_disk, args=(nyu_config(root, cache=kept), limit, results))
     process.start()
-    kind, said = results.get()
     process.join()
+    assert not results.empty()
+    kind, said = results.get()
     assert (kind, said) == (
         "DataError",
         f"cache: {kept} cannot be written (File too large); give another folder (cache: <folder>), or cache: off",
@@ -510,8 +511,9 @@ def test_processes_that_are_no_forks_read_the_same(method: str, configs: Configs
     results = context.SimpleQueue()
     process = context.Process(target=_tell, args=(dataset, results))
     process.start()
-    assert results.get() == [float(sample["targets"]["depth_euclidean"].double().sum()) for sample in _raw(dataset)]
     process.join()
+    assert not results.empty()
+    assert results.get() == [float(sample["targets"]["depth_euclidean"].double().sum()) for sample in _raw(dataset)]
 
 
 def test_every_split_has_parts_of_its_own(root: Path, tmp_path: Path) -> None:

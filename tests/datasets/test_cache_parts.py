@@ -101,8 +101,9 @@ def test_a_full_disk_is_an_error_and_nothing_is_left(tmp_path: Path) -> None:
     results = fork.SimpleQueue()
     process = fork.Process(target=_on_a_full_disk, args=(tmp_path, results))
     process.start()
-    assert results.get() == "File too large"
     process.join()
+    assert not results.empty()
+    assert results.get() == "File too large"
     assert not list(tmp_path.iterdir())
 
 

@@ -1,12 +1,15 @@
 """Loaders: which frames come, in which order and in which batches."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from datasets import CelebAMaskHQ, NYUDataset, build_dataset, eval_loader, train_loader
+from datasets.batch_loader import BatchLoader
 from datasets.sample import Sample
 from tests.configs import make_config
 from tests.datasets.frames import equal_samples, write_celeba, write_nyu
@@ -82,16 +85,66 @@ def test_the_order_is_that_of_seed_and_epoch(root: Path) -> None:
     assert _names(_epoch(train_loader(config, seed=6), 0)) != first
 
 
-def test_workers_and_cache_do_not_change_what_is_trained_on(root: Path) -> None:
-    reference = train_loader(_config(root, **AUGMENTED), seed=1)
-    expected = [_epoch(reference, epoch) for epoch in range(2)]
-    for values in ({"num_workers": 2}, {"cache": True}):
-        loader = train_loader(_config(root, **AUGMENTED, **values), seed=1)
-        # The second epoch meets workers, or frames, that are there already.
-        for epoch in range(2):
-            batches = _epoch(loader, epoch)
-            assert len(batches) == len(expected[epoch]) == 2
-            assert all(equal_samples(one, other) for one, other in zip(batches, expected[epoch], strict=True)), values
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough of them for two loading processes."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+
+
+def _same(batches: list[Sample], expected: list[Sample]) -> bool:
+    return len(batches) == len(expected) > 0 and all(map(equal_samples, batches, expected))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("where", ["cache", "no cache"])
+def test_workers_do_not_change_what_is_trained_on(where: str, workers: int, root: Path, tmp_path: Path, cores: None) -> None:
+    """Processes without a cache, threads with it; the same to the last bit, epoch by epoch, however an epoch ends."""
+    values = {**AUGMENTED, "cache": str(tmp_path) if where == "cache" else False}
+    reference = train_loader(_config(root, **values), seed=1)
+    expected = [_epoch(reference, epoch) for epoch in range(3)]
+    assert not _same(expected[0], expected[1])
+    loader = train_loader(_config(root, **values, num_workers=workers), seed=1)
+    assert isinstance(loader, BatchLoader if where == "cache" else DataLoader)
+    assert len(loader) == len(reference) == 2
+    assert _same(_epoch(loader, 0), expected[0])
+    loader.sampler.epoch = 1  # type: ignore[union-attr]
+    for batch in loader:
+        assert equal_samples(batch, expected[1][0])
+        break  # left early, and begun again
+    assert _same(_epoch(loader, 1), expected[1])
+    assert _same(_epoch(loader, 2), expected[2])
+    assert _same(_epoch(loader, 0), expected[0])
+    assert _same(_epoch(train_loader(_config(root, **values, num_workers=workers), seed=1), 2), expected[2]), "as if resumed"
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("where", ["cache", "no cache"])
+def test_evaluation_does_not_depend_on_workers(where: str, workers: int, root: Path, tmp_path: Path, cores: None) -> None:
+    cache = str(tmp_path) if where == "cache" else False
+    expected = list(eval_loader(_config(root, cache=cache), "train"))
+    loader = eval_loader(_config(root, cache=cache, num_workers=workers), "train")
+    for _ in range(2):
+        assert _same(list(loader), expected)
+    assert _names(expected) == [["a0", "a1"], ["a2", "a3"], ["a4", "a5"], ["a6"]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_after_an_error_in_a_batch_the_next_epoch_is_whole(workers: int, tmp_path: Path, cores: None) -> None:
+    write_nyu(tmp_path, size=(24, 32))
+    config = _config(tmp_path, num_workers=workers)
+    expected = list(eval_loader(config, "train"))
+    loader = eval_loader(config, "train")
+    image = tmp_path / "images/a3.jpg"
+    content = image.read_bytes()
+    for _ in range(2):
+        image.write_bytes(content[:200])
+        seen = []
+        with pytest.raises(DataError, match=r"a3\.jpg cannot be read"):
+            for batch in loader:
+                seen.append(batch)
+        assert _same(seen, expected[:1])
+        image.write_bytes(content)
+        assert _same(list(loader), expected)
 
 
 def test_augmentation_acts_in_training_only_and_changes_with_the_epoch(root: Path) -> None:
@@ -119,7 +172,7 @@ def test_augmentation_acts_in_training_only_and_changes_with_the_epoch(root: Pat
 
 
 def test_too_few_frames_for_one_batch_is_an_error_with_the_key(root: Path) -> None:
-    with pytest.raises(DataError, match=r"train_batch_size: 8 is more than the 7 frames"):
+    with pytest.raises(DataError, match=r"^train_batch_size: 8 is more than the 7 frames of the training split$"):
         train_loader(_config(root, train_batch_size=8), seed=0)
     assert len(train_loader(_config(root, train_batch_size=7), seed=0)) == 1
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from datasets.sample import Sample
 from datasets.transforms import augment, horizontal_flip, mirror_table, resize, scale_crop, unit_normals
@@ -107,6 +108,17 @@ def test_nearest_targets_come_from_the_middle_of_where_the_image_comes_from() ->
     assert torch.equal(doubled, sample["targets"]["segmentsemantic"].repeat_interleave(2, -1).repeat_interleave(2, -2))
     third = resize(sample, (8, 10))["targets"]["segmentsemantic"]
     assert third[0, 0].tolist() == list(range(1, 30, 3))
+
+
+@pytest.mark.parametrize("size", [(5, 7), (12, 31), (96, 96), (24, 16), (17, 64)])
+def test_nearest_is_torchs_nearest_exact(size: tuple[int, int]) -> None:
+    sample = raw_sample(height=24, width=33)
+    resized = resize(sample, size)
+    for task in ("segmentsemantic", "depth_euclidean"):
+        for part in ("targets", "masks"):
+            old, new = sample[part][task], resized[part][task]  # type: ignore[literal-required]
+            expected = interpolate(old[None].float(), list(size), mode="nearest-exact")[0]
+            assert torch.equal(new, expected.to(old.dtype)), (task, part)
 
 
 @pytest.mark.parametrize("size", [(6, 8), (5, 9), (24, 30)])

@@ -3,15 +3,13 @@
 import json
 import math
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 import torch
 
+from tests.disks import small_disk
 from utils import checkpoint as files
 from utils.errors import TrialError
 
@@ -66,17 +64,6 @@ def test_a_cut_checkpoint_a_missing_one_and_another_programs_are_named(tmp_path:
     torch.save({"weights": 1}, path)
     with pytest.raises(TrialError, match="holds no 'model'"):
         files.load_tensors(path)
-
-
-@contextmanager
-def small_disk(size: int) -> Iterator[None]:
-    """No file can become longer than ``size`` bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [10, 5_000, 200_000, 399_000])

@@ -2,27 +2,17 @@
 
 import errno
 import os
-import resource
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.disks import small_disk
 from utils import files
 from utils.errors import DataError
 from utils.files import is_unfinished, remove_folder, remove_unfinished, replacing, unwritable, write_text
 
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """No file can become longer than 1000 bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder: Path) -> list[str]:
@@ -69,13 +59,12 @@ def test_whatever_ends_the_writing_the_old_file_stays_alone(tmp_path: Path, erro
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, small_disk: None, there: bool) -> None:
+def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, there: bool) -> None:
     path = tmp_path / "x"
     if there:
         write_text(path, "old")
-    with pytest.raises(
-        OSError, match=r"^/.*/x cannot be written \(File too large\); what was there before is unchanged$"
-    ) as error:
+    refusal = r"^/.*/x cannot be written \(File too large\); what was there before is unchanged$"
+    with pytest.raises(OSError, match=refusal) as error, small_disk(1000):
         write_text(path, "long" * 1000)
     assert error.value.errno == errno.EFBIG
     assert names(tmp_path) == ["x"] * there

@@ -1,13 +1,13 @@
 """Result tables."""
 
 import math
-import resource
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.disks import small_disk
 from utils.errors import UserError
 from utils.results import check_writable, result_paths, summary_table, trials_table, write_results
 
@@ -65,13 +65,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 def test_tables_that_find_no_room_leave_the_old_ones(tmp_path: Path) -> None:
     write_results(tmp_path, "x", "x", ROWS[:1])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
-    try:
-        with pytest.raises(OSError, match=r"x\.csv cannot be written \(File too large\); what was there before is unchanged$"):
-            write_results(tmp_path, "x", "x", ROWS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    refusal = r"x\.csv cannot be written \(File too large\); what was there before is unchanged$"
+    with pytest.raises(OSError, match=refusal), small_disk(40):
+        write_results(tmp_path, "x", "x", ROWS)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
