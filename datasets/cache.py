@@ -67,11 +67,14 @@ def attach_cache(dataset: MultiTaskDataset, config: ExperimentConfig, split: str
     Raises:
         DataError: a frame cannot be read, and ``on_bad_sample`` is ``error``; or the cache cannot be written.
     """
-    folder = cache_folder(config)
-    wanted = {what: folder / f"{split}-{what or 'image'}-{_key(dataset, config, what)}" for what in parts_of(dataset)}
+    names = {what: f"{split}-{what or 'image'}-{_key(dataset, config, what)}" for what in parts_of(dataset)}
     try:
-        parts = _whole_parts(wanted, dataset, logging.DEBUG)
-        if len(parts) < len(wanted):
+        for folder in cache_folders(config):
+            wanted = {what: folder / name for what, name in names.items()}
+            parts = _whole_parts(wanted, dataset, logging.DEBUG)
+            if len(parts) == len(wanted):
+                break
+        else:
             parts = _fill(folder, wanted, dataset, config, split)
     except OSError as error:
         raise DataError(
@@ -79,22 +82,20 @@ def attach_cache(dataset: MultiTaskDataset, config: ExperimentConfig, split: str
             "cache: off"
         ) from None
     bad: dict[str, str] = {}
-    for what in wanted:  # of several problems of a frame the first one counts, as without the cache
+    for what in names:  # of several problems of a frame the first one counts, as without the cache
         bad = {**parts[what].bad, **bad}
     refuse_or_drop(dataset, bad, config, split)
     dataset.kept = CachedFrames(dataset, parts)
 
 
-def cache_folder(config: ExperimentConfig) -> Path:
-    """Where the parts of a configuration lie; the log says so where that is not beside the data."""
+def cache_folders(config: ExperimentConfig) -> list[Path]:
+    """Where the parts of a configuration may lie; those that are missing go into the last of these folders."""
     if isinstance(config.cache, str):
-        return Path(config.cache).expanduser()
+        return [Path(config.cache).expanduser()]
     beside = config.data_dir / FOLDER
     if os.access(beside if beside.exists() else config.data_dir, os.W_OK):
-        return beside
-    own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "less-is-more" / FOLDER
-    log.info("cache: %s cannot be written, so the frames are kept in %s", config.data_dir, own)
-    return own
+        return [beside]
+    return [beside, Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "less-is-more" / FOLDER]
 
 
 def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None) -> str:
@@ -142,6 +143,8 @@ def _fill(
     folder: Path, wanted: dict[str | None, Path], dataset: MultiTaskDataset, config: ExperimentConfig, split: str
 ) -> dict[str | None, Part]:
     """Make the parts that are missing; other processes that want to do that wait."""
+    if folder != cache_folders(config)[0]:
+        log.info("cache: %s cannot be written, so the frames are kept in %s", config.data_dir, folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:

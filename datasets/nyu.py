@@ -205,6 +205,8 @@ def whole_labels(array: np.ndarray, path: Path) -> Tensor:
     plane = np.ascontiguousarray(_plane(array, path))
     with np.errstate(invalid="ignore"):
         labels = plane.astype(np.int64)
+    if not plane.size:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width) of at least one pixel")
     broken = plane[labels != plane]
     if broken.size:
         raise DataError(f"{path} has the label {broken[0]:g}; expected whole numbers")

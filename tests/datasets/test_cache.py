@@ -481,8 +481,23 @@ def test_without_that_variable_it_is_below_the_home_folder(tmp_path: Path, root:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     config = nyu_config(root)
-    assert cache.cache_folder(config.with_values(cache=True)) == tmp_path / "home/.cache/less-is-more" / FOLDER
-    assert cache.cache_folder(config.with_values(cache="~/frames")) == tmp_path / "home/frames"
+    assert cache.cache_folders(config.with_values(cache=True)) == [
+        root / FOLDER,
+        tmp_path / "home/.cache/less-is-more" / FOLDER,
+    ]
+    assert cache.cache_folders(config.with_values(cache="~/frames")) == [tmp_path / "home/frames"]
+
+
+def test_a_cache_beside_data_that_cannot_be_written_is_used(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unread: Callable[[], None]
+) -> None:
+    config = nyu_config(root).with_values(cache=True)
+    build_dataset(config, "val")
+    monkeypatch.setattr(cache.os, "access", lambda *_: False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
+    unread()
+    assert build_dataset(config, "val").kept is not None
+    assert not (tmp_path / "mine").exists()
 
 
 # Other processes

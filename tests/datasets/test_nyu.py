@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.nyu import NYUDataset, nyu_splits, read_array
+from datasets.nyu import NYUDataset, nyu_splits, read_array, whole_labels
 from datasets.sample import Sample
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, nyu_frame, write_array, write_nyu
@@ -334,3 +334,8 @@ def test_pickled_objects_are_not_read(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"array\.npy cannot be read"):
         read_array(tmp_path / "array.npy")
+
+
+def test_an_array_without_a_pixel_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.npy has the shape \(0, 4\); expected \(height, width\) of at least one pixel"):
+        whole_labels(np.zeros((0, 4), np.uint8), tmp_path / "x.npy")
