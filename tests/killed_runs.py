@@ -148,7 +148,10 @@ def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
     obey_permissions()
     with open(f"stderr_{os.getpid()}.txt", "wb") as messages:
         os.dup2(messages.fileno(), 2)
-    multiprocessing.set_start_method("fork", force=True)  # as a script that nobody forked has it
+    # As a script that nobody forked has it; the server that forks may have been started while Ctrl-C was held back.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     sys.path.insert(0, str(ROOT))
     sys.argv = [str(ROOT / "main_multi_trials.py"), *arguments]
