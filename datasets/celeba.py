@@ -187,6 +187,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
 
 
 def splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
+    """Image numbers (as text) per role, of a JSON file in ``root`` or the working folder (``data_split_file``)."""
     path = next((path for path in (root / file, Path(file).expanduser()) if path.is_file()), None)
     if path is None:
         raise DataError(f"data_split_file: {file!r}: there is no such file (looked in {root} and the working folder)")

@@ -228,6 +228,7 @@ def _read_depth(array: np.ndarray, path: Path, task: Task) -> Tensor:
 
 
 def read_normals(array: np.ndarray, path: Path, task: Task) -> Tensor:
+    """The normals in the array of a file, (H, W, 3), as float32 (3, H, W); 8-bit ones are n = 2x / 255 - 1."""
     if array.ndim != 3 or array.shape[2] != 3:
         raise DataError(f"{path} has the shape {array.shape}; expected (height, width, 3)")
     values = array.astype(np.float32)
