@@ -72,10 +72,11 @@ def _told(act: Callable[[], object], *datasets: Any) -> str:
 
 
 def _sentence(root: Path, name: str) -> str:
+    """Up to the reason: that is torch's own or, where a batch was just being fetched, a broken connection."""
     files = [root / f"images/{name}.jpg", root / f"segmentation/{name}.png"]
     files += [root / f"{folder}/{name}.npy" for folder in ("depth", "normals", "edge")]
     listed = ", ".join(map(str, files))
-    return f"num_workers: a process that loads frames died while it read frame {name} ({listed}) (DataLoader worker (pid"
+    return f"num_workers: a process that loads frames died while it read frame {name} ({listed}) ("
 
 
 @pytest.mark.parametrize("death", DEATHS)
@@ -113,7 +114,7 @@ def test_a_process_that_is_killed_from_outside_is_told_in_the_same_way(root: Pat
     killer = _kill_reader(loader.dataset, 5)
     said = _told(lambda: list(loader), loader.dataset)
     killer.join()
-    assert said.startswith(_sentence(root, "a5").removesuffix("DataLoader worker (pid")), "torch, or a broken connection"
+    assert said.startswith(_sentence(root, "a5"))
 
 
 def _processes(dataset: Any) -> list[Any]:
