@@ -24,6 +24,7 @@ def main() -> int:
         device=args.device,
         out_dir=args.out_dir,
         compact=args.compact,
+        last=args.last,
     )
     return 0
 

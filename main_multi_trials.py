@@ -1,9 +1,11 @@
-"""Train all trials of an experiment, test them, and write the result tables.
+"""Train all trials of an experiment, test them, and write the result tables; or do all runs of a study.
 
 python main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml [key.path=value ...]
+python main_multi_trials.py --config_exp config/study_nyu.yaml [--plan]
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,17 +13,49 @@ from utils.console import run_script, setup_logging
 
 
 def main() -> int:
-    """Parse the command line and run the experiment; returns the exit code."""
+    """Parse the command line and run the experiment, or the study; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config_exp", required=True, type=Path, help="YAML file of the experiment (see config/)")
+    parser.add_argument("--config_exp", required=True, type=Path, help="YAML file of the experiment or the study (config/)")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the file")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="continue an interrupted experiment; finished trials stay")
-    again.add_argument("--overwrite", action="store_true", help="delete the experiment's trials and start again")
-    parser.add_argument("--out_dir", type=Path, default=Path("out_csv"), help="folder of the tables (default: out_csv)")
+    resume = "continue an interrupted experiment; finished trials stay (a study always does so)"
+    again.add_argument("--resume", action="store_true", help=resume)
+    again.add_argument("--overwrite", action="store_true", help="delete the trials that are there and start again")
+    parser.add_argument("--out_dir", type=Path, help="folder of an experiment's tables (default: out_csv)")
+    parser.add_argument(
+        "--plan", action="store_true", help="of a study: show what is to be run and how long it takes, and stop"
+    )
     args = parser.parse_intermixed_args()
 
+    from utils.study.config import is_study
+
+    return _study(args) if is_study(args.config_exp) else _experiment(args)
+
+
+def _study(args: argparse.Namespace) -> int:
+    """Do the runs of a study; 1 if one failed."""
+    from utils.errors import UserError
+    from utils.study.plan import load_study
+
+    if args.out_dir is not None:
+        raise UserError("--out_dir: a study writes no tables while it runs; make_report.py does, and has --out_dir")
+    study = load_study(args.config_exp, args.overrides)
+    setup_logging()
+
+    from engine.study.run import run_study
+
+    command = shlex.join(["python", *sys.argv])
+    outcomes = run_study(study, args.config_exp, command, plan_only=args.plan, overwrite=args.overwrite)
+    return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def _experiment(args: argparse.Namespace) -> int:
+    """Run an experiment; 1 if a trial diverged, or the device has too little memory."""
     from utils.config import load_config
+    from utils.errors import UserError
+
+    if args.plan:
+        raise UserError(f"--plan: {args.config_exp} is an experiment; only a study has a plan")
 
     config = load_config(args.config_exp, args.overrides)
     setup_logging()
@@ -31,7 +65,7 @@ def main() -> int:
     from engine import TrainingDivergedError, run_experiment
 
     try:
-        run_experiment(config, resume=args.resume, overwrite=args.overwrite, out_dir=args.out_dir)
+        run_experiment(config, resume=args.resume, overwrite=args.overwrite, out_dir=args.out_dir or Path("out_csv"))
     except TrainingDivergedError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -31,12 +31,13 @@ def evaluate_experiment(
     device: str | None = None,
     out_dir: Path = Path("out_csv"),
     compact: bool = False,
+    last: bool = False,
 ) -> pd.DataFrame:
     """Evaluate an experiment's saved networks again and write the same tables as its training did.
 
     The tables are called after the experiment; those of another split than the test split ``<name>_<split>``, and those of
-    fewer trials than are there ``<name>_first_<n>``, those of compact models ``<name>_compact``, so that they replace nothing.
-    One trial's folder gives its own name.
+    fewer trials than are there ``<name>_first_<n>``, those of compact models ``<name>_compact`` and those of the last networks
+    ``<name>_last``, so that they replace nothing. One trial's folder gives its own name.
 
     Args:
         exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
@@ -47,6 +48,7 @@ def evaluate_experiment(
         split: train, val or test.
         out_dir: folder of the tables.
         compact: evaluate the trials' compact models, made anew from their checkpoints, and compare them with the trained ones.
+        last: evaluate the networks after the trials' last epochs, and not the best ones on validation.
 
     Raises:
         UserError: there is no such experiment or trial, it cannot be evaluated, or ``out_dir`` cannot be written.
@@ -69,7 +71,7 @@ def evaluate_experiment(
     rows = []
     for number in wanted:
         log.info("trial %d: %s", number, found[number])
-        trial = _load(found[number], dataset_name)
+        trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
         moved = {f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {}
         config, where = resolve(trial.config.model_copy(update={**changes, **moved}))
         trial.model.to(where)
@@ -85,6 +87,8 @@ def evaluate_experiment(
         name += f"_{split}"
     if compact:
         name += "_compact"
+    if last:
+        name += "_last"
     table = write_results(out_dir, name, experiment, rows)
     log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
     return table
@@ -102,14 +106,15 @@ def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
     return wanted
 
 
-def _load(folder: Path, dataset_name: str) -> SavedTrial:
+def _load(folder: Path, dataset_name: str, network: str) -> SavedTrial:
     """A trial of the script's data set; says so if it is not finished."""
-    trial = load_trial(folder)
+    trial = load_trial(folder, network=network)
     found = trial.config.dataset_name
     if SCRIPTS[found] != SCRIPTS[dataset_name]:
         raise TrialError(
             f"{folder} was trained on dataset_name: {found!r}, and this script is for {dataset_name!r}; use {SCRIPTS[found]}"
         )
     if not (folder / files.TEST).is_file():
-        log.warning("trial %d is not finished (no %s): its best network so far is evaluated", trial.number, files.TEST)
+        which = "last" if network == files.LAST else "best"
+        log.warning("trial %d is not finished (no %s): its %s network so far is evaluated", trial.number, files.TEST, which)
     return trial

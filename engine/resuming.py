@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,21 @@ def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_d
             "choose another Experiment_name"
         )
     for folder in there:
-        if (folder / files.CONFIG).is_file():
-            if resume and not overwrite:
-                _check_same(config, folder)
-                _check_whole(folder)
-        elif not folder.is_dir() or not all(is_unfinished(path) for path in folder.iterdir()):
-            raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
+        check_folder(config, folder, resume and not overwrite)
+
+
+def check_folder(config: ExperimentConfig, folder: Path, resume: bool) -> None:
+    """Refuse a folder that is no trial's, or, with ``resume``, one of a trial that cannot be continued.
+
+    Raises:
+        TrialError: the sentence says which, and why.
+    """
+    if (folder / files.CONFIG).is_file():
+        if resume:
+            _check_same(config, folder)
+            _check_whole(folder)
+    elif not folder.is_dir() or not all(is_unfinished(path) for path in folder.iterdir()):
+        raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
 
 
 def _check_whole(folder: Path) -> None:
@@ -72,13 +82,18 @@ def _check_whole(folder: Path) -> None:
 def _check_same(config: ExperimentConfig, folder: Path) -> None:
     """Refuse to continue a trial under another configuration."""
     saved, now = load_config(folder / files.CONFIG).as_dict(), config.as_dict()
-    different = [key for key in now if key not in MAY_CHANGE and not _same(key, saved.get(key), now[key])]
+    different = changed_keys(saved, now)
     if different:
         changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in different)
         raise TrialError(
             f"{folder} was trained with another configuration ({changes}): give the same values to continue it, or use "
             "--overwrite, or another Experiment_name"
         )
+
+
+def changed_keys(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Keys whose values are others now, and that make a difference to a trial."""
+    return [key for key in now if key not in MAY_CHANGE and not _same(key, saved.get(key), now[key])]
 
 
 def _same(key: str, saved: Any, now: Any) -> bool:

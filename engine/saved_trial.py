@@ -33,7 +33,7 @@ class SavedTrial:
     number: int
     seed: int
     best_epoch: int
-    """Epochs trained when the network was saved."""
+    """Epochs behind the network."""
 
     @property
     def sparsity(self) -> SparsityReport:
@@ -53,8 +53,10 @@ class SavedTrial:
         return files.load_json(path) if path.is_file() else {}
 
 
-def load_trial(folder: Path, device: torch.device | None = None) -> SavedTrial:
+def load_trial(folder: Path, device: torch.device | None = None, network: str = files.BEST) -> SavedTrial:
     """The best network of a trial, in eval mode on ``device`` (default: the CPU).
+
+    With ``network=files.LAST`` it is the one after the last epoch.
 
     Raises:
         TrialError: the folder holds no trial, or what it holds does not fit together.
@@ -62,7 +64,7 @@ def load_trial(folder: Path, device: torch.device | None = None) -> SavedTrial:
     if not (folder / files.CONFIG).is_file():
         raise TrialError(f"{folder}: holds no {files.CONFIG}, so it is not the folder of a trial")
     config = load_config(folder / files.CONFIG)
-    state = files.load_tensors(folder / files.BEST)
+    state = files.load_tensors(folder / network)
     # The checkpoint has every weight: a file that the training started from need not be there any more.
     model = build_model(config.model_copy(update={"init_weights": None}))
     try:
@@ -70,7 +72,7 @@ def load_trial(folder: Path, device: torch.device | None = None) -> SavedTrial:
         numbers = [int(state[name]) for name in ("trial", "seed", "epochs")]
     except (RuntimeError, KeyError, TypeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise TrialError(f"{folder / files.BEST}: does not fit the network of {files.CONFIG} ({reason:.200})") from None
+        raise TrialError(f"{folder / network}: does not fit the network of {files.CONFIG} ({reason:.200})") from None
     return SavedTrial(folder, config, model.to(device or torch.device("cpu")).eval(), *numbers)
 
 

@@ -271,9 +271,11 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
     sums = train_one_epoch(trial, training)
     if trial.control.debiasing and not debiasing:
         announce_debias(trial)
+    start = time.perf_counter()
     evaluation = evaluate(trial.model, track(validation, "validation"), trial.losses, trial.config, trial.device)
+    validation_seconds = time.perf_counter() - start
     _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
-    line = epoch_line(trial, sums, evaluation, learning_rates, weights)
+    line = {**epoch_line(trial, sums, evaluation, learning_rates, weights), "validation_seconds": validation_seconds}
     trial.epoch += 1
     improved = update_monitor(trial, evaluation, epoch)
     files.append_lines(trial.folder / files.METRICS, [line])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from utils.config_table import key_table
+from utils.study.config import Axes, StudyFile
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -10,6 +11,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_table_of_keys_is_the_schema() -> None:
     assert key_table() in README
+
+
+def test_the_tables_of_a_study_s_keys_are_the_schema() -> None:
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    assert key_table(StudyFile) in page
+    assert key_table(Axes) in page
 
 
 def test_every_module_has_its_line_in_the_tree() -> None:

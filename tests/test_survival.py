@@ -100,7 +100,7 @@ def trials(folder: Path) -> list[Path]:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """The records of a file, without the times."""
-    timing = ("images_per_second", "train_seconds", "data_seconds")
+    timing = ("images_per_second", "train_seconds", "data_seconds", "validation_seconds")
     return [{key: value for key, value in line.items() if key not in timing} for line in files.read_lines(path)]
 
 

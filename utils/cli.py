@@ -46,5 +46,10 @@ def evaluation_parser(description: str, data_help: str) -> argparse.ArgumentPars
         action="store_true",
         help="evaluate the trials' compact models beside the trained ones, in fp32, into <exp_name>_compact.csv",
     )
+    parser.add_argument(
+        "--last",
+        action="store_true",
+        help="evaluate the networks after the last epoch, not the best ones on validation, into <exp_name>_last.csv",
+    )
     parser.add_argument("--out_dir", type=Path, default=Path("out_csv"), help="folder of the tables (default: out_csv)")
     return parser

@@ -8,8 +8,7 @@ every problem at once (``utils/config_check.py`` words them).
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from utils.config_check import describe_problems, epoch_at, rule_problems, shown
+from utils.config_file import apply_override, read_yaml
 from utils.config_sections import (
     Adam,
     Augmentation,
@@ -39,9 +39,6 @@ from utils.errors import ConfigError
 from utils.files import write_text
 
 log = logging.getLogger(__name__)
-
-MOST_LEVELS, MOST_VALUES = 20, 10_000
-"""How deep a configuration may be nested, and how many values it may have: far more than there are keys."""
 
 
 class ExperimentConfig(Schema):
@@ -259,47 +256,18 @@ def _full_strength(strength: Strength) -> float:
     return strength[-1][1] if isinstance(strength, tuple) else strength or 0.0
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """``yaml.safe_load`` that refuses a key given twice (PyYAML alone keeps the last one without a word)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                continue  # super() refuses it
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice (line {line})")
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentConfig:
     """Read a YAML file, apply ``key.path=value`` overrides, and validate.
 
     Raises:
         ConfigError: the file cannot be read, or anything in it (or in the overrides) is wrong; one message says it all.
     """
-    path = Path(path)
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError:
-        near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8])
-        raise ConfigError(f"{path}: there is no such file" + (f"; beside it: {near}" if near else "")) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a YAML file ({error})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(raw).__name__}")
-    if _is_bottomless(raw):
-        raise ConfigError(f"{path}: is nested too deeply, refers to itself, or is too large for a configuration")
+    raw = read_yaml(path)
+    if "study" in raw:
+        raise ConfigError(f"{path}: is a study (it has the key 'study'), not an experiment")
     problems: list[str] = []
     for override in overrides:
-        problems += _apply_override(raw, override)
+        problems += apply_override(raw, override)
     return validate_config(raw, source=str(path), problems=problems)
 
 
@@ -368,45 +336,3 @@ def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
                 "they are two names of one key: give one of them"
             )
     return values, problems
-
-
-def _is_bottomless(value: Any) -> bool:
-    """True for YAML that no experiment has, which would not end when it is walked through: with aliases a few lines can refer
-    to themselves, or stand for millions of values."""
-    waiting, count = [(value, 0)], 0
-    while waiting:
-        item, depth = waiting.pop()
-        count += 1
-        if depth > MOST_LEVELS or count > MOST_VALUES:
-            return True
-        if isinstance(item, dict):
-            item = list(item.values())
-        if isinstance(item, list | tuple | set):
-            waiting += [(inner, depth + 1) for inner in item]
-    return False
-
-
-def _apply_override(raw: dict[str, Any], override: str) -> list[str]:
-    """Set one ``key.path=value`` in ``raw``; returns the problem, if there is one."""
-    match = re.fullmatch(r"([A-Za-z_][\w.-]*?)=(.*)", override, flags=re.DOTALL)
-    if not match:
-        return [f"override {override!r}: expected key=value or key.path=value"]
-    *parents, last = match[1].split(".")
-    for one, other in (("num_input_ch", "input_img_channels"), ("input_img_channels", "num_input_ch")):
-        if match[1] == one:
-            raw.pop(other, None)  # two names of one key: the override replaces both
-    try:
-        value = yaml.safe_load(match[2])
-    except (yaml.YAMLError, RecursionError):
-        return [f"override {shown(override)}: the value is not valid YAML (put it in quotes?)"]
-    if _is_bottomless(value):
-        return [f"override {shown(override)}: the value is nested too deeply, refers to itself, or is too large"]
-    target = raw
-    for parent in parents:
-        if target.get(parent) is None:
-            target[parent] = {}
-        if not isinstance(target[parent], dict):
-            return [f"override {override!r}: '{parent}' holds one value, not keys"]
-        target = target[parent]
-    target[last] = value
-    return []

@@ -39,11 +39,15 @@ _ALSO_CALLED = {
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""
 _SHARES = ("target_sparsity", "val_fraction", "l1_ratio")
+_FOLDER_NAME = "a name for folders: letters, digits, spaces and _ . + = , @ -, beginning with a letter, a digit or _"
 _PATTERNS = {
-    "Experiment_name": "a name for folders: letters, digits, spaces and _ . + = , @ -, beginning with a letter, a digit or _",
+    "Experiment_name": _FOLDER_NAME,
+    "study": _FOLDER_NAME,
+    "variant": "a part of folders' names: letters, digits and . + -, beginning with a letter or a digit",
 }
 _MANY_KEYS = 12
 """More keys than a sentence should list."""
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
 _LIMITS = {
     "greater_than_equal": (">=", "ge"),
     "greater_than": (">", "gt"),
@@ -94,7 +98,8 @@ def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseMode
     sentences: dict[str, str] = {}
     for error in errors:
         names = [str(part) for part in error["loc"]]
-        branch = next((at for at, part in enumerate(error["loc"]) if _is_branch(part)), None)
+        written = 1 if error["type"] in _UNKNOWN_KEY else 0  # the last part is a user's word then
+        branch = next((at for at, part in enumerate(error["loc"][: len(names) - written]) if _is_branch(part)), None)
         if branch is not None and names[branch] == "Warmup" and len(names) > branch + 1:
             # Keys were given, so this form is the one that was meant.
             names = names[:branch] + names[branch + 1 :]
@@ -113,6 +118,8 @@ def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseMode
                 names = names[:-1]
             sentence = _describe(error, names, schema)
         key = ".".join(names)
+        if error["type"] == "too_short" and any(other.startswith(f"{key}.") for other in sentences):
+            continue  # only because its entries, which have their own sentences, are no good
         sentences.setdefault(key, f"{key}: {sentence}")
     return list(sentences.values())
 
@@ -124,9 +131,11 @@ def _is_branch(part: Any) -> bool:
 
 def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
     kind, value = error["type"], error.get("input")
-    if kind in {"extra_forbidden", "invalid_key"}:
+    if kind in _UNKNOWN_KEY:
         hint = _key_hint(names, schema)
         return f"unknown key{hint}" if kind == "invalid_key" else f"unknown key (value {shown(value)}){hint}"
+    # An entry of a list is explained by its list.
+    names = [name for name in names if not name.isdigit()] or names
     if kind == "missing" and isinstance(value, list | tuple):
         return f"{shown(value)} is too short; expected: {_docstring(schema, names)}"
     if kind == "missing":
@@ -138,7 +147,7 @@ def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel
         return f"{shown(value)} is not valid; expected {choices}{hint}"
     if kind == "value_error":
         reason = str(context["error"])
-        return reason if repr(value) in reason else f"{shown(value)} is not valid; {reason}"
+        return reason if isinstance(value, str) and repr(value) in reason else f"{shown(value)} is not valid; {reason}"
     if kind in _LIMITS:
         sign, name = _LIMITS[kind]
         return f"{shown(value)} is not valid; expected a number {sign} {context[name]}{_number_hint(names[-1], value)}"

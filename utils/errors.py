@@ -15,3 +15,7 @@ class DataError(UserError):
 
 class TrialError(UserError):
     """A trial's folder, or a file in it, cannot be used."""
+
+
+class HeldError(TrialError):
+    """Another process is training it."""

@@ -35,6 +35,7 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pd
     # Type 42 embeds the font as it is, so that a PDF can be searched.
     with matplotlib.rc_context({"pdf.fonttype": 42}):
         for name, path in zip(formats, paths, strict=True):
-            with replacing(path) as temporary:
-                figure.savefig(temporary, format=name, **_SETTINGS[name])
+            # To an open file and not to a path: where the disk is full, matplotlib's PDF writer leaves its own file open.
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                figure.savefig(file, format=name, **_SETTINGS[name])
     return paths

@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from utils.errors import TrialError
+from utils.errors import HeldError, TrialError
 from utils.files import refused, remove_unfinished, unwritable, write_text
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock of experiment ``name`` in ``folder``; the operating system frees it when the process dies.
 
     Raises:
-        TrialError: another process holds it (the message says which), or ``checkpoint_folder`` is nothing to write into.
+        HeldError: another process holds it; the message says which.
+        TrialError: ``checkpoint_folder`` is nothing to write into.
         OSError: the disk is full.
     """
     lock = FileLock(folder / f".{name}.lock")
@@ -66,7 +67,8 @@ def refuse_if_held(folder: Path, name: str) -> None:
     """Say who is training experiment ``name`` in ``folder``, if somebody is; makes no file.
 
     Raises:
-        TrialError: another process holds the experiment's lock, or the folder cannot be written.
+        HeldError: another process holds the experiment's lock.
+        TrialError: the folder cannot be written.
     """
     there = unwritable(folder)
     if there is not None:
@@ -94,7 +96,7 @@ def _acquire(lock: FileLock, folder: Path, name: str) -> None:
             if holder is not None and _is_dead(holder):
                 log.info("experiment %r: waiting for the loading processes of process %d, which is dead", name, holder["pid"])
         if now >= waiting_until or (holder is not None and not _is_dead(holder)):
-            raise TrialError(_sentence(folder, name, holder))
+            raise HeldError(_sentence(folder, name, holder))
         time.sleep(0.1)
 
 

@@ -75,6 +75,8 @@ class Task:
     kind: Kind
     title: str
     """What a figure calls it."""
+    short: str
+    """What the name of an experiment of a study calls it."""
     head: Literal["dense", "classification"]
     activation: Literal["none", "sigmoid", "tanh"]
     """What turns logits into a prediction (argmax of a segmentation is the metric's business)."""
@@ -102,6 +104,7 @@ def _attribute(name: str, column: str) -> Task:
         name=name,
         kind="attribute",
         title=column.replace("_", " "),
+        short=name.removeprefix("class_").replace("_", "-").lower(),
         head="classification",
         activation="sigmoid",
         main_metric="accuracy",
@@ -120,6 +123,7 @@ TASKS: dict[str, Task] = {
             name="segmentsemantic",
             kind="segmentation",
             title="Semantic segmentation",
+            short="seg",
             head="dense",
             activation="none",
             main_metric="mIoU",
@@ -132,6 +136,7 @@ TASKS: dict[str, Task] = {
             name="depth_euclidean",
             kind="depth",
             title="Depth",
+            short="depth",
             head="dense",
             activation="sigmoid",
             main_metric="abs_err",
@@ -144,6 +149,7 @@ TASKS: dict[str, Task] = {
             name="surface_normal",
             kind="normals",
             title="Surface normals",
+            short="sn",
             head="dense",
             activation="tanh",
             main_metric="mean_cosine",
@@ -158,6 +164,7 @@ TASKS: dict[str, Task] = {
             name="edge_texture",
             kind="edges",
             title="Edges",
+            short="edge",
             head="dense",
             activation="sigmoid",
             main_metric="abs_err",
@@ -186,6 +193,15 @@ def get_task(name: str) -> Task:
     if name != column and column in CELEBA_ATTRIBUTES:
         return _attribute(name, column)
     raise KeyError(name)
+
+
+def is_task(name: str) -> bool:
+    """True if :func:`get_task` knows ``name``."""
+    try:
+        get_task(name)
+    except KeyError:
+        return False
+    return True
 
 
 def mirrored_classes(label_set: str) -> list[int] | None:

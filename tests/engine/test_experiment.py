@@ -101,6 +101,17 @@ def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Tra
     assert val.loc[0, "depth_euclidean_abs_err"] == pytest.approx(line["val/depth_euclidean_abs_err"], rel=1e-6)
 
 
+def test_the_last_networks_are_those_after_the_last_epoch(trained: Trained, work: Path) -> None:
+    """Their metrics on the validation frames are those that the last epoch wrote down, whichever epoch was the best."""
+    table = evaluate_experiment("sparse_", None, trained.runs, "NYU", split="val", last=True, out_dir=work)
+    assert sorted(path.name for path in work.iterdir()) == ["sparse__val_last.csv", "sparse__val_last_trials.csv"]
+    for number in (0, 1):
+        line = files.read_lines(trained.runs / f"sparse__trial_{number}" / files.METRICS)[-1]
+        for name in (*DENSE_METRICS, *SPARSITIES):
+            recorded = line[name if name in SPARSITIES else f"val/{name}"]
+            assert table.loc[number, name] == pytest.approx(recorded, rel=1e-6), name
+
+
 def test_evaluating_from_another_data_folder_and_results_folder(trained: Trained, rooms: Path, work: Path) -> None:
     copied = copy_without(rooms, work / "elsewhere")
     runs = copy_without(trained.runs, work / "moved", files.LAST)
@@ -132,7 +143,7 @@ def test_lines_of_a_trial(trained: Trained) -> None:
     groups = ("backbone_convs", "backbone_other", "heads", "loss_weights")
     expected = {
         *("epoch", "step", "lambda", "penalty", *SPARSITIES, "active_tasks"),
-        *("images_per_second", "train_seconds", "data_seconds"),
+        *("images_per_second", "train_seconds", "data_seconds", "validation_seconds"),
         *(f"{sparsity}/{stage}" for sparsity in SPARSITIES for stage in STAGES),
         *("groups_died", "groups_revived"),
         *(f"train/loss/{name}" for name in (*NYU_TASKS, "total")),
@@ -238,7 +249,8 @@ def test_an_interrupted_experiment_continues_to_the_same_tables(
             files.read_lines(runs / f"sparse__trial_{number}" / files.METRICS) for runs in (resumed.runs, trained.runs)
         )
         for line in (*ours, *theirs):
-            del line["images_per_second"], line["train_seconds"], line["data_seconds"]
+            for key in ("images_per_second", "train_seconds", "data_seconds", "validation_seconds"):
+                del line[key]
         assert ours == theirs
 
 
@@ -577,7 +589,7 @@ def same_but_for_the_time(one: Path, other: Path) -> None:
     for name in (files.METRICS, files.STEPS):
         ours, theirs = (files.read_lines(folder / name) for folder in (one, other))
         for line in (*ours, *theirs):
-            for key in ("images_per_second", "train_seconds", "data_seconds"):
+            for key in ("images_per_second", "train_seconds", "data_seconds", "validation_seconds"):
                 line.pop(key, None)
         assert ours == theirs
     ours, theirs = (files.load_tensors(folder / files.LAST) for folder in (one, other))

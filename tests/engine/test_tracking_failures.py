@@ -13,7 +13,7 @@ from tests.small import small_config
 from utils import background_tracker
 from utils import checkpoint as files
 
-VARY = ("images_per_second", "train_seconds", "data_seconds")
+VARY = ("images_per_second", "train_seconds", "data_seconds", "validation_seconds")
 
 
 class Broken:

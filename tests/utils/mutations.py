@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from tests.utils.test_config import PUBLISHED_GRID, PUBLISHED_NYU
 from utils.config import ExperimentConfig
+from utils.study.config import is_study
 
 ROOT = Path(__file__).parents[2]
 BASES: dict[str, dict[str, Any]] = {
-    **{path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "config").glob("*.yaml"))},
+    **{
+        path.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "config").glob("*.yaml"))
+        if not is_study(path)
+    },
     "published.yaml": yaml.safe_load(PUBLISHED_NYU),
     "published_grid.yaml": yaml.safe_load(PUBLISHED_GRID),
 }

@@ -1,0 +1,1 @@
+"""Studies: many settings and seeds, trained, compared, tabulated and drawn."""

@@ -1,0 +1,137 @@
+"""How far the runs of a study are: read from their folders, changing nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.resuming import changed_keys, check_folder, is_finished
+from utils import checkpoint as files
+from utils.config import load_config
+from utils.errors import HeldError, TrialError, UserError
+from utils.locks import refuse_if_held
+from utils.study.plan import Run, Study
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of one run."""
+
+    run: Run
+    finished: bool
+    epochs: int
+    """Trained so far."""
+    held: str = ""
+    """Who is at it, if somebody is."""
+    failure: str = ""
+    """Why it failed the last time, or cannot be continued."""
+    changed: tuple[str, ...] = ()
+    """Keys of the configuration that it was trained with other values of."""
+
+    @property
+    def word(self) -> str:
+        """In one word or two."""
+        if self.finished:
+            return "finished"
+        if self.held:
+            return "being trained"
+        if self.failure:
+            return "failed"
+        return f"stopped after epoch {self.epochs}" if self.epochs else "new"
+
+
+def progress_of(study: Study) -> list[Progress]:
+    """Of all runs, in the study's order; one whose files are damaged is one that failed.
+
+    Raises:
+        TrialError: a folder is that of a run with another configuration, or cannot be written.
+    """
+    progress = [look(study, run, holder(run)) for run in study.runs]
+    for there in progress:
+        if there.changed:
+            raise TrialError(_other_values(there))
+    return progress
+
+
+def holder(run: Run) -> str:
+    """Who is at a run, as a sentence; empty if nobody is.
+
+    Raises:
+        TrialError: the study's folder cannot be written.
+    """
+    try:
+        refuse_if_held(run.folder.parent, run.name)
+    except HeldError as error:
+        return str(error)
+    return ""
+
+
+def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -> Progress:
+    """How far a run is.
+
+    Args:
+        study: that it belongs to.
+        run: whose folder is looked at.
+        held: who is at it, if somebody is.
+        ignoring: keys of the configuration whose values may differ.
+    """
+    if not run.folder.exists():
+        return Progress(run, False, 0, held, read_failure(study, run))
+    path, may_differ = run.folder / files.CONFIG, set(ignoring)
+    if run.config.precision == "auto":
+        may_differ.add("precision")  # engine/launch.py keeps the one that the run was begun with
+    changed: tuple[str, ...] = ()
+    finished, damage = False, ""
+    try:
+        saved = load_config(path) if path.is_file() else None
+        if saved is not None:
+            keys = changed_keys(saved.as_dict(), run.config.as_dict())
+            changed = tuple(key for key in keys if key not in may_differ)
+        if not held:  # who is at it may be writing what is looked at here
+            check_folder(saved or run.config, run.folder, resume=True)
+        finished = saved is not None and is_finished(run.folder, run.config)
+    except UserError as error:
+        damage = str(error)
+    epochs = len(files.read_lines(run.folder / files.METRICS))
+    return Progress(run, finished, epochs, held, "" if finished else damage or read_failure(study, run), changed)
+
+
+def _other_values(there: Progress) -> str:
+    """Why a study cannot go on."""
+    saved, now = load_config(there.run.folder / files.CONFIG).as_dict(), there.run.config.as_dict()
+    changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in there.changed)
+    return (
+        f"{there.run.folder} was trained with another configuration ({changes}): give the same values to continue the study, "
+        "delete all of its runs with --overwrite, or begin another one with study=<name>"
+    )
+
+
+def failure_path(study: Study, run: Run) -> Path:
+    """Where it is written why a run failed."""
+    return study.folder / "failures" / f"{run.name}.json"
+
+
+def read_failure(study: Study, run: Run) -> str:
+    """Why a run failed; empty if it did not."""
+    path = failure_path(study, run)
+    try:
+        return str(files.load_json(path).get("reason", "for an unknown reason")) if path.is_file() else ""
+    except TrialError:
+        return f"for an unknown reason ({path} cannot be read)"
+
+
+def note_failure(study: Study, run: Run, reason: str | None) -> None:
+    """Write down why a run failed, or, with None, that it did not; what the system refuses (a full disk) is only a warning."""
+    path = failure_path(study, run)
+    try:
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.save_json(path, {"run": run.name, "reason": reason})
+    except OSError as error:
+        log.warning("%s", error)

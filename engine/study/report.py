@@ -1,0 +1,169 @@
+"""Tables, figures and the page of a study, from what its runs left in their folders."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from engine.study.collect import study_tables
+from engine.study.costs import BUSY, Costs, costs_of, others_share
+from engine.study.progress import holder, look
+from engine.study.record import Record, read_record
+from utils import checkpoint as files
+from utils.errors import UserError
+from utils.figures import save_figure
+from utils.results import check_writable
+from utils.study.plan import Run, Study, config_text
+from utils.study.plots import draw_all
+from utils.study.report import ReportFigure, ReportInfo, write_report
+from utils.study.tables import COLUMNS, StudyTables, paths
+
+log = logging.getLogger(__name__)
+
+Latency = Literal["auto", "yes", "no"]
+
+FOLDER = "report"
+"""Below the study's folder."""
+
+_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
+"""Keys in which a run's own configuration may differ from the study's: they depend on where it was trained."""
+
+
+def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = False, latency: Latency = "auto") -> list[Path]:
+    """Write a study's CSV tables into ``out_dir``, and from these its figures, tables and page into ``<folder>/report``.
+
+    Args:
+        folder: of the study.
+        out_dir: of the CSV files.
+        command: as it was typed, for the page.
+        latex: write ``tables.tex`` too.
+        latency: time the compact model of one run of each setting, where no earlier report has: ``yes``, ``no``, or
+            ``auto``, which is yes where the machine does nothing else.
+
+    Returns:
+        The paths of what was written.
+
+    Raises:
+        UserError: ``folder`` is no study's, none of its runs is finished, or a table that is there is another one's.
+        OSError: the system refused, such as for want of room.
+    """
+    record = read_record(folder)
+    study = record.study
+    check_writable(out_dir)
+    _refuse_foreign(out_dir, study.name)
+    done, others = _sort_runs(study)
+    if not done:
+        raise UserError(f"--study: no run of {folder} is finished yet; main_multi_trials.py does them")
+    obstacle = _obstacle(study) if latency == "auto" else ""
+    timed = _first_of_each(done) if latency == "yes" or (latency == "auto" and not obstacle) else []
+    costs, damaged = costs_of(done, timed)
+    finished = list(costs)
+    if not finished:
+        raise UserError(f"--study: none of the networks in {folder} can be used; {next(iter(damaged.values()))}")
+    others["failed"] += [f"{run.name}: {reason}" for run, reason in damaged.items()]
+    notes = [f"The latency of {run.name} was measured on a busy machine." for run, cost in costs.items() if cost.doubtful]
+    if obstacle and not all(costs[run].machine for run in _first_of_each(finished)):
+        notes.append(f"Latencies were not measured, as {obstacle}; repeat the report when the machine is idle.")
+    written = study_tables(study, costs).write(out_dir)
+    # What follows is made from the files alone.
+    tables = StudyTables.read(out_dir, study.name)
+    target = folder / FOLDER
+    figures, missing = _save_figures(tables, target)
+    info = ReportInfo(
+        commands=[*record.commands, command],
+        configs=_configs(record, finished),
+        status={"finished": [run.name for run in finished], **{what: names for what, names in others.items() if names}},
+        machine=_machines(finished, costs),
+        date=date.today().isoformat(),
+        notes=[*notes, *missing],
+    )
+    written += [path for figure in figures for path in (figure.png, figure.pdf)]
+    written += write_report(tables, target, figures, info, latex)
+    if not latex and (target / "tables.tex").exists():
+        log.warning("%s is of an earlier report; --latex makes it anew", target / "tables.tex")
+    for note in info.notes:
+        log.info("%s", note)
+    log.info("%d of %d runs are in the report: %s", len(finished), len(study.runs), target / "report.html")
+    return written
+
+
+def _refuse_foreign(out_dir: Path, name: str) -> None:
+    """Refuse to replace a file that is no study's table, such as an experiment's of the same name."""
+    for part, path in paths(out_dir, name).items():
+        try:
+            columns = set(pd.read_csv(path, nrows=0).columns) if path.exists() else None
+        except (OSError, ValueError):
+            columns = set()
+        if columns is not None and not columns.issuperset(COLUMNS[part].split()):
+            raise UserError(f"{path}: is there already, and is no table of a study; move it away, or use another --out_dir")
+
+
+def _sort_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
+    """Finished runs, and the names of those that failed or are missing, with what is the matter."""
+    finished = []
+    others: dict[str, list[str]] = {"failed": [], "missing": []}
+    for there in (look(study, run, ignoring=_OF_THE_MACHINE) for run in study.runs):
+        name = there.run.name
+        if there.changed:
+            others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")
+        elif there.finished:
+            finished.append(there.run)
+        elif there.failure:
+            others["failed"].append(f"{name}: {there.failure}")
+        elif there.epochs:
+            others["missing"].append(f"{name}: {there.epochs} of {there.run.config.epochs} epochs are trained")
+        else:
+            others["missing"].append(name)
+    return finished, others
+
+
+def _obstacle(study: Study) -> str:
+    """Why no latency can be measured just now; empty if it can."""
+    for run in study.runs:
+        if holder(run):
+            return f"{run.name} was being trained at that time"
+    busy = others_share()
+    return f"other processes took {busy:.0%} of the machine's CPU time" if busy > BUSY else ""
+
+
+def _first_of_each(runs: Iterable[Run]) -> list[Run]:
+    """The first run of every setting."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(run.setting.name, run)
+    return list(first.values())
+
+
+def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure], list[str]]:
+    """Draw all figures into ``target/figures``; and what could not be drawn."""
+    drawn, missing = draw_all(tables)
+    figures = []
+    for one in drawn:
+        png, pdf = save_figure(one.figure, target / "figures" / one.name)
+        figures.append(ReportFigure(one.name, one.title, one.caption, png, pdf))
+    return figures, missing
+
+
+def _configs(record: Record, finished: Sequence[Run]) -> dict[str, str]:
+    """The study's file, and the whole configuration of each setting."""
+    settings = {run.setting.name: run for run in reversed(finished)}
+    whole = {setting.name: config_text(setting.config) for setting in record.study.settings if setting.name in settings}
+    return {**record.configs, **whole}
+
+
+def _machines(finished: Sequence[Run], costs: Mapping[Run, Costs]) -> str:
+    """Where the runs were trained, and where the latency was measured, in words."""
+    trained: Counter[str] = Counter()
+    for run in finished:
+        test = files.load_json(run.folder / files.TEST)
+        trained[f"{test.get('device', 'an unknown device')} in {test.get('precision', 'unknown precision')}"] += 1
+    counts = [f"{where} ({count} {'run' if count == 1 else 'runs'})" for where, count in trained.items()]
+    text = f"Trained on {', '.join(counts)}."
+    measured = dict.fromkeys(cost.machine for cost in costs.values() if cost.machine)
+    return text + (f" Latency measured on {'; '.join(measured)}." if measured else "")

@@ -1,0 +1,43 @@
+"""A study that many tests look at (and none changes)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from engine.launch import Outcome
+from engine.study import estimate
+from engine.study.estimate import Speed
+from engine.study.run import run_study
+from tests.studies import make_study
+from utils.config import ExperimentConfig
+from utils.study.plan import Study
+
+
+@dataclass(frozen=True)
+class TrainedStudy:
+    """A finished study."""
+
+    study: Study
+    source: Path
+    outcomes: list[Outcome]
+
+
+@pytest.fixture(scope="session")
+def trained_study(rooms: Path, scratch: Path) -> TrainedStudy:
+    """Six runs of two epochs."""
+    folder = scratch / "trained_study"
+    folder.mkdir()
+    study = make_study(folder, rooms)
+    outcomes = run_study(study, folder / "study.yaml", "python main_multi_trials.py --config_exp study.yaml")
+    return TrainedStudy(study, folder / "study.yaml", outcomes)
+
+
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch takes a minute, and a test half of one, without a look at the clock."""
+
+    def speed(config: ExperimentConfig) -> Speed:
+        return Speed(60.0, 30.0)
+
+    monkeypatch.setattr(estimate, "time_steps", speed)

@@ -1,0 +1,210 @@
+"""A study from its command lines: planned, trained, killed, shared, failed, and reported."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from datasets.synthetic_rooms import write_rooms
+from tests.disks import small_disk
+from tests.killed_runs import KILLED, Act, Moment, Run, interrupt, kill_before
+from tests.small import ROOMS, SIZE, copy_without, listing
+from tests.studies import write_study
+from tests.test_scripts import MAIN, call, refused
+from utils import checkpoint as files
+
+REPORT = "make_report.py"
+AXES = {"setup": "singletask", "group_sparsity": [False, True], "lambda": 0.1}
+SHORT: dict[str, Any] = {"task_list": ("segmentsemantic",), "setup": "singletask", "epochs": 2}
+NAMES = ("seg_dense_trial_0", "seg_l1_l2_lambda0.1_trial_0")
+STUDY = "studies/tiny"
+
+
+def make_folder(folder: Path, axes: Any = AXES, **values: Any) -> Path:
+    """A folder with rooms and the file of a study, all paths relative to it; nothing is trained."""
+    write_rooms(folder / "rooms", ROOMS, SIZE)
+    path = write_study(folder, Path("rooms"), axes, **{**SHORT, **values})
+    path.write_text(path.read_text().replace(str(folder / "studies"), "studies"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For the module."""
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.fixture(scope="module")
+def trained(scratch: Path) -> Path:
+    """A folder with the study of two runs, trained without any interruption."""
+    folder = make_folder(scratch / "trained")
+    done = call(folder, MAIN, "--config_exp", "study.yaml")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Path]:
+    """A folder with rooms and the file of a study, where nothing has been trained."""
+    yield make_folder(tmp_path / "work")
+    for path in tmp_path.rglob("*.pt"):
+        path.unlink()
+
+
+def test_a_study_from_its_plan_to_its_report(trained: Path) -> None:
+    before = listing(trained)
+    plan = call(trained, MAIN, "--config_exp", "study.yaml", "--plan")
+    assert plan.returncode == 0
+    assert plan.stdout.splitlines()[0].startswith("study tiny: 2 settings, 2 runs")
+    assert "All runs are finished; the runs are in studies/tiny" in plan.stdout
+    assert listing(trained) == before
+    again = call(trained, MAIN, "--config_exp", "study.yaml")
+    assert again.returncode == 0
+    assert (
+        "2 of 2 runs are finished; tables, figures and report.html: python make_report.py --study studies/tiny" in again.stderr
+    )
+    after = listing(trained)
+    assert [name for name in before if before[name] != after[name]] == [f"{STUDY}/study.json", f"{STUDY}/study.yaml"]
+    made = call(trained, REPORT, "--study", STUDY, "--latency", "no", "--latex")
+    assert made.returncode == 0, made.stderr
+    names = [f"out_csv/tiny{part}.csv" for part in ("", "_summary", "_curves", "_layers")]
+    assert made.stdout.split() == [*names, *(f"{STUDY}/report/{name}" for name in ("report.html", "tables.md", "tables.tex"))]
+    assert all((trained / name).is_file() for name in made.stdout.split())
+    page = (trained / STUDY / "report" / "report.html").read_text()
+    for script, end in ((MAIN, "--config_exp study.yaml"), (REPORT, f"--study {STUDY} --latency no --latex")):
+        assert f"{script} {end}" in page, "the exact commands"
+    assert list(pd.read_csv(trained / "out_csv" / "tiny_summary.csv")["setting"]) == ["seg_dense", "seg_l1_l2_lambda0.1"]
+
+
+def check_same(folder: Path, other: Path) -> None:
+    """Two studies ended alike."""
+    for name in NAMES:
+        assert (folder / STUDY / name / files.TEST).read_bytes() == (other / STUDY / name / files.TEST).read_bytes(), name
+    assert not list((folder / STUDY).rglob("*unfinished*"))
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "call_", "state"),
+    [(interrupt, 130, 4, ("finished", "stopped after epoch 1")), (kill_before, KILLED, 2, ("stopped after epoch 1", "new"))],
+)
+def test_an_interrupted_study_goes_on_where_it_was(
+    act: Act, code: int, call_: int, state: tuple[str, str], trained: Path, work: Path
+) -> None:
+    moment = Moment("engine.trainer:train_one_epoch", act, call_)
+    stopped = Run(work, "--config_exp", "study.yaml", moment=moment)
+    assert stopped.end() == code, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    if act is interrupt:
+        assert stopped.stderr.splitlines()[-1] == "interrupted"
+        assert (
+            "study tiny: interrupted with 1 of 2 runs left; main_multi_trials.py (without --overwrite) continues it"
+            in stopped.stderr
+        )
+    plan = call(work, MAIN, "--config_exp", "study.yaml", "--plan").stdout
+    assert all(any(word in line for line in plan.splitlines()) for word in state), plan
+    before = listing(work / STUDY)
+    done = call(work, MAIN, "--config_exp", "study.yaml")
+    assert done.returncode == 0, done.stderr
+    after = listing(work / STUDY)
+    if state[0] == "finished":
+        assert {name: after[name] for name in before if NAMES[0] in name} == {n: before[n] for n in before if NAMES[0] in n}
+    check_same(work, trained)
+
+
+def wait_until_told(inner: Act, *args: Any, **kwargs: Any) -> Any:
+    """Begin the epoch only when there is a file called go."""
+    Path("waiting").touch()
+    end = time.monotonic() + 100
+    while not Path("go").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return inner(*args, **kwargs)
+
+
+def test_two_processes_share_a_study(trained: Path, work: Path) -> None:
+    """The second one leaves the run that the first is at, and does the other; the first finds that one done."""
+    first = Run(work, "--config_exp", "study.yaml", moment=Moment("engine.trainer:train_one_epoch", wait_until_told))
+    end = time.monotonic() + 100
+    while not (work / "waiting").exists():
+        assert time.monotonic() < end, first.stderr
+        time.sleep(0.05)
+    second = Run(work, "--config_exp", "study.yaml")
+    assert second.end() == 0, second.stderr
+    assert f"1 of 2 runs left to the process that is at them:\n  {NAMES[0]}: " in second.stderr
+    assert "study tiny: 1 of 2 runs are finished" in second.stderr
+    (work / "go").touch()
+    assert first.end() == 0, first.stderr
+    assert "study tiny: 2 of 2 runs are finished" in first.stderr
+    assert [text.count(" epoch 1/2: ") for text in (first.stderr, second.stderr)] == [1, 1], "nothing is trained twice"
+    check_same(work, trained)
+
+
+def test_a_run_that_fails_is_the_only_one(trained: Path, work: Path) -> None:
+    changes = {"variant": "bad", "set": {"bb_optimizer_params.learning_rate": 1e30}}
+    make_folder(work, [{"setup": "singletask", "group_sparsity": False, **changes}, AXES])
+    for name in NAMES:  # as if they were the ones that are left
+        copy_without(trained / STUDY / name, work / STUDY / name, files.LAST)
+    (work / STUDY / NAMES[0] / files.TEST).write_text("{")
+    for _ in range(2):
+        done = call(work, MAIN, "--config_exp", "study.yaml")
+        assert done.returncode == 1
+        assert "2 of 3 runs failed:\n  seg_dense_bad_trial_0: trial 0: " in done.stderr
+        assert f"\n  {NAMES[0]}: {STUDY}/{NAMES[0]}/{files.TEST}: cannot be read" in done.stderr
+        assert "study tiny: 1 of 3 runs are finished" in done.stderr
+        assert "Traceback" not in done.stderr
+    made = call(work, REPORT, "--study", STUDY, "--latency", "no")
+    assert made.returncode == 0, made.stderr
+    page = (work / STUDY / "report" / "report.html").read_text()
+    assert "seg_dense_bad_trial_0: trial 0: " in page
+
+
+def test_overwrite(trained: Path, work: Path) -> None:
+    for name in NAMES:
+        copy_without(trained / STUDY / name, work / STUDY / name)
+    (work / STUDY / NAMES[0] / "old").touch()
+    assert "seed: 0 there, 4 now" in refused(work, MAIN, "--config_exp", "study.yaml", "seed=4")
+    done = call(work, MAIN, "--config_exp", "study.yaml", "--overwrite", "seed=4", "epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert not (work / STUDY / NAMES[0] / "old").exists()
+    assert [files.load_json(work / STUDY / name / files.TEST)["row"]["seed"] for name in NAMES] == [4, 4]
+
+
+def test_what_is_refused_before_anything_starts(trained: Path, work: Path) -> None:
+    study = ("--config_exp", "study.yaml")
+    assert "nowhere" in refused(work, MAIN, *study, "data_dir_NYU=nowhere")
+    assert "cuda:99" in refused(work, MAIN, *study, "device=cuda:99")
+    assert "500" in refused(work, MAIN, *study, "train_batch_size=500")
+    assert "--out_dir" in refused(work, MAIN, *study, "--out_dir", "x")
+    message = refused(trained, MAIN, *study, "optimizer_params.learning_rate=0.5")
+    assert message.startswith(f"error: {STUDY}/{NAMES[0]} was trained with another configuration (optimizer_params: ")
+    assert len(message.splitlines()) == 1
+    assert "study=<name>" in message
+
+
+def test_what_make_report_refuses(trained: Path, work: Path) -> None:
+    assert refused(work, REPORT, "--study", STUDY) == (
+        f"error: --study: {STUDY} holds no study.json, so it is not the folder of a study\n"
+    )
+    copy_without(trained / STUDY, work / STUDY, files.TEST, "*.pt", "report")
+    for wrong in ("studies/tin", "studies"):
+        assert refused(work, REPORT, "--study", wrong).endswith(f"so it is not the folder of a study; studies there: {STUDY}\n")
+    assert f"no run of {STUDY} is finished yet" in refused(work, REPORT, "--study", STUDY)
+    copy_without(trained / STUDY, work / "studies" / "other", files.LAST, "report")
+    (work / "out_csv").mkdir()
+    (work / "out_csv" / "tiny.csv").write_text("Experiment_name,num_trials\ntiny,1\n")
+    message = refused(work, REPORT, "--study", "studies/other")
+    assert message.startswith("error: out_csv/tiny.csv: is there already, and is no table of a study; move it away")
+    (work / "file").touch()
+    assert "file" in refused(work, REPORT, "--study", "studies/other", "--out_dir", "file")
+
+
+def test_a_full_disk_is_exit_code_1(trained: Path, work: Path) -> None:
+    with small_disk(1 << 20):
+        done = call(work, MAIN, "--config_exp", "study.yaml")
+    assert done.returncode == 1
+    assert done.stderr.count(f"{files.LAST} cannot be written (") >= 2
+    done = call(work, MAIN, "--config_exp", "study.yaml")
+    assert done.returncode == 0, done.stderr
+    check_same(work, trained)

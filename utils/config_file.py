@@ -1,0 +1,135 @@
+"""Configuration files as plain values: YAML read safely, and ``key.path=value`` overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from utils.config_check import shown
+from utils.errors import ConfigError
+
+MOST_LEVELS, MOST_VALUES = 20, 10_000
+"""How deep a configuration may be nested, and how many values it may have: far more than there are keys."""
+
+
+_TWO_NAMES = {"num_input_ch": "input_img_channels", "input_img_channels": "num_input_ch"}
+"""Keys that mean the same."""
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """``yaml.safe_load`` that refuses a key given twice (PyYAML alone keeps the last one without a word), and merge keys, with
+    which a few lines can stand for millions of keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"keys cannot be merged in with << (line {line}); write them out"
+                )
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # super() refuses it
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice (line {line})")
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no keys.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8])
+        raise ConfigError(f"{path}: there is no such file" + (f"; beside it: {near}" if near else "")) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as a YAML file ({error})") from None
+    try:
+        raw = _parse(text)
+    except _NotYAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found {type(raw).__name__}")
+    if _is_bottomless(raw):
+        raise ConfigError(f"{path}: is nested too deeply, refers to itself, or is too large for a configuration")
+    return _without_aliases(raw)
+
+
+class _NotYAMLError(ValueError):
+    """Why a text cannot be read."""
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise _NotYAMLError(" ".join(str(error).split())) from None
+    except (ValueError, OverflowError) as error:  # of a date such as 2024-13-45, or a number such as 0x_
+        raise _NotYAMLError(f"a value is not what it looks like ({error})") from None
+    except (AttributeError, KeyError, TypeError):  # how PyYAML fails on a tag such as !!bool maybe
+        raise _NotYAMLError("a value is not what its tag (!!) says") from None
+
+
+def _without_aliases(value: Any) -> Any:
+    """A copy in which no two places are one object, so that a change of one is no change of the other."""
+    if isinstance(value, dict):
+        return {key: _without_aliases(item) for key, item in value.items()}
+    return [_without_aliases(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_bottomless(value: Any) -> bool:
+    """True for YAML that no experiment has, which would not end when it is walked through: with aliases a few lines can refer
+    to themselves, or stand for millions of values."""
+    waiting, count = [(value, 0)], 0
+    while waiting:
+        item, depth = waiting.pop()
+        count += 1
+        if depth > MOST_LEVELS or count > MOST_VALUES:
+            return True
+        if isinstance(item, dict):
+            item = list(item.values())
+        if isinstance(item, list | tuple | set):
+            waiting += [(inner, depth + 1) for inner in item]
+    return False
+
+
+def apply_override(raw: dict[str, Any], override: str) -> list[str]:
+    """Set one ``key.path=value`` in ``raw``; returns the problem, if there is one."""
+    match = re.fullmatch(r"([A-Za-z_][\w.-]*?)=(.*)", override, flags=re.DOTALL)
+    if not match:
+        return [f"override {override!r}: expected key=value or key.path=value"]
+    *parents, last = match[1].split(".")
+    drop_other_name(raw, match[1])
+    try:
+        value = _parse(match[2])
+    except (_NotYAMLError, RecursionError):
+        return [f"override {shown(override)}: the value is not valid YAML (put it in quotes?)"]
+    if _is_bottomless(value):
+        return [f"override {shown(override)}: the value is nested too deeply, refers to itself, or is too large"]
+    target = raw
+    for parent in parents:
+        if target.get(parent) is None:
+            target[parent] = {}
+        if not isinstance(target[parent], dict):
+            return [f"override {override!r}: '{parent}' holds one value, not keys"]
+        target = target[parent]
+    target[last] = _without_aliases(value)
+    return []
+
+
+def drop_other_name(raw: dict[str, Any], key: str) -> None:
+    """Forget what the other name of ``key`` says, if it has one: a new value replaces both."""
+    raw.pop(_TWO_NAMES.get(key, ""), None)

@@ -1,0 +1,27 @@
+"""The figures of a study, made from its tables alone, at the size at which a two-column paper prints them."""
+
+from __future__ import annotations
+
+from utils.study.plots.curves import draw_curves
+from utils.study.plots.drawn import DrawnFigure
+from utils.study.plots.layers import draw_layers
+from utils.study.plots.pareto import draw_pareto
+from utils.study.plots.performance import draw_performance
+from utils.study.plots.strength import draw_strength
+from utils.study.tables import StudyTables
+
+__all__ = ["DrawnFigure", "draw_all"]
+
+_FIGURES = (draw_performance, draw_strength, draw_pareto, draw_layers, draw_curves)
+
+
+def draw_all(tables: StudyTables) -> tuple[list[DrawnFigure], list[str]]:
+    """All figures that ``tables`` hold the numbers of, and sentences on what could not be drawn and why.
+
+    Names of figures differ from each other. Equal tables give equal figures. Nothing is written:
+    ``utils.figures.save_figure`` does that.
+    """
+    if tables.summary.empty:
+        return [], ["Figures: the study has no finished run yet."]
+    drawn = [draw(tables) for draw in _FIGURES]
+    return [figure for figures, _ in drawn for figure in figures], [reason for _, reasons in drawn for reason in reasons]

@@ -1,0 +1,200 @@
+"""A study's settings, sorted for figures: by tasks, by penalty, by strength."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from utils.study.statistics import Estimate, estimate
+from utils.study.tables import StudyTables
+from utils.study.text import ARROWS, kind_label, metric_label, short_number, tasks_label
+from utils.tasks import get_task
+
+
+@dataclass(frozen=True)
+class Series:
+    """What gets one colour: settings that differ in tasks and strength only. Without a penalty they are dense."""
+
+    penalty: str
+    variant: str
+
+    @property
+    def label(self) -> str:
+        """Such as ``group lasso`` or ``dense, variant augmented``."""
+        row = {"sparse": bool(self.penalty), "penalty": self.penalty, "variant": self.variant}
+        return kind_label({**row, "lambda": math.nan, "target_sparsity": math.nan})
+
+    @property
+    def penalty_label(self) -> str:
+        """``group lasso``; ``dense`` without a penalty."""
+        return Series(self.penalty, "").label
+
+
+@dataclass(frozen=True)
+class PlottedSetting:
+    """A row of the summary."""
+
+    name: str
+    tasks: tuple[str, ...]
+    series: Series
+    strength: float
+    """Lambda, or NaN."""
+    target: float
+    """Wanted share of zero groups, in percent, or NaN."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it has a penalty."""
+        return bool(self.series.penalty)
+
+    @property
+    def strength_label(self) -> str:
+        """``dense``, ``λ = 1e-4`` or ``target 70 %``; with the variant if there is one."""
+        parts = ["dense"] if not self.sparse else []
+        if math.isfinite(self.target):
+            parts.append(f"target {self.target:.6g} %")
+        elif math.isfinite(self.strength):
+            parts.append(f"λ = {_lambda(self.strength)}")
+        if self.series.variant:
+            parts.append(self.series.variant)
+        return ", ".join(parts)
+
+    @property
+    def brief_label(self) -> str:
+        """``dense``, ``1e-4`` or ``70 %``."""
+        if not self.sparse:
+            return "dense"
+        return f"{self.target:.6g} %" if math.isfinite(self.target) else _lambda(self.strength)
+
+    @property
+    def order(self) -> tuple[float, float, str]:
+        """Sorts settings: dense ones, then by lambda, then by target, then by variant."""
+        return (
+            self.strength if math.isfinite(self.strength) else -1.0,
+            self.target if math.isfinite(self.target) else -1.0,
+            self.series.variant,
+        )
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """All settings of the same tasks."""
+
+    tasks: tuple[str, ...]
+    settings: tuple[PlottedSetting, ...]
+    """Sorted by strength, dense ones first."""
+
+    @property
+    def key(self) -> str:
+        """What files are called after it: ``seg_depth_sn``."""
+        return "_".join(_short(task) for task in self.tasks)
+
+    @property
+    def title(self) -> str:
+        """``Semantic segmentation + depth``."""
+        return tasks_label("+".join(self.tasks))
+
+    @property
+    def dense(self) -> list[PlottedSetting]:
+        """Settings without a penalty, the one without a variant first."""
+        return sorted((setting for setting in self.settings if not setting.sparse), key=lambda setting: setting.series.variant)
+
+    @property
+    def sparse(self) -> dict[Series, list[PlottedSetting]]:
+        """Per penalty and variant its settings by strength."""
+        found: dict[Series, list[PlottedSetting]] = {}
+        for setting in self.settings:
+            if setting.sparse:
+                found.setdefault(setting.series, []).append(setting)
+        return found
+
+
+def plotted_settings(tables: StudyTables) -> list[PlottedSetting]:
+    """Every setting of the summary, in its order."""
+    return [_setting(row) for row in tables.summary.to_dict("records")]
+
+
+def task_sets(tables: StudyTables) -> list[TaskSet]:
+    """The sets of tasks in the study's order."""
+    found: dict[tuple[str, ...], list[PlottedSetting]] = {}
+    for setting in plotted_settings(tables):
+        found.setdefault(setting.tasks, []).append(setting)
+    return [TaskSet(tasks, tuple(sorted(settings, key=lambda one: one.order))) for tasks, settings in found.items()]
+
+
+def drawn_sets(tables: StudyTables) -> list[TaskSet]:
+    """The sets that get figures of their own: not a single task's that is there as a baseline only."""
+    every = task_sets(tables)
+    chosen = [one for one in every if len(one.tasks) > 1 or one.sparse]
+    return chosen or every
+
+
+def all_series(tables: StudyTables) -> list[Series]:
+    """Every penalty and variant of the study's sparse settings in its order, so that one looks the same in all figures."""
+    return list(dict.fromkeys(setting.series for setting in plotted_settings(tables) if setting.sparse))
+
+
+def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
+    """Per setting the mean of a metric over its trials with the interval; settings without a finite value are left out."""
+    rows = tables.runs[tables.runs["metric"] == metric]
+    values = pd.to_numeric(rows["value"], errors="coerce").replace([np.inf, -np.inf], np.nan).dropna()
+    grouped = values.groupby(rows.loc[values.index, "setting"], sort=False)
+    return {str(setting): estimate(group.to_numpy(dtype=float)) for setting, group in grouped}
+
+
+def main_metric(tables: StudyTables, task: str) -> str | None:
+    """Name of the one main metric of a task; None if the study has no value of it."""
+    main = tables.runs.loc[tables.runs["main"].astype(str) == "True", "metric"].astype(str).unique()
+    names = [name for name in main if name.startswith(f"{task}_")]
+    # the shortest: class_male_x is not a metric of class_male where both are tasks
+    return min(names, key=len) if names else None
+
+
+def metric_axis_label(tables: StudyTables, metric: str, tasks: Sequence[str], brief: bool = False) -> str:
+    """``absolute error (↓ better)``: a metric's name, its unit and which way is better (``brief``: by an arrow alone)."""
+    first = tables.runs[tables.runs["metric"] == metric].iloc[0]
+    unit, better = _text(first["unit"]), _text(first["better"])
+    name = metric_label(metric, tasks)[1] + (f" in {unit}" if unit else "")
+    if better not in ARROWS:
+        return name
+    arrow = ARROWS[better].strip()
+    return f"{name} {arrow}" if brief else f"{name} ({arrow} better)"
+
+
+def baseline(sets: Sequence[TaskSet], task: str) -> PlottedSetting | None:
+    """The dense model of ``task`` alone."""
+    return next((one.dense[0] for one in sets if one.tasks == (task,) and one.dense), None)
+
+
+def _setting(row: Mapping[str, Any]) -> PlottedSetting:
+    return PlottedSetting(
+        name=str(row["setting"]),
+        tasks=tuple(task for task in _text(row["tasks"]).split("+") if task),
+        series=Series(_text(row["penalty"]), _text(row["variant"])),
+        strength=_number(row["lambda"]),
+        target=100.0 * _number(row["target_sparsity"]),
+    )
+
+
+def _short(task: str) -> str:
+    try:
+        return get_task(task).short
+    except KeyError:
+        return task
+
+
+def _lambda(value: float) -> str:
+    return short_number(float(f"{value:.3g}"))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or value != value else str(value)
+
+
+def _number(value: Any) -> float:
+    return float(value) if _text(value) else math.nan
