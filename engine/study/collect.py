@@ -214,7 +214,8 @@ def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
 
 def _difference(setting: Setting, of: Sequence[Finished], finished: Sequence[Finished], margin: float) -> dict[str, Any]:
     """The comparison of a sparse setting with its dense twin, over the seeds that both have."""
-    twin = twin_of(setting, dict.fromkeys(one.run.setting for one in finished)) if setting.sparse else None
+    settings = {one.run.setting.name: one.run.setting for one in finished}  # a setting has no hash
+    twin = twin_of(setting, settings.values()) if setting.sparse else None
     dense = {} if twin is None else {one.seed: one for one in finished if one.run.setting is twin}
     deltas = []
     for one in of:

@@ -57,13 +57,13 @@ def run_study(
         UserError: the data, a folder or a configuration is not as it should be; then nothing was started.
     """
     progress = _as_new(study) if overwrite else progress_of(study)
-    settings = list(dict.fromkeys(there.run.setting for there in progress if not there.finished))
-    _check_inputs(_uncached(setting.config) for setting in settings)
+    wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
+    _check_inputs(map(_uncached, wanted))
     clock = Clock(progress)
     _show(study, progress, clock)
     if plan_only:
         return []
-    _check_inputs(setting.config for setting in settings)
+    _check_inputs(wanted)
     if overwrite:
         _remove(study)
     study.folder.mkdir(parents=True, exist_ok=True)

@@ -18,21 +18,10 @@ from PIL import Image
 
 from utils.errors import UserError
 from utils.files import write_text
+from utils.study.labels import fixed, is_sparse, main_metrics, setting_label
+from utils.study.markup import LATEX_COMMENT, latex, markdown, markdown_text
 from utils.study.tables import StudyTables
-from utils.study.text import (
-    LATEX_COMMENT,
-    comparison_table,
-    fixed,
-    full_tables,
-    is_sparse,
-    latex,
-    main_metrics,
-    markdown,
-    markdown_text,
-    paper_table,
-    setting_label,
-    verdict,
-)
+from utils.study.text_tables import comparison_table, full_tables, paper_table, verdict
 
 CLAIMS = ("holds", "fails", "undecided")
 

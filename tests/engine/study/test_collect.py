@@ -303,7 +303,7 @@ def test_which_twin_a_sparse_setting_has(work: Path) -> None:
 
 def test_numbers_that_are_none(work: Path) -> None:
     """A metric that was not a number is an empty cell, and takes what is computed from it along, but nothing else."""
-    study = make_study(work, axes=PAIRED)
+    study = make_study(work, axes=PAIRED, comb_loss="wt_sum", loss_weights={"segmentsemantic": 1.0, "depth_euclidean": 2.0})
     metrics = random_metrics(study)
     metrics[f"{SPARSE}_trial_1"][DEPTH] = math.nan
     tables_of(study, metrics).write(work / "out")

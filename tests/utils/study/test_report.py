@@ -15,7 +15,7 @@ from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_st
 from utils.errors import UserError
 from utils.study.report import WIDEST, ReportFigure, ReportInfo, answer, findings, html_page, write_report
 from utils.study.tables import StudyTables, empty
-from utils.study.text import paper_table
+from utils.study.text_tables import paper_table
 
 VOID = {"meta", "br", "img", "hr", "input", "link", "rect", "line", "circle", "mspace"}
 ODD = "a_b & 50 % <script>alert(1)</script>"

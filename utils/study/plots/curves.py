@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
+from utils.study.labels import task_title
 from utils.study.plots.drawn import Drawn, DrawnFigure, trials_text
 from utils.study.plots.settings import PlottedSetting, TaskSet, drawn_sets, main_metric, metric_axis_label
 from utils.study.plots.style import (
@@ -33,7 +34,6 @@ from utils.study.plots.style import (
     plain_text,
 )
 from utils.study.tables import StudyTables
-from utils.study.text import task_title
 
 MOST_LINES = 7
 """Settings that can be told apart in one panel."""

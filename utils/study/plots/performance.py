@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from utils.study.labels import task_title
 from utils.study.plots.drawn import Drawn, DrawnFigure, n_text, trials_text
 from utils.study.plots.settings import (
     Series,
@@ -40,7 +41,6 @@ from utils.study.plots.style import (
 )
 from utils.study.statistics import Estimate
 from utils.study.tables import StudyTables
-from utils.study.text import task_title
 
 _SINGLE_LINE: dict[str, Any] = {"color": SINGLE, "linestyle": (0, (4, 2)), "linewidth": 1.1}
 _BAND = 0.15

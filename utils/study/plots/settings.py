@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from utils.study.labels import ARROWS, kind_label, metric_label, short_number, tasks_label
 from utils.study.statistics import Estimate, estimate
 from utils.study.tables import StudyTables
-from utils.study.text import ARROWS, kind_label, metric_label, short_number, tasks_label
 from utils.tasks import get_task
 
 

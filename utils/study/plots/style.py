@@ -19,8 +19,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from utils.study.labels import short_number
 from utils.study.statistics import Estimate
-from utils.study.text import short_number
 
 COLUMN, TEXT = 3.4, 7.0
 """Inches: width of a column and of the text of a two-column paper. Figures are made at the size they are printed at."""

@@ -13,6 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from utils.study.plots.curves import draw_curves
+from utils.study.plots.drawn import Drawn
+from utils.study.plots.layers import draw_layers
+from utils.study.plots.pareto import draw_pareto
+from utils.study.plots.performance import draw_performance
+from utils.study.plots.strength import draw_strength
 from utils.study.tables import StudyTables
 
 
@@ -20,6 +26,12 @@ from utils.study.tables import StudyTables
 def drawn(draw: Callable[[StudyTables], Any], study: Callable[[], StudyTables]) -> Any:
     """What ``draw`` makes of a study, once for all tests: they read figures and change none."""
     return draw(study())
+
+
+def all_drawn(study: Callable[[], StudyTables]) -> Drawn:
+    """What ``draw_all`` makes of a study, of the figures that other tests may have asked for already."""
+    made = [drawn(draw, study) for draw in (draw_performance, draw_strength, draw_pareto, draw_layers, draw_curves)]
+    return [figure for figures, _ in made for figure in figures], [reason for _, reasons in made for reason in reasons]
 
 
 def line(axes: Axes, label: str) -> np.ndarray:

@@ -9,24 +9,29 @@ import pytest
 from matplotlib.text import Text
 
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
-from tests.utils.study.plots.drawn_parts import drawn, legend_texts, texts
+from tests.utils.study.plots.drawn_parts import all_drawn, legend_texts, texts
 from utils.figures import save_figure
 from utils.study.plots import draw_all
+from utils.study.plots.layers import draw_layers
+from utils.study.plots.pareto import draw_pareto
 from utils.study.plots.settings import Series
 from utils.study.plots.style import LOOKS, as_text, legend_below, line_handle, new_figure
 from utils.study.tables import StudyTables, empty
 
 
 def varied_study() -> StudyTables:
-    """Variants, three penalties, lambdas and targets in one study."""
+    """Variants, three penalties, lambdas and targets in one study; epochs and layers of one penalty are figures enough."""
     sparse = [Setting(NYU, 2, "l1_l2", target=target, variant=word) for word in ("", "augmented") for target in (0.3, 0.9)]
     others = [Setting(NYU, 1, "group_mcp", 1e-4), Setting(NYU, 1, "sparse_group_lasso", 1e-5)]
     singles = [Setting((task,), 1) for task in NYU]
-    return make_study("varied", [*singles, Setting(NYU, 2), Setting(NYU, 2, variant="augmented"), *sparse, *others])
+    tables = make_study("varied", [*singles, Setting(NYU, 2), Setting(NYU, 2, variant="augmented"), *sparse, *others])
+    lasso = [setting.name for setting in sparse]
+    curves, layers = (table[table["setting"].isin(lasso)] for table in (tables.curves, tables.layers))
+    return dataclasses.replace(tables, curves=curves, layers=layers)
 
 
 def test_names_differ_and_each_figure_has_a_caption() -> None:
-    figures, missing = drawn(draw_all, pairs_study)
+    figures, missing = all_drawn(pairs_study)
     names = [one.name for one in figures]
     assert len(set(names)) == len(names) == 2 + 2 + 1 + 4 + 4
     assert not missing
@@ -39,7 +44,7 @@ def test_names_differ_and_each_figure_has_a_caption() -> None:
 
 @pytest.mark.parametrize("study", [small_study, celeba_study, bare_study, varied_study])
 def test_no_text_covers_another_or_leaves_the_figure(study: Callable[[], StudyTables]) -> None:
-    for one in drawn(draw_all, study)[0]:
+    for one in all_drawn(study)[0]:
         found = texts(one.figure)
         width, height = one.figure.bbox.size
         for index, (text, box) in enumerate(found):
@@ -56,7 +61,7 @@ def test_no_text_covers_another_or_leaves_the_figure(study: Callable[[], StudyTa
 
 @pytest.mark.parametrize("study", [small_study, varied_study])
 def test_figures_have_the_width_of_a_paper_and_no_smaller_text_than_seven_points(study: Callable[[], StudyTables]) -> None:
-    for one in drawn(draw_all, study)[0]:
+    for one in all_drawn(study)[0]:
         assert one.figure.get_figwidth() in (3.4, 7.0)
         assert one.figure.get_figheight() < 9
         assert min(text.get_fontsize() for text in one.figure.findobj(Text) if text.get_text()) >= 7
@@ -66,9 +71,11 @@ def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
     written: list[list[bytes]] = []
     for folder in ("one", "two"):
         tables = make_study("twice", [*(Setting((task,), 1) for task in NYU), Setting(NYU, 2), Setting(NYU, 2, "l1_l2", 1e-3)])
-        figures, _ = draw_all(tables)
-        chosen = [one for one in figures if one.name.startswith(("pareto", "layers"))]
-        paths = [path for one in chosen for path in save_figure(one.figure, tmp_path / folder / one.name)]
+        paths = [
+            path
+            for (one,), _ in (draw_pareto(tables), draw_layers(tables))
+            for path in save_figure(one.figure, tmp_path / folder / one.name)
+        ]
         written.append([path.read_bytes() for path in paths])
     assert len(written[0]) == 4
     assert written[0] == written[1]
@@ -78,7 +85,7 @@ def test_tables_that_were_written_and_read_give_the_same_figures(tmp_path: Path)
     tables = small_study()
     tables.write(tmp_path)
     again = StudyTables.read(tmp_path, "small")
-    before, after = drawn(draw_all, small_study), draw_all(again)
+    before, after = all_drawn(small_study), draw_all(again)
     assert before[1] == after[1]
     assert [(one.name, one.title, one.caption) for one in before[0]] == [(one.name, one.title, one.caption) for one in after[0]]
     assert [legend_texts(one.figure) for one in before[0]] == [legend_texts(one.figure) for one in after[0]]

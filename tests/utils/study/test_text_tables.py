@@ -1,4 +1,4 @@
-"""The tables of a study as text: their numbers, their names, and what Markdown and LaTeX make of odd characters."""
+"""The tables of a study as text: the numbers of its summary, what is compared, and what is missing."""
 
 import re
 from dataclasses import replace
@@ -8,39 +8,10 @@ import pandas as pd
 import pytest
 
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
+from tests.utils.study.sample_studies import MTL, STUDIES, odd_study, summary_row
+from utils.study.labels import NOTHING, kind_label, setting_label
 from utils.study.tables import StudyTables, empty
-from utils.study.text import (
-    NOTHING,
-    Section,
-    TextTable,
-    comparison_table,
-    fixed,
-    full_tables,
-    interval,
-    kind_label,
-    latex,
-    latex_text,
-    markdown,
-    markdown_text,
-    metric_label,
-    paper_table,
-    setting_label,
-    short_number,
-    verdict,
-)
-
-STUDIES = {"small": small_study, "lambdas": lambda_study, "celeba": celeba_study, "bare": bare_study}
-ODD = "a_b & 50 % <script> | {x} $y$ #1"
-MTL = "+".join(NYU)
-
-
-def row(**values: object) -> dict[str, object]:
-    dense = {"tasks": MTL, "sparse": False, "penalty": "", "lambda": np.nan, "target_sparsity": np.nan, "variant": ""}
-    return {**dense, **values}
-
-
-def odd_study() -> StudyTables:
-    return make_study("odd_&", [Setting(NYU, 2), Setting(NYU, 2, "l1_l2", target=0.7, variant=ODD)])
+from utils.study.text_tables import TextTable, comparison_table, full_tables, paper_table, verdict
 
 
 def texts(table: TextTable, section: str, name: str) -> dict[str, str]:
@@ -52,47 +23,6 @@ def texts(table: TextTable, section: str, name: str) -> dict[str, str]:
 
 def numbers(text: str) -> list[float]:
     return [float(part.replace("−", "-")) for part in re.findall(r"[+−]?\d+(?:\.\d+)?", text)]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, "Semantic segmentation + depth + surface normals, dense"),
-        ({"tasks": "class_male", "variant": "augmented"}, "Male, dense, variant augmented"),
-        ({"tasks": "", "variant": np.nan}, ", dense"),
-        (
-            {"tasks": "depth_euclidean", "sparse": True, "penalty": "l1_l2", "target_sparsity": 0.7},
-            "Depth, group lasso, target 70 %",
-        ),
-        (
-            {"tasks": "my_task", "sparse": "True", "penalty": "group_mcp", "lambda": 1.5e-4, "variant": "x  y\n"},
-            "my task, group MCP, λ = 1.5e-4, variant x y",
-        ),
-    ],
-)
-def test_a_setting_is_called_after_its_columns(values: dict[str, object], expected: str) -> None:
-    assert setting_label(row(**values)) == expected
-
-
-def test_no_two_settings_of_a_study_have_the_same_label() -> None:
-    for study in STUDIES.values():
-        labels = [setting_label(one) for one in study().summary.to_dict("records")]
-        assert len(set(labels)) == len(labels)
-
-
-def test_a_metric_belongs_to_the_longest_task_that_it_begins_with() -> None:
-    tasks = ["class_Male", "class_Male_Big", "depth_euclidean"]
-    assert metric_label("class_Male_Big_accuracy", tasks) == ("class Male Big", "accuracy")
-    assert metric_label("depth_euclidean_abs_err", tasks) == ("Depth", "absolute error")
-    assert metric_label("delta_MTL", tasks) == ("", "Δ_MTL (%)")
-    assert metric_label("a_new_one", tasks) == ("", "a new one")
-
-
-def test_numbers_have_true_signs() -> None:
-    assert [fixed(value, 2, signed=True) for value in (0.5, -0.5, -0.001, 0.0)] == ["+0.50", "−0.50", "0.00", "0.00"]
-    assert [short_number(value) for value in (1e-6, 1.5e-4, 0.05, 70.0, 0.0)] == ["1e-6", "1.5e-4", "0.05", "70", "0"]
-    assert interval(-0.3, 1.25) == "[−0.30, +1.25]"
-    assert interval(float("nan"), 1.0) == NOTHING
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
@@ -127,7 +57,8 @@ def test_the_papers_table_has_the_numbers_of_the_summary(study) -> None:
 
 def test_the_best_of_the_same_tasks_is_bold_and_a_lower_error_is_better() -> None:
     table = paper_table(small_study())
-    summary = small_study().summary.query("tasks == @MTL")
+    summary = small_study().summary
+    summary = summary[summary["tasks"] == MTL]
     heads = [" ".join(filter(None, head)) for head in table.columns]
     best = {
         head: [cells[0].text for section in table.sections for cells in section.rows if cells[index].best]
@@ -195,8 +126,8 @@ def test_why_there_is_no_claim_is_said() -> None:
         "one trial: no interval",
     ]
     assert tables.name == "x"
-    none = pd.DataFrame([row(difference_n=0, claim=np.nan)]).iloc[0].to_dict()
-    assert verdict(none, pd.DataFrame([row()])) == "no pair of trials with Δ_MTL"
+    none = pd.DataFrame([summary_row(difference_n=0, claim=np.nan)]).iloc[0].to_dict()
+    assert verdict(none, pd.DataFrame([summary_row()])) == "no pair of trials with Δ_MTL"
 
 
 def test_a_comparison_names_the_dense_twin_where_there_are_variants() -> None:
@@ -226,53 +157,9 @@ def test_what_delta_is_measured_against_is_said() -> None:
     )
 
 
-@pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
-def test_markdown_tables_are_whole_and_aligned(study) -> None:
-    for table in (paper_table(study()), comparison_table(study()), *full_tables(study())):
-        lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
-        assert len({len(line) for line in lines}) <= 1
-        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} <= {len(table.columns) + 1}
-        assert len(lines) == (2 + sum(len(one.rows) + bool(one.title) for one in table.sections)) * bool(table.sections)
-
-
-@pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
-def test_latex_tables_are_balanced(study) -> None:
-    for table in (paper_table(study()), comparison_table(study()), *full_tables(study())):
-        text = latex(table, study().name)
-        bare = re.sub(r"\\[{}$&#%_]", "", text)
-        assert bare.count("{") == bare.count("}")
-        assert bare.count("$") % 2 == 0
-        assert re.findall(r"\\begin\{(\w+)\}", text) == re.findall(r"\\end\{(\w+)\}", text)[::-1]
-        assert [text.count(f"\\{rule}") for rule in ("toprule", "midrule", "bottomrule", "caption{", "label{")] == [1] * 5
-        body = bare[bare.index("\\toprule") : bare.index("\\bottomrule")]
-        for line in (line for line in body.splitlines() if line.endswith("\\\\")):
-            more = sum(int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", line))
-            assert line.count("&") + 1 + more == len(table.columns), line
-        assert text.isascii()
-
-
-def test_odd_names_are_text_in_markdown_and_latex() -> None:
-    assert markdown_text(ODD) == r"a\_b &amp; 50 % &lt;script&gt; \| {x} \$y\$ \#1"
-    assert latex_text(ODD) == r"a\_b \& 50 \% $<$script$>$ $|$ \{x\} \$y\$ \#1"
-    assert (
-        latex_text("\\x^~ λ ± − ↑ “é” 中 ő")
-        == r"\textbackslash{}x\textasciicircum{}\textasciitilde{} $\lambda$ $\pm$ $-$ $\uparrow$ ``é'' ? o"
-    )
-    assert markdown_text("[a](b) [1, 2]") == r"[a\](b) [1, 2]"
-    assert markdown_text(ODD) in markdown(paper_table(odd_study()))
-    assert latex_text(ODD) in latex(paper_table(odd_study()), "odd")
-
-
-def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> None:
-    table = paper_table(bare_study())
-    cells = table.sections[0].rows[0]
-    first = replace(cells[0], text="[x] *")
-    assert "\n{}[x] * & 1 &" in latex(replace(table, sections=[Section("", [[first, *cells[1:]]])]), "bare")
-
-
 def test_nan_is_no_number_in_a_table() -> None:
     summary = small_study().summary.assign(segmentsemantic_mIoU_mean=np.nan, segmentsemantic_mIoU_std=np.nan)
-    text = markdown(paper_table(replace(small_study(), summary=summary)))
+    text = str(paper_table(replace(small_study(), summary=summary)))
     assert "nan" not in text.lower().replace("nano", "") and "mIoU" not in text
 
 
@@ -281,4 +168,4 @@ def test_tables_that_were_written_and_read_give_the_same_text(tmp_path) -> None:
         study.write(tmp_path)
         again = StudyTables.read(tmp_path, study.name)
         for make in (paper_table, comparison_table):
-            assert markdown(make(again)) == markdown(make(study))
+            assert make(again) == make(study)

@@ -1,0 +1,55 @@
+"""What Markdown and LaTeX make of a study's tables, and of odd characters in them."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from tests.study_tables import bare_study
+from tests.utils.study.sample_studies import ODD, STUDIES, odd_study
+from utils.study.markup import latex, latex_text, markdown, markdown_text
+from utils.study.text_tables import Section, comparison_table, full_tables, paper_table
+
+
+@pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
+def test_markdown_tables_are_whole_and_aligned(study) -> None:
+    for table in (paper_table(study()), comparison_table(study()), *full_tables(study())):
+        lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
+        assert len({len(line) for line in lines}) <= 1
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} <= {len(table.columns) + 1}
+        assert len(lines) == (2 + sum(len(one.rows) + bool(one.title) for one in table.sections)) * bool(table.sections)
+
+
+@pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
+def test_latex_tables_are_balanced(study) -> None:
+    for table in (paper_table(study()), comparison_table(study()), *full_tables(study())):
+        text = latex(table, study().name)
+        bare = re.sub(r"\\[{}$&#%_]", "", text)
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert re.findall(r"\\begin\{(\w+)\}", text) == re.findall(r"\\end\{(\w+)\}", text)[::-1]
+        assert [text.count(f"\\{rule}") for rule in ("toprule", "midrule", "bottomrule", "caption{", "label{")] == [1] * 5
+        body = bare[bare.index("\\toprule") : bare.index("\\bottomrule")]
+        for line in (line for line in body.splitlines() if line.endswith("\\\\")):
+            more = sum(int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", line))
+            assert line.count("&") + 1 + more == len(table.columns), line
+        assert text.isascii()
+
+
+def test_odd_names_are_text_in_markdown_and_latex() -> None:
+    assert markdown_text(ODD) == r"a\_b &amp; 50 % &lt;script&gt; \| {x} \$y\$ \#1"
+    assert latex_text(ODD) == r"a\_b \& 50 \% $<$script$>$ $|$ \{x\} \$y\$ \#1"
+    assert (
+        latex_text("\\x^~ λ ± − ↑ “é” 中 ő")
+        == r"\textbackslash{}x\textasciicircum{}\textasciitilde{} $\lambda$ $\pm$ $-$ $\uparrow$ ``é'' ? o"
+    )
+    assert markdown_text("[a](b) [1, 2]") == r"[a\](b) [1, 2]"
+    assert markdown_text(ODD) in markdown(paper_table(odd_study()))
+    assert latex_text(ODD) in latex(paper_table(odd_study()), "odd")
+
+
+def test_a_row_that_begins_with_a_bracket_is_no_option_of_the_row_before() -> None:
+    table = paper_table(bare_study())
+    cells = table.sections[0].rows[0]
+    first = replace(cells[0], text="[x] *")
+    assert "\n{}[x] * & 1 &" in latex(replace(table, sections=[Section("", [[first, *cells[1:]]])]), "bare")
