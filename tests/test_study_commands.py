@@ -88,7 +88,10 @@ def check_same(folder: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     ("act", "code", "call_", "state"),
-    [(interrupt, 130, 4, ("finished", "stopped after epoch 1")), (kill_before, KILLED, 2, ("stopped after epoch 1", "new"))],
+    [
+        (interrupt, 130, 4, ("finished", "stopped after epoch 1")),
+        pytest.param(kill_before, KILLED, 2, ("stopped after epoch 1", "new"), marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_study_goes_on_where_it_was(
     act: Act, code: int, call_: int, state: tuple[str, str], trained: Path, work: Path

@@ -45,8 +45,9 @@ class Speed:
     """Seconds that a configuration takes on this machine."""
 
     epoch: float
-    """Training and validation."""
+    """Training, validation, and saving."""
     test: float
+    """And building the network, which a run does for its training and for its test."""
 
 
 class Clock:
@@ -106,7 +107,9 @@ def time_steps(config: ExperimentConfig) -> Speed:
     # Frames are read here and now, so that reading and computing are timed apart; no cache is filled, and no frame is checked.
     alone = config.model_copy(update={"num_workers": 0, "cache": False, "on_bad_sample": "error"})
     training, validation, test = train_loader(alone, config.seed), eval_loader(alone, "val"), eval_loader(alone, "test")
+    start = time.perf_counter()
     trial = Trial(config, 0, device, config.trial_folder(0))  # which is not made, as nothing is saved there
+    building = time.perf_counter() - start
     train_batches, train_reading = _read(training, WARM_UP + STEPS, config)
     val_batches, val_reading = _read(validation, BATCHES, config)
     step = _together(train_reading, _step_seconds(trial, train_batches), config)
@@ -116,7 +119,7 @@ def time_steps(config: ExperimentConfig) -> Speed:
         saving = _seconds(lambda: torch.save(trial.state_dict(None), sink))
     # An epoch ends with the state and, if it is the best so far, the network; test batches may be of another size.
     epoch = step * len(training) + batch * len(validation) + 2 * saving
-    return Speed(epoch, batch * len(test) * config.test_batch_size / config.val_batch_size)
+    return Speed(epoch, batch * len(test) * config.test_batch_size / config.val_batch_size + 2 * building)
 
 
 def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sample], float]:
