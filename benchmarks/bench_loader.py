@@ -112,7 +112,8 @@ def one_pass(loader: Iterable[dict[str, Any]], batches: int) -> float:
 def waiting(config: Any, steps: int, folder: Path) -> dict[str, float]:
     """Training steps of a configuration with the trainer's own loop: seconds per step, and the share spent waiting."""
     from datasets import train_loader
-    from engine.trainer import Trial, train_one_epoch
+    from engine.trainer import train_one_epoch
+    from engine.trial import Trial
     from utils.device import resolve
 
     config, device = resolve(config)

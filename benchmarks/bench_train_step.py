@@ -42,7 +42,8 @@ def main() -> None:
     from datasets import train_loader
     from datasets.synthetic_rooms import write_rooms
     from engine.evaluation import to_device
-    from engine.trainer import Trial, forward_losses
+    from engine.trainer import forward_losses
+    from engine.trial import Trial
     from utils import device as devices
     from utils.config import validate_config
 

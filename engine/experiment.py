@@ -14,7 +14,8 @@ from datasets import eval_loader, train_loader
 from engine.pictures import draw_predictions
 from engine.resuming import check_folders, continue_trial, existing_trials, is_finished, remove_leftovers, saved_row
 from engine.saved_trial import evaluate_trial, load_trial, result_row
-from engine.trainer import TrainingDivergedError, Trial, fit
+from engine.trainer import TrainingDivergedError, fit
+from engine.trial import Trial
 from models import build_model
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, unused_keys

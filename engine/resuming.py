@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.trainer import Trial
+from engine.trial import Trial
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config
 from utils.errors import TrialError

@@ -1,4 +1,4 @@
-"""Training of one trial. ``fit`` is the loop, ``train_one_epoch`` what happens in an epoch; ``Trial`` holds the state."""
+"""Training of one trial: ``fit`` is the loop, ``train_one_epoch`` what happens in an epoch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,20 +14,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from datasets import Loader, eval_loader, train_loader, worker_deaths
 from datasets.sample import Sample
 from engine.evaluation import Evaluation, autocast, evaluate, to_device
-from engine.losses import build_losses
-from engine.monitor import Patience
-from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.pictures import draw_predictions
 from engine.sparsity_numbers import sparsity_numbers
-from engine.weighting import build_weighting
-from models import MultiTaskModel, build_model
+from engine.trial import Trial
 from optim import Penalty, live_mask, sparsity_report, strength_of
 from optim.groups import grouped_weights
 from utils import checkpoint as files
-from utils.config import ExperimentConfig
 from utils.console import duration, track
 from utils.figures import save_figure
-from utils.seeding import rng_state, seed_everything, set_rng_state
 from utils.tasks import get_task
 from utils.tracking import Tracker
 
@@ -43,91 +36,6 @@ SLOW_DATA = 0.1
 
 class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite; the message names the step, the task and the last good checkpoint."""
-
-
-class Trial:
-    """Everything that one training changes.
-
-    Args:
-        config: with the precision resolved.
-        number: of the trial, from 0; its seed is ``config.seed + number``.
-        device: where the model lives.
-        folder: the trial's folder, which exists.
-    """
-
-    def __init__(self, config: ExperimentConfig, number: int, device: torch.device, folder: Path) -> None:
-        self.config, self.number, self.device, self.folder = config, number, device, folder
-        self.seed = config.seed + number
-        seed_everything(self.seed)
-        self.model: MultiTaskModel = build_model(config).to(device)
-        self.weighting = build_weighting(config).to(device)
-        self.losses = build_losses(config)
-        self.optimizer = build_optimizer(self.model, self.weighting, config)
-        self.scheduler = build_scheduler(self.optimizer, config)
-        self.control = build_control(config)
-        self.total_patience = Patience(config.earlystop_patience)
-        self.task_patience = {task: Patience(config.task_earlystop_patience) for task in config.task_list}
-        self.epoch = 0
-        """The next epoch to train, that is, how many are done."""
-        self.step = 0
-        self.done = False
-        self.saved: int | None = None
-        """How many epochs are in ``last.pt``; None: there is none."""
-
-    @property
-    def active_tasks(self) -> list[str]:
-        """Tasks that still learn."""
-        return [task for task in self.config.task_list if task not in self.model.frozen]
-
-    def state_dict(self, run_id: str | None) -> dict[str, Any]:
-        """All of it, as tensors and plain values."""
-        return {
-            **self.best_state(run_id),
-            "weighting": self.weighting.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "control": self.control.state_dict(),
-            "total_patience": self.total_patience.state_dict(),
-            "task_patience": {task: patience.state_dict() for task, patience in self.task_patience.items()},
-            "frozen": sorted(self.model.frozen),
-            "step": self.step,
-            "done": self.done,
-            "rng": rng_state(),
-        }
-
-    def save(self, run_id: str | None) -> None:
-        """Write ``last.pt``, from which the training can go on."""
-        files.save_tensors(self.folder / files.LAST, self.state_dict(run_id))
-        self.saved = self.epoch
-
-    def best_state(self, run_id: str | None) -> dict[str, Any]:
-        """What it takes to use the network: for ``checkpoint.pt``."""
-        return {
-            "model": self.model.state_dict(),
-            "config": self.config.as_dict(),
-            "trial": self.number,
-            "seed": self.seed,
-            "epochs": self.epoch,
-            "wandb_run_id": run_id,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state_dict`."""
-        self.model.load_state_dict(state["model"])
-        for task in state["frozen"]:
-            self.model.freeze_head(task)
-        self.weighting.load_state_dict(state["weighting"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.control.load_state_dict(state["control"])
-        self.total_patience.load_state_dict(state["total_patience"])
-        for task, patience in self.task_patience.items():
-            patience.load_state_dict(state["task_patience"][task])
-        self.epoch, self.step, self.done = state["epochs"], state["step"], state["done"]
-        if state["config"]["epochs"] != self.config.epochs:
-            stretch_schedule(self.scheduler, self.optimizer, self.config.epochs)
-        set_rng_state(state["rng"])
-        self.saved = self.epoch
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from engine.trainer import Trial
+from engine.trial import Trial
 from tests.configs import make_config
 from utils.config import ExperimentConfig
 from utils.device import resolve

@@ -17,7 +17,8 @@ from datasets import Loader, eval_loader, train_loader
 from datasets.sample import Sample
 from engine.evaluation import evaluate, to_device
 from engine.study.progress import Progress
-from engine.trainer import Trial, forward_losses
+from engine.trainer import forward_losses
+from engine.trial import Trial
 from utils import checkpoint as files
 from utils.config import ExperimentConfig
 from utils.console import track

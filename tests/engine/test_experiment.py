@@ -18,6 +18,7 @@ from PIL import Image
 
 from engine import TrainingDivergedError, evaluate_experiment, experiment, load_trial, run_experiment, trainer
 from engine.saved_trial import evaluate_trial, result_row
+from engine.trial import Trial
 from optim import sparsity_report
 from tests.configs import CELEBA_TASKS, NYU_TASKS
 from tests.engine.conftest import SPARSE, Trained
@@ -412,7 +413,7 @@ def test_an_interrupted_overwrite_leaves_no_table_of_removed_trials(copied: Trai
 
 
 def test_a_diverged_trial_does_not_take_the_others_with_it(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(trial: trainer.Trial, tracker: Any) -> None:
+    def fit(trial: Trial, tracker: Any) -> None:
         if trial.number == 0:
             raise TrainingDivergedError("trial 0: the loss of task x is nan")
         trainer.fit(trial, tracker)

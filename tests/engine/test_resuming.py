@@ -14,7 +14,8 @@ import torch
 from engine import trainer
 from engine.evaluation import Evaluation
 from engine.resuming import MAY_CHANGE, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
-from engine.trainer import Trial, fit
+from engine.trainer import fit
+from engine.trial import Trial
 from optim import live_mask
 from tests.configs import NYU_TASKS, make_config
 from tests.small import listing, make_trial, same, small_config, snapshot

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from engine import TrainingDivergedError, trainer
+from engine import trial as trial_state
 from engine.evaluation import Evaluation
-from engine.trainer import Trial, fit
+from engine.trainer import fit
+from engine.trial import Trial
 from optim import live_mask
 from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS
@@ -327,8 +329,8 @@ def test_one_optimizer_lives_through_all_epochs(
     rooms: Path, work: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[object] = []
-    build = trainer.build_optimizer
-    monkeypatch.setattr(trainer, "build_optimizer", lambda *args: built.append(build(*args)) or built[-1])
+    build = trial_state.build_optimizer
+    monkeypatch.setattr(trial_state, "build_optimizer", lambda *args: built.append(build(*args)) or built[-1])
     trial = make_trial(small_config(rooms, work, epochs=3, comb_loss="uncertainity"))
     used: list[object] = []
     script(*[(1, 1, 1)] * 3, watch=lambda: used.append(trial.optimizer))

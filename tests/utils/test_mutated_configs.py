@@ -9,7 +9,8 @@ from torch import Tensor
 
 from datasets.sample import Sample
 from engine.experiment import expand_lambdas
-from engine.trainer import Trial, forward_losses
+from engine.trainer import forward_losses
+from engine.trial import Trial
 from tests.utils.mutations import BASES, Mutant, mutants
 from utils.config import ExperimentConfig, load_config
 from utils.device import resolve
