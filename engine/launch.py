@@ -23,7 +23,7 @@ from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config
 from utils.console import user_message
 from utils.device import resolve
-from utils.errors import HeldError, UserError
+from utils.errors import HeldError, TrialError, UserError
 from utils.files import remove_unfinished
 from utils.locks import experiment_lock
 from utils.study.plan import Run
@@ -60,6 +60,8 @@ def attempt(run: Run) -> Outcome:
         return Outcome(run, "held", str(error))
     except torch.OutOfMemoryError as error:
         reason = f"the device has too little memory; lower train_batch_size or input_shape ({_line(error)})"
+    except TrialError as error:
+        reason = with_remedy(run, user_message(error))
     except UserError as error:
         reason = user_message(error)
     except (TrainingDivergedError, OSError) as error:
@@ -95,6 +97,12 @@ def finish(run: Run) -> None:
             if is_finished(run.folder, config):
                 return
         run_trial(config, run.trial, device, resume=True)
+
+
+def with_remedy(run: Run, message: str) -> str:
+    """What is wrong with a run's folder, and what to do about this run alone (``--overwrite`` is about the whole study)."""
+    message = message.replace(", or use --overwrite", "")
+    return f"{message}; or delete {run.folder}, and this run is trained anew"
 
 
 def _as_begun(run: Run) -> ExperimentConfig:

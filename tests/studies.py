@@ -47,18 +47,24 @@ def make_study(folder: Path, rooms: Path = Path("nowhere"), axes: Any = None, *o
 
 
 def fake_run(
-    run: Run, metrics: Mapping[str, float], *, sparsity: float = 0.0, lines: Sequence[Mapping[str, Any]] = ({"epoch": 0},)
+    run: Run,
+    metrics: Mapping[str, float],
+    *,
+    sparsity: float | None = None,
+    lines: Sequence[Mapping[str, Any]] = ({"epoch": 0},),
 ) -> None:
     """Files of a finished run with these test metrics (``<task>_<metric>``): there is no network in them.
 
     Args:
         run: whose folder is made.
         metrics: of the test split.
-        sparsity: percentage of the groups.
+        sparsity: percentage of the groups; by default 50 of a sparse run's, and none of a dense one's.
         lines: of ``metrics.jsonl``; by default one that says nothing but its epoch.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     run.config.save(run.folder / files.CONFIG)
+    if sparsity is None:
+        sparsity = 50.0 if run.setting.sparse else 0.0
     row = {"trial": run.trial, "seed": run.config.seed + run.trial, "epochs": 1, **metrics, "group_sparsity": sparsity}
     test = {"best_epoch": 1, "device": "cpu", "precision": "fp32", "row": row}
     files.save_json(run.folder / files.TEST, test)

@@ -188,11 +188,11 @@ def test_what_is_refused_before_anything_starts(trained: Path, work: Path) -> No
 
 def test_what_make_report_refuses(trained: Path, work: Path) -> None:
     assert refused(work, REPORT, "--study", STUDY) == (
-        f"error: --study: {STUDY} holds no study.json, so it is not the folder of a study\n"
+        f"error: --study: there is no folder {STUDY}; a study's is results/studies/<name>\n"
     )
     copy_without(trained / STUDY, work / STUDY, files.TEST, "*.pt", "report")
     for wrong in ("studies/tin", "studies"):
-        assert refused(work, REPORT, "--study", wrong).endswith(f"so it is not the folder of a study; studies there: {STUDY}\n")
+        assert refused(work, REPORT, "--study", wrong).endswith(f"; studies there: {STUDY}\n")
     assert f"no run of {STUDY} is finished yet" in refused(work, REPORT, "--study", STUDY)
     copy_without(trained / STUDY, work / "studies" / "other", files.LAST, "report")
     (work / "out_csv").mkdir()

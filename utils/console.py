@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from utils.errors import UserError
+from utils.interrupts import check_interrupt, watch_interrupts
 
 T = TypeVar("T")
 
@@ -50,10 +51,13 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
         )
         with Progress(*columns, console=console, transient=True) as progress:
-            yield from progress.track(items, total=total, description=description)
+            for item in progress.track(items, total=total, description=description):
+                check_interrupt()
+                yield item
         return
     start = last = time.monotonic()
     for done, item in enumerate(items, 1):
+        check_interrupt()
         yield item
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
@@ -83,6 +87,7 @@ def run_script(main: Callable[[], int]) -> None:
     0 for success; 2 and one message, no traceback, for something that the user can mend; 1 and one message where the system
     refuses (disk full, no permission); 130 after Ctrl-C; else what ``main`` returns.
     """
+    watch_interrupts()
     try:
         code = main()
     except UserError as error:

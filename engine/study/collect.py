@@ -193,6 +193,24 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else first)
 
 
+def _is_sparse(of: Sequence[Finished]) -> bool:
+    """False for a penalty too weak to set anything to zero: that its networks are as good as dense ones is no news."""
+    return any(one.numbers["group_sparsity"] > 0 for one in of)
+
+
+def undefined_deltas(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
+    """Sentences on baselines that a relative change cannot be taken of."""
+    return [
+        f"delta_MTL is undefined for what is compared with {one.run.name}: its {task}_{name} is {value:.3g}, and a relative "
+        "change needs a baseline above 0."
+        for one in (_finished(run, costs[run]) for run in costs)
+        if not one.run.setting.sparse and one.run.config.setup == "singletask"
+        for task, values in one.metrics.items()
+        for name, value in values.items()
+        if name == get_task(task).main_metric and not value > 0
+    ]
+
+
 def _in_order(finished: Sequence[Finished]) -> list[str]:
     """Names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
     names = list(dict.fromkeys(name for one in finished for name in one.numbers))
@@ -233,6 +251,6 @@ def _difference(setting: Setting, of: Sequence[Finished], finished: Sequence[Fin
         "difference_std": found.std,
         "difference_low": found.low,
         "difference_high": found.high,
-        "claim": (judge(found, margin) or "") if deltas else "",
+        "claim": (judge(found, margin) or "") if deltas and _is_sparse(of) else "",
         "margin": margin if deltas else None,
     }

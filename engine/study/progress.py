@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.launch import with_remedy
 from engine.resuming import changed_keys, check_folder, is_finished
 from utils import checkpoint as files
 from utils.config import load_config
@@ -95,7 +96,7 @@ def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -
             check_folder(saved or run.config, run.folder, resume=True)
         finished = saved is not None and is_finished(run.folder, run.config)
     except UserError as error:
-        damage = str(error)
+        damage = with_remedy(run, str(error))
     epochs = len(files.read_lines(run.folder / files.METRICS))
     return Progress(run, finished, epochs, held, "" if finished else damage or read_failure(study, run), changed)
 

@@ -52,6 +52,8 @@ def read_record(folder: Path) -> Record:
     if not (folder / RECORD).is_file():
         there = sorted(str(path.parent) for place in (folder, folder.parent) for path in place.glob(f"*/{RECORD}"))
         known = f"; studies there: {', '.join(there)}" if there else ""
+        if not folder.is_dir():
+            raise UserError(f"--study: there is no folder {folder}; a study's is results/studies/<name>{known}")
         raise UserError(f"--study: {folder} holds no {RECORD}, so it is not the folder of a study{known}")
     values = load_json(folder / RECORD)
     study = study_from_values(values, folder)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
-from engine.study.collect import study_tables
+from engine.study.collect import study_tables, undefined_deltas
 from engine.study.costs import BUSY, Costs, costs_of, others_share
 from engine.study.progress import holder, look
 from engine.study.record import Record, read_record
@@ -67,7 +67,10 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
     if not finished:
         raise UserError(f"--study: none of the networks in {folder} can be used; {next(iter(damaged.values()))}")
     others["failed"] += [f"{run.name}: {reason}" for run, reason in damaged.items()]
-    notes = [f"The latency of {run.name} was measured on a busy machine." for run, cost in costs.items() if cost.doubtful]
+    notes = undefined_deltas(study, costs)
+    doubtful = [run.setting.name for run, cost in costs.items() if cost.doubtful]
+    if doubtful:
+        notes.append(f"The machine was busy when these latencies were measured: {', '.join(doubtful)}.")
     if obstacle and not all(costs[run].machine for run in _first_of_each(finished)):
         notes.append(f"Latencies were not measured, as {obstacle}; repeat the report when the machine is idle.")
     written = study_tables(study, costs).write(out_dir)
@@ -89,6 +92,9 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
         log.warning("%s is of an earlier report; --latex makes it anew", target / "tables.tex")
     for note in info.notes:
         log.info("%s", note)
+    for what, names in others.items():
+        for name in names:
+            log.warning("left out, %s: %s", what, name)
     log.info("%d of %d runs are in the report: %s", len(finished), len(study.runs), target / "report.html")
     return written
 

@@ -142,7 +142,7 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock) -> None:
     # Names are to be read, and copied, whole: a line that is longer than the terminal is better than half a name.
     console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 40)
     console.print(table)
-    left = f"In all at most {duration(sum(map(clock.seconds, progress)))} are left"
+    left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
     left = "All runs are finished" if all(there.finished for there in progress) else left
     console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
 
@@ -164,9 +164,10 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
                 done += planned
             # What it took so far corrects what was expected.
             factor = (time.monotonic() - start) / done if done else 1.0
+            left = f", for about {duration(sum(waiting.values()) * factor)}" if waiting else ""
             log.info(
-                "study %s: %s: %s; %d of %d runs are left, for at most about %s",
-                *(study.name, outcome.run.name, outcome.status, len(waiting), number, duration(sum(waiting.values()) * factor)),
+                "study %s: %s: %s; %d of %d runs are left%s",
+                *(study.name, outcome.run.name, outcome.status, len(waiting), number, left),
             )
     except KeyboardInterrupt:
         log.warning(
@@ -179,13 +180,15 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
 
 def _conclude(study: Study, outcomes: Sequence[Outcome]) -> None:
     """What became of the study."""
+    finished = {there.run for there in progress_of(study) if there.finished}
     for status, what in (("failed", "failed"), ("held", "left to the process that is at them")):
-        some = [outcome for outcome in outcomes if outcome.status == status]
+        some = [outcome for outcome in outcomes if outcome.status == status and outcome.run not in finished]
         if some:
-            listed = "".join(f"\n  {outcome.run.name}: {outcome.reason}" for outcome in some)
+            # Of who is at a run, what to do about an experiment is of no use here.
+            reasons = [outcome.reason.partition("; ")[0] if status == "held" else outcome.reason for outcome in some]
+            listed = "".join(f"\n  {outcome.run.name}: {reason}" for outcome, reason in zip(some, reasons, strict=True))
             (log.error if status == "failed" else log.warning)("%d of %d runs %s:%s", len(some), len(study.runs), what, listed)
-    finished = sum(there.finished for there in progress_of(study))
     log.info(
         "study %s: %d of %d runs are finished; tables, figures and report.html: python make_report.py --study %s",
-        *(study.name, finished, len(study.runs), shlex.quote(str(study.folder))),
+        *(study.name, len(finished), len(study.runs), shlex.quote(str(study.folder))),
     )

@@ -19,6 +19,8 @@ from utils.tasks import TASKS, is_task
 TASK_SETS = ("singles", "pairs", "all")
 """Words for sets of the base experiment's tasks."""
 
+LAMBDA = "bb_optimizer_params.lambda"
+
 DECIDED = {
     "Experiment_name": "the runs' names follow from the axes; study=<name> renames the study",
     "checkpoint_folder": "the runs go into the study's folder; folder=<folder> moves it",
@@ -299,7 +301,20 @@ def _paths(values: Mapping[str, Any], before: str = "") -> Iterable[str]:
 def _decided_problems(where: str, changes: Mapping[str, Any]) -> list[str]:
     """One per key that is the study's business."""
     given = [key for key in dict.fromkeys(_paths(changes)) if key in DECIDED]
-    return [f"{where}: {key} cannot be given in a study: {DECIDED[key]}" for key in given]
+    problems = [f"{where}: {key} cannot be given in a study: {DECIDED[key]}" for key in given]
+    strength = _strength(changes)
+    if isinstance(strength, int | float | str):
+        problems.append(
+            f"{where}: {LAMBDA} cannot be given in a study: it has the axis lambda (the shape of a warm-up, {{value: 1e-4, "
+            "warmup: 10}, can be given beside it)"
+        )
+    return problems
+
+
+def _strength(changes: Mapping[str, Any]) -> Any:
+    """The backbone's lambda in ``changes``, however it is written."""
+    params = changes.get("bb_optimizer_params")
+    return params.get("lambda") if isinstance(params, Mapping) and "lambda" in params else changes.get(LAMBDA)
 
 
 def _error(path: Path, problems: list[str]) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,21 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
                 )
             if setting.trials > same.trials:
                 settings[setting.name] = setting
+    _refuse_twins(path, tuple(settings.values()))
     return Study(file.study, folder, tuple(settings.values()), file.margin)
+
+
+def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
+    """Refuse two settings of which one is a variant of the other and changes nothing."""
+    seen: dict[str, str] = {}
+    for setting in settings:
+        values = {key: value for key, value in setting.config.as_dict().items() if key not in ("Experiment_name", "num_trials")}
+        other = seen.setdefault(json.dumps(values, sort_keys=True), setting.name)
+        if other != setting.name:
+            raise ConfigError(
+                f"{path}: axes: {other} and {setting.name} would be trained alike: what the variant sets is so already; change "
+                "or remove it"
+            )
 
 
 def _base(path: Path, file: StudyFile, axes: Axes, values: dict[str, Any]) -> ExperimentConfig:

@@ -165,8 +165,8 @@ def answer(tables: StudyTables, found: Sequence[Finding]) -> list[str]:
     others = [reason for reason in reasons if reason not in CLAIMS]
     for reason in dict.fromkeys(others):
         number = others.count(reason)
-        which = "The sparse setting has" if len(sparse) == 1 else f"{number} of {len(sparse)} sparse settings have"
-        sentences.append(f"{which} no interval, and nothing is claimed: {_REASONS.get(reason, reason)}.")
+        which = "the sparse setting" if len(sparse) == 1 else f"{number} of {len(sparse)} sparse settings"
+        sentences.append(f"Nothing is claimed about {which}: {_REASONS.get(reason, reason)}.")
     return sentences
 
 
@@ -188,7 +188,7 @@ def _lead(found: Sequence[Finding]) -> str:
     )
 
 
-_REASONS = {"one trial: no interval": "one pair of trials is too few"}
+_REASONS = {"one trial: no interval": "one pair of trials is too few for an interval"}
 
 
 def _numbers(*names: str) -> tuple[str, ...]:

@@ -169,6 +169,8 @@ def comparison_table(tables: StudyTables) -> TextTable:
 def verdict(row: Mapping[str, Any], summary: pd.DataFrame) -> str:
     """What the comparison of a sparse setting says: holds, fails or undecided; or why there is none."""
     trials: Any = row.get("difference_n")
+    if row.get("group_sparsity_mean") == 0:
+        return "not sparse: no group is zero"
     if is_missing(trials):
         same = summary[(summary["tasks"] == row["tasks"]) & ~summary.apply(is_sparse, axis=1)]
         if same.empty:
@@ -251,6 +253,8 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
         dense = {value_text(row["tasks"]) for row in summary.to_dict("records") if not is_sparse(row)}
         lacking = [task_title(task) for task in study_tasks(tables) if task not in dense]
         reason = f", since dense networks of one task are missing for: {', '.join(lacking)}" if lacking else ""
+        if not lacking and any(map(value_text, summary.get("baseline", []))):
+            reason = ": it is undefined where a metric of the baseline is not above 0"
         notes.append(f"Δ_MTL is not there{reason}.")
     if "latency_ms" not in there:
         notes.append("No latency was measured.")

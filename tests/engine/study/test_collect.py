@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from engine.study.collect import study_tables, twin_of
+from engine.study.collect import study_tables, twin_of, undefined_deltas
 from engine.study.costs import Costs, costs_of
 from tests.engine.study.conftest import TrainedStudy
 from tests.studies import DENSE_AND_SPARSE, fake_run, make_study
@@ -285,7 +285,7 @@ def test_a_variant_is_compared_with_its_own_kind_where_that_is_whole(work: Path)
 
 def test_which_twin_a_sparse_setting_has(work: Path) -> None:
     grid = {"tasks": "all", "group_sparsity": [False, True], "target_sparsity": 0.5}
-    lonely = {"tasks": "all", "target_sparsity": 0.5, "variant": "lonely"}
+    lonely = {"tasks": "all", "target_sparsity": 0.5, "variant": "lonely", "set": {"epochs": 4}}
     changes = {"variant": "long", "set": {"epochs": 3}}
     study = make_study(work, axes=[{"tasks": "singles", "group_sparsity": False}, {**grid, **changes}, lonely, grid])
     by_name = {setting.name: setting for setting in study.settings}
@@ -341,3 +341,22 @@ def test_latency_is_the_mean_of_the_runs_that_have_one(work: Path) -> None:
     assert set(values(tables, "latency_ms")) == {f"{setting.name}_trial_0" for setting in study.settings}
     assert set(tables.summary["latency_ms_mean"]) == {5.0}
     assert tables.summary["latency_ms_std"].isna().all()
+
+
+def test_nothing_is_claimed_about_a_penalty_that_set_nothing_to_zero(work: Path) -> None:
+    study = make_study(work, axes=PAIRED)
+    metrics = random_metrics(study)
+    assert row_of(tables_of(study, metrics), SPARSE)["claim"] in ("holds", "fails", "undecided")
+    for run in study.runs:
+        fake_run(run, metrics[run.name], sparsity=0.0)
+    row = row_of(study_tables(study, dict.fromkeys(study.runs, NO_COSTS)), SPARSE)
+    assert (row["difference_n"], row["claim"]) == (3, "")
+
+
+def test_a_baseline_that_no_change_can_be_taken_of_is_named(work: Path) -> None:
+    study = make_study(work, axes=PAIRED)
+    metrics = random_metrics(study)
+    metrics["depth_dense_trial_1"][DEPTH] = 0.0
+    tables_of(study, metrics)
+    (sentence,) = undefined_deltas(study, dict.fromkeys(study.runs, NO_COSTS))
+    assert "depth_dense_trial_1: its depth_euclidean_abs_err is 0, and" in sentence

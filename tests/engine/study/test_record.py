@@ -49,9 +49,11 @@ def test_what_is_no_study_is_refused_with_the_studies_that_are_there(work: Path)
     write_record(study, work / "study.yaml", "typed")
     before = listing(work)
     for folder in (study.folder.parent, study.folder.with_name("other")):
-        with pytest.raises(UserError, match=rf"{folder} holds no study.json, .*; studies there: {study.folder}$"):
+        with pytest.raises(
+            UserError, match=rf"{folder}( holds no study.json, |; a study's is ).*; studies there: {study.folder}$"
+        ):
             read_record(folder)
-    with pytest.raises(UserError, match=r"so it is not the folder of a study$"):
+    with pytest.raises(UserError, match=r"there is no folder .*at all; a study's is results/studies/<name>$"):
         read_record(work / "nowhere" / "at all")
     assert listing(work) == before
 

@@ -356,6 +356,28 @@ def test_different_settings_of_one_name_need_a_variant(tmp_path: Path) -> None:
 # Trials, seeds and folders
 
 
+def test_a_variant_that_changes_nothing_is_told(tmp_path: Path) -> None:
+    axes = [{"tasks": "all"}, {"tasks": "all", "variant": "long", "set": {"epochs": 20}}]
+    message = refusal(tmp_path, axes)
+    assert "seg_depth_sn_dense and seg_depth_sn_dense_long would be trained alike" in message
+    axes[1]["set"] = {"epochs": 30}
+    assert len(planned(tmp_path, axes).settings) == 2
+
+
+@pytest.mark.parametrize("how", ["set", "axes", "axes.path", "override"])
+def test_a_lambda_beside_the_axis_is_refused(how: str, tmp_path: Path) -> None:
+    """It would change nothing, and look as if it did."""
+    key = "bb_optimizer_params.lambda"
+    axes: dict[str, Any] = {"tasks": "all", "lambda": 1e-3}
+    if how == "axes":
+        axes["set"] = {"bb_optimizer_params": {"lambda": 5}}
+    elif how == "axes.path":
+        axes["set"] = {key: 5}
+    values = {"set": {key: 3.0}} if how == "set" else {}
+    message = refusal(tmp_path, axes, *([f"{key}=7"] if how == "override" else []), **values)
+    assert f"{key} cannot be given in a study: it has the axis lambda" in message
+
+
 def test_runs_are_in_the_order_of_trials_and_paired_by_their_seeds(tmp_path: Path) -> None:
     grids = [{"tasks": [DEPTH], "trials": 1}, {"tasks": "all", "group_sparsity": [False, True], "target_sparsity": 0.7}]
     study = planned(tmp_path, grids, trials=3)

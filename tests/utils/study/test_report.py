@@ -1,6 +1,7 @@
 """The page of a study: one file, whole HTML, nothing loaded from elsewhere, the sentences that its numbers allow."""
 
 import base64
+import dataclasses
 import io
 import re
 from dataclasses import replace
@@ -168,7 +169,18 @@ def test_the_answer_counts_the_claims_and_says_what_has_none() -> None:
     assert f"Of {len(found)} sparse settings" in sentences[0]
     assert f"{claims['holds']} are shown to be not worse" in sentences[0]
     assert any("of twenty, one on average misses" in sentence for sentence in sentences)
-    assert "4 of 5 sparse settings have no interval" in answer(small_study(), findings(small_study()))[-1]
+    assert "Nothing is claimed about 4 of 5 sparse settings: one pair" in answer(small_study(), findings(small_study()))[-1]
+
+
+def test_a_network_without_a_zero_group_is_not_called_as_good_as_dense() -> None:
+    tables = small_study()
+    summary = tables.summary.copy()
+    at = summary["setting"] == "seg_depth_sn_l1_l2_target0.7"
+    summary.loc[at, "group_sparsity_mean"] = 0.0
+    none = dataclasses.replace(tables, summary=summary)
+    assert findings(tables)
+    assert not findings(none)
+    assert "not sparse: no group is zero" in " ".join(answer(none, []))
 
 
 def test_where_there_is_no_interval_nothing_is_claimed(tmp_path: Path) -> None:

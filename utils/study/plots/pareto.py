@@ -64,7 +64,8 @@ def draw_pareto(tables: StudyTables) -> Drawn:
     candidates = {one.tasks: _candidates(tables, one) for one in sets}
     shown = sorted((one for one in sets if candidates[one.tasks]), key=lambda one: -len(one.tasks))
     missing = [
-        f"delta_MTL against GMACs of {one.title}: no setting has both (delta_MTL needs a single-task dense model of each task)."
+        f"delta_MTL against GMACs of {one.title}: no setting has both (delta_MTL needs a single-task dense model of each task, "
+        "with a metric above 0)."
         for one in sets
         if not candidates[one.tasks]
     ]

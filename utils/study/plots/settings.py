@@ -140,11 +140,14 @@ def all_series(tables: StudyTables) -> list[Series]:
 
 
 def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
-    """Per setting the mean of a metric over its trials with the interval; settings without a finite value are left out."""
+    """Per setting the mean of a metric over its trials with the interval; settings with a value that is not finite are left
+    out, as in the summary."""
     rows = tables.runs[tables.runs["metric"] == metric]
-    values = pd.to_numeric(rows["value"], errors="coerce").replace([np.inf, -np.inf], np.nan).dropna()
-    grouped = values.groupby(rows.loc[values.index, "setting"], sort=False)
-    return {str(setting): estimate(group.to_numpy(dtype=float)) for setting, group in grouped}
+    values = pd.to_numeric(rows["value"], errors="coerce")
+    grouped = values.groupby(rows["setting"], sort=False)
+    return {
+        str(setting): estimate(group.to_numpy(dtype=float)) for setting, group in grouped if np.isfinite(group.to_numpy()).all()
+    }
 
 
 def main_metric(tables: StudyTables, task: str) -> str | None:
