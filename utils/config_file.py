@@ -61,6 +61,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
+    if raw is None:
+        raise ConfigError(f"{path}: is empty; expected 'key: value' lines")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, found {type(raw).__name__}")
     if _is_bottomless(raw):

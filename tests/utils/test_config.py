@@ -672,7 +672,7 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
         ("a: [1", "is not valid YAML"),
         ("a: b: c", "is not valid YAML"),
         ("- a\n- b", "expected 'key: value' lines, found list"),
-        ("", "expected 'key: value' lines, found NoneType"),
+        ("", "is empty; expected 'key: value' lines"),
         ("!!python/object/apply:os.system ['true']", "is not valid YAML"),
         ("? [a, b]\n: 1", "is not valid YAML"),
     ],

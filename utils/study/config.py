@@ -261,6 +261,9 @@ def _apply_to_study(raw: dict[str, Any], override: str) -> list[str]:
             f"override {override!r}: {key} is changed in the study's file; on the command line: {changeable}, and keys of the "
             "experiment"
         ]
+    first = key.split(".")[0]
+    if first not in ExperimentConfig.model_fields and (hint := nearest(first, ON_THE_COMMAND_LINE)):
+        return [f"override {override!r}: unknown key{hint}"]
     given: dict[str, Any] = {}
     return apply_override(given, override) or _decided_problems(f"override {override!r}", given)
 

@@ -120,7 +120,7 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
             "num_trials": axes.trials or file.trials or values.get("num_trials", 1),
             "checkpoint": False,
         }
-        base = _base(path, file, axes, {**values, **common})
+        base = _base(f"{path}: axes.{number} with the base {file.base}", file, axes, {**values, **common})
         for setting in _settings(f"{path}: axes.{number}", axes, base, values.get("loss_weights")):
             same = settings.setdefault(setting.name, setting)
             one, other = same.config.as_dict(), setting.config.as_dict()
@@ -149,7 +149,7 @@ def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
             )
 
 
-def _base(path: Path, file: StudyFile, axes: Axes, values: dict[str, Any]) -> ExperimentConfig:
+def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> ExperimentConfig:
     """The base experiment, dense unless the base itself decides that, so that no rule about sparse runs refuses dense ones."""
     values |= {"Experiment_name": file.study, "setup": "multitask"}
     if axes.group_sparsity is not None or _lists_strengths(axes):
@@ -158,9 +158,9 @@ def _base(path: Path, file: StudyFile, axes: Axes, values: dict[str, Any]) -> Ex
     if isinstance(weights, dict) and isinstance(tasks, list):
         # It may have weights for tasks that only some sets have.
         values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or not _known(task)}
-    config = validate_config(values, source=f"{path} with its base {file.base}")
+    config = validate_config(values, source=source)
     if config.num_trials == 0:
-        raise ConfigError(f"{path}: trials: is missing, and num_trials of the base is 0; give the number of trials")
+        raise ConfigError(f"{source}: trials: is missing, and num_trials of the base is 0; give the number of trials")
     return config
 
 
@@ -216,9 +216,11 @@ def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[s
     if axes.setup is not None:
         found = [tasks for tasks in found if ("singletask" if len(tasks) == 1 else "multitask") in axes.setup]
     if not found:
+        sets = "; ".join(", ".join(entry) for entry in entries)
+        kept = f" that setup: {', '.join(axes.setup)} keeps" if axes.setup else ""
         raise ConfigError(
-            f"{source}: no set of tasks is left: tasks: {[list(entry) for entry in entries]}, setup: "
-            f"{list(axes.setup or ('singletask', 'multitask'))}, and the base's task_list is {list(everything)}"
+            f"{source}: there is no set of tasks{kept} among tasks: {sets} (the base's task_list is {', '.join(everything)}); "
+            "change tasks or setup"
         )
     return list(dict.fromkeys(found))
 

@@ -203,7 +203,7 @@ def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
 
 def test_a_base_that_is_wrong_is_named_with_all_that_is_wrong(tmp_path: Path) -> None:
     path = study_file(tmp_path, {}, base={"epochs": -1, "epohcs": 3})
-    with pytest.raises(ConfigError, match=r"study\.yaml with its base base\.yaml: 2 problems"):
+    with pytest.raises(ConfigError, match=r"study\.yaml: axes\.0 with the base base\.yaml: 2 problems"):
         load_study(path)
     assert [problem.split(":")[0] for problem in problems_of(path)] == ["epochs", "epohcs"]
     write(tmp_path / "base.yaml", "- a")
@@ -428,3 +428,8 @@ def test_a_config_error_is_one_that_scripts_print(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         planned(tmp_path, {"lambda": 0})
     assert set(BASE) <= set(yaml.safe_load((tmp_path / "base.yaml").read_text(encoding="utf-8")))
+
+
+def test_a_misspelt_key_on_the_command_line_is_told_the_study_s_own(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'trails=2': unknown key; did you mean 'trials'\?"):
+        load_study_file(study_file(tmp_path, {}), ["trails=2"])
