@@ -171,7 +171,7 @@ def test_the_second_trial_is_looked_at_too(runs: Path) -> None:
         ({files.TEST: None, files.LAST: None, files.BEST: None}, rf"has no {files.LAST}, so it cannot be continued"),
         ({files.CONFIG: None}, rf"small_trial_0 holds no {files.CONFIG}, so it is no trial: move it away"),
         ({files.CONFIG: b"epochs: x"}, rf"{files.CONFIG}: "),
-        ({files.CONFIG: b""}, rf"{files.CONFIG}: expected 'key: value' lines"),
+        ({files.CONFIG: b""}, rf"{files.CONFIG}: is empty; expected 'key: value' lines"),
     ],
     ids=str,
 )
