@@ -99,7 +99,7 @@ def run_experiment(
         refuse_if_held(single.trial_folder(0).parent, single.Experiment_name)
         check_folders(single, resume, overwrite, out_dir)
     check_writable(out_dir)
-    _check_inputs(runs[0][0])
+    check_inputs(runs[0][0])
     unused = unused_keys(config)
     if unused:
         log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
@@ -148,7 +148,7 @@ def _run_one(
     return rows, failures
 
 
-def _check_inputs(config: ExperimentConfig) -> None:
+def check_inputs(config: ExperimentConfig) -> None:
     """Refuse data, or weights to start from, that cannot be read, and a tracker that is not installed."""
     tracking_mode(config)
     train_loader(config, config.seed)

@@ -13,20 +13,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from datasets import eval_loader, train_loader
+from engine.experiment import check_inputs
 from engine.launch import Launcher, Outcome, one_after_another
 from engine.resuming import check_folder, existing_trials
 from engine.study.estimate import Clock
 from engine.study.progress import Progress, failure_path, note_failure, progress_of
 from engine.study.record import write_record
-from models import build_model
 from utils.config import ExperimentConfig
 from utils.console import duration
 from utils.device import resolve
 from utils.files import remove_folder
 from utils.locks import experiment_lock, refuse_if_held
 from utils.study.plan import Study
-from utils.tracking import tracking_mode
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +82,7 @@ def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
     """Refuse a device, data, weights to start from, or a tracker, that is not there; fills the caches that are configured."""
     kinds = {(config.data_dir, *(getattr(config, key) for key in _INPUTS)): config for config in configs}
     for config in kinds.values():
-        config, _ = resolve(config)
-        tracking_mode(config)
-        train_loader(config, config.seed)
-        for split in ("val", "test"):
-            eval_loader(config, split)
-        if config.init_weights is not None:
-            build_model(config)
+        check_inputs(resolve(config)[0])
 
 
 def _as_new(study: Study) -> list[Progress]:

@@ -127,7 +127,7 @@ def test_a_second_call_says_that_all_is_done_and_touches_no_run(
 ) -> None:
     study = trained_study.study
     before = listing(study.folder)
-    monkeypatch.setattr(run, "train_loader", lambda *args: pytest.fail("data of a finished study"))
+    monkeypatch.setattr(run, "check_inputs", lambda *args: pytest.fail("data of a finished study"))
     monkeypatch.setattr(estimate, "time_steps", lambda config: pytest.fail("timing of a finished study"))
     command = read_record(study.folder).commands[0]
     assert run_study(study, trained_study.source, command, launcher=never) == []
