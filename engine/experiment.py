@@ -139,6 +139,9 @@ def _run_one(
                 rows.append(run_trial(config, number, device, resume))
                 # Whatever ends a later trial, the finished ones are in the tables.
                 write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
+            except KeyboardInterrupt:
+                log.warning("experiment %s: --resume continues it", config.Experiment_name)
+                raise
             except TrainingDivergedError as error:
                 log.error("%s", error)
                 failures.append(str(error))
@@ -205,7 +208,7 @@ def _say_where(trial: Trial) -> None:
     state = (
         "nothing of it is saved" if trial.saved is None else f"its state after epoch {saved} is in {trial.folder / files.LAST}"
     )
-    log.warning("trial %d was interrupted in %s; %s; --resume continues it", trial.number, where, state)
+    log.warning("trial %d was interrupted in %s; %s", trial.number, where, state)
 
 
 def draw_control(trial: Trial, tracker: Tracker) -> None:

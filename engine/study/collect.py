@@ -175,7 +175,7 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
     """One row per setting with a finished run."""
     names = _in_order(finished)
     rows = []
-    for setting in study.settings:
+    for setting in _by_strength(study.settings):
         of = [one for one in finished if one.run.setting is setting]
         if not of:
             continue
@@ -191,6 +191,20 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
         rows.append(row | _difference(setting, of, finished, study.margin))
     first = COLUMNS["summary"].split()
     return pd.DataFrame(rows, columns=None if rows else first)
+
+
+def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
+    """Tasks, penalties and variants in the study's order; dense before sparse, and the weaker before the stronger."""
+    identities = {setting.name: setting.identity() for setting in settings}
+    tasks = list(dict.fromkeys(one["tasks"] for one in identities.values()))
+    kinds = list(dict.fromkeys((one["penalty"], one["variant"]) for one in identities.values()))
+
+    def place(setting: Setting) -> tuple[Any, ...]:
+        one = identities[setting.name]
+        strength = (one["lambda"] or 0.0, one["target_sparsity"] or 0.0)
+        return tasks.index(one["tasks"]), one["sparse"], kinds.index((one["penalty"], one["variant"])), *strength
+
+    return sorted(settings, key=place)
 
 
 def _is_sparse(of: Sequence[Finished]) -> bool:

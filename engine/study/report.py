@@ -20,7 +20,7 @@ from utils.errors import UserError
 from utils.figures import save_figure
 from utils.results import check_writable
 from utils.study.plan import Run, Study, config_text
-from utils.study.plots import draw_all
+from utils.study.plots import KINDS, draw_all
 from utils.study.report import ReportFigure, ReportInfo, write_report
 from utils.study.tables import COLUMNS, StudyTables, paths
 
@@ -153,7 +153,15 @@ def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure]
     for one in drawn:
         png, pdf = save_figure(one.figure, target / "figures" / one.name)
         figures.append(ReportFigure(one.name, one.title, one.caption, png, pdf))
+    _remove_old(target / "figures", {figure.name for figure in figures})
     return figures, missing
+
+
+def _remove_old(folder: Path, names: set[str]) -> None:
+    """Delete figures of an earlier report that this one has not: they would pass for this one's."""
+    for path in folder.glob("*.p[nd][gf]"):
+        if path.stem not in names and path.stem.split("_")[0] in KINDS:
+            path.unlink()
 
 
 def _configs(record: Record, finished: Sequence[Run]) -> dict[str, str]:

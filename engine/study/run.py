@@ -19,6 +19,7 @@ from engine.resuming import check_folder, existing_trials
 from engine.study.estimate import Clock
 from engine.study.progress import Progress, failure_path, note_failure, progress_of
 from engine.study.record import write_record
+from utils import checkpoint as files
 from utils.config import ExperimentConfig
 from utils.console import duration
 from utils.device import resolve
@@ -137,6 +138,16 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock) -> None:
     left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
     left = "All runs are finished" if all(there.finished for there in progress) else left
     console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
+    strangers = _strangers(study)
+    if strangers:
+        text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _strangers(study: Study) -> list[str]:
+    """Names of runs in the study's folder that are none of its runs."""
+    ours = {run.folder for run in study.runs}
+    return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
 
 
 def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:

@@ -115,8 +115,8 @@ def words(name: str) -> str:
 
 
 def short_number(value: float) -> str:
-    """``1.5e-4``, ``0.05``, ``70``."""
-    if value and abs(value) < 0.01:
+    """``1.5e-4``, ``5e-2``, ``70``: strengths differ by powers of ten, which one way of writing shows best."""
+    if value and abs(value) < 0.1:
         digits, exponent = f"{value:e}".split("e")
         return f"{float(digits):g}e{int(exponent)}"
     return f"{value:g}"

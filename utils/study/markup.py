@@ -14,9 +14,6 @@ LATEX_COMMENT = """\
 % Needs \\usepackage{{booktabs}}, and \\usepackage{{graphicx}} for the \\resizebox around tables that are wider than the text.
 """
 
-_WIDE = 84
-"""Characters side by side that fit into the text of an article at \\small, about; what is wider is shrunk if it has to be."""
-
 _HEADING = 14
 """Characters after which a heading goes on in a further line."""
 
@@ -85,14 +82,13 @@ def latex(table: TextTable, study: str) -> str:
                 _latex_row([f"\\textbf{{{text}}}" if cell.best else text for text, cell in zip(texts, cells, strict=True)])
             )
     label = re.sub(r"[^A-Za-z0-9-]+", "-", f"{study}-{table.name}")
-    tabular = [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule", *body, "\\bottomrule", "\\end{tabular}"]
-    if _characters(table) > _WIDE:
-        tabular = [
-            "\\setlength{\\tabcolsep}{4pt}",
-            "\\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%",
-            *tabular[:-1],
-            f"{tabular[-1]}}}",
-        ]
+    tabular = [
+        "\\setlength{\\tabcolsep}{4pt}",
+        "\\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%",
+        f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        *("\\toprule", *body, "\\bottomrule"),
+        "\\end{tabular}}",
+    ]
     caption = " ".join(latex_text(text) for text in (table.caption, *table.notes))
     return "\n".join(
         [
@@ -159,10 +155,3 @@ def _latex_row(texts: Sequence[str]) -> str:
     # after the end of a row, [ and * would be taken for its options
     first = f"{{}}{texts[0]}" if texts[0][:1] in ("[", "*") else texts[0]
     return f"{' & '.join([first, *texts[1:]])} \\\\"
-
-
-def _characters(table: TextTable) -> int:
-    """How wide the table is, about."""
-    rows = [row for section in table.sections for row in section.rows]
-    heads = [max([0, *map(len, _wrapped(own, _HEADING))]) for _, own in table.columns]
-    return sum(max([head, *(len(row[index].text) for row in rows)]) + 2 for index, head in enumerate(heads))

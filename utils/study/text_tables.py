@@ -216,7 +216,7 @@ def _blocks(groups: Sequence[tuple[str, Sequence[dict[str, Any]]]], size: int | 
 
 
 def _by_tasks(summary: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Rows of the summary by tasks; of the same tasks dense ones first, else in the study's order."""
+    """Rows of the summary by tasks; of the same tasks dense ones first, else in the summary's order."""
     rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in summary.to_dict("records")]
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=is_sparse):

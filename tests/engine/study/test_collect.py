@@ -145,6 +145,21 @@ def test_the_summary_is_mean_and_sample_deviation(work: Path) -> None:
                 assert math.isnan(row[f"{name}_mean"])
 
 
+def test_settings_are_listed_by_strength(work: Path) -> None:
+    axes = [
+        {"tasks": "all", "target_sparsity": [0.7, 0.3], "trials": 1},
+        {"tasks": "all", "penalty": ["l1_l2", "group_mcp"], "lambda": [1e-2, 1e-4], "trials": 1},
+        {"tasks": ["singles", "all"], "group_sparsity": False, "trials": 1},
+        {"tasks": "all", "target_sparsity": 0.5, "trials": 1},
+    ]
+    study = make_study(work, axes=axes)
+    assert list(tables_of(study, random_metrics(study)).summary["setting"]) == [
+        *("seg_depth_dense", "seg_depth_l1_l2_target0.3", "seg_depth_l1_l2_target0.5", "seg_depth_l1_l2_target0.7"),
+        *("seg_depth_l1_l2_lambda0.0001", "seg_depth_l1_l2_lambda0.01"),
+        *("seg_depth_group_mcp_lambda0.0001", "seg_depth_group_mcp_lambda0.01", "seg_dense", "depth_dense"),
+    ]
+
+
 def test_delta_and_difference_are_paired_by_seed(work: Path) -> None:
     study = make_study(work, axes=PAIRED)
     metrics = random_metrics(study)

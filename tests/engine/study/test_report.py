@@ -344,3 +344,12 @@ def test_runs_of_several_machines(faked: Study, work: Path) -> None:
         files.save_json(run.folder / files.TEST, {**test, "device": device, "precision": precision})
         run.config.model_copy(update={"device": device, "precision": precision}).save(run.folder / files.CONFIG)
     assert "Trained on cuda in bf16 (1 run), cpu in fp32 (5 runs)." in of_all(faked, work)
+
+
+def test_figures_of_an_earlier_report_go_and_a_users_own_stay(made: Path, work: Path) -> None:
+    folder = Path(shutil.copytree(made / "study", work / "study"))
+    before = {path.name for path in (folder / "report" / "figures").iterdir()}
+    for name in ("curves_seg_old.png", "curves_seg_old.pdf", "mine.png", "curves.txt"):
+        (folder / "report" / "figures" / name).write_bytes(b"old")
+    make_report(folder, work, "command", latency="no")
+    assert {path.name for path in (folder / "report" / "figures").iterdir()} == before | {"mine.png", "curves.txt"}

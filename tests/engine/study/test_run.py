@@ -402,6 +402,18 @@ def test_what_is_left_is_corrected_by_what_it_took(
     assert "3 of 4 runs are left" in left[0]
 
 
+def test_runs_that_are_not_in_the_file_any_more_are_named_and_kept(
+    rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 3})
+    go(before, work, launcher=Recorder())
+    assert "Not in the study's file" not in capsys.readouterr().out
+    go(make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 1}), work, launcher=Recorder())
+    said = capsys.readouterr().out
+    assert "out of the report: seg_depth_dense_trial_1, seg_depth_dense_trial_2\n" in said
+    assert all((one.folder / files.TEST).exists() for one in before.runs)
+
+
 def test_a_note_that_cannot_be_written_is_a_warning(
     rooms: Path, work: Path, untimed: None, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -44,7 +44,14 @@ def test_a_metric_belongs_to_the_longest_task_that_it_begins_with() -> None:
 
 def test_numbers_have_true_signs() -> None:
     assert [fixed(value, 2, signed=True) for value in (0.5, -0.5, -0.001, 0.0)] == ["+0.50", "−0.50", "0.00", "0.00"]
-    assert [short_number(value) for value in (1e-6, 1.5e-4, 0.05, 70.0, 0.0)] == ["1e-6", "1.5e-4", "0.05", "70", "0"]
+    assert [short_number(value) for value in (1e-6, 1.5e-4, 0.05, 0.1, 70.0, 0.0)] == [
+        "1e-6",
+        "1.5e-4",
+        "5e-2",
+        "0.1",
+        "70",
+        "0",
+    ]
     assert interval(-0.3, 1.25) == "[−0.30, +1.25]"
     assert interval(float("nan"), 1.0) == NOTHING
 

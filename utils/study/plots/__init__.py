@@ -10,7 +10,10 @@ from utils.study.plots.performance import draw_performance
 from utils.study.plots.strength import draw_strength
 from utils.study.tables import StudyTables
 
-__all__ = ["DrawnFigure", "draw_all"]
+__all__ = ["KINDS", "DrawnFigure", "draw_all"]
+
+KINDS = ("performance", "strength", "pareto", "layers", "curves")
+"""What the names of the figures begin with, up to the first underscore."""
 
 _FIGURES = (draw_performance, draw_strength, draw_pareto, draw_layers, draw_curves)
 

@@ -31,6 +31,12 @@ def trials_text(counts: Iterable[int]) -> str:
     return f"{low} to {high} trials" if low != high else f"{low} trial{'s' * (low != 1)}"
 
 
+def bars_text(cut: bool, what: str = "bars") -> str:
+    """What bars are, and where one ends that is ``cut``."""
+    text = f"{what} are 95 % intervals of the mean (Student's t)"
+    return f"{text}; those that reach the frame go on beyond it" if cut else text
+
+
 def n_text(counts: Iterable[int]) -> str:
     """``n = 3``, or ``n = 1–5`` where settings differ in their number."""
     low, high = min(numbers := list(counts)), max(numbers)

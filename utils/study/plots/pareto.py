@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from utils.study.plots.drawn import Drawn, DrawnFigure, n_text, trials_text
+from utils.study.plots.drawn import Drawn, DrawnFigure, bars_text, n_text, trials_text
 from utils.study.plots.label_placement import Label, place_labels
 from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, estimates, task_sets
 from utils.study.plots.style import (
@@ -24,8 +24,10 @@ from utils.study.plots.style import (
     dense_look,
     draw_means,
     finish,
+    fit_to_means,
     handle,
     interval_handles,
+    is_cut,
     legend_below,
     line_handle,
     look,
@@ -57,12 +59,14 @@ def draw_pareto(tables: StudyTables) -> Drawn:
     """delta_MTL (mean over trials, 95 % interval) against the GMACs of the compact model, with the Pareto front.
 
     A panel per set of two or more tasks, since delta_MTL and the cost of the heads belong to a set; four panels a figure,
-    the set with most tasks first. Settings on the front (nothing costs no more and gains no less, and one of both strictly)
+    the set with most tasks first; a set without a sparse model is left out where another has one. Settings on the front (nothing costs no more and gains no less, and one of both strictly)
     have the full colour, the others are paler.
     """
     sets = [one for one in task_sets(tables) if len(one.tasks) > 1]
     candidates = {one.tasks: _candidates(tables, one) for one in sets}
     shown = sorted((one for one in sets if candidates[one.tasks]), key=lambda one: -len(one.tasks))
+    compared = [one for one in shown if any(each.setting.sparse for each in candidates[one.tasks])]
+    shown = compared or shown
     missing = [
         f"delta_MTL against GMACs of {one.title}: no setting has both (delta_MTL needs a single-task dense model of each task, "
         "with a metric above 0)."
@@ -116,7 +120,8 @@ def _draw(
         _write_labels(figure, axes, each, front, styles)
     plain_text(figure)
     counts = [one.delta.n for each in candidates for one in each]
-    bars = ", bars are 95 % intervals of the mean (Student's t)" if max(counts) > 1 else ""
+    cut = any(is_cut(axes, [one.delta for one in each]) for (axes, _), each in zip(drawn, candidates, strict=True))
+    bars = f", {bars_text(cut)}" if max(counts) > 1 else ""
     return DrawnFigure(
         name=name,
         title="What is gained against what it costs",
@@ -149,13 +154,13 @@ def _draw_panel(
         size = 7.5 if style.marker == "*" else 5.0
         draw_means(axes, [one.gmacs], [one.delta], shown, one.setting.name, line=False, size=size)
     axes.axhline(0.0, label="zero", zorder=1, **_ZERO)
-    axes.margins(y=0.12)
     right = 1.1 * max(one.gmacs for one in candidates)
     axes.set_xlim(0, right)
     best_points = sorted({(one.gmacs, one.delta.mean) for one, best in zip(candidates, front, strict=True) if best})
     costs = [cost for cost, _ in best_points] + [right]
     gains = [gain for _, gain in best_points] + [best_points[-1][1]]
     axes.plot(costs, gains, drawstyle="steps-post", label="front", zorder=2, **_FRONT)
+    fit_to_means(axes, [one.delta for one in candidates], [0.0], margin=0.12)
     finish(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
     axes.locator_params(axis="y", nbins=6)
     corners = [(costs[0], gains[0])]
@@ -177,7 +182,9 @@ def _write_labels(
         Label(one.gmacs, one.delta.mean, one.setting.brief_label, as_text(styles[one.setting.series].colour))
         for one in (candidates[index] for index in order)
     ]
-    bars = [[(one.gmacs, one.delta.low), (one.gmacs, one.delta.high)] for one in candidates if one.delta.n > 1]
+    bottom, top = axes.get_ylim()
+    several = [one for one in candidates if one.delta.n > 1]
+    bars = [[(one.gmacs, max(one.delta.low, bottom)), (one.gmacs, min(one.delta.high, top))] for one in several]
     place_labels(figure, axes, labels, [front, [(axes.get_xlim()[0], 0.0), (axes.get_xlim()[1], 0.0)], *bars])
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from utils.study.labels import task_title
-from utils.study.plots.drawn import Drawn, DrawnFigure, n_text, trials_text
+from utils.study.plots.drawn import Drawn, DrawnFigure, bars_text, n_text, trials_text
 from utils.study.plots.settings import (
     Series,
     TaskSet,
@@ -29,8 +29,10 @@ from utils.study.plots.style import (
     dense_look,
     draw_means,
     finish,
+    fit_to_means,
     handle,
     interval_handles,
+    is_cut,
     legend_below,
     line_handle,
     look,
@@ -76,6 +78,8 @@ class _Performance:
         self.tasks = [task for task in self.metrics if sparse & self.values[task].keys()]
         self.counts: dict[Series | str, list[int]] = {}
         """Numbers of trials behind what was drawn: of a series, or of ``single``."""
+        self.cut = False
+        """Whether an interval goes on beyond its panel."""
 
     def draw(self) -> DrawnFigure:
         number = len(self.tasks)
@@ -90,23 +94,28 @@ class _Performance:
         )
 
     def _draw_task(self, axes: Axes, task: str) -> None:
-        values = self.values[task]
+        values, drawn = self.values[task], list[Estimate]()
+        lines: list[float] = []
         single = baseline(task_sets(self.tables), task) if len(self.one.tasks) > 1 else None
         if single is not None and single.name in values:
             self._count("single", values[single.name])
+            lines = [values[single.name].mean]
             axes.axhline(values[single.name].mean, label="single-task dense", zorder=1.5, **_SINGLE_LINE)
         for index, setting in enumerate(self.one.dense):
             if setting.name in values:
                 self._count(setting.series, values[setting.name])
                 self._draw_dense(axes, values[setting.name], index, setting.series.label)
+                drawn.append(values[setting.name])
         for index, series in enumerate(all_series(self.tables)):
             settings = [one for one in self.one.sparse.get(series, []) if one.name in values and one.name in self.sparsity]
             if settings:
                 means = [values[one.name] for one in settings]
                 self._count(series, *means)
+                drawn += means
                 draw_means(axes, [self.sparsity[one.name].mean for one in settings], means, look(index), series.label)
         percent_axis(axes.xaxis)
-        axes.margins(y=0.1)
+        fit_to_means(axes, drawn, lines)
+        self.cut |= is_cut(axes, drawn)
         finish(axes, task_title(task), "group sparsity (%)", metric_axis_label(self.tables, self.metrics[task], [task]))
         axes.locator_params(axis="y", nbins=5)
 
@@ -150,7 +159,7 @@ class _Performance:
                 f"Points are means over {trials_text(counts)}{', hollow ones are of a single trial' * (min(counts) == 1)}."
             )
         if counts and max(counts) > 1:
-            sentences.append("Bars and bands are 95 % intervals of the mean (Student's t).")
+            sentences.append(f"{bars_text(self.cut, 'Bars and bands')}.")
         if any(isinstance(key, Series) and not key.penalty for key in self.counts):
             sentences.append("Horizontal solid line: the dense model of the same tasks.")
         if "single" in self.counts:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from utils.study.labels import ARROWS, kind_label, metric_label, short_number, tasks_label
+from utils.study.labels import ARROWS, kind_label, metric_label, short_number, tasks_label, value_text
 from utils.study.statistics import Estimate, estimate
 from utils.study.tables import StudyTables
 from utils.tasks import get_task
@@ -161,7 +161,7 @@ def main_metric(tables: StudyTables, task: str) -> str | None:
 def metric_axis_label(tables: StudyTables, metric: str, tasks: Sequence[str], brief: bool = False) -> str:
     """``absolute error (↓ better)``: a metric's name, its unit and which way is better (``brief``: by an arrow alone)."""
     first = tables.runs[tables.runs["metric"] == metric].iloc[0]
-    unit, better = _text(first["unit"]), _text(first["better"])
+    unit, better = value_text(first["unit"]), value_text(first["better"])
     name = metric_label(metric, tasks)[1] + (f" in {unit}" if unit else "")
     if better not in ARROWS:
         return name
@@ -177,8 +177,8 @@ def baseline(sets: Sequence[TaskSet], task: str) -> PlottedSetting | None:
 def _setting(row: Mapping[str, Any]) -> PlottedSetting:
     return PlottedSetting(
         name=str(row["setting"]),
-        tasks=tuple(task for task in _text(row["tasks"]).split("+") if task),
-        series=Series(_text(row["penalty"]), _text(row["variant"])),
+        tasks=tuple(task for task in value_text(row["tasks"]).split("+") if task),
+        series=Series(value_text(row["penalty"]), value_text(row["variant"])),
         strength=_number(row["lambda"]),
         target=100.0 * _number(row["target_sparsity"]),
     )
@@ -195,9 +195,5 @@ def _lambda(value: float) -> str:
     return short_number(float(f"{value:.3g}"))
 
 
-def _text(value: Any) -> str:
-    return "" if value is None or value != value else str(value)
-
-
 def _number(value: Any) -> float:
-    return float(value) if _text(value) else math.nan
+    return float(value) if value_text(value) else math.nan

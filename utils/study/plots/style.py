@@ -26,6 +26,8 @@ COLUMN, TEXT = 3.4, 7.0
 """Inches: width of a column and of the text of a two-column paper. Figures are made at the size they are printed at."""
 SMALL, NORMAL = 7.0, 8.0
 """Points: ticks, legends and labels in a figure; titles and names of axes."""
+MOST_STDS = 3.0
+"""Sample standard deviations of a bar that are sure to be seen: all of it from three trials on (2.5 each way)."""
 DENSE, SINGLE, GUIDE = "#000000", "#555555", "#999999"
 GRID = "#E0E0E0"
 DELTA_MTL = r"$\Delta_\mathrm{MTL}$ in % (↑ better)"
@@ -250,6 +252,31 @@ def draw_means(
             markerfacecolor="white",
             zorder=4,
         )
+
+
+def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] = (), margin: float = 0.1) -> None:
+    """Make the vertical axis hold all means, and of their intervals up to ``MOST_STDS`` sample standard deviations.
+
+    With two trials Student's t makes an interval of nine standard deviations each way, beside which nothing else could be
+    seen. Such bars are cut by the panel's frame.
+
+    Args:
+        axes: whose limits are set.
+        means: that are drawn.
+        others: further heights that are to be seen.
+        margin: share of the panel's height above and below.
+    """
+    reach = [min(one.high - one.mean, MOST_STDS * one.std) if one.n > 1 else 0.0 for one in means]
+    low = min([*others, *(one.mean - by for one, by in zip(means, reach, strict=True))])
+    high = max([*others, *(one.mean + by for one, by in zip(means, reach, strict=True))])
+    space = margin * (high - low) or 0.05 * abs(high) or 1.0
+    axes.set_ylim(low - space, high + space)
+
+
+def is_cut(axes: Axes, means: Sequence[Estimate]) -> bool:
+    """Whether the interval of one of ``means`` goes on beyond the panel."""
+    low, high = axes.get_ylim()
+    return any(one.high > high or one.low < low for one in means)
 
 
 def percent_axis(axis: Any, step: float = 20.0) -> None:

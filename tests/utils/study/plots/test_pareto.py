@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.study_tables import NYU, bare_study, celeba_study, lambda_study, small_study
+from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 from tests.utils.study.plots.drawn_parts import bars, drawn, line
 from utils.study.plots.pareto import draw_pareto, on_front
 from utils.study.tables import StudyTables
@@ -73,6 +73,14 @@ def test_dominated_sparse_settings_are_paler_and_the_dense_one_never() -> None:
 def test_every_set_of_several_tasks_is_a_panel() -> None:
     (one,), _ = drawn(draw_pareto, crowded_study)
     assert [axes.get_title().count("+") for axes in one.figure.axes] == [2, 1]
+
+
+def test_a_set_without_a_sparse_model_has_no_panel_of_its_own() -> None:
+    dense = [Setting((task,), 2) for task in NYU] + [Setting(NYU[:2], 2), Setting(NYU, 2)]
+    (one,), missing = draw_pareto(make_study("some", [*dense, Setting(NYU, 2, "l1_l2", target=0.5)]))
+    assert ([axes.get_title() for axes in one.figure.axes], missing) == ([""], [])
+    (one,), _ = draw_pareto(make_study("dense", dense))
+    assert len(one.figure.axes) == 2, "where no set has one, all are shown"
 
 
 def test_every_setting_has_its_label_and_no_label_covers_another_or_a_point() -> None:
