@@ -59,8 +59,8 @@ def draw_pareto(tables: StudyTables) -> Drawn:
     """delta_MTL (mean over trials, 95 % interval) against the GMACs of the compact model, with the Pareto front.
 
     A panel per set of two or more tasks, since delta_MTL and the cost of the heads belong to a set; four panels a figure,
-    the set with most tasks first; a set without a sparse model is left out where another has one. Settings on the front (nothing costs no more and gains no less, and one of both strictly)
-    have the full colour, the others are paler.
+    the set with most tasks first; a set without a sparse model is left out where another has one. Settings on the front
+    (nothing costs no more and gains no less, and one of both strictly) have the full colour, the others are paler.
     """
     sets = [one for one in task_sets(tables) if len(one.tasks) > 1]
     candidates = {one.tasks: _candidates(tables, one) for one in sets}
