@@ -23,7 +23,8 @@ from utils import checkpoint as files
 from utils.config import ExperimentConfig
 from utils.console import duration
 from utils.device import resolve
-from utils.files import remove_folder
+from utils.errors import ConfigError
+from utils.files import remove_folder, unwritable
 from utils.locks import experiment_lock, refuse_if_held
 from utils.study.plan import Study
 
@@ -55,6 +56,9 @@ def run_study(
     Raises:
         UserError: the data, a folder or a configuration is not as it should be; then nothing was started.
     """
+    there = unwritable(study.folder)
+    if there is not None:
+        raise ConfigError(f"folder: {study.folder} cannot be written ({there} is no folder that this user may write into)")
     progress = _as_new(study) if overwrite else progress_of(study)
     wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
     _check_inputs(map(_uncached, wanted))

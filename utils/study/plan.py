@@ -371,7 +371,10 @@ def study_from_values(values: Mapping[str, Any], folder: Path) -> Study:
     except ConfigError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{folder}: its record of the study is damaged ({type(error).__name__}: {error})") from None
+        raise ConfigError(
+            f"{folder}: its record of the study is damaged ({type(error).__name__}: {error}); main_multi_trials.py on "
+            "the study's file writes it anew, and keeps the runs"
+        ) from None
 
 
 def config_text(config: ExperimentConfig) -> str:

@@ -299,6 +299,14 @@ def test_missing_data_is_refused_before_anything_is_written(work: Path, untimed:
     assert whole(work) == before
 
 
+def test_a_folder_that_cannot_be_written_is_named_as_the_file_names_it(rooms: Path, work: Path, untimed: None) -> None:
+    study = make_study(work, rooms)
+    (work / "studies").write_text("a file")
+    for options in ({}, {"overwrite": True}, {"plan_only": True}):
+        with pytest.raises(ConfigError, match=r"^folder: \S+studies/tiny cannot be written \(\S+studies is no folder"):
+            go(study, work, launcher=never, **options)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
