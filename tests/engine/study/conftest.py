@@ -41,3 +41,9 @@ def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
         return Speed(60.0, 30.0)
 
     monkeypatch.setattr(estimate, "time_steps", speed)
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
