@@ -120,11 +120,13 @@ def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], n
     # a place that is left over takes the legend
     places = panels(figure, number + (number % per_row > 0), per_row)
     looks = _looks(settings)
+    cut = False
     last = max(line.epochs[-1] for found in curves.values() for line in found.values())
     for axes, (metric, found) in zip(places, curves.items(), strict=False):
         for setting in settings:
             if setting.name in found:
                 _draw_curve(axes, found[setting.name], setting.strength_label, looks[setting.name])
+        cut |= _keep_to_most(axes, [found[setting.name] for setting in settings if setting.name in found])
         _name_panel(axes, tables, one, metric)
         axes.set_xlim(0, max(last, 2.0) * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
@@ -143,7 +145,7 @@ def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], n
         legend_below(figure, handles)
     plain_text(figure)
     left_out = len(one.dense) + len(sparse) - len(chosen)
-    return DrawnFigure(name, _title(one, sparse), _caption(one, sparse, list(trials.values()), left_out), figure)
+    return DrawnFigure(name, _title(one, sparse), _caption(one, sparse, list(trials.values()), left_out, cut), figure)
 
 
 def _recorded(tables: StudyTables, one: TaskSet, settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Curve]]:
@@ -184,6 +186,21 @@ def _draw_curve(axes: Axes, line: Curve, label: str, style: dict[str, Any]) -> N
         )
 
 
+def _keep_to_most(axes: Axes, lines: Sequence[Curve]) -> bool:
+    """Keep a few epochs that are far from all others from flattening the rest.
+
+    Returns:
+        Whether there are such peaks: the frame cuts them.
+    """
+    values = np.concatenate([line.mean for line in lines])
+    low, high = np.percentile(values, (2, 98))
+    room = 0.5 * (high - low)
+    bottom, top = max(values.min(), low - room), min(values.max(), high + room)
+    space = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
+    axes.set_ylim(bottom - space, top + space)
+    return bool(values.min() < bottom - space or values.max() > top + space)
+
+
 def _name_panel(axes: Axes, tables: StudyTables, one: TaskSet, metric: str) -> None:
     if metric in _LOSSES:
         finish(axes, _LOSSES[metric], "epoch", "loss (↓ better)")
@@ -202,7 +219,7 @@ def _title(one: TaskSet, sparse: Sequence[PlottedSetting]) -> str:
     return f"Learning curves: {one.title}{penalty}"
 
 
-def _caption(one: TaskSet, sparse: Sequence[PlottedSetting], trials: Sequence[int], left_out: int) -> str:
+def _caption(one: TaskSet, sparse: Sequence[PlottedSetting], trials: Sequence[int], left_out: int, cut: bool) -> str:
     penalty = f", {sparse[0].series.penalty_label}" if sparse else ""
     text = (
         f"{one.title}{penalty}: training loss, and on the validation set the loss (sum over tasks) and each task's main metric."
@@ -211,6 +228,8 @@ def _caption(one: TaskSet, sparse: Sequence[PlottedSetting], trials: Sequence[in
         text += f" Lines are means over {trials_text(trials)}, bands reach from the least to the largest of them."
     else:
         text += " One trial per setting."
+    if cut:
+        text += " Peaks of single epochs that are far from all others are cut."
     if left_out:
         text += f" {left_out} more settings of other strengths are not shown."
     return text

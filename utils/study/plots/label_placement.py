@@ -69,7 +69,8 @@ def place_labels(
         text.set_in_layout(False)
         extent = text.get_window_extent()
         half = (extent.width / 2 + 2 * scale, extent.height / 2 + 0.5 * scale)
-        offset, leader = _best(point, half, np.array(taken), frame, scale)
+        others = np.array([other for other in points if np.any(other != point)]).reshape(-1, 2)
+        offset, leader = _best(point, half, np.array(taken), frame, scale, others)
         text.set_position((offset[0] / scale, offset[1] / scale))
         taken.append(_around(point + offset, half))
         if len(leader):
@@ -78,7 +79,7 @@ def place_labels(
 
 
 def _best(
-    point: np.ndarray, half: tuple[float, float], taken: np.ndarray, frame: np.ndarray, scale: float
+    point: np.ndarray, half: tuple[float, float], taken: np.ndarray, frame: np.ndarray, scale: float, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a text costs least.
 
@@ -88,6 +89,7 @@ def _best(
         taken: (n, 4) boxes.
         frame: (1, 4) the panel.
         scale: pixels per point.
+        others: (n, 2) pixels, the points that other texts belong to.
 
     Returns:
         Offset of the text's middle from the point (2,), and the two ends of its leader (2, 2), all in pixels; no ends where
@@ -104,6 +106,8 @@ def _best(
             leader = _leader(point, offset, half, scale) if radius >= _LEADER_FROM else np.empty((0, 2))
             if len(leader):
                 cost += _overlap(np.array(_pieces(leader, 0.5 * scale)), taken)
+            elif _distance(point, box[0]) > 0.75 * min((_distance(other, box[0]) for other in others), default=math.inf):
+                cost += 2 * half[0] * half[1]  # whose text this is must be seen
             if cost < least - 1e-6:
                 best, ends, least = offset, leader, cost
         if least <= 1e-6:
@@ -135,6 +139,11 @@ def _join(axes: Axes, label: Label, ends: np.ndarray) -> None:
 def _around(middle: np.ndarray, half: tuple[float, float]) -> np.ndarray:
     """A box (left, bottom, right, top)."""
     return np.concatenate([middle - half, middle + half])
+
+
+def _distance(point: np.ndarray, box: np.ndarray) -> float:
+    """From a point to the nearest edge of a box; 0 inside."""
+    return math.hypot(*np.maximum(np.maximum(box[:2] - point, point - box[2:]), 0.0))
 
 
 def _pieces(corners: np.ndarray, half: float) -> list[np.ndarray]:

@@ -90,3 +90,20 @@ def test_without_epochs_it_is_said() -> None:
     figures, (reason,) = draw_curves(dataclasses.replace(tables, curves=tables.curves.iloc[:0]))
     assert not figures
     assert "no epoch was recorded" in reason
+
+
+def test_a_peak_of_one_epoch_does_not_flatten_the_others() -> None:
+    tables = small_study()
+    curves, name = tables.curves.copy(), "seg_depth_sn_dense"
+    curves.loc[(curves["setting"] == name) & (curves["metric"] == "val_loss") & (curves["epoch"] == 22), "value"] = 150.0
+    (whole,), _ = drawn(draw_curves, small_study)
+    (one,), _ = draw_curves(dataclasses.replace(tables, curves=curves))
+    before, after = (figure.figure.axes[1].get_ylim() for figure in (whole, one))
+    assert after[1] < 1.5 * before[1]
+    assert after[0] == pytest.approx(before[0], rel=0.05)
+    peak = "Peaks of single epochs that are far from all others are cut."
+    assert (peak in one.caption, peak in whole.caption) == (True, False)
+    assert line(one.figure.axes[1], "dense")[:, 1].max() == 150, "it is in the picture, beyond the frame"
+    for axes in (whole.figure.axes[0], whole.figure.axes[3]):
+        low, high = axes.get_ylim()
+        assert all(low <= value <= high for one in axes.lines for value in one.get_ydata())
