@@ -235,7 +235,10 @@ def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, wo
     for message, moment in moments.items():
         run = start(work, "--resume", moment=moment)
         assert run.end() == 130, run.stderr
-        assert f"trial 0 was interrupted {message}\nexperiment it lives. on: --resume continues it\ninterrupted\n" in run.stderr
+        said = run.stderr.splitlines()[-3:]
+        assert said[0].endswith(f"WARNING trial 0 was interrupted {message}")
+        assert said[1].endswith("WARNING experiment it lives. on: --resume continues it")
+        assert said[2] == "interrupted"
         assert "Traceback" not in run.stderr
     last = start(work, "--resume")
     assert last.end() == 0, last.stderr
