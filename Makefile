@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 DEMO_DATA := data/synthetic_nyu
+JOBS ?= 2
 
 .PHONY: help demo test test-long lint setup clean
 
 help:
 	@echo "make demo       synthetic data, two trials, tables, figures, a compact model (a few minutes on two cores)"
-	@echo "make test       lint, types and the fast tests"
+	@echo "make test       lint, types and the fast tests, in JOBS=$(JOBS) processes of one thread each"
 	@echo "make test-long  the slow tests"
 	@echo "make setup      only the virtual environment in $(VENV)"
 	@echo "make clean      remove the demo's data and results (not $(VENV))"
@@ -47,7 +48,7 @@ lint: $(VENV)/.dev-ready
 	$(RUN) -m mypy
 
 test: lint
-	$(RUN) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n $(JOBS)
 
 test-long: $(VENV)/.dev-ready
 	$(RUN) -m pytest -m slow

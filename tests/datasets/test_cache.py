@@ -188,7 +188,7 @@ def _new_parts(folder: Path, before: set[str]) -> set[str]:
         ({"seed": 7, "num_trials": 3, "num_workers": 2, "Experiment_name": "other", "epochs": 9}, set()),
         ({"on_bad_sample": "skip"}, set()),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # the same in every process
 )
 def test_what_makes_new_parts_of_nyu(
     values: dict[str, Any], expected: set[str], configs: Configs, tmp_path: Path, unread: Callable[[], None]
