@@ -63,7 +63,7 @@ def run_study(
     wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
     _check_inputs(map(_uncached, wanted))
     clock = Clock(progress)
-    _show(study, progress, clock)
+    _show(study, progress, clock, _strangers(study, overwrite))
     if plan_only:
         return []
     _check_inputs(wanted)
@@ -121,8 +121,8 @@ def _uncached(config: ExperimentConfig) -> ExperimentConfig:
     return config.model_copy(update={"cache": False, "on_bad_sample": "error"})
 
 
-def _show(study: Study, progress: Sequence[Progress], clock: Clock) -> None:
-    """The plan: one row per setting."""
+def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: Sequence[str]) -> None:
+    """The plan: one row per setting, and names of runs that are none of the study's."""
     title = f"study {study.name}: {len(study.settings)} settings, {len(study.runs)} runs"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("setting", no_wrap=True)
@@ -142,15 +142,14 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock) -> None:
     left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
     left = "All runs are finished" if all(there.finished for there in progress) else left
     console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
-    strangers = _strangers(study)
     if strangers:
         text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def _strangers(study: Study) -> list[str]:
-    """Names of runs in the study's folder that are none of its runs."""
-    ours = {run.folder for run in study.runs}
+def _strangers(study: Study, overwrite: bool) -> list[str]:
+    """Names of runs in the study's folder that are none of its runs, and stay there."""
+    ours = {run.folder for run in study.runs} | ({folder for folder, _ in _folders(study)} if overwrite else set())
     return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
 
 

@@ -113,6 +113,22 @@ def test_runs_that_are_not_in_the_file_any_more_are_named_and_kept(
     said = capsys.readouterr().out
     assert "out of the report: seg_depth_dense_trial_1, seg_depth_dense_trial_2\n" in said
     assert all((one.folder / files.TEST).exists() for one in before.runs)
+    sparse = {"tasks": "all", "target_sparsity": 0.5, "trials": 1}
+    go(make_study(work, rooms, sparse), work, overwrite=True, launcher=Recorder())
+    assert "out of the report: " + ", ".join(one.name for one in before.runs) in capsys.readouterr().out
+    assert all((one.folder / files.TEST).exists() for one in before.runs)
+
+
+def test_what_overwrite_deletes_is_not_said_to_stay(
+    rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dense = {"tasks": "all", "group_sparsity": False}
+    before = make_study(work, rooms, {**dense, "trials": 3})
+    go(before, work, launcher=Recorder())
+    capsys.readouterr()
+    go(make_study(work, rooms, {**dense, "trials": 1}), work, overwrite=True, launcher=Recorder())
+    assert "Not in the study's file" not in capsys.readouterr().out
+    assert [one.folder.exists() for one in before.runs] == [True, False, False]
 
 
 def test_speeds_say_how_long_the_study_takes(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
