@@ -26,59 +26,45 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Evaluate what is not known yet, and print a table of the settings."""
+def main() -> int:
+    """Evaluate what is not known yet, and print a line per setting; returns the exit code."""
     args = parse()
-    from engine.saved_trial import evaluate_trial, load_trial
-    from engine.study.collect import Finished, baseline_of, twin_of
+    from engine.saved_trial import evaluate_trial, load_trial, result_row
+    from engine.study.collect import summary_of
     from engine.study.record import read_record
     from utils import checkpoint as files
     from utils.device import resolve
-    from utils.study.labels import fixed, interval
-    from utils.study.statistics import delta_mtl, estimate, judge
+    from utils.study.labels import fixed, interval, is_missing
     from utils.tasks import get_task
 
     study = read_record(args.study).study
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
-    runs = []
+    rows = {}
     for run in (run for run in study.runs if (run.folder / files.TEST).exists()):
         key = f"{run.name} {args.network} {args.split}"
         if key not in known:
             config, device = resolve(run.config)
             saved = load_trial(run.folder, device, files.LAST if args.network == "last" else files.BEST)
-            known[key] = evaluate_trial(replace(saved, config=config), config, args.split, device).metrics
+            known[key] = result_row(saved, evaluate_trial(replace(saved, config=config), config, args.split, device))
             if args.json:
                 args.json.write_text(json.dumps(known, indent=1))
-        runs.append(Finished(run, run.config.seed + run.trial, {}, known[key]))
+        rows[run] = known[key]
     print(f"{study.name}: {args.network} networks, {args.split} split; means, standard deviations, and the paired difference")
-    for setting in study.settings:
-        mine = {one.seed: one for one in runs if one.run.setting is setting}
-        if not mine:
-            continue
+    for row in summary_of(study, rows).to_dict("records"):
+        names = [f"{task}_{get_task(task).main_metric}" for task in row["tasks"].split("+")]
         found = [
-            f"{name} {mean.mean:.4f}" + (f" ± {mean.std:.4f}" if mean.n > 1 else "")
-            for task in setting.config.task_list
-            for name in (get_task(task).main_metric,)
-            for mean in (estimate([one.metrics[task][name] for one in mine.values()]),)
+            f"{name} {row[f'{name}_mean']:.4f}" + ("" if is_missing(row[f"{name}_std"]) else f" ± {row[f'{name}_std']:.4f}")
+            for name in [*names, "delta_MTL"]
+            if not is_missing(row.get(f"{name}_mean"))
         ]
-        baselines = {seed: baseline_of(one, runs) for seed, one in mine.items()}
-        deltas = {seed: delta_mtl(mine[seed].metrics, base[0]) for seed, base in baselines.items() if base}
-        if deltas and len(setting.config.task_list) > 1:
-            mean = estimate(list(deltas.values()))
-            found.append(f"delta_MTL {fixed(mean.mean, 2, signed=True)}" + (f" ± {mean.std:.2f}" if mean.n > 1 else ""))
-        twin = twin_of(setting, study.settings) if setting.sparse else None
-        dense = {one.seed: one for one in runs if one.run.setting is twin}
-        differences = [
-            delta - delta_mtl(dense[seed].metrics, base[0])
-            for seed, delta in deltas.items()
-            if seed in dense and (base := baselines[seed])
-        ]
-        if differences:
-            mean = estimate(differences)
-            found.append(f"difference {fixed(mean.mean, 2, signed=True)} {interval(mean.low, mean.high)} (n = {mean.n})")
-            found.append(judge(mean, study.margin) or "no interval")
-        print(f"{setting.name} (n = {len(mine)}): {', '.join(found)}")
+        if not is_missing(row["difference_mean"]):
+            interval_of = interval(row["difference_low"], row["difference_high"])
+            found.append(f"difference {fixed(row['difference_mean'], 2, signed=True)} {interval_of} {row['claim']}".strip())
+        print(f"{row['setting']} (n = {row['num_trials']}): {', '.join(found)}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    from utils.console import run_script
+
+    run_script(main)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -53,8 +53,7 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
         study: whose runs are looked for.
         costs: of the finished runs, in the study's order.
     """
-    finished = [_finished(run, costs[run]) for run in costs]
-    compared = [_with_delta(one, finished) for one in finished]
+    compared = _compared([_finished(run, costs[run]) for run in costs])
     order = {setting.name: place for place, setting in enumerate(study.settings)}
     compared.sort(key=lambda one: (order[one.run.setting.name], one.run.trial))
     rows = [row for one in compared for row in _run_rows(study.name, one)]
@@ -73,18 +72,35 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
     )
 
 
+def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFrame:
+    """The summary for other networks of the runs than those that they tested.
+
+    Args:
+        study: of the runs.
+        rows: per run the row of numbers of its network, as ``engine.saved_trial.result_row`` makes it.
+    """
+    return _summary(study, _compared([_numbered(run, row) for run, row in rows.items()]))
+
+
+def _compared(finished: Sequence[Finished]) -> list[Finished]:
+    return [_with_delta(one, finished) for one in finished]
+
+
 def _finished(run: Run, costs: Costs) -> Finished:
-    row = saved_row(run.folder)
+    one = _numbered(run, saved_row(run.folder))
     test = files.load_json(run.folder / files.TEST)
     lines = files.read_lines(run.folder / files.METRICS)
     seconds = sum(line.get("train_seconds", 0.0) + line.get("validation_seconds", 0.0) for line in lines)
+    best = {"best_epoch": float(test["best_epoch"])} if test.get("best_epoch") is not None else {}
+    return replace(one, numbers={**one.numbers, **best, "training_minutes": seconds / 60, **costs.numbers})
+
+
+def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
     metrics = {
         task: {name: float(row[f"{task}_{name}"]) for name in METRICS[get_task(task).kind] if f"{task}_{name}" in row}
         for task in run.config.task_list
     }
     numbers = {name: float(value) for name, value in row.items() if name not in _NO_METRIC}
-    best = {"best_epoch": float(test["best_epoch"])} if test.get("best_epoch") is not None else {}
-    numbers |= {**best, "training_minutes": seconds / 60, **costs.numbers}
     return Finished(run, run.config.seed + run.trial, numbers, metrics)
 
 
