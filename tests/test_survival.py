@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,15 +183,21 @@ def test_a_run_that_is_killed_while_it_fills_the_cache_ends_as_if_it_had_not_bee
     assert not list((work / "killed" / "frames").glob(".*.unfinished"))
 
 
-def survive(folder: Path, kills: int, seed: int) -> None:
-    """Kill an experiment ``kills`` times, at moments that ``seed`` and the machine's speed give, and let it end."""
+def survive(folder: Path, whole_takes: float, seed: int) -> None:
+    """Kill an experiment at moments that ``seed`` and the machine's speed give, at most 15 times, and let it end.
+
+    Args:
+        folder: where the experiment is.
+        whole_takes: seconds of a run from begin to end.
+        seed: of the moments.
+    """
     rng = random.Random(seed)
-    for kill in range(kills):
+    for kill in range(15):
         run = start(folder, "--resume")
-        code = run.kill(after=rng.uniform(0.3, 2.5))
+        code = run.kill(after=rng.uniform(0.1, 0.6 if kill else 0.3) * whole_takes)
         assert code in (KILLED, 0), f"seed {seed}, kill {kill}: {run.stderr}"
-        assert code == KILLED or kill > 1, "the machine is too fast for these delays"
         if code == 0:
+            assert kill > 0, f"seed {seed}: nothing was killed, the run ended in a third of {whole_takes:.1f} s"
             return
         check_whole_files(folder, f"seed {seed}, kill {kill}")
     last = start(folder, "--resume")
@@ -204,8 +211,10 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(work: P
     values = {**STEERED, "cache": cache if cache != "off" else False}
     for name in ("whole", "killed"):
         make_work(work / name, **values)
+    assert Run(work, "--help").end() == 0  # the server that forks has imported torch before the time is taken
+    begin = time.monotonic()
     assert start(work / "whole").end() == 0
-    survive(work / "killed", 15, seed)
+    survive(work / "killed", time.monotonic() - begin, seed)
     check_same(work / "killed", work / "whole", f"seed {seed}")
 
 
