@@ -18,11 +18,13 @@ FEWEST, ENOUGH, MOST = 3, 7, 31
 the last."""
 SHORT, PATIENCE = 5.0, 60.0
 """Seconds: after the first, ``ENOUGH`` rounds are enough; after the second, ``FEWEST`` are."""
+TURN = 20.0
+"""Milliseconds that a network is timed for in its turn, if one pass does not take longer."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What some networks need for the same batch.
+    """What some networks need for a batch each.
 
     Attributes:
         milliseconds: per network the median for the whole batch.
@@ -36,16 +38,14 @@ class Timing:
 
 
 def alternate(runs: Mapping[str, Callable[[], object]], description: str) -> tuple[dict[str, float], int]:
-    """Median milliseconds of each run, and the number of rounds; a round is each run once, in turn (A B C A B C ...).
+    """Median milliseconds of each run, and the number of rounds; in a round each has its turn (A B C A B C ...).
 
     So that whatever else the machine does meets all of them alike.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
     for _ in track(_rounds(), description, MOST):
         for name, run in runs.items():
-            times[name].append(_milliseconds(run))
+            times[name].append(_turn(run))
     rounds = min(map(len, times.values()))
     return {name: statistics.median(values) for name, values in times.items()}, rounds
 
@@ -60,15 +60,20 @@ def _rounds() -> Iterator[int]:
         yield done
 
 
-@torch.inference_mode()
 def time_networks(networks: Mapping[str, nn.Module], images: Tensor, description: str) -> Timing:
-    """Time the forward passes of ``networks`` for ``images`` (B, C, H, W), all on the same device.
+    """Time the forward passes of ``networks`` for the same ``images`` (B, C, H, W), all on the same device."""
+    return time_each({name: (network, images) for name, network in networks.items()}, description)
+
+
+@torch.inference_mode()
+def time_each(passes: Mapping[str, tuple[nn.Module, Tensor]], description: str) -> Timing:
+    """Time the forward passes of networks, each for its own images (B, C, H, W), on whose device it is.
 
     Each network runs in its faster memory layout (and stays in it): both are tried first.
     """
     runs: dict[str, Callable[[], object]] = {}
     layouts = {}
-    for name, network in networks.items():
+    for name, (network, images) in passes.items():
         layouts[name] = _faster_layout(network, images)
         runs[name] = _run(network, images, layouts[name])
     milliseconds, rounds = alternate(runs, description)
@@ -100,6 +105,15 @@ def _faster_layout(network: nn.Module, images: Tensor) -> str:
         if time.monotonic() - start > SHORT:
             break
     return min(best, key=lambda layout: best[layout])
+
+
+def _turn(run: Callable[[], object]) -> float:
+    """Median milliseconds of some passes after one that finds the caches full of another network."""
+    run()
+    times = [_milliseconds(run)]
+    while sum(times) < TURN:
+        times.append(_milliseconds(run))
+    return statistics.median(times)
 
 
 def _milliseconds(run: Callable[[], object]) -> float:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from engine.compact_evaluation import costs as measure
-from engine.compaction import machine, make_compact
-from engine.saved_trial import load_trial
+from engine.study.latencies import LatencyPair, measure_latencies, networks_of
 from optim import sparsity_report
 from utils import checkpoint as files
 from utils.console import track
-from utils.device import resolve
 from utils.errors import TrialError, UserError
 from utils.study.plan import Run
 
@@ -26,6 +21,8 @@ COSTS = "costs.json"
 
 LAYER = ("layer", "stage", "groups", "live_groups")
 """What is kept of a row of a sparsity report."""
+
+LATENCIES = ("dense_latency_ms", "latency_ms")
 
 BUSY = 0.15
 """Share of the machine's CPU time that others may take while a latency is measured, without a word."""
@@ -40,19 +37,34 @@ class Costs:
     difference."""
     layers: list[dict[str, Any]]
     """One row per shared convolution: what ``LAYER`` says."""
-    machine: str
+    machine: str = ""
     """Where the latency was measured; empty where it was not."""
-    busy: float
-    """Share of the machine's CPU time that others took just before."""
+    measured: str = ""
+    """When, the same for all runs whose networks took turns; empty where it was not."""
+    busy: float = 0.0
+    """Share of the machine's CPU time that others took just before or just after."""
 
     @property
     def doubtful(self) -> bool:
         """The latency was measured on a busy machine."""
         return bool(self.machine) and self.busy > BUSY
 
+    def timed(self, found: LatencyPair) -> Costs:
+        """With a latency."""
+        numbers = self.numbers | dict(zip(LATENCIES, (found.dense_ms, found.compact_ms), strict=True))
+        return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
+
+    def untimed(self) -> Costs:
+        """Without one."""
+        numbers = {name: value for name, value in self.numbers.items() if name not in LATENCIES}
+        return Costs(numbers, self.layers)
+
 
 def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs], dict[Run, str]]:
     """Of finished runs; what an earlier call found is read.
+
+    Latencies are compared, so that they are only given where they were measured together: they are measured anew, all of them,
+    where one is missing or was measured on a busy machine, and older ones are left out.
 
     Args:
         runs: all of them.
@@ -61,46 +73,67 @@ def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs
     Returns:
         The costs, in the order of ``runs``; and of the runs whose network cannot be used, why.
     """
-    wanted, found, damaged = set(timed), {}, {}
-    for run in track(runs, "compacting and measuring the networks"):
+    found, damaged = {}, {}
+    for run in track(runs, "compacting the networks"):
         try:
-            found[run] = _costs(run, run in wanted)
+            found[run] = _costs(run)
         except UserError as error:
             damaged[run] = str(error)
-    return found, damaged
+    wanted = [run for run in timed if run in found]
+    if not _are_comparable([found[run] for run in wanted]):
+        latencies, unusable = measure_latencies(wanted)
+        for run, latency in latencies.items():
+            found[run] = found[run].timed(latency)
+            _save(run, found[run])
+        found = {run: cost for run, cost in found.items() if run not in unusable}
+        damaged |= unusable
+    last = max((cost.measured for cost in found.values()), default="")
+    return {run: cost if cost.measured == last else cost.untimed() for run, cost in found.items()}, damaged
 
 
-def _costs(run: Run, timed: bool) -> Costs:
+def _are_comparable(costs: Sequence[Costs]) -> bool:
+    """Their latencies were all measured together, on a quiet machine."""
+    return len({cost.measured for cost in costs}) <= 1 and all(cost.machine and not cost.doubtful for cost in costs)
+
+
+def _costs(run: Run) -> Costs:
+    """As they are known, or without a latency."""
+    known = _known(run)
+    if known is None:
+        known = _count(run)
+        _save(run, known)
+    return known
+
+
+def _save(run: Run, costs: Costs) -> None:
+    files.save_json(run.folder / COSTS, {"network": _about(run), **asdict(costs)})
+
+
+def _about(run: Run) -> dict[str, int]:
+    """By what one tells that a network is another one."""
     network = (run.folder / files.BEST).stat()
-    about = {"bytes": network.st_size, "time": network.st_mtime_ns}
-    known = _known(run.folder / COSTS, about)
-    if known is not None and (not timed or (known.machine and not known.doubtful)):
-        return known
-    found = _measure(run, timed)
-    files.save_json(run.folder / COSTS, {"network": about, **asdict(found)})
-    return found
+    return {"bytes": network.st_size, "time": network.st_mtime_ns}
 
 
-def _known(path: Path, about: Mapping[str, int]) -> Costs | None:
-    """What an earlier call found about the same file."""
+def _known(run: Run) -> Costs | None:
+    """What an earlier call found about the same network."""
+    path = run.folder / COSTS
     if not path.is_file():
         return None
     try:
         content = files.load_json(path)
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
         layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
-        found = Costs(numbers, layers, str(content["machine"]), float(content["busy"]))
-        return found if content["network"] == about else None
+        found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
+        return found if content["network"] == _about(run) else None
     except (TrialError, AttributeError, KeyError, TypeError, ValueError):
-        log.warning("%s is damaged, and is made anew", path)
+        log.warning("%s cannot be read, and is made anew", path)
         return None
 
 
-def _measure(run: Run, timed: bool) -> Costs:
-    _, cpu = resolve(run.config.model_copy(update={"device": "cpu"}))  # memory is handled as in a training
-    trial = load_trial(run.folder, cpu)
-    made = make_compact(trial, cpu)
-    report = sparsity_report(trial.model)
+def _count(run: Run) -> Costs:
+    made = networks_of(run)
+    report = sparsity_report(made.trial.model)
     numbers = {"channels": float(report.groups), "channels_removed": float(report.zero_groups)}
     for part, prefix in (("model", ""), ("backbone", "backbone_")):
         total = made.report.totals[part]
@@ -110,35 +143,4 @@ def _measure(run: Run, timed: bool) -> Costs:
             f"{prefix}dense_Mparameters": total["parameters"] / 1e6,
             f"{prefix}Mparameters": total["parameters_left"] / 1e6,
         }
-    where, busy = "", 0.0
-    if timed:
-        busy = others_share()
-        times = measure(made, cpu)
-        numbers |= {"dense_latency_ms": times["folded_latency_ms"], "latency_ms": times["compact_latency_ms"]}
-        about = machine(trial)
-        where = f"{about['device']}, {about['threads']} threads, torch {about['torch']}, {about['precision']}"
-    layers = [{name: row[name] for name in LAYER} for row in report.rows()]
-    return Costs(numbers, layers, where, busy)
-
-
-def others_share(seconds: float = 0.5) -> float:
-    """Share of the machine's CPU time, 0..1, that other processes take just now; 0 where the system does not tell.
-
-    This process does nothing meanwhile, so that whatever is done is done by others.
-    """
-    before = _cpu_times()
-    time.sleep(seconds)
-    after = _cpu_times()
-    if before is None or after is None or after[1] <= before[1]:
-        return 0.0
-    return (after[0] - before[0]) / (after[1] - before[1])
-
-
-def _cpu_times() -> tuple[int, int] | None:
-    """Busy time and all time of all cores since the system started, in the system's ticks."""
-    try:
-        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
-    except OSError:
-        return None
-    ticks = [int(text) for text in first[1:9]]  # user nice system idle iowait irq softirq steal
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+    return Costs(numbers, [{name: row[name] for name in LAYER} for row in report.rows()])

@@ -12,7 +12,8 @@ from typing import Literal
 import pandas as pd
 
 from engine.study.collect import study_tables, undefined_deltas
-from engine.study.costs import BUSY, Costs, costs_of, others_share
+from engine.study.costs import BUSY, Costs, costs_of
+from engine.study.latencies import others_share
 from engine.study.progress import holder, look
 from engine.study.record import Record, read_record
 from utils import checkpoint as files
@@ -179,5 +180,5 @@ def _machines(finished: Sequence[Run], costs: Mapping[Run, Costs]) -> str:
         trained[f"{test.get('device', 'an unknown device')} in {test.get('precision', 'unknown precision')}"] += 1
     counts = [f"{where} ({count} {'run' if count == 1 else 'runs'})" for where, count in trained.items()]
     text = f"Trained on {', '.join(counts)}."
-    measured = dict.fromkeys(cost.machine for cost in costs.values() if cost.machine)
+    measured = dict.fromkeys(f"{cost.machine} ({cost.measured[:10]})" for cost in costs.values() if cost.machine)
     return text + (f" Latency measured on {'; '.join(measured)}." if measured else "")

@@ -197,14 +197,36 @@ def test_differences_are_counted_over_all_batches() -> None:
 def test_networks_take_turns_and_slow_ones_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     runs = {name: lambda name=name: calls.append(name) for name in "ABC"}
+    monkeypatch.setattr(latency, "TURN", 0.0)
     times, rounds = alternate(runs, "")
     assert rounds == latency.MOST
-    assert "".join(calls) == "ABC" * (rounds + 1), "one round to warm up"
+    assert "".join(calls) == "AABBCC" * rounds, "each time one pass to warm up"
     assert list(times) == list("ABC")
     monkeypatch.setattr(latency, "SHORT", 0.0)
     assert alternate(runs, "")[1] == latency.ENOUGH
     monkeypatch.setattr(latency, "PATIENCE", 0.0)
     assert alternate(runs, "")[1] == latency.FEWEST
+
+
+def test_a_turn_is_the_median_of_passes_with_warm_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that only the runs move: a's passes are slow after b's, and every fifth one is."""
+    clock, calls = [0.0], []
+
+    def a() -> None:
+        cold = not calls or calls[-1] == "b" or calls.count("a") % 5 == 0
+        clock[0] += 0.009 if cold else 0.004
+        calls.append("a")
+
+    def b() -> None:
+        clock[0] += 0.03
+        calls.append("b")
+
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: clock[0])
+    times, _ = alternate({"a": a, "b": b}, "")
+    assert times == pytest.approx({"a": 4.0, "b": 30.0})
+    first = calls[: calls.index("b")]
+    assert 1000 * 0.004 * (len(first) - 1) >= latency.TURN - 9.0, "passes for as long as a turn takes"
+    assert calls[len(first) : len(first) + 3] == ["b", "b", "a"], "one pass at least is timed"
 
 
 def test_each_network_runs_in_its_faster_layout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +247,7 @@ def test_each_network_runs_in_its_faster_layout(monkeypatch: pytest.MonkeyPatch)
     timing = time_networks({"a": Slow(0.001, 0.002), "b": Slow(0.005, 0.003)}, images(2), "")
     assert timing.layouts == {"a": "channels_last", "b": "contiguous"}
     assert timing.milliseconds == pytest.approx({"a": 1.0, "b": 3.0})
-    assert seen[-2:] == [True, False]
+    assert seen[-2:] == [False, False], "b's last turn"
 
 
 @pytest.mark.slow

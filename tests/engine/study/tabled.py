@@ -20,7 +20,7 @@ PAIRED: list[dict[str, Any]] = [
     {"tasks": "all", "group_sparsity": [False, True], "target_sparsity": 0.5, "trials": 3},
 ]
 
-NO_COSTS = Costs({}, [], "", 0.0)
+NO_COSTS = Costs({}, [])
 
 
 def tables_of(study: Study, metrics: Mapping[str, Mapping[str, float]]) -> StudyTables:

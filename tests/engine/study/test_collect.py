@@ -150,7 +150,7 @@ def test_latency_is_the_mean_of_the_runs_that_have_one(work: Path) -> None:
     costs: dict[Run, Costs] = {}
     for run in study.runs:
         fake_run(run, random_metrics(study)[run.name])
-        costs[run] = Costs({"latency_ms": 5.0} if run.trial == 0 else {}, [], "", 0.0)
+        costs[run] = Costs({"latency_ms": 5.0} if run.trial == 0 else {}, [])
     tables = study_tables(study, costs)
     assert set(values(tables, "latency_ms")) == {f"{setting.name}_trial_0" for setting in study.settings}
     assert set(tables.summary["latency_ms_mean"]) == {5.0}

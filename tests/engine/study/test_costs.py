@@ -12,52 +12,69 @@ import torch
 from engine.compaction import make_compact
 from engine.saved_trial import load_trial
 from engine.study import costs
-from engine.study.costs import BUSY, COSTS, Costs, costs_of, others_share
+from engine.study.costs import BUSY, COSTS, Costs, costs_of
+from engine.study.latencies import LatencyPair
 from optim import sparsity_report
 from tests.engine.study.conftest import TrainedStudy
 from tests.studies import make_study
 from utils import checkpoint as files
 from utils.study.plan import Run
 
-TIMES = {"folded_latency_ms": 7.0, "compact_latency_ms": 4.0, "dense_latency_ms": 99.0}
+
+@pytest.fixture
+def runs(trained_study: TrainedStudy, work: Path) -> list[Run]:
+    """Finished runs that a test may change: dense, and sparse."""
+    study = make_study(work, Path("data/that/are/gone"))
+    ignore = shutil.ignore_patterns(files.LAST, COSTS)
+    found = [next(run for run in study.runs if run.name == name) for name in NAMES]
+    for run in found:
+        shutil.copytree(trained_study.study.folder / run.name, run.folder, ignore=ignore)
+    return found
+
+
+NAMES = ("seg_depth_dense_trial_0", "seg_depth_l1_l2_target0.5_trial_0")
 
 
 @pytest.fixture
-def run(trained_study: TrainedStudy, work: Path) -> Run:
-    """A finished sparse run that a test may change."""
-    study = make_study(work, Path("data/that/are/gone"))
-    name = "seg_depth_l1_l2_target0.5_trial_0"
-    ignore = shutil.ignore_patterns(files.LAST, COSTS)
-    shutil.copytree(trained_study.study.folder / name, study.folder / name, ignore=ignore)
-    return next(run for run in study.runs if run.name == name)
+def run(runs: list[Run]) -> Run:
+    """The sparse one."""
+    return runs[1]
 
 
-def cost(run: Run, timed: bool = False) -> Costs:
-    """Of one run."""
-    found, damaged = costs_of([run], [run] if timed else [])
+def cost(run: Run) -> Costs:
+    """Of one run, not timed."""
+    found, damaged = costs_of([run], [])
     assert not damaged
     return found[run]
 
 
+class Clock:
+    """Latencies without a clock: all that are measured in one call are of one moment."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[list[Run]] = []
+        self.busy = 0.0
+        monkeypatch.setattr(costs, "measure_latencies", self.measure)
+
+    def measure(self, runs: list[Run]) -> tuple[dict[Run, LatencyPair], dict[Run, str]]:
+        """7 ms and 4 ms in the first call, 14 ms and 8 ms in the second, and so on."""
+        self.calls.append(list(runs))
+        count = len(self.calls)
+        return {run: LatencyPair(7.0 * count, 4.0 * count, "a CPU", f"2026-11-2{count}", self.busy) for run in runs}, {}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """For latencies."""
+    return Clock(monkeypatch)
+
+
 def no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be compacted from now on."""
-    monkeypatch.setattr(costs, "make_compact", lambda *args: pytest.fail("compacted again"))
+    monkeypatch.setattr(costs, "networks_of", lambda *args: pytest.fail("compacted again"))
 
 
-def timing(monkeypatch: pytest.MonkeyPatch, share: float = 0.0) -> list[Any]:
-    """Latencies without a clock, on a machine that others take a share of; the calls."""
-    calls: list[Any] = []
-
-    def measure(made: Any, device: torch.device) -> dict[str, float]:
-        calls.append(device)
-        return TIMES
-
-    monkeypatch.setattr(costs, "measure", measure)
-    monkeypatch.setattr(costs, "others_share", lambda: share)
-    return calls
-
-
-def test_numbers_are_those_of_the_compact_model(run: Run, work: Path) -> None:
+def test_numbers_are_those_of_the_compact_model(run: Run) -> None:
     found = cost(run)
     trial = load_trial(run.folder)
     made = make_compact(trial, torch.device("cpu"))
@@ -99,8 +116,8 @@ def test_an_equally_long_network_of_another_time_is_another_one(run: Run, monkey
     cost(run)
     os.utime(run.folder / files.BEST, ns=(1, 1))
     calls: list[Any] = []
-    inner = costs.make_compact
-    monkeypatch.setattr(costs, "make_compact", lambda *args: calls.append(args) or inner(*args))
+    inner = costs.networks_of
+    monkeypatch.setattr(costs, "networks_of", lambda *args: calls.append(args) or inner(*args))
     cost(run)
     assert len(calls) == 1
 
@@ -116,37 +133,75 @@ def test_a_damaged_file_is_made_anew(run: Run, caplog: pytest.LogCaptureFixture)
         json.dumps({**good, "numbers": {"GMACs": None}}),
         json.dumps({**good, "layers": [{}]}),
         json.dumps({**good, "busy": "very"}),
+        json.dumps({name: value for name, value in good.items() if name != "measured"}),
     ):
         caplog.clear()
         (run.folder / COSTS).write_text(content)
         assert cost(run) == first
-        assert f"{run.folder / COSTS} is damaged" in caplog.text, content
+        assert f"{run.folder / COSTS} cannot be read, and is made anew" in caplog.text, content
         assert json.loads((run.folder / COSTS).read_text()) == good
 
 
-def test_latency_is_measured_where_it_is_asked_for_and_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = timing(monkeypatch)
+def test_latency_is_measured_where_it_is_asked_for_and_once(run: Run, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "latency_ms" not in cost(run).numbers
-    assert not calls
-    timed = cost(run, timed=True)
-    assert calls == [torch.device("cpu")]
-    assert (timed.numbers["dense_latency_ms"], timed.numbers["latency_ms"]) == (7.0, 4.0), "the dense one is folded too"
-    assert "torch" in timed.machine
+    assert not clock.calls
+    timed = costs_of([run], [run])[0][run]
+    assert (timed.numbers["dense_latency_ms"], timed.numbers["latency_ms"]) == (7.0, 4.0)
+    assert (timed.machine, timed.measured) == ("a CPU", "2026-11-21")
     no_second_time(monkeypatch)
-    assert cost(run, timed=True) == timed
+    assert costs_of([run], [run])[0][run] == timed
     assert cost(run) == timed, "what is known stays"
+    assert len(clock.calls) == 1
 
 
-def test_a_latency_from_a_busy_machine_is_doubtful_and_is_measured_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    timing(monkeypatch, share=BUSY + 0.01)
-    assert cost(run, timed=True).doubtful
-    assert cost(run).doubtful
-    calls = timing(monkeypatch, share=BUSY)
-    assert not cost(run, timed=True).doubtful
-    assert len(calls) == 1
+def test_latencies_are_measured_together(runs: list[Run], clock: Clock) -> None:
+    """One that is new, or of another network, means all of them anew."""
+    dense, sparse = runs
+    costs_of([dense], [dense])
+    found, _ = costs_of(runs, runs)
+    assert [found[run].numbers["latency_ms"] for run in runs] == [8.0, 8.0]
+    os.utime(sparse.folder / files.BEST, ns=(1, 1))
+    found, _ = costs_of(runs, runs)
+    assert [found[run].numbers["latency_ms"] for run in runs] == [12.0, 12.0]
+    assert clock.calls == [[dense], runs, runs]
+    assert costs_of(runs, runs)[0] == found
 
 
-def test_a_network_that_cannot_be_used_stops_no_other(run: Run, work: Path) -> None:
+def test_a_latency_of_another_time_is_left_out(runs: list[Run], clock: Clock) -> None:
+    dense, sparse = runs
+    costs_of([dense], [dense])
+    costs_of([sparse], [sparse])
+    found, _ = costs_of(runs, [])
+    assert not {"latency_ms", "dense_latency_ms"} & set(found[dense].numbers)
+    assert (found[dense].machine, found[dense].measured) == ("", "")
+    assert found[sparse].numbers["latency_ms"] == 8.0
+    assert found[dense] == costs_of([dense], [])[0][dense].untimed(), "the rest stays"
+
+
+def test_a_latency_from_a_busy_machine_is_doubtful_and_is_measured_again(runs: list[Run], clock: Clock) -> None:
+    clock.busy = BUSY + 0.01
+    assert all(found.doubtful for found in costs_of(runs, runs)[0].values())
+    assert cost(runs[0]).doubtful
+    clock.busy = BUSY
+    assert not any(found.doubtful for found in costs_of(runs, runs)[0].values())
+    costs_of(runs, runs)
+    assert clock.calls == [runs, runs]
+
+
+def test_a_network_that_is_damaged_when_it_is_timed_stops_no_other(runs: list[Run]) -> None:
+    dense, sparse = runs
+    first, _ = costs_of(runs, [])
+    about = (dense.folder / files.BEST).stat()
+    (dense.folder / files.BEST).write_bytes(bytes(about.st_size))
+    os.utime(dense.folder / files.BEST, ns=(about.st_atime_ns, about.st_mtime_ns))
+    found, damaged = costs_of(runs, runs)
+    assert list(damaged) == [dense]
+    assert list(found) == [sparse]
+    assert found[sparse].untimed() == first[sparse]
+    assert found[sparse].machine
+
+
+def test_a_network_that_cannot_be_used_stops_no_other(run: Run) -> None:
     other = Run(run.setting, 1)
     shutil.copytree(run.folder, other.folder)
     (run.folder / files.BEST).write_bytes(b"no network")
@@ -161,30 +216,3 @@ def test_a_run_of_a_gpu_is_measured_on_a_cpu(run: Run) -> None:
     path.write_text(path.read_text().replace("device: cpu", "device: cuda").replace("precision: fp32", "precision: bf16"))
     moved = Run(type(run.setting)(run.config.model_copy(update={"device": "cuda"})), run.trial)
     assert cost(moved).numbers["GMACs"] > 0
-
-
-def test_share_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """user nice system idle iowait irq softirq steal: of 100 ticks, 60 are idle or waiting for a disk."""
-    times = iter(["cpu 10 0 0 10 0 0 0 0 9 9", "cpu 20 10 10 50 20 5 3 2 9 9"])
-
-    class Stat:
-        def __init__(self, path: str) -> None:
-            assert path == "/proc/stat"
-
-        def read_text(self, encoding: str) -> str:
-            return f"{next(times)}\ncpu0 1 1 1 1"
-
-    monkeypatch.setattr(costs, "Path", Stat)
-    assert others_share(0.0) == pytest.approx(40 / 100)
-
-
-def test_share_of_others_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stat:
-        def __init__(self, path: str) -> None:
-            pass
-
-        def read_text(self, encoding: str) -> str:
-            raise FileNotFoundError
-
-    monkeypatch.setattr(costs, "Path", Stat)
-    assert others_share(0.0) == 0.0

@@ -13,6 +13,7 @@ import pytest
 
 from engine.study import costs, report
 from engine.study.costs import Costs
+from engine.study.latencies import LatencyPair
 from engine.study.progress import note_failure
 from engine.study.record import read_record, write_record
 from engine.study.report import make_report
@@ -28,7 +29,7 @@ from utils.study.plan import Run, Study
 from utils.study.plots.drawn import DrawnFigure
 from utils.study.tables import StudyTables
 
-NO_COSTS = Costs({}, [], "", 0.0)
+NO_COSTS = Costs({}, [])
 
 
 def copied(trained: TrainedStudy, folder: Path) -> Path:
@@ -287,17 +288,16 @@ def test_a_latency_that_is_known_needs_no_excuse(
     trained_study: TrainedStudy, work: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copied(trained_study, work / "study")
-    times = {"folded_latency_ms": 7.0, "compact_latency_ms": 4.0}
-    monkeypatch.setattr(costs, "measure", lambda *args: times)
-    monkeypatch.setattr(costs, "others_share", lambda: 0.0)
+    pair = LatencyPair(7.0, 4.0, "a CPU", "2026-11-23T10:00:00+00:00", 0.0)
+    monkeypatch.setattr(costs, "measure_latencies", lambda runs: (dict.fromkeys(runs, pair), {}))
     make_report(folder, work / "out", "typed", latency="yes")
     before = (work / "out" / "tiny.csv").read_bytes()
-    monkeypatch.setattr(costs, "measure", lambda *args: pytest.fail("measured again"))
+    monkeypatch.setattr(costs, "measure_latencies", lambda runs: pytest.fail("measured again"))
     monkeypatch.setattr(report, "others_share", lambda: 0.9)
     make_report(folder, work / "out", "typed")
     text = (folder / "report" / "report.html").read_text()
     assert "Latencies were not measured" not in text
-    assert "Latency measured on" in text
+    assert "Latency measured on a CPU (2026-11-23)." in text
     assert (work / "out" / "tiny.csv").read_bytes() == before
     runs = pd.read_csv(work / "out" / "tiny.csv")
     assert set(runs[runs["metric"] == "latency_ms"]["trial"]) == {0}
@@ -305,7 +305,7 @@ def test_a_latency_that_is_known_needs_no_excuse(
 
 def test_a_busy_machine_is_mentioned(faked: Study, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def costs_of(runs: list[Run], timed: list[Run]) -> Any:
-        return {run: Costs({}, [], "a CPU", 0.5 if run in timed else 0.0) for run in runs}, {}
+        return {run: Costs({}, [], "a CPU", "2026-11-23", 0.5 if run in timed else 0.0) for run in runs}, {}
 
     monkeypatch.setattr(report, "costs_of", costs_of)
     text = of_all(faked, work, latency="yes")
