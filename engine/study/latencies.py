@@ -100,7 +100,8 @@ def _measure(block: dict[Run, Networks], now: str) -> dict[Run, LatencyPair]:
     times = time_each(passes, f"latency of {len(block)} settings, in turns").milliseconds
     busy = max(before, others_share())
     about = machine(next(iter(block.values())).trial)
-    where = f"{about['device']}, {about['threads']} threads, torch {about['torch']}, {about['precision']}"
+    threads = "1 thread" if about["threads"] == 1 else f"{about['threads']} threads"
+    where = f"{about['device']}, {threads}, torch {about['torch']}, {about['precision']}"
     return {run: LatencyPair(times[f"{run.name} dense"], times[f"{run.name} compact"], where, now, busy) for run in block}
 
 

@@ -1,9 +1,12 @@
 """What a person sees."""
 
+import gc
+import io
 import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+from rich.console import Console
 from torch._utils import ExceptionWrapper
 
 from utils import console
@@ -51,6 +54,51 @@ def test_track_without_a_length_counts(monkeypatch: pytest.MonkeyPatch, caplog: 
     with caplog.at_level(logging.INFO):
         list(track(items(), "files"))
     assert caplog.messages == ["files: 1 of ?", "files: 2 of ?"]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is written to a terminal."""
+    written = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=written, force_terminal=True, width=100))
+    return written
+
+
+def test_loops_inside_others_have_a_bar_each_in_one_display(terminal: io.StringIO) -> None:
+    """Older versions of rich raise an error at a second display."""
+    seen = []
+    for outer in track("ab", "letters"):
+        for inner in track(range(2), "numbers"):
+            seen.append((outer, inner))
+            (progress,) = console._live
+            assert [(task.description, task.completed, task.total) for task in progress.tasks] == [
+                *(("letters", "ab".index(outer), 2), ("numbers", inner, 2)),
+            ]
+        assert [task.description for task in console._live[0].tasks] == ["letters"]
+    assert seen == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert not console._live
+    assert "letters" in terminal.getvalue()
+    assert "numbers" in terminal.getvalue()
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_goes_with_its_loop_however_that_ends() -> None:
+    with pytest.raises(ZeroDivisionError):
+        for number in track(range(3), "divided"):
+            for other in track(range(3), "divisors"):
+                _ = number / other
+    gc.collect()
+    assert not console._live
+    with pytest.raises(UserError):
+        list(track(map(lambda _: refuse(), range(3)), "refused"))
+    assert not console._live
+    assert list(track([], "nothing")) == []
+    assert not console._live
+
+
+def refuse() -> None:
+    """Raise an error."""
+    raise UserError("no")
 
 
 def fail(error: BaseException) -> Callable[[], int]:
