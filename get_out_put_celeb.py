@@ -12,9 +12,9 @@ def main() -> int:
     args = evaluation_parser(__doc__ or "", "folder of CelebAMask-HQ").parse_args()
     setup_logging()
 
-    from engine import evaluate_experiment
+    from engine import compact_is_equal, evaluate_experiment
 
-    evaluate_experiment(
+    table = evaluate_experiment(
         args.exp_name,
         args.num_trials,
         args.results_dir,
@@ -26,7 +26,7 @@ def main() -> int:
         compact=args.compact,
         last=args.last,
     )
-    return 0
+    return 0 if all(map(compact_is_equal, table.to_dict("records"))) else 1
 
 
 if __name__ == "__main__":

@@ -55,19 +55,27 @@ def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device:
     """
     made = make_compact(trial, device)
     dense, compact, labels = _evaluate_both(made, config, split, device)
-    difference = largest_difference(dense, compact)
-    share = labels.different / labels.pixels if labels.pixels else None
-    # A difference that is not a number is too large.
-    if not difference <= METRIC_TOLERANCE or (share is not None and share > PIXEL_TOLERANCE):
+    row = {**result_row(trial, compact), "largest_metric_difference": largest_difference(dense, compact)}
+    if labels.pixels:
+        row["share_of_pixels_labelled_differently"] = labels.different / labels.pixels
+    if not compact_is_equal(row):
+        share = row.get("share_of_pixels_labelled_differently")
         log.error(
             "trial %d: the compact model is NOT equal to the trained one: a metric differs by %.1e, and %s of the pixels are "
             "labelled differently; please report this",
-            *(trial.number, difference, "none" if share is None else f"{share:.1e}"),
+            *(trial.number, row["largest_metric_difference"], "none" if share is None else f"{share:.1e}"),
         )
-    row = {**result_row(trial, compact), "largest_metric_difference": difference}
-    if share is not None:
-        row["share_of_pixels_labelled_differently"] = share
     return row | costs(made, device)
+
+
+def compact_is_equal(row: Mapping[str, Any]) -> bool:
+    """A row of a result table says that the compact model is equal to the trained one; so does one that compares none.
+
+    A difference that is not a number is too large.
+    """
+    metrics_are = row.get("largest_metric_difference", 0.0) <= METRIC_TOLERANCE
+    labels_are = row.get("share_of_pixels_labelled_differently", 0.0) <= PIXEL_TOLERANCE
+    return bool(metrics_are and labels_are)
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import logging
 import math
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -15,8 +16,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+import engine
 from datasets import build_dataset
-from engine import compact_evaluation, compaction, evaluate_experiment, latency, load_trial
+from engine import compact_evaluation, compact_is_equal, compaction, evaluate_experiment, latency, load_trial
 from engine.compaction import check_images, compact_trial
 from engine.equality import TaskDifference, compare_outputs
 from engine.evaluation import Evaluation
@@ -29,6 +31,7 @@ from tests.small import copy_without, listing, same, snapshot
 from utils.errors import DataError, UserError
 from utils.results import result_paths
 
+ROOT = Path(__file__).parent.parent.parent
 FILES = {"compact.safetensors", "compact_report.json", "compact_report.md", "compact_report.png"}
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")),
@@ -344,6 +347,31 @@ def test_a_compact_model_with_other_metrics_is_told(
     table = evaluate_experiment("sparse_", 1, trained.runs, "NYU", out_dir=work, compact=True)
     assert table["largest_metric_difference"][0] > 1e-4
     assert "trial 0: the compact model is NOT equal to the trained one" in caplog.text
+    assert not any(map(compact_is_equal, table.to_dict("records")))
+
+
+@pytest.mark.parametrize(
+    ("metric", "share", "equal"),
+    [
+        *((0.0, 0.0, True), (1e-4, 1e-5, True), (1.1e-4, 0.0, False), (0.0, 1.1e-5, False)),
+        *((math.nan, 0.0, False), (math.inf, 0.0, False), (0.0, math.nan, False)),
+    ],
+)
+def test_which_rows_say_that_a_compact_model_is_equal(metric: float, share: float, equal: bool) -> None:
+    row = {"largest_metric_difference": metric, "share_of_pixels_labelled_differently": share}
+    assert compact_is_equal(row) is equal
+    assert compact_is_equal({"largest_metric_difference": metric}) is (metric <= 1e-4), "no segmentation"
+    assert compact_is_equal({"depth_euclidean_rmse": 7.0}), "nothing was compared"
+
+
+@pytest.mark.parametrize("script", ["get_outputs.py", "get_out_put_celeb.py"])
+def test_the_exit_code_tells_of_a_compact_model_that_is_not_equal(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = runpy.run_path(str(ROOT / script))["main"]
+    monkeypatch.setattr(sys, "argv", [script, "--exp_name", "any", "--compact"])
+    for differences, code in (([0.0, 1e-5], 0), ([0.0, 0.1], 1)):
+        table = pd.DataFrame({"largest_metric_difference": differences})
+        monkeypatch.setattr(engine, "evaluate_experiment", lambda *args, table=table, **options: table)
+        assert main() == code
 
 
 @pytest.mark.parametrize(
