@@ -28,7 +28,7 @@ from datasets.nyu import image_tensor, read_target, whole_labels
 from datasets.sample import Sample
 from datasets.splits import cut_validation
 from utils.config import ExperimentConfig
-from utils.errors import DataError
+from utils.errors import DataError, reason
 from utils.tasks import IGNORE_INDEX, LABEL_SETS, Task, get_task
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def _check_form(path: Path, kind: str) -> None:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         shape, dtype = array.shape, array.dtype
     except (OSError, ValueError, EOFError, AttributeError) as error:  # AttributeError: an archive, which has no shape
-        raise DataError(f"{path} cannot be read as an array of numbers ({error}); expected {FORMS[kind]}") from error
+        raise DataError(f"{path} cannot be read as an array of numbers ({reason(error)}); expected {FORMS[kind]}") from error
     colours = shape[2:] == (3,) if kind in ("image", "normals") else shape[2:] in ((), (1,))
     if dtype.kind not in "buif" or len(shape) < 2 or 0 in shape or not colours:
         raise DataError(f"{path} has the shape {shape} and the type {dtype}; expected {FORMS[kind]}")

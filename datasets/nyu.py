@@ -22,7 +22,7 @@ from datasets.sample import Sample
 from datasets.splits import cut_validation
 from datasets.transforms import MIN_NORMAL_LENGTH, unit_normals, vector_length
 from utils.config import ExperimentConfig
-from utils.errors import DataError
+from utils.errors import DataError, reason
 from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Kind, Task, get_task
 
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def read_array(path: Path) -> np.ndarray:
             with Image.open(path) as image:
                 array = np.array(image)
     except Exception as error:  # scipy, numpy and PIL raise a dozen types for a broken file
-        raise DataError(f"{path} cannot be read ({error})") from error
+        raise DataError(f"{path} cannot be read ({reason(error)})") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":  # np.load takes any archive for several arrays
         raise DataError(f"{path} holds no array of numbers")
     return array

@@ -11,6 +11,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # imported, so that programs started by a test have it too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """A script that ends within a test changes what Ctrl-C does; not for the tests after it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -45,7 +45,7 @@ class ExperimentConfig(Schema):
     """One experiment: `num_trials` trainings that differ in their seed only."""
 
     Experiment_name: FileName
-    """Name of the experiment: of its folders, its CSV files and its group in the tracker."""
+    """Name of the experiment: of its folders, its CSV files and its group in the tracker; at most 200 characters."""
     dataset_name: Literal["NYU", "NYU_MTAN", "celebA"]
     """Data set: `NYU` (NYU-v2, NYUD_MT layout), `NYU_MTAN` (NYU-v2 as MTAN and LibMTL have it, 13 classes) or `celebA`
     (CelebAMask-HQ)."""

@@ -153,6 +153,8 @@ def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel
         return f"{shown(value)} is not valid; expected a number {sign} {context[name]}{_number_hint(names[-1], value)}"
     if kind in {"too_short", "too_long"}:
         return f"{shown(value)} is {kind.replace('_', ' ')}; expected: {_docstring(schema, names)}"
+    if kind == "string_too_long":
+        return f"{shown(value)} is too long; expected at most {context['max_length']} characters"
     if kind == "string_pattern_mismatch":
         return f"{shown(value)} is not valid; expected {_PATTERNS.get(names[-1], _docstring(schema, names))}"
     if kind == "string_type" and not isinstance(value, bool | int | float | dt.date):

@@ -12,7 +12,7 @@ Number = Annotated[float, BeforeValidator(to_number)]
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
-FileName = Annotated[str, Field(strict=True, min_length=1, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
+FileName = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
 Beta = Annotated[Number, Field(ge=0, lt=1)]
 
 

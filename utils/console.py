@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -117,6 +118,8 @@ def run_script(main: Callable[[], int]) -> None:
         sys.stderr.write(f"error: {error}\n")
         code = 1
     except KeyboardInterrupt:
+        # The program ends anyway: another Ctrl-C would only add a traceback, or change the exit code.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("interrupted\n")
         code = 130
     sys.exit(code)

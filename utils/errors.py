@@ -19,3 +19,9 @@ class TrialError(UserError):
 
 class HeldError(TrialError):
     """Another process is training it."""
+
+
+def reason(error: Exception) -> str:
+    """What a library says of a broken file, but for numpy's advice to unpickle what is no array: that runs foreign code."""
+    text = str(error)
+    return "it is no .npy file of numbers" if "pickle" in text else text

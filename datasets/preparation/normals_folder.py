@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets.preparation.official_nyu import CROP, HEIGHT, WIDTH
 from utils.console import track
-from utils.errors import DataError
+from utils.errors import DataError, reason
 
 TYPES = (".png", ".jpg", ".jpeg", ".npy")
 SIZES = ((HEIGHT, WIDTH), (CROP[0].stop - CROP[0].start, CROP[1].stop - CROP[1].start))
@@ -37,7 +37,7 @@ def read_normals(path: Path) -> np.ndarray:
             with Image.open(path) as image:
                 array = np.array(image)
     except Exception as error:  # PIL and numpy raise half a dozen types for a broken file
-        raise DataError(f"{path} cannot be read ({error})") from error
+        raise DataError(f"{path} cannot be read ({reason(error)})") from error
     if array.ndim != 3 or array.shape[2] != 3 or array.shape[:2] not in SIZES:
         sizes = " or ".join(f"({height}, {width}, 3)" for height, width in SIZES)
         raise DataError(f"{path} has the shape {array.shape}; expected {sizes}")

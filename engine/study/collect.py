@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,8 +92,9 @@ def _finished(run: Run, costs: Costs) -> Finished:
     test = files.load_json(run.folder / files.TEST)
     lines = files.read_lines(run.folder / files.METRICS)
     seconds = sum(line.get("train_seconds", 0.0) + line.get("validation_seconds", 0.0) for line in lines)
+    time = {"training_minutes": seconds / 60} if seconds else {}
     best = {"best_epoch": float(test["best_epoch"])} if test.get("best_epoch") is not None else {}
-    return replace(one, numbers={**one.numbers, **best, "training_minutes": seconds / 60, **costs.numbers})
+    return replace(one, numbers={**one.numbers, **best, **time, **costs.numbers})
 
 
 def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
@@ -228,17 +230,28 @@ def _is_sparse(of: Sequence[Finished]) -> bool:
     return any(one.numbers["group_sparsity"] > 0 for one in of)
 
 
-def undefined_deltas(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
-    """Sentences on baselines that a relative change cannot be taken of."""
-    return [
-        f"delta_MTL is undefined for what is compared with {one.run.name}: its {task}_{name} is {value:.3g}, and a relative "
-        "change needs a baseline above 0."
-        for one in (_finished(run, costs[run]) for run in costs)
-        if not one.run.setting.sparse and one.run.config.setup == "singletask"
-        for task, values in one.metrics.items()
-        for name, value in values.items()
-        if name == get_task(task).main_metric and not value > 0
-    ]
+def gaps(costs: Mapping[Run, Costs]) -> list[str]:
+    """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
+    finished = [_finished(run, costs[run]) for run in costs]
+    sentences = []
+    for one in finished:
+        main = [f"{task}_{get_task(task).main_metric}" for task in one.metrics]
+        is_baseline = not one.run.setting.sparse and one.run.config.setup == "singletask"
+        values = {f"{task}_{name}": value for task, of in one.metrics.items() for name, value in of.items()}
+        bad = {name: value for name, value in values.items() if math.isnan(value) or (is_baseline and not value > 0)}
+        for delta, names in (
+            ("delta_MTL", [name for name in bad if name in main]),
+            ("delta_MTL_all_metrics", [name for name in bad if name not in main]),
+        ):
+            if names:
+                which = f"what is compared with {one.run.name}" if is_baseline else one.run.name
+                what = ", ".join(f"{name} is {bad[name]:.3g}" for name in names)
+                why = ", and a relative change needs a baseline above 0" if is_baseline else ""
+                sentences.append(f"{delta} is undefined for {which}: its {what}{why}.")
+    silent = [run.name for run in costs if not files.read_lines(run.folder / files.METRICS)]
+    if silent:
+        sentences.append(f"{files.METRICS} of {', '.join(silent)} holds no epoch: curves and training time are missing.")
+    return sentences
 
 
 def _in_order(finished: Sequence[Finished]) -> list[str]:

@@ -53,7 +53,8 @@ def read_record(folder: Path) -> Record:
         there = sorted(str(path.parent) for place in (folder, folder.parent) for path in place.glob(f"*/{RECORD}"))
         known = f"; studies there: {', '.join(there)}" if there else ""
         if not folder.is_dir():
-            raise UserError(f"--study: there is no folder {folder}; a study's is results/studies/<name>{known}")
+            what = f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}"
+            raise UserError(f"--study: {what}; a study's is results/studies/<name>{known}")
         raise UserError(f"--study: {folder} holds no {RECORD}, so it is not the folder of a study{known}")
     values = load_json(folder / RECORD)
     study = study_from_values(values, folder)

@@ -295,6 +295,14 @@ def test_a_name_that_is_no_file_name_is_refused(name: str, tmp_path: Path) -> No
     assert repr(name) in problem
 
 
+def test_a_name_that_is_too_long_for_a_file_name_is_refused(tmp_path: Path) -> None:
+    """Most file systems take 255 bytes, and what is added to it needs some."""
+    assert _load(tmp_path, MINIMAL.replace("Experiment_name: try", f"Experiment_name: {'a' * 200}"))
+    problem = _problem(tmp_path, MINIMAL.replace("Experiment_name: try", f"Experiment_name: {'a' * 201}"))
+    assert problem.startswith("Experiment_name: 'aaa")
+    assert problem.endswith(" is too long; expected at most 200 characters")
+
+
 def test_missing_keys_say_what_they_are_for(tmp_path: Path) -> None:
     problems = _problems(tmp_path, "seed: 1\n")
     assert [problem.split(":")[0] for problem in problems] == ["Experiment_name", "dataset_name", "task_list"]

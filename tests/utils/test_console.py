@@ -3,7 +3,10 @@
 import gc
 import io
 import logging
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,6 +15,8 @@ from torch._utils import ExceptionWrapper
 from utils import console
 from utils.console import duration, run_script, track
 from utils.errors import ConfigError, DataError, UserError
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize(
@@ -150,3 +155,18 @@ def test_how_a_script_ends(main: Callable[[], int], code: int, message: str, cap
 def test_our_own_mistakes_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         run_script(lambda: 1 // 0)
+
+
+def test_another_ctrl_c_while_the_program_ends_changes_nothing() -> None:
+    program = """
+import atexit, os, signal
+from utils.console import run_script
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+def main():
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        pass
+run_script(main)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

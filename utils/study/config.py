@@ -131,8 +131,8 @@ class Axes(Schema):
     """Penalties. Default: the base's."""
     trials: Annotated[Int, Field(ge=1)] | None = None
     """Seeds per setting. Default: the study's."""
-    variant: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")] | None = None
-    """A name for what `set` changes, where the same tasks and strengths occur with and without it."""
+    variant: Annotated[str, Field(strict=True, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9.+-]*$")] | None = None
+    """A name for what `set` changes, where the same tasks and strengths occur with and without it; at most 60 characters."""
     set: dict[Key, Any] = {}
     """Values of the base for these runs alone: keys, or key.path as on the command line."""
 
@@ -157,7 +157,7 @@ class StudyFile(Schema):
     """What a study's file says."""
 
     study: FileName
-    """Name of the study: of its folder and its tables."""
+    """Name of the study: of its folder and its tables; at most 200 characters."""
     base: PathText
     """The experiment's YAML file, as seen from the study's."""
     folder: PathText = "results/studies/"

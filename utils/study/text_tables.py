@@ -178,6 +178,8 @@ def verdict(row: Mapping[str, Any], summary: pd.DataFrame) -> str:
         return "no Δ_MTL to compare" if is_missing(row.get("delta_MTL_mean")) else "no comparison with a dense setting"
     if trials < 2:
         return "one trial: no interval" if trials else "no pair of trials with Δ_MTL"
+    if is_missing(row.get("difference_mean")):
+        return "Δ_MTL is undefined"
     return value_text(row.get("claim")) or "no interval"
 
 
@@ -249,23 +251,39 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
     notes = []
-    if "delta_MTL" not in there:
-        dense = {value_text(row["tasks"]) for row in summary.to_dict("records") if not is_sparse(row)}
-        lacking = [task_title(task) for task in study_tasks(tables) if task not in dense]
-        reason = f", since dense networks of one task are missing for: {', '.join(lacking)}" if lacking else ""
-        if not lacking and any(map(value_text, summary.get("baseline", []))):
-            reason = ": it is undefined where a metric of the baseline is not above 0"
-        notes.append(f"Δ_MTL is not there{reason}.")
+    notes += _delta_notes(tables, there)
     if "latency_ms" not in there:
         notes.append("No latency was measured.")
-    baselines = [text for text in map(value_text, summary.get("baseline", [])) if text]
-    if baselines:
-        counts = [f"{text} ({baselines.count(text)} of {len(baselines)} settings)" for text in dict.fromkeys(baselines)]
-        notes.append(f"The dense networks of one task that Δ_MTL compares with: {'; '.join(counts)}.")
     single = int((summary["num_trials"] == 1).sum())
     if single:
         which = "Every setting was" if single == len(summary) else f"{single} of {len(summary)} settings were"
         notes.append(
             f"{which} trained once only: there is no standard deviation and no interval for {'them' if single > 1 else 'it'}."
         )
+    return notes
+
+
+def _delta_notes(tables: StudyTables, there: set[str]) -> list[str]:
+    """Where Δ_MTL is not there and why, and what it compares with where it is."""
+    rows = tables.summary.to_dict("records")
+    dense = {value_text(row["tasks"]) for row in rows if not is_sparse(row)}
+    lacking = [task_title(task) for task in study_tasks(tables) if task not in dense]
+    compared = [row for row in rows if value_text(row.get("baseline"))]
+    defined = [row for row in compared if not is_missing(row.get("delta_MTL_mean"))]
+    undefined = "it is undefined where a metric of the baseline is not above 0"
+    notes = []
+    if "delta_MTL" not in there:
+        reason = f", since dense networks of one task are missing for: {', '.join(lacking)}" if lacking else ""
+        notes.append(f"Δ_MTL is not there{f': {undefined}' if compared and not lacking else reason}.")
+    else:
+        if len(defined) < len(compared):
+            notes.append(f"Δ_MTL is not there for {len(compared) - len(defined)} of {len(compared)} settings: {undefined}.")
+        if lacking:
+            notes.append(f"Δ_MTL is not there for settings with {', '.join(lacking)}: dense networks of one task are missing.")
+    if any(is_missing(row.get("delta_MTL_all_metrics_mean")) for row in defined):
+        notes.append(f"Δ_MTL over all metrics is not there for some settings: {undefined}.")
+    baselines = [value_text(row["baseline"]) for row in defined]
+    if baselines:
+        counts = [f"{text} ({baselines.count(text)} of {len(baselines)} settings)" for text in dict.fromkeys(baselines)]
+        notes.append(f"The dense networks of one task that Δ_MTL compares with: {'; '.join(counts)}.")
     return notes

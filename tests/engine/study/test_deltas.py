@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.study.collect import study_tables, twin_of, undefined_deltas
+from engine.study.collect import gaps, study_tables, twin_of
 from tests.engine.study.tabled import DEPTH, NO_COSTS, PAIRED, SEG, SPARSE, change, random_metrics, row_of, tables_of, values
 from tests.studies import DENSE_AND_SPARSE, fake_run, make_study
 from utils import checkpoint as files
@@ -180,10 +180,49 @@ def test_nothing_is_claimed_about_a_penalty_that_set_nothing_to_zero(work: Path)
     assert (row["difference_n"], row["claim"]) == (3, "")
 
 
-def test_a_baseline_that_no_change_can_be_taken_of_is_named(work: Path) -> None:
+@pytest.mark.parametrize(
+    ("run", "bad", "sentence"),
+    [
+        (
+            "depth_dense_trial_1",
+            {DEPTH: 0.0},
+            "delta_MTL is undefined for what is compared with depth_dense_trial_1: its depth_euclidean_abs_err is 0, and a "
+            "relative change needs a baseline above 0.",
+        ),
+        (
+            "seg_dense_trial_0",
+            {"segmentsemantic_pixel_accuracy": 0.0, "segmentsemantic_IoU_micro_imagewise": math.nan},
+            "delta_MTL_all_metrics is undefined for what is compared with seg_dense_trial_0: its "
+            "segmentsemantic_pixel_accuracy is 0, segmentsemantic_IoU_micro_imagewise is nan, and a relative change needs a "
+            "baseline above 0.",
+        ),
+        ("seg_depth_dense_trial_2", {SEG: 0.0}, ""),
+        (
+            "seg_depth_dense_trial_2",
+            {SEG: math.nan},
+            "delta_MTL is undefined for seg_depth_dense_trial_2: its segmentsemantic_mIoU is nan.",
+        ),
+    ],
+)
+def test_why_a_delta_is_undefined_is_said(work: Path, run: str, bad: dict[str, float], sentence: str) -> None:
     study = make_study(work, axes=PAIRED)
     metrics = random_metrics(study)
-    metrics["depth_dense_trial_1"][DEPTH] = 0.0
+    metrics[run] |= bad
     tables_of(study, metrics)
-    (sentence,) = undefined_deltas(study, dict.fromkeys(study.runs, NO_COSTS))
-    assert "depth_dense_trial_1: its depth_euclidean_abs_err is 0, and" in sentence
+    assert gaps(dict.fromkeys(study.runs, NO_COSTS)) == ([sentence] if sentence else [])
+
+
+def test_a_run_that_lost_its_epochs_has_no_training_time(work: Path) -> None:
+    """None is not 0 minutes."""
+    study = make_study(work, axes=PAIRED)
+    metrics = random_metrics(study)
+    for run in study.runs:
+        fake_run(run, metrics[run.name], lines=[{"epoch": 0, "train_seconds": 50.0, "validation_seconds": 10.0}])
+    (study.runs[0].folder / files.METRICS).unlink()
+    costs = dict.fromkeys(study.runs, NO_COSTS)
+    tables = study_tables(study, costs)
+    minutes = values(tables, "training_minutes")
+    assert study.runs[0].name not in minutes
+    assert set(minutes.values()) == {1.0}
+    assert row_of(tables, study.runs[0].setting.name)["training_minutes_mean"] == 1.0
+    assert gaps(costs) == [f"{files.METRICS} of {study.runs[0].name} holds no epoch: curves and training time are missing."]

@@ -324,11 +324,15 @@ def test_a_full_disk_is_a_sentence_and_leaves_what_was_there(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_old_latex_tables_are_mentioned(faked: Study, work: Path, caplog: pytest.LogCaptureFixture) -> None:
-    of_all(faked, work, latex=True)
-    assert "earlier report" not in caplog.text
+def test_latex_tables_of_an_earlier_report_are_renewed(faked: Study, work: Path) -> None:
+    path = faked.folder / "report" / "tables.tex"
     of_all(faked, work)
-    assert "tables.tex is of an earlier report; --latex makes it anew" in caplog.text
+    assert not path.exists()
+    of_all(faked, work, latex=True)
+    written = path.read_text()
+    path.write_text("old")
+    of_all(faked, work)
+    assert path.read_text() == written
 
 
 def test_a_config_of_each_setting_is_in_the_page(faked: Study, work: Path) -> None:

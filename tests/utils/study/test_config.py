@@ -103,6 +103,7 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ("trials: 2.5", "axes.0.trials", ["2.5", "a whole number"]),
     ("variant: a/b", "axes.0.variant", ["'a/b'", "letters, digits and . + -"]),
     ("variant: a_b", "axes.0.variant", ["'a_b'", "letters, digits and . + -"]),
+    (f"variant: {'a' * 61}", "axes.0.variant", ["is too long", "at most 60 characters"]),
     ("set: [1]", "axes.0.set", ["[1]", "keys with values"]),
     ("lamda: 1", "axes.0.lamda", ["unknown key", "did you mean 'lambda'?"]),
     ("float: 1", "axes.0.float", ["unknown key", "the keys here are setup, tasks"]),

@@ -128,6 +128,8 @@ def test_why_there_is_no_claim_is_said() -> None:
     assert tables.name == "x"
     none = pd.DataFrame([summary_row(difference_n=0, claim=np.nan)]).iloc[0].to_dict()
     assert verdict(none, pd.DataFrame([summary_row()])) == "no pair of trials with Δ_MTL"
+    undefined = pd.DataFrame([summary_row(difference_n=3, difference_mean=np.nan, claim=np.nan)]).iloc[0].to_dict()
+    assert verdict(undefined, pd.DataFrame([summary_row()])) == "Δ_MTL is undefined"
 
 
 def test_a_comparison_names_the_dense_twin_where_there_are_variants() -> None:
@@ -155,6 +157,28 @@ def test_what_delta_is_measured_against_is_said() -> None:
     assert any(
         "the mean of 1 seed (6 of 6 settings)" in note for note in paper_table(replace(small_study(), summary=summary)).notes
     )
+
+
+def test_settings_without_a_defined_delta_are_counted_and_compared_with_nothing() -> None:
+    study = small_study()
+    whole, all_metrics = "delta_MTL_mean", "delta_MTL_all_metrics_mean"
+    last = study.summary.index[-1]
+    summary = study.summary.assign(baseline=[*[""] * 3, *["the mean of 1 seed"] * 6], **{all_metrics: study.summary[whole]})
+
+    def notes(frame: pd.DataFrame) -> list[str]:
+        return [note for note in paper_table(replace(study, summary=frame)).notes if "Δ_MTL" in note]
+
+    compares = "The dense networks of one task that Δ_MTL compares with: the mean of 1 seed (6 of 6 settings)."
+    assert notes(summary) == [compares]
+    undefined = "it is undefined where a metric of the baseline is not above 0."
+    without = summary.copy()
+    without.loc[last, all_metrics] = np.nan
+    assert notes(without) == [f"Δ_MTL over all metrics is not there for some settings: {undefined}", compares]
+    without.loc[last, whole] = np.nan
+    fewer = compares.replace("6 of 6", "5 of 5")
+    assert notes(without) == [f"Δ_MTL is not there for 1 of 6 settings: {undefined}", fewer]
+    lacking = summary.drop(index=summary.index[1])
+    assert notes(lacking)[0] == "Δ_MTL is not there for settings with Depth: dense networks of one task are missing."
 
 
 def test_nan_is_no_number_in_a_table() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ from utils.study.tables import StudyTables
 PANELS_PER_FIGURE = 4
 _NARROW_UP_TO = 8
 """Settings whose labels find room in a column's width."""
+_TITLE_WIDTH = 46
+"""Characters in a line of a panel's title."""
 _FRONT: dict[str, Any] = {"color": "#444444", "linestyle": "-", "linewidth": 0.9}
 _ZERO: dict[str, Any] = {"color": GUIDE, "linestyle": (0, (2, 2)), "linewidth": 0.9}
 
@@ -79,7 +82,7 @@ def draw_pareto(tables: StudyTables) -> Drawn:
     figures = []
     for number, page in enumerate(pages, start=1):
         name = "pareto" if number == 1 else f"pareto_{number}"
-        figures.append(_draw(tables, name, page, [candidates[one.tasks] for one in page], titled=len(shown) > 1))
+        figures.append(_draw(tables, name, page, [candidates[one.tasks] for one in page], titled=len(sets) > 1))
     return figures, missing
 
 
@@ -111,7 +114,7 @@ def _draw(
     figure = new_figure(COLUMN if narrow else TEXT, 2.4 if narrow else 2.9 if single else 0.1 + 2.45 * -(-len(sets) // 2))
     styles = _styles(tables, [one.setting for each in candidates for one in each])
     drawn = [
-        (axes, _draw_panel(axes, one.title if titled else "", each, styles))
+        (axes, _draw_panel(axes, fill(one.title, _TITLE_WIDTH) if titled else "", each, styles))
         for axes, one, each in zip(panels(figure, len(sets), 1 if single else 2), sets, candidates, strict=True)
     ]
     _write_legend(figure, [one for each in candidates for one in each], styles)

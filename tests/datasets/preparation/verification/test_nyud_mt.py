@@ -72,7 +72,7 @@ FILES: list[tuple[str, Damage, str, str, bool]] = [
     ("segmentation/a0.png", by.few_bits, "is a grey image of 4 bits", "a grey image of 8 bits", False),
     ("segmentation/a0.png", by.wrong_checksum, "cannot be read whole", "a whole file", False),
     ("depth/a0.npy", by.cut(0.5), "cannot be read (", "a whole file", True),
-    ("depth/a0.npy", by.pickled, "cannot be read (Object arrays", "a whole file", True),
+    ("depth/a0.npy", by.pickled, "cannot be read (it is no .npy file of numbers)", "a whole file", True),
     ("depth/a0.npy", by.array(lambda a: a[None, :5]), "is 5 x 32", "the size of images/a0.jpg", True),
     ("depth/a0.npy", by.array(lambda a: a[0]), "has the shape (32,)", "(height, width)", True),
     (
