@@ -176,6 +176,8 @@ def test_a_latency_of_another_time_is_left_out(runs: list[Run], clock: Clock) ->
     assert (found[dense].machine, found[dense].measured) == ("", "")
     assert found[sparse].numbers["latency_ms"] == 8.0
     assert found[dense] == costs_of([dense], [])[0][dense].untimed(), "the rest stays"
+    again, _ = costs_of(runs, runs)
+    assert [again[run].numbers["latency_ms"] for run in runs] == [12.0, 12.0]
 
 
 def test_a_latency_from_a_busy_machine_is_doubtful_and_is_measured_again(runs: list[Run], clock: Clock) -> None:
