@@ -232,11 +232,12 @@ def _is_sparse(of: Sequence[Finished]) -> bool:
 
 def gaps(costs: Mapping[Run, Costs]) -> list[str]:
     """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
-    finished = [_finished(run, costs[run]) for run in costs]
     sentences = []
-    for one in finished:
+    for one in _compared([_finished(run, costs[run]) for run in costs]):
         main = [f"{task}_{get_task(task).main_metric}" for task in one.metrics]
         is_baseline = not one.run.setting.sparse and one.run.config.setup == "singletask"
+        if not is_baseline and "delta_MTL" not in one.numbers:
+            continue
         values = {f"{task}_{name}": value for task, of in one.metrics.items() for name, value in of.items()}
         bad = {name: value for name, value in values.items() if math.isnan(value) or (is_baseline and not value > 0)}
         for delta, names in (

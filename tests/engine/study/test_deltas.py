@@ -212,6 +212,14 @@ def test_why_a_delta_is_undefined_is_said(work: Path, run: str, bad: dict[str, f
     assert gaps(dict.fromkeys(study.runs, NO_COSTS)) == ([sentence] if sentence else [])
 
 
+def test_of_a_run_that_is_compared_with_nothing_no_delta_is_missed(work: Path) -> None:
+    study = make_study(work, axes=PAIRED[1:])
+    metrics = random_metrics(study)
+    metrics["seg_depth_dense_trial_2"][SEG] = math.nan
+    tables_of(study, metrics)
+    assert gaps(dict.fromkeys(study.runs, NO_COSTS)) == []
+
+
 def test_a_run_that_lost_its_epochs_has_no_training_time(work: Path) -> None:
     """None is not 0 minutes."""
     study = make_study(work, axes=PAIRED)
