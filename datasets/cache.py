@@ -32,7 +32,7 @@ from utils.tasks import get_task
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 FOLDER = "loader_cache"
 """Beside the data; where that cannot be written, below the user's cache folder."""
 

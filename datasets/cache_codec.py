@@ -39,6 +39,7 @@ def encode(kind: Kind, target: Tensor, mask: Tensor) -> tuple[np.ndarray, float]
     values = torch.where(mask, target, 0.0).double()
     scale = 1.0
     if kind == "depth":
+        assert bool((values > 0).eq(mask).all()), "a valid depth is positive: 0 and less would come back as another one"
         scale = float(values.max())
         # A depth that is valid stays so, however small it is beside the largest.
         codes = (values / (scale or 1.0) * 65535).round().clamp_min(1) * mask

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
-from datasets.nyu import read_array, read_image, whole_labels
+from datasets.images import channels, read_photo
 from datasets.preparation.workspace import MANIFEST
 from datasets.sample import Sample
 from datasets.splits import cut_validation
+from datasets.targets import read_array, whole_labels
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 from utils.tasks import IGNORE_INDEX, get_task
@@ -72,7 +73,8 @@ class CelebAMaskHQ(MultiTaskDataset):
             else:
                 targets[task_name], masks[task_name] = self.in_memory(task_name, name)
         (path,) = self.files(name, None)
-        return Sample(image=read_image(path, self.grey), targets=targets, masks=masks, name=name)
+        image = torch.from_numpy(channels(read_photo(path), self.grey))
+        return Sample(image=image, targets=targets, masks=masks, name=name)
 
     def files(self, name: str, task: str | None) -> list[Path]:
         """The image's file, or a mask's; an attribute has none, as all are read at once."""
@@ -87,7 +89,7 @@ class CelebAMaskHQ(MultiTaskDataset):
         return torch.tensor(float(value == 1)), torch.tensor(value != 0)
 
     def _read_mask(self, path: Path, classes: int) -> tuple[Tensor, Tensor]:
-        values = whole_labels(read_array(path), path)
+        values = torch.from_numpy(whole_labels(read_array(path), path))
         if self.void_is_background:
             values = torch.where(values == IGNORE_INDEX, 0, values)
         valid = values != IGNORE_INDEX

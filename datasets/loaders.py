@@ -14,6 +14,7 @@ from datasets.celeba import CelebAMaskHQ
 from datasets.frame_check import find_bad_frames, refuse_or_drop
 from datasets.mtan import MTANDataset
 from datasets.nyu import NYUDataset
+from datasets.plausibility import check_encodings
 from datasets.sample import Sample
 from datasets.workers import ProcessLoader, worker_count, worker_settings
 from utils.config import ExperimentConfig
@@ -41,6 +42,7 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
         DataError: the data set is not as the configuration says.
     """
     dataset = DATASETS[config.dataset_name](config, split, training)
+    check_encodings(dataset, config)
     if config.cache:
         attach_cache(dataset, config, split)
     elif config.on_bad_sample == "skip":

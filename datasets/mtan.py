@@ -24,19 +24,20 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
-from datasets.nyu import image_tensor, read_target, whole_labels
+from datasets.images import channels
 from datasets.sample import Sample
 from datasets.splits import cut_validation
+from datasets.targets import read_target
 from utils.config import ExperimentConfig
 from utils.errors import DataError, reason
-from utils.tasks import IGNORE_INDEX, LABEL_SETS, Task, get_task
+from utils.tasks import Task, get_task
 
 log = logging.getLogger(__name__)
 
-IMAGES, VOID = "image", -1
+IMAGES = "image"
 FORMS = {
     "image": "(height, width, 3), floats in [0, 1] or uint8",
-    "segmentation": "(height, width), whole numbers from -1 (void) to 12",
+    "segmentation": "(height, width), whole numbers from -1 (unlabelled) to 12",
     "depth": "(height, width, 1), metres",
     "normals": "(height, width, 3), vectors",
 }
@@ -140,7 +141,7 @@ def _frames(config: ExperimentConfig, folder: str) -> list[str]:
     return [f"{folder}/{stem}" for stem in sorted(stems, key=lambda stem: (int(stem), stem))]
 
 
-def _check_form(path: Path, kind: str) -> None:
+def check_form(path: Path, kind: str) -> None:
     """Look at an array's type and shape without reading it.
 
     Raises:
@@ -158,24 +159,18 @@ def _check_form(path: Path, kind: str) -> None:
 
 def _read_image(path: Path, grey: bool) -> Tensor:
     """An image as uint8 (3, H, W), or (1, H, W) if ``grey``."""
-    _check_form(path, "image")
+    check_form(path, "image")
     array = np.load(path, allow_pickle=False)
     if array.dtype != np.uint8:
         lowest, highest = array.min(), array.max()
         if array.dtype.kind != "f" or not (lowest >= -TOLERANCE and highest <= 1 + TOLERANCE):
             raise DataError(f"{path} has values from {lowest:g} to {highest:g} ({array.dtype}); expected {FORMS['image']}")
         array = np.rint(255 * np.clip(array, 0, 1)).astype(np.uint8)
-    return image_tensor(Image.fromarray(array), grey)
+    return torch.from_numpy(channels(Image.fromarray(array), grey))
 
 
 def _read_target(task: Task, path: Path) -> tuple[Tensor, Tensor]:
     """A raw dense target (K, H, W) and its validity (1, H, W)."""
-    _check_form(path, task.kind)
-    if task.kind != "segmentation":
-        return read_target(task, path)
-    labels = whole_labels(np.load(path, allow_pickle=False), path)
-    valid = labels != VOID
-    wrong = valid & ((labels < 0) | (labels >= len(LABEL_SETS["NYU_MTAN"])))
-    if bool(wrong.any()):
-        raise DataError(f"{path} has the label {int(labels[wrong][0])}; expected {FORMS['segmentation']}")
-    return torch.where(valid, labels, IGNORE_INDEX).to(torch.uint8), valid
+    check_form(path, task.kind)
+    values, known = read_target(task, path, "NYU_MTAN")
+    return torch.from_numpy(values), torch.from_numpy(known)

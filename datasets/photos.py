@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+import torch
+from PIL import Image
 
-from datasets.nyu import image_tensor
+from datasets.images import channels
 from datasets.sample import Sample, finish
 from datasets.transforms import resize
 from utils.config import ExperimentConfig
@@ -42,46 +42,8 @@ def find_photos(place: Path) -> dict[str, Path]:
     return {path.name if stems[path.stem] > 1 or path.stem in full else path.stem: path for path in photos}
 
 
-def read_photo(path: Path) -> Image.Image:
-    """A photo as an RGB picture, upright as its EXIF data says.
-
-    Grey values of 16 bits and of floats are scaled to 8 bits, transparent pixels lie on white.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return _as_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # PIL raises half a dozen types for a broken file
-        raise DataError(f"{path} cannot be read as a photo ({error})") from error
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        # PIL's own conversion cuts everything above 255 off.
-        return Image.fromarray(_eight_bits(np.array(image))).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _eight_bits(grey: np.ndarray) -> np.ndarray:
-    """(H, W) integers of 16 or 32 bits, or floats, as uint8. White is 65535, or where the type does not say it, the first of
-    1 (floats), 255 and 65535 that no value exceeds."""
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0, neginf=0)
-    largest = values.max()
-    if grey.dtype.itemsize == 2:
-        white = 65535.0
-    else:
-        ranges = (1.0, 255.0, 65535.0) if grey.dtype.kind == "f" else (255.0, 65535.0)
-        white = next((white for white in ranges if largest <= white), largest)
-    return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
-
-
 def network_input(photo: Image.Image, config: ExperimentConfig) -> Sample:
     """An RGB photo as the loaders give a frame (``image`` float32 (C, H, W) in [0, 1] at the input size), without targets."""
-    image = image_tensor(photo, config.input_img_channels == 1)
+    image = torch.from_numpy(channels(photo, config.input_img_channels == 1))
     raw = Sample(image=image, targets={}, masks={}, name="")
     return finish(resize(raw, config.size), config.depth_target)

@@ -5,6 +5,7 @@ Built on ``torchvision.transforms.v2``. All work on raw samples (``datasets/samp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -15,11 +16,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from datasets.sample import Sample
-from utils.tasks import Task, get_task, mirrored_classes
-
-MIN_NORMAL_LENGTH = 0.1
-"""Below this length a normal points nowhere: the zero vector of a file, also after 8-bit rounding, or an average of
-opposite directions."""
+from utils.tasks import MIN_NORMAL_LENGTH, Task, get_task, mirrored_classes
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
@@ -109,7 +106,8 @@ def horizontal_flip(sample: Sample, mirrored: Tensor | None = None) -> Sample:
 def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
     """Enlarge by ``scale`` and crop back to the same size.
 
-    A surface that fills ``scale`` times as many pixels is that much nearer: depth in metres is divided by it.
+    A surface that looks s times as large is s times as near: depth in metres is divided by s. As the crop has whole rows and
+    columns, s is not exactly ``scale``, nor the same in both directions: it is the root of how much more area a pixel fills.
 
     Args:
         sample: raw.
@@ -118,13 +116,14 @@ def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
     """
     height, width = sample["image"].shape[-2:]
     crop_height, crop_width = max(1, round(height / scale)), max(1, round(width / scale))
+    factor = math.sqrt(height * width / (crop_height * crop_width))
     box = (round(top * (height - crop_height)), round(left * (width - crop_width)), crop_height, crop_width)
     targets, masks = {}, {}
     for name, target in sample["targets"].items():
         task, mask = get_task(name), sample["masks"][name]
         if task.resize != "none":
             target, mask = F.crop(target, *box), F.crop(mask, *box)
-        targets[name] = target / scale if task.zoom_divides else target
+        targets[name] = target / factor if task.zoom_divides else target
         masks[name] = mask
     cropped = Sample(image=F.crop(sample["image"], *box), targets=targets, masks=masks, name=sample["name"])
     return resize(cropped, (height, width))

@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from datasets.photos import find_photos, network_input, read_photo
+from datasets.images import read_photo
+from datasets.photos import find_photos, network_input
 from engine.activations import predict
 from engine.evaluation import autocast, to_device
 from engine.pictures import depth_units

@@ -23,7 +23,7 @@ import predict
 from datasets.cache_parts import CODES, FACTS, Part
 from datasets.celeba import celeba_splits
 from datasets.mtan import MTANDataset
-from datasets.nyu import read_array
+from datasets.targets import read_array
 from datasets.preparation.official_splits import read_splits
 from datasets.synthetic_rooms import write_rooms
 from engine import run_experiment

@@ -1,8 +1,8 @@
 """The table of tasks: plain data, read by every layer.
 
 A task of a known kind is added here and nowhere else: one line in ``TASKS`` says which head it gets, how its target is
-read, resized and flipped, what is invalid in it, and which of its metrics is the main one. What a *kind* means (its loss
-and its metrics) is written in ``engine/losses.py`` and ``engine/metrics.py``.
+read, resized and flipped, and which of its metrics is the main one. What a *kind* means is written in ``datasets/targets.py``
+(its files, and what is invalid in them), ``engine/losses.py`` and ``engine/metrics.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ IGNORE_INDEX = 255
 """Label of a pixel that takes part in no segmentation loss and no metric."""
 
 MAX_METRIC_DEPTH = 10.0
-"""Metres; the range of the NYU-v2 sensor, and the largest depth a ``depth_target: metric`` head can say."""
+"""Metres; the largest depth a ``depth_target: metric`` head can say."""
+
+DEPTH_RANGE = {"NYU": MAX_METRIC_DEPTH, "NYU_MTAN": MAX_METRIC_DEPTH}
+"""Per data set the largest depth in its files, in metres: the range of its sensor."""
+
+MIN_NORMAL_LENGTH = 0.1
+"""Below this length a normal points nowhere: the zero vector of a file, also after 8-bit rounding, or an average of
+opposite directions."""
 
 CELEBA_ATTRIBUTES = (
     "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
@@ -56,7 +63,10 @@ LABEL_SETS = {
 """Names of the classes that a segmentation may have; which of them an experiment has says ``ExperimentConfig.label_set``."""
 
 FIRST_LABEL = {"NYU": 1, "NYU_MTAN": 0, "celebA": 0, "celebA19": 0}
-"""What class 0 is called in a label set's own files (0 in a file of NYU-v2 is an unlabelled pixel)."""
+"""What class 0 is called in a label set's own files."""
+
+UNLABELLED = {"NYU": (0, IGNORE_INDEX), "NYU_MTAN": (-1,)}
+"""What an unlabelled pixel is called in a data set's own files."""
 
 NORMAL_AXES = {"NYU": "x right, y down, z forward"}
 """Which way the axes of a data set's normals point, where that is known (MTAN's files do not say)."""
@@ -91,8 +101,6 @@ class Task:
     """What a horizontal flip of the image does to the target."""
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
-    invalid: Literal["ignore_index", "not_positive", "zero_vector", "not_finite", "missing"] = "not_finite"
-    """Which values of a stored target carry no information."""
 
     def outputs(self, label_set: str) -> int:
         """Number of output channels of this task's head where its classes are those of ``label_set``."""
@@ -112,7 +120,6 @@ def _attribute(name: str, column: str) -> Task:
         source={"celebA": column},
         resize="none",
         flip="none",
-        invalid="missing",
     )
 
 
@@ -130,7 +137,6 @@ TASKS: dict[str, Task] = {
             higher_is_better=True,
             source={"NYU": "segmentation", "NYU_MTAN": "label", "celebA": "CelebA-HQ-segmask"},
             classes=LABEL_SETS,
-            invalid="ignore_index",
         ),
         Task(
             name="depth_euclidean",
@@ -143,7 +149,6 @@ TASKS: dict[str, Task] = {
             higher_is_better=False,
             source={"NYU": "depth", "NYU_MTAN": "depth"},
             zoom_divides=True,
-            invalid="not_positive",
         ),
         Task(
             name="surface_normal",
@@ -158,7 +163,6 @@ TASKS: dict[str, Task] = {
             channels=3,
             resize="bilinear",
             flip="mirror_and_negate_x",
-            invalid="zero_vector",
         ),
         Task(
             name="edge_texture",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageChops
 
+from datasets.images import open_image, read_photo
 from utils.errors import DataError
 from utils.files import replacing
 
@@ -61,7 +62,7 @@ def write_face(root: Path, out: Path, size: int, classes: int, face: tuple[int, 
     image_path, mask_path = out / image_name(number), out / mask_name(number)
     if image_path.is_file() and mask_path.is_file():
         return
-    image = _open(root / image_name(number), IMAGE_SIDE, ("RGB",))
+    image = _open(root / image_name(number), IMAGE_SIDE, read_photo, ("RGB",))
     # The antialiased bilinear filter is the loaders' own, and for labels the nearest pixel, its centre at i + 1/2.
     small = image.resize((size, size), Image.Resampling.BILINEAR)
     labels = Image.fromarray(merge_parts(root, number, parts, classes)).resize((size, size), Image.Resampling.NEAREST)
@@ -82,7 +83,7 @@ def merge_parts(root: Path, number: int, parts: Collection[str], classes: int) -
 
 def _read_part(path: Path) -> np.ndarray:
     """Where a part is: bool (512, 512), True where the file is not black."""
-    image = _open(path, MASK_SIDE, ("1", "L", "P", "RGB"))
+    image = _open(path, MASK_SIDE, open_image, ("1", "L", "P", "RGB"))
     if image.mode == "P":
         image = image.convert("RGB")
     if image.mode == "RGB":
@@ -91,15 +92,13 @@ def _read_part(path: Path) -> np.ndarray:
     return np.asarray(image) != 0
 
 
-def _open(path: Path, side: int, modes: tuple[str, ...]) -> Image.Image:
-    """A decoded image file of the expected size and mode."""
+def _open(path: Path, side: int, read: Callable[[Path], Image.Image], modes: tuple[str, ...]) -> Image.Image:
+    """What ``read`` makes of an image file, of the expected size and mode."""
     try:
-        with Image.open(path) as image:
-            found = image.size, image.mode
-            if found[0] == (side, side) and image.mode in modes:
-                image.load()
-                return image
-    except Exception as error:  # PIL raises half a dozen types for a broken file
-        raise DataError(f"{path} cannot be read as an image ({error}); unpack the official archive again") from error
-    (width, height), mode = found
-    raise DataError(f"{path} is {width} x {height} in mode {mode}; expected {side} x {side} in mode {' or '.join(modes)}")
+        image = read(path)
+    except DataError as error:
+        raise DataError(f"{error}; unpack the official archive again") from error
+    if image.size != (side, side) or image.mode not in modes:
+        size = f"{image.width} x {image.height}"
+        raise DataError(f"{path} is {size} in mode {image.mode}; expected {side} x {side} in mode {' or '.join(modes)}")
+    return image

@@ -8,53 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from datasets.preparation.official_nyu import CROP, HEIGHT, WIDTH
+from datasets.targets import read_array, unit_vectors
 from utils.console import track
-from utils.errors import DataError, reason
+from utils.errors import DataError
 
 TYPES = (".png", ".jpg", ".jpeg", ".npy")
 SIZES = ((HEIGHT, WIDTH), (CROP[0].stop - CROP[0].start, CROP[1].stop - CROP[1].start))
-MIN_LENGTH = 0.1
-"""Below this length a vector is no normal, as for the loader (``datasets.transforms.MIN_NORMAL_LENGTH``, which needs torch)."""
-MAX_LENGTH = 2.0
-"""A vector of 8 bits per axis is at most 1.74 long; anything longer holds no normals."""
 
 
 def read_normals(path: Path) -> np.ndarray:
     """The normals in a file at 425 x 560: (H, W, 3) float32 unit vectors, zero where the file has none.
 
-    8-bit values x stand for 2 x / 255 - 1, which makes 127 and 128 in all three channels the zero vector.
+    They are read by the loaders' own reader (``datasets/targets.py``): 8-bit values x stand for 2 x / 255 - 1.
 
     Raises:
         DataError: the file is broken, has another size or holds no normals.
     """
-    try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                array = np.array(image)
-    except Exception as error:  # PIL and numpy raise half a dozen types for a broken file
-        raise DataError(f"{path} cannot be read ({reason(error)})") from error
+    array = read_array(path)
     if array.ndim != 3 or array.shape[2] != 3 or array.shape[:2] not in SIZES:
         sizes = " or ".join(f"({height}, {width}, 3)" for height, width in SIZES)
         raise DataError(f"{path} has the shape {array.shape}; expected {sizes}")
-    if array.dtype == np.uint8:
-        array = 2 * array.astype(np.float32) / 255 - 1
-    elif array.dtype.kind != "f":
-        raise DataError(f"{path} holds {array.dtype}; expected 8-bit values or floating-point numbers in [-1, 1]")
     if array.shape[0] == HEIGHT:
         array = array[CROP]
-    array = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=np.inf, neginf=-np.inf)
-    length = np.linalg.norm(array, axis=-1, keepdims=True)
-    if length.max() > MAX_LENGTH:
-        raise DataError(f"{path} has a vector of length {length.max():g}; expected unit vectors, or zero where there is none")
-    known = length > MIN_LENGTH
+    normals, known = unit_vectors(array, path)
     if not known.any():
-        raise DataError(f"{path} has no normal: all vectors are zero or shorter than {MIN_LENGTH}")
-    return np.divide(array, length, out=np.zeros_like(array), where=known)
+        raise DataError(f"{path} has no normal: all vectors are zero, or as long as no normal is")
+    return normals.transpose(1, 2, 0)
 
 
 class NormalsFolder:

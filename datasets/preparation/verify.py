@@ -13,8 +13,10 @@ from datasets.preparation.synthetic import SPLITS
 from utils.cli import whole_number
 from utils.console import duration, track
 from utils.errors import DataError
+from utils.tasks import get_task
 
 if TYPE_CHECKING:
+    from datasets.plausibility import Facts
     from datasets.preparation.verification.findings import Problem, Survey
 
 HELP = "read everything in a data set's folder and list every file that the loaders could not use"
@@ -84,15 +86,23 @@ def survey_folder(root: Path) -> Survey:
 
 def examine_files(survey: Survey, workers: int) -> Counter[tuple[int, int]]:
     """Read every file of the survey and note what is wrong with it; the sizes of the images, and how many have each."""
+    from datasets.plausibility import judge
     from datasets.preparation.verification.findings import size_problems
     from datasets.preparation.verification.workers import examine_all
 
     sizes: dict[Path, tuple[int, int]] = {}
+    facts: dict[tuple[str, str], dict[Path, Facts]] = {}
     contents = examine_all(survey.files, workers)
     for file, content in track(zip(survey.files, contents, strict=True), "reading", total=len(survey.files)):
         survey.problems.extend(content.problems)
         if content.size is not None:
             sizes[file.path] = content.size
+        if file.target is not None and content.facts is not None:
+            facts.setdefault(file.target, {})[file.path] = content.facts
+    for (task, dataset), files in facts.items():
+        finding = judge(get_task(task), files, dataset)
+        if finding is not None:
+            survey.add(finding.path, finding.problem, finding.expected)
     survey.problems.extend(size_problems(survey.files, sizes))
     return Counter(sizes[file.path] for file in survey.files if file.image is None and file.path in sizes)
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.nyu import NYUDataset, nyu_splits, read_array, whole_labels
+from datasets.nyu import NYUDataset, nyu_splits
 from datasets.sample import Sample
+from datasets.targets import read_array, whole_labels
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, nyu_frame, write_array, write_nyu
 from utils.config import ExperimentConfig
@@ -133,22 +134,6 @@ def test_a_depth_file_of_another_form_is_read(tmp_path: Path) -> None:
     assert torch.equal(sample["targets"]["depth_euclidean"], torch.from_numpy(frame["depth"])[None])
 
 
-def test_edge_strengths_above_1_are_scaled_by_the_largest(tmp_path: Path) -> None:
-    write_nyu(tmp_path, size=SIZE)
-    strengths = np.linspace(0, 4, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)
-    write_array(tmp_path / "edge" / "b0.npy", strengths)
-    torch.testing.assert_close(_first(tmp_path)["targets"]["edge_texture"][0], torch.from_numpy(strengths / 4))
-
-
-def test_black_and_white_edges_are_0_and_1_however_they_are_stored(tmp_path: Path) -> None:
-    write_nyu(tmp_path, types={"edge": "png"}, size=SIZE)
-    edges = np.zeros(SIZE, np.uint8)
-    edges[3] = 1
-    for white in (1, 255):
-        write_array(tmp_path / "edge" / "b0.png", edges * white)
-        assert torch.equal(_first(tmp_path)["targets"]["edge_texture"][0], torch.from_numpy(edges).float())
-
-
 # Splits
 
 
@@ -260,7 +245,7 @@ def test_files_of_tasks_that_are_not_asked_for_need_not_be_there(tmp_path: Path)
         ("segmentation/b0.png", np.full(SIZE, 41, np.uint8), r"has the label 41; expected 0 \(unlabelled\) or 1\.\.40"),
         ("depth/b0.npy", np.ones((2, *SIZE), np.float32), r"shape \(2, 24, 32\); expected \(height, width\)"),
         ("normals/b0.npy", np.ones((3, *SIZE), np.float32), r"shape \(3, 24, 32\); expected \(height, width, 3\)"),
-        ("edge/b0.npy", np.full(SIZE, -0.1, np.float32), r"edge strength -0\.1; expected 0 or more"),
+        ("edge/b0.npy", np.full(SIZE, -0.1, np.float32), r"edge strength -0\.1 \(float32\); expected 0 to 1"),
         (
             "depth/b0.npy",
             np.ones((24, 31), np.float32),

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from datasets import build_dataset
-from datasets.photos import find_photos, network_input, read_photo
+from datasets.images import read_photo
+from datasets.photos import find_photos, network_input
 from datasets.synthetic_rooms import write_rooms
 from tests.configs import make_config
 from utils.errors import DataError
@@ -115,7 +116,7 @@ def test_an_unreadable_photo_is_named(tmp_path: Path) -> None:
     whole = save(Image.fromarray(noise), tmp_path / "whole.png").read_bytes()
     for name, content in (("empty.jpg", b""), ("text.png", b"hello"), ("cut.png", whole[: len(whole) // 2])):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=f"{name} cannot be read as a photo"):
+        with pytest.raises(DataError, match=f"{name} cannot be read as an image"):
             read_photo(tmp_path / name)
 
 

@@ -197,7 +197,8 @@ def test_enlarging_divides_depth_and_nothing_else(scale: float) -> None:
     sample["targets"]["edge_texture"].fill_(0.5)
     sample["targets"]["surface_normal"][:] = torch.tensor([0.0, 0.6, -0.8])[:, None, None]
     zoomed = scale_crop(sample, scale, 0.5, 0.5)
-    expected = {"depth_euclidean": torch.tensor([3.0 / scale]), "edge_texture": torch.tensor([0.5])}
+    kept = round(24 / scale) * round(32 / scale)
+    expected = {"depth_euclidean": torch.tensor([3.0 * (kept / (24 * 32)) ** 0.5]), "edge_texture": torch.tensor([0.5])}
     expected["surface_normal"] = torch.tensor([0.0, 0.6, -0.8])
     for task, value in expected.items():
         mask = zoomed["masks"][task][0]
@@ -208,6 +209,16 @@ def test_enlarging_divides_depth_and_nothing_else(scale: float) -> None:
     assert set(zoomed["targets"]["segmentsemantic"].unique().tolist()) <= set(
         sample["targets"]["segmentsemantic"].unique().tolist()
     )
+
+
+def test_depth_is_divided_by_the_enlargement_that_is_done() -> None:
+    """Of 64 x 64, a crop by 1.2 has 53 rows and columns: what is seen is 64 / 53 times as large, not 1.2 times."""
+    sample = _columns(64, 64)
+    sample["targets"]["depth_euclidean"] = torch.full((1, 64, 64), 3.0)
+    zoomed = scale_crop(sample, 1.2, 0.0, 0.0)
+    labels = zoomed["targets"]["segmentsemantic"]
+    assert int(labels.max()) == 52
+    torch.testing.assert_close(zoomed["targets"]["depth_euclidean"], torch.full((1, 64, 64), 3.0 * 53 / 64))
 
 
 @pytest.mark.parametrize("left", [0.0, 0.4, 1.0])
@@ -268,7 +279,7 @@ def test_half_of_the_frames_are_flipped_if_asked_for() -> None:
 
 
 def test_every_scale_is_drawn_and_flips_do_not_depend_on_it() -> None:
-    sample = raw_sample(height=24, width=32)
+    sample = raw_sample(height=24, width=36)  # crops by 1.2 and 1.5 are whole
     sample["targets"]["depth_euclidean"].fill_(6.0)
 
     def scale(result: Sample) -> float:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from datasets import build_dataset
-from datasets.nyu import read_target
-from datasets.photos import read_photo
+from datasets.images import read_photo
+from datasets.targets import read_target
 from datasets.synthetic_rooms import write_rooms
 from engine import load_trial, prediction
 from engine.activations import predict
@@ -93,7 +93,7 @@ def test_at_the_input_size_the_files_hold_the_predictions_that_metrics_use(
     logits = predictor.logits(read_photo(rooms / "images" / f"{frame}.jpg"))
     for name in NYU_TASKS:
         task = get_task(name)
-        values, mask = read_target(task, work / "out" / name / f"{frame}.npy")
+        values, mask = map(torch.from_numpy, read_target(task, work / "out" / name / f"{frame}.npy", "NYU"))
         expected = predict(task, logits[name], predictor.config.depth_target)
         assert bool(mask.all())
         if task.kind == "segmentation":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.plausibility import Facts
 from utils.errors import DataError
 
 SHOWN = 8
@@ -28,6 +29,8 @@ class Content(NamedTuple):
     size: tuple[int, int] | None
     """Height and width in pixels; None if it cannot be read."""
     problems: tuple[Problem, ...] = ()
+    facts: Facts | None = None
+    """Of a target: what it shows of the set's encoding."""
 
 
 class File(NamedTuple):
@@ -38,6 +41,8 @@ class File(NamedTuple):
     """Reads it, in a process of its own: a function of a module, or a ``functools.partial`` of one."""
     image: Path | None = None
     """Of a target: the image that it belongs to."""
+    target: tuple[str, str] | None = None
+    """Of a target whose encoding is judged over the set: its task, and the data set."""
     any_scale: bool = False
     """Of a target: it may be larger or smaller than the image, in the same proportions."""
 

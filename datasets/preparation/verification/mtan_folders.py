@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from datasets.mtan import IMAGES, _read_image, _read_target
-from datasets.preparation.verification.contents import array_surprise
-from datasets.preparation.verification.findings import Content, File, Problem, Survey, refusal
+from datasets.mtan import IMAGES, _read_image, check_form
+from datasets.preparation.verification.contents import examine_target
+from datasets.preparation.verification.findings import Content, File, Survey, refusal
 from utils.errors import DataError
 from utils.tasks import TASKS, get_task
 
@@ -27,13 +25,11 @@ def examine_mtan_image(path: Path) -> Content:
 
 def examine_mtan_target(path: Path, task_name: str) -> Content:
     """A target as an array."""
-    task = get_task(task_name)
     try:
-        size = _read_target(task, path)[0].shape[-2:]
-        surprise = array_surprise(task, np.load(path, allow_pickle=False), path, approximate=True)
+        check_form(path, get_task(task_name).kind)
     except DataError as error:
         return Content(None, (refusal(path, error, "a whole array"),))
-    return Content((int(size[0]), int(size[1])), () if surprise is None else (Problem(str(path), *surprise),))
+    return examine_target(path, task_name, "NYU_MTAN")
 
 
 def is_mtan(root: Path) -> bool:
@@ -64,7 +60,8 @@ def survey_mtan(root: Path) -> Survey:
             for name, kind in kinds.items():
                 path = root / split / kind / f"{stem}.npy"
                 if stem in there[kind]:
-                    survey.files.append(File(path, partial(examine_mtan_target, task_name=name), image=image))
+                    examine = partial(examine_mtan_target, task_name=name)
+                    survey.files.append(File(path, examine, image=image, target=(name, "NYU_MTAN")))
                 else:
                     survey.add(path, "is missing", f"a file, as there is {split}/{IMAGES}/{stem}.npy")
         for kind in kinds.values():

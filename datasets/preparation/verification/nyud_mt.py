@@ -50,8 +50,8 @@ def survey_nyud_mt(root: Path) -> Survey:
         for task_name, files in targets.items():
             _add_files(root / TASKS[task_name].source["NYU"], files, name, split, survey)
             if name in files:
-                examine = partial(examine_target, task_name=task_name)
-                survey.files.append(File(files[name], examine, image=images.get(name)))
+                examine = partial(examine_target, task_name=task_name, dataset="NYU")
+                survey.files.append(File(files[name], examine, image=images.get(name), target=(task_name, "NYU")))
     return survey
 
 

@@ -323,7 +323,7 @@ def test_wrong_sources_are_refused_before_anything_is_written(small: Path, tmp_p
     with pytest.raises(DataError, match="there is no file for frame 1"):
         prepare(small, tmp_path / "out", "--normals", sources / "normals")
     for number in range(1, 5):
-        np.save(sources / "normals" / f"{number}.npy", np.ones((425 + number // 4, 560, 3), np.float32))
+        np.save(sources / "normals" / f"{number}.npy", np.full((425 + number // 4, 560, 3), 3**-0.5, np.float32))
     with pytest.raises(DataError, match=r"4\.npy has the shape \(426, 560, 3\)"):
         prepare(small, tmp_path / "out", "--normals", sources / "normals")
     assert not (tmp_path / "out").exists()

@@ -35,7 +35,7 @@ def test_a_crash_costs_one_row_and_no_other_file(monkeypatch: pytest.MonkeyPatch
             assert content.size is not None and content.size[0] == int(name) and content.problems == ()
             assert content.size[1] != os.getpid(), "a crash must not be ours"
         else:
-            assert content == (None, (Problem(name, "crashes the program that reads it", "a whole file"),))
+            assert content == Content(None, (Problem(name, "crashes the program that reads it", "a whole file"),))
 
 
 def test_no_files_are_no_findings() -> None:

@@ -1,0 +1,138 @@
+"""Encodings of targets that one file cannot show, judged over the files of a set.
+
+A set whose labels are counted from another number, whose edges are stored as 0 and 1 in 8 bits, or whose normals were never
+decoded has files that are all right one by one. The loaders judge by a few files of a split, ``prepare_data.py verify`` by all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from datasets.targets import decode, read_array, whole_labels
+from utils.errors import DataError
+from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Task, get_task
+
+if TYPE_CHECKING:
+    from datasets.base import MultiTaskDataset
+    from utils.config import ExperimentConfig
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 24
+"""Files of a split and task that a loader looks at before it begins: a fraction of a second."""
+JUDGED = ("NYU", "NYU_MTAN")
+"""The data sets whose targets are judged (of CelebAMask-HQ, each mask shows by itself how many classes it has)."""
+FAINTEST = 1 / 255
+"""A set whose strongest edge is not above it holds 0 and 1 in 8 bits, or 8-bit values in 16 bits."""
+NEAREST = 1.0
+"""Metres; a set without any depth above it does not hold the depths of rooms."""
+
+
+class Facts(NamedTuple):
+    """What one file shows: the labels that occur in it, or the range of its valid values."""
+
+    labels: frozenset[int] = frozenset()
+    lowest: float = np.inf
+    largest: float = -np.inf
+
+
+class Finding(NamedTuple):
+    """What is wrong with a set: a file for an example, what it shows, what was expected."""
+
+    path: Path
+    problem: str
+    expected: str
+    refused: bool = True
+    """The targets would be wrong; else they may be."""
+
+
+def facts_of(task: Task, array: np.ndarray, path: Path, dataset: str) -> Facts:
+    """The facts of the array in the file ``path``.
+
+    Raises:
+        DataError: the file cannot be a target.
+    """
+    if task.kind == "segmentation":
+        return Facts(frozenset(np.unique(whole_labels(array, path)).tolist()))
+    values, known = decode(task, array, path, dataset)
+    valid = values[:, known[0]]
+    return Facts(lowest=float(valid.min()), largest=float(valid.max())) if valid.size else Facts()
+
+
+def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | None:
+    """What the files of a set show together; None if they are what they should be."""
+    if not facts:
+        return None
+    files = f"{len(facts)} file{'s' * (len(facts) > 1)}"
+    if task.kind == "segmentation":
+        return _judge_labels(facts, files, dataset, task.outputs(dataset))
+    lowest, largest = min(fact.lowest for fact in facts.values()), max(fact.largest for fact in facts.values())
+    path = max(facts, key=lambda path: facts[path].largest)
+    if largest < lowest:
+        return None  # no file has a valid value
+    if task.kind == "edges" and 0 < largest <= FAINTEST:
+        problem = f"has no edge above {largest:.2g} of the largest value of its type, nor has any of {files}"
+        return Finding(path, problem, "full edges of 255 (8 bits), 65535 (16 bits), or 1 (floats, 1 bit)")
+    if task.kind == "normals" and lowest >= 0:
+        return Finding(path, f"has no negative component, nor has any of {files}", "vectors n, not colours (n + 1) / 2")
+    if task.kind == "depth" and largest <= NEAREST:
+        return Finding(path, f"has no depth above {largest:.3g}, nor has any of {files}", "metres", refused=False)
+    return None
+
+
+def _judge_labels(facts: Mapping[Path, Facts], files: str, dataset: str, classes: int) -> Finding | None:
+    present = frozenset().union(*(fact.labels for fact in facts.values()))
+    first = FIRST_LABEL[dataset]
+    last = first + classes - 1
+    path = max(facts, key=lambda path: max(facts[path].labels))
+    if dataset == "NYU" and 0 in present and last not in present:
+        void = next((label for label in (IGNORE_INDEX, -1) if label in present), None)
+        if void is not None:
+            path = next(path for path, fact in facts.items() if void in fact.labels)
+            problem = f"has the label {void}, and of {files} some have 0 and none {last}: classes are counted from 0"
+            return Finding(path, problem, f"classes from {first} to {last}, and 0 where unlabelled")
+    if dataset == "NYU_MTAN" and last + 1 in present and -1 not in present:
+        problem = f"has the label {last + 1}, and none of {files} has -1: classes are counted from 1"
+        return Finding(path, problem, f"classes from {first} to {last}, and -1 where void")
+    return None
+
+
+def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None:
+    """Judge the targets of a split by a few of its files, evenly spread; what may be wrong is logged.
+
+    Files that cannot be read are left to the frame's own turn.
+
+    Raises:
+        DataError: the targets would be wrong.
+    """
+    if config.dataset_name not in JUDGED:
+        return
+    count = len(dataset.names)
+    names = [dataset.names[at * count // min(count, LOOKED_AT)] for at in range(min(count, LOOKED_AT))]
+    for task in dataset.task_list:
+        files = [path for name in names for path in dataset.files(name, task) if path.is_file()]
+        identities = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        _check(task, config.dataset_name, tuple(files), tuple(identities))
+
+
+@lru_cache(maxsize=64)
+def _check(task_name: str, dataset: str, files: Sequence[Path], identities: Sequence[tuple[int, int]]) -> None:
+    """Every loader of a process asks for the same files, which are told apart by size and time: look and warn once."""
+    task, facts = get_task(task_name), {}
+    for path in files:
+        with suppress(DataError):
+            facts[path] = facts_of(task, read_array(path, labels=task.kind == "segmentation"), path, dataset)
+    finding = judge(task, facts, dataset)
+    if finding is None:
+        return
+    said = f"{finding.path} {finding.problem}; expected {finding.expected}"
+    if finding.refused:
+        raise DataError(said)
+    log.warning("%s", said)

@@ -1,0 +1,263 @@
+"""Dense targets: what the numbers in their files mean, and which numbers cannot be meant.
+
+- **segmentation**: whole numbers of any type. Unlabelled pixels are invalid; a label out of range is refused.
+- **depth**: floats in metres. 0, negative and not finite are invalid. Whole-number types, more than the sensor reaches
+  (millimetres), and files that are mostly negative are refused.
+- **normals**: floats in [-1, 1], or uint8 as n = 2x / 255 - 1. Zero vectors, not finite ones and those longer than 1.25 (a black
+  pixel of 8 bits) are invalid; the others get unit length. Other types, a length above 2, and files that are mostly of other
+  lengths than 1 are refused.
+- **edges**: uint8 / 255, uint16 / 65535, else 0 to 1. Not finite is invalid; out of range is refused.
+
+What one file cannot show is judged over several (``datasets/plausibility.py``). All that is wrong is a ``DataError``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from datasets.images import GREY, open_image, png_header
+from utils.errors import DataError, reason
+from utils.tasks import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGTH, UNLABELLED, Kind, Task
+
+DEPTH_TOLERANCE = 1.01
+"""How far beyond the sensor's range rounding and resizing may take a depth."""
+LENGTH_TOLERANCE = 0.1
+"""How far from 1 the length of a stored normal may be. In JPEG files 0.1 to 3 % of real normals are farther (quality 95 to 50)."""
+LONGEST_NORMAL = 1.25
+"""Beyond it a vector is no normal, but a colour that means "unknown" (black decodes to a length of 1.73), or the border of
+one. In JPEG files of real normals 1 in 100,000 is longer than 1.15, none longer than 1.25."""
+MAX_LENGTH = 2.0
+"""A vector of 8 bits per axis is at most 1.74 long; anything longer holds no normals."""
+BLACK = -0.75
+"""Decoded 8-bit values that are all below it are black, also after JPEG."""
+STRENGTH_TOLERANCE = 1e-3
+"""How far resizing with overshoot may have taken an edge out of [0, 1]."""
+
+METRES = "floats in metres, 0 where invalid"
+VECTORS = "float unit vectors (or 8 bits, n = 2x / 255 - 1), zero vectors where invalid"
+
+_EIGHT_BIT_NORMALS = 2 * np.arange(256, dtype=np.float32) / np.float32(255) - 1
+Decoded = tuple[np.ndarray, np.ndarray]
+"""Values (K, H, W), 0 where they are invalid (labels: 255), and validity (1, H, W)."""
+
+
+def read_target(task: Task, path: Path, dataset: str) -> Decoded:
+    """Read a dense target of a data set (``NYU`` for the NYUD_MT layout, ``NYU_MTAN``)."""
+    return decode(task, read_array(path, labels=task.kind == "segmentation"), path, dataset)
+
+
+def decode(task: Task, array: np.ndarray, path: Path, dataset: str) -> Decoded:
+    """The target that the array in the file ``path`` holds."""
+    return _DECODERS[task.kind](array, path, task, dataset)
+
+
+def read_array(path: Path, labels: bool = False) -> np.ndarray:
+    """The array in an image, .npy or .mat file (of a .mat file: its one array, or the one called like the folder).
+
+    An image with a palette is read as its colours, or with ``labels`` as the numbers that are stored.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() == ".mat":
+            # MATLAB stores floats that happen to be whole as integers; mat_dtype gives what they are.
+            arrays = {key: value for key, value in loadmat(path, mat_dtype=True).items() if not key.startswith("__")}
+            array = arrays.get(path.parent.name, next(iter(arrays.values()), None))
+        else:
+            array = _image_array(path, labels)
+    except DataError:
+        raise
+    except Exception as error:  # scipy and numpy raise half a dozen types for a broken file
+        raise DataError(f"{path} cannot be read ({reason(error)})") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":  # np.load takes any archive for several arrays
+        raise DataError(f"{path} holds no array of numbers")
+    return array
+
+
+def _image_array(path: Path, labels: bool) -> np.ndarray:
+    """The pixels of an image as they are stored.
+
+    Programs that shrink PNG files turn grey images into such with a palette or with fewer bits; pictures stay the same,
+    labels do not: a pixel is read as its place in the palette, or scaled up to 8 bits.
+
+    Raises:
+        DataError: the stored numbers are not the labels that were meant.
+    """
+    image = open_image(path)
+    if not labels:
+        return np.array(image.convert("RGB") if image.mode == "P" else image)
+    bits, colour_type = png_header(path) if image.format == "PNG" else (8, GREY)
+    if colour_type == GREY and bits < 8:
+        raise DataError(
+            f"{path} is a grey image of {bits} bit{'s' * (bits > 1)}, whose values are scaled when they are read; expected a "
+            "grey image of 8 bits"
+        )
+    array = np.array(image)
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB") or []).reshape(-1, 3)
+        used = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
+        used = used[used < len(palette)]
+        greys = palette[used, 0]
+        if (palette[used] == greys[:, None]).all() and (greys != used).any():
+            wrong = np.flatnonzero(greys != used)[0]
+            raise DataError(
+                f"{path} has a palette of greys: {greys[wrong]} is stored as number {used[wrong]} and read as that; expected a "
+                "grey image of 8 bits, or a palette whose numbers are the labels"
+            )
+    return array
+
+
+def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
+    """The labels in the array of a file, (H, W) or with a dimension of one more, as int64 (1, H, W).
+
+    Raises:
+        DataError: it has another shape, or a value that is no whole number.
+    """
+    plane = _plane(array, path)
+    with np.errstate(invalid="ignore"):
+        labels = plane.astype(np.int64)
+    if not plane.size:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width) of at least one pixel")
+    broken = plane[labels != plane]
+    if broken.size:
+        raise DataError(f"{path} has the label {broken[0]:g}; expected whole numbers")
+    return labels[None]
+
+
+def _labels(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+    labels, first, unlabelled = whole_labels(array, path), FIRST_LABEL[dataset], UNLABELLED[dataset]
+    last = first + task.outputs(dataset) - 1
+    known = np.ones(labels.shape, bool)
+    for label in unlabelled:
+        known &= labels != label
+    wrong = known & ((labels < first) | (labels > last))
+    if wrong.any():
+        raise DataError(f"{path} has the label {labels[wrong][0]}; expected {unlabelled[0]} (unlabelled) or {first}..{last}")
+    return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
+
+
+def _depth(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+    plane, limit = _plane(array, path), DEPTH_RANGE[dataset]
+    _expect_floats(plane, path, METRES)
+    finite = np.isfinite(plane)
+    largest = float(plane.max(initial=0, where=finite))
+    if largest > DEPTH_TOLERANCE * limit:
+        raise DataError(f"{path} has the depth {largest:g}; expected metres, at most {limit:g} (0 where invalid)")
+    negative = finite & (plane < 0)
+    values = np.where(finite & (plane > 0), plane, 0).astype(np.float32)[None]
+    known = values > 0
+    if negative.sum() > known.sum():
+        low, high = float(plane[negative].min()), float(plane[negative].max())
+        if low < high:  # one value for all is a mark of invalid pixels
+            raise DataError(f"{path} has depths from {low:g} to {high:g}; expected {METRES}")
+    return values, known
+
+
+def _normals(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+    return unit_vectors(array, path)
+
+
+def unit_vectors(array: np.ndarray, path: Path) -> Decoded:
+    """The normals in the array of a file, (H, W, 3), as float32 unit vectors (3, H, W) and their validity (1, H, W).
+
+    Raises:
+        DataError: they are no normals, or mostly in another encoding.
+    """
+    vectors, length = _vectors(array, path)
+    if (length > MAX_LENGTH).any():
+        finite = np.isfinite(array).all(axis=-1)  # a number that overflows is wrong; infinity in the file is no number
+        wrong = np.argwhere((length > MAX_LENGTH) & finite)
+        if len(wrong):
+            longest = math.hypot(*map(float, array[tuple(wrong[0])]))
+            raise DataError(f"{path} has a vector of length {longest:g}; expected {VECTORS}")
+    stored, off = _off_length(length)
+    if 2 * off.sum() > stored.sum():
+        black = (vectors < BLACK).all(axis=0)
+        stored, off = stored & ~black, off & ~black
+        if 2 * off.sum() > stored.sum():
+            raise DataError(f"{path} has {_lengths(off, length)}; expected {VECTORS}")
+    known = stored & (length <= LONGEST_NORMAL)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=known[None]), known[None]
+
+
+def _vectors(array: np.ndarray, path: Path) -> Decoded:
+    """The vectors of a file as float32 (3, H, W), and their lengths (H, W): not finite where a component is not."""
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width, 3)")
+    if array.dtype == np.uint8:
+        array = _EIGHT_BIT_NORMALS[array]
+    _expect_floats(array, path, VECTORS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        vectors = np.ascontiguousarray(array.transpose(2, 0, 1), np.float32)
+        return vectors, np.sqrt(np.einsum("khw,khw->hw", vectors, vectors))
+
+
+def _off_length(length: np.ndarray) -> Decoded:
+    """Where a file has a vector, and where its length is not about 1."""
+    stored = (length > MIN_NORMAL_LENGTH) & (length < np.inf)
+    return stored, stored & (np.abs(length - 1) > LENGTH_TOLERANCE)
+
+
+def _lengths(off: np.ndarray, length: np.ndarray) -> str:
+    return f"{off.sum()} normals of another length than 1, such as {length[off][0]:.3g}"
+
+
+def _edges(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+    plane = _plane(array, path)
+    if plane.dtype.kind == "u" and plane.dtype.itemsize <= 2:
+        return (plane / np.float32(np.iinfo(plane.dtype).max)).astype(np.float32)[None], np.ones((1, *plane.shape), bool)
+    known = np.isfinite(plane)
+    low, high = float(plane.min(initial=0, where=known)), float(plane.max(initial=0, where=known))
+    slack = STRENGTH_TOLERANCE if plane.dtype.kind == "f" else 0
+    if low < -slack or high > 1 + slack:
+        raise DataError(
+            f"{path} has the edge strength {low if low < -slack else high:g} ({plane.dtype}); expected 0 to 1, or uint8 or "
+            "uint16, whose largest value is 1"
+        )
+    return np.where(known, plane, 0).clip(0, 1).astype(np.float32)[None], known[None]
+
+
+_DECODERS: dict[Kind, Callable[[np.ndarray, Path, Task, str], Decoded]] = {
+    "segmentation": _labels,
+    "depth": _depth,
+    "normals": _normals,
+    "edges": _edges,
+}
+
+
+def _plane(array: np.ndarray, path: Path) -> np.ndarray:
+    """(H, W), (H, W, 1) or (1, H, W) as (H, W)."""
+    plane = array.squeeze() if array.ndim == 3 else array
+    if plane.ndim != 2:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width)")
+    return plane
+
+
+def _expect_floats(array: np.ndarray, path: Path, expected: str) -> None:
+    if array.dtype.kind != "f":
+        raise DataError(f"{path} holds numbers of type {array.dtype}; expected {expected}")
+
+
+def blemish(task: Task, array: np.ndarray, path: Path, dataset: str) -> DataError | None:
+    """What is wrong with values that :func:`decode` takes, as they are counted as invalid or brought to unit length.
+
+    The normals of MTAN's files and of images were resized or compressed: most, but not all, have unit length.
+    """
+    if task.kind not in ("depth", "normals"):
+        return None
+    broken = int((~np.isfinite(array)).sum())
+    if broken:
+        return DataError(
+            f"{path} has {broken} values that are not finite; expected {METRES if task.kind == 'depth' else VECTORS}"
+        )
+    if task.kind == "normals" and array.dtype.kind == "f" and dataset == "NYU":
+        length = _vectors(array, path)[1]
+        off = _off_length(length)[1]
+        if off.any():
+            return DataError(f"{path} has {_lengths(off, length)}; expected {VECTORS}")
+    return None
