@@ -29,7 +29,7 @@ LOOKED_AT = 24
 """Files of a split and task that a loader looks at before it begins: a fraction of a second."""
 JUDGED = ("NYU", "NYU_MTAN")
 """The data sets whose targets are judged (of CelebAMask-HQ, each mask shows by itself how many classes it has)."""
-FAINTEST = 1 / 255
+FAINTEST = 1.01 / 255
 """A set whose strongest edge is not above it holds 0 and 1 in 8 bits, or 8-bit values in 16 bits."""
 NEAREST = 1.0
 """Metres; a set without any depth above it does not hold the depths of rooms."""

@@ -3,9 +3,9 @@
 - **segmentation**: whole numbers of any type. Unlabelled pixels are invalid; a label out of range is refused.
 - **depth**: floats in metres. 0, negative and not finite are invalid. Whole-number types, more than the sensor reaches
   (millimetres), and files that are mostly negative are refused.
-- **normals**: floats in [-1, 1], or uint8 as n = 2x / 255 - 1. Zero vectors, not finite ones and those longer than 1.25 (a black
-  pixel of 8 bits) are invalid; the others get unit length. Other types, a length above 2, and files that are mostly of other
-  lengths than 1 are refused.
+- **normals**: floats in [-1, 1], or uint8 as n = 2x / 255 - 1. Zero vectors, not finite ones and those longer than 1.25 (a
+  black pixel of 8 bits) are invalid; the others get unit length. Other types, a length above 2, and files that are mostly of
+  other lengths than 1 are refused.
 - **edges**: uint8 / 255, uint16 / 65535, else 0 to 1. Not finite is invalid; out of range is refused.
 
 What one file cannot show is judged over several (``datasets/plausibility.py``). All that is wrong is a ``DataError``.
@@ -27,7 +27,7 @@ from utils.tasks import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGT
 DEPTH_TOLERANCE = 1.01
 """How far beyond the sensor's range rounding and resizing may take a depth."""
 LENGTH_TOLERANCE = 0.1
-"""How far from 1 the length of a stored normal may be. In JPEG files 0.1 to 3 % of real normals are farther (quality 95 to 50)."""
+"""How far from 1 the length of a stored normal may be. In JPEG files of quality 95 to 50, 0.1 to 3 % of them are farther."""
 LONGEST_NORMAL = 1.25
 """Beyond it a vector is no normal, but a colour that means "unknown" (black decodes to a length of 1.73), or the border of
 one. In JPEG files of real normals 1 in 100,000 is longer than 1.15, none longer than 1.25."""
@@ -208,6 +208,8 @@ def _lengths(off: np.ndarray, length: np.ndarray) -> str:
 
 
 def _edges(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+    if array.ndim == 3 and array.shape[2] == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]  # greys that are stored as colours
     plane = _plane(array, path)
     if plane.dtype.kind == "u" and plane.dtype.itemsize <= 2:
         return (plane / np.float32(np.iinfo(plane.dtype).max)).astype(np.float32)[None], np.ones((1, *plane.shape), bool)

@@ -108,7 +108,7 @@ def test_a_frame_is_the_picture_that_a_photo_is(kind: str, channels: int, tmp_pa
     path.write_bytes(make())
     np.testing.assert_array_equal(np.asarray(read_photo(path)), expected)
     frame = build_dataset(config(tmp_path, input_img_channels=channels), "val")[0]["image"]
-    wanted = torch.from_numpy(expected).permute(2, 0, 1) / 255
+    wanted = torch.from_numpy(expected.copy()).permute(2, 0, 1) / 255
     torch.testing.assert_close(frame, wanted if channels == 3 else wanted[:1], rtol=0, atol=1e-6)
 
 
@@ -134,23 +134,23 @@ def rotated(path: Path, upright: np.ndarray) -> None:
 
 
 def test_a_frame_stands_upright_and_its_targets_are_those_of_the_upright_one(tmp_path: Path) -> None:
-    frame = write_nyu(tmp_path, types={"images": "png"}, size=(12, 16))["b0"]
+    frame = write_nyu(tmp_path, types={"images": "png"}, size=(16, 20))["b0"]
     path = tmp_path / "images" / "b0.png"
     rotated(path, frame["images"])
     with Image.open(path) as stored:
-        assert (stored.height, stored.width) == (16, 12)
-    sample = build_dataset(config(tmp_path).with_values(input_shape=[12, 16]), "val")[0]
+        assert (stored.height, stored.width) == (20, 16)
+    sample = build_dataset(config(tmp_path).with_values(input_shape=[16, 20]), "val")[0]
     torch.testing.assert_close(sample["image"], torch.from_numpy(frame["images"]).permute(2, 0, 1) / 255, rtol=0, atol=1e-6)
-    assert examine_image(path).size == (12, 16)
+    assert examine_image(path).size == (16, 20)
     np.save(tmp_path / "depth" / "b0.npy", frame["depth"].T)  # as the file lies on its side
-    with pytest.raises(DataError, match=r"depth/b0\.npy is \(16, 12\) \(height, width\), but .*b0\.png is \(12, 16\)"):
+    with pytest.raises(DataError, match=r"depth/b0\.npy is \(20, 16\) \(height, width\), but .*b0\.png is \(16, 20\)"):
         build_dataset(config(tmp_path), "val")[0]
 
 
 def test_a_label_image_stands_upright_too(tmp_path: Path) -> None:
-    frame = write_nyu(tmp_path, size=(12, 16))["b0"]
+    frame = write_nyu(tmp_path, size=(16, 20))["b0"]
     rotated(tmp_path / "segmentation" / "b0.png", frame["segmentation"])
-    sample = build_dataset(config(tmp_path).with_values(task_list=["segmentsemantic"], input_shape=[12, 16]), "val")[0]
+    sample = build_dataset(config(tmp_path).with_values(task_list=["segmentsemantic"], input_shape=[16, 20]), "val")[0]
     expected = np.where(frame["segmentation"] == 0, 255, frame["segmentation"].astype(int) - 1)
     np.testing.assert_array_equal(sample["targets"]["segmentsemantic"], expected)
 

@@ -51,7 +51,7 @@ SETS: dict[str, tuple[str, str, Change, str, str]] = {
         "segmentation",
         lambda labels: counted_from_0(255)(labels).astype(np.uint8),
         ".png",
-        r"has the label 255, and of \d+ files some have 0 and none 40: classes are counted from 0; expected classes from 1 to 40, ",
+        r"has the label 255, and of \d+ files some have 0 and none 40: classes are counted from 0; expected classes from 1",
     ),
     "classes from 0, void -1": ("segmentsemantic", "segmentation", counted_from_0(-1), ".npy", r"has the label -1, and of"),
     "edges of 0 and 1 in 8 bits": (
@@ -90,17 +90,15 @@ def test_a_set_in_another_encoding_is_refused_before_it_is_read(kind: str, polic
     assert not (tmp_path / "kept").exists()
 
 
-@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize("kind", [kind for kind in SETS if kind != "classes from 0, void -1"])  # there, every file is a row
 def test_verify_says_the_same_once(kind: str, tmp_path: Path) -> None:
     task, folder, change, suffix, _ = SETS[kind]
     write_nyu(tmp_path, types={"segmentation": "npy"}, size=SIZE)
     rewrite(tmp_path, folder, change, suffix)
     with pytest.raises(DataError) as caught:
         build_dataset(nyu(tmp_path, task), "train")
-    rows = [row for row in problems_in(tmp_path) if "-1; expected" not in f"{row.problem}; expected" or "files" in row.problem]
-    said = str(caught.value).split(" ", 1)[1].replace("7 files", "12 files")
-    assert [f"{row.problem}; expected {row.expected}" for row in rows if "files" in row.problem] in ([said], [])
-    assert rows
+    (row,) = [row for row in problems_in(tmp_path) if "12 files" in row.problem]
+    assert str(caught.value).endswith(f"{row.problem}; expected {row.expected}".replace("12 files", "7 files"))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -162,12 +160,12 @@ def test_one_frame_of_faint_edges_is_no_matter(tmp_path: Path) -> None:
 
 def test_few_files_are_looked_at_and_those_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{number:03d}" for number in range(60)]
-    write_nyu(tmp_path, {"train": names, "val": ["x"], "test": ["y"]}, size=(4, 4))
+    write_nyu(tmp_path, {"train": names, "val": ["x"], "test": ["y"]}, size=(16, 16))
     seen: list[str] = []
     read = plausibility.read_array
     monkeypatch.setattr(plausibility, "read_array", lambda path, labels: seen.append(path.stem) or read(path, labels))
     for _ in range(2):
-        build_dataset(make_config(data_dir_NYU=tmp_path, task_list=list(DENSE), input_shape=[4, 4]), "train")
+        build_dataset(make_config(data_dir_NYU=tmp_path, task_list=list(DENSE), input_shape=[16, 16]), "train")
     assert len(seen) == 4 * plausibility.LOOKED_AT
     assert sorted(set(seen))[0] == "000" and sorted(set(seen))[-1] > "055"
 

@@ -70,12 +70,12 @@ REFUSED: dict[str, tuple[str, np.ndarray, str]] = {
     "true and false": ("surface_normal", NORMALS > 0, r"holds numbers of type bool; expected float unit vectors"),
     "one huge normal": (
         "surface_normal",
-        np.where(np.arange(32)[:, None] == 9, 1e25, NORMALS),
-        r"vector of length 1\.73205e\+25; ",
+        np.where(np.arange(32)[:, None] == 9, 1e25, NORMALS.astype(float)),
+        r"has a vector of length 1\.73205e\+25; ",
     ),
     "one that float32 cannot hold": (
         "surface_normal",
-        np.where(np.arange(32)[:, None] == 9, 1e60, NORMALS),
+        np.where(np.arange(32)[:, None] == 9, 1e60, NORMALS.astype(float)),
         r"has a vector of length 1\.73205e\+60; ",
     ),
     "edges in 0..255": (

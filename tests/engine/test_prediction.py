@@ -12,8 +12,8 @@ from PIL import Image
 
 from datasets import build_dataset
 from datasets.images import read_photo
-from datasets.targets import read_target
 from datasets.synthetic_rooms import write_rooms
+from datasets.targets import read_target
 from engine import load_trial, prediction
 from engine.activations import predict
 from engine.prediction import Predictor, as_stored, coloured, largest_class, load_predictor, predict_at, predict_photos
