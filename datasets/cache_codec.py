@@ -10,7 +10,7 @@ normals         int16 x 3, zeros where invalid  at most 1/65534 per component
 edges           uint16, 0 where invalid         at most 1/131068
 ==============  ==============================  =================================================================
 
-(*) A valid depth below 1/65535 of the largest is stored as that fraction: it stays above 0, as a valid depth is.
+(*) A valid depth is positive; one below 1/65535 of the largest is stored as that fraction, so that it stays above 0.
 
 The table assumes what ``datasets/sample.py`` says of raw samples. Attributes are not stored: they lie in memory anyway.
 """

@@ -36,11 +36,11 @@ NEAREST = 1.0
 
 
 class Facts(NamedTuple):
-    """What one file shows: the labels that occur in it, or the range of its valid values."""
+    """What one file shows: the labels that occur in it, or the range of its values (0 where they are invalid)."""
 
     labels: frozenset[int] = frozenset()
-    lowest: float = np.inf
-    largest: float = -np.inf
+    lowest: float = 0.0
+    largest: float = 0.0
 
 
 class Finding(NamedTuple):
@@ -60,10 +60,12 @@ def facts_of(task: Task, array: np.ndarray, path: Path, dataset: str) -> Facts:
         DataError: the file cannot be a target.
     """
     if task.kind == "segmentation":
-        return Facts(frozenset(np.unique(whole_labels(array, path)).tolist()))
-    values, known = decode(task, array, path, dataset)
-    valid = values[:, known[0]]
-    return Facts(lowest=float(valid.min()), largest=float(valid.max())) if valid.size else Facts()
+        labels = whole_labels(array, path)
+        # Of bytes, counting is ten times as fast as sorting.
+        present = np.flatnonzero(np.bincount(array.ravel())) if array.dtype == np.uint8 else np.unique(labels)
+        return Facts(frozenset(present.tolist()))
+    values, _ = decode(task, array, path, dataset)
+    return Facts(lowest=float(values.min()), largest=float(values.max()))
 
 
 def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | None:
@@ -75,9 +77,9 @@ def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | No
         return _judge_labels(facts, files, dataset, task.outputs(dataset))
     lowest, largest = min(fact.lowest for fact in facts.values()), max(fact.largest for fact in facts.values())
     path = max(facts, key=lambda path: facts[path].largest)
-    if largest < lowest:
-        return None  # no file has a valid value
-    if task.kind == "edges" and 0 < largest <= FAINTEST:
+    if largest <= 0 <= lowest:
+        return None  # there is no value
+    if task.kind == "edges" and largest <= FAINTEST:
         problem = f"has no edge above {largest:.2g} of the largest value of its type, nor has any of {files}"
         return Finding(path, problem, "full edges of 255 (8 bits), 65535 (16 bits), or 1 (floats, 1 bit)")
     if task.kind == "normals" and lowest >= 0:

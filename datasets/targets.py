@@ -121,8 +121,6 @@ def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
     plane = _plane(array, path)
     with np.errstate(invalid="ignore"):
         labels = plane.astype(np.int64)
-    if not plane.size:
-        raise DataError(f"{path} has the shape {array.shape}; expected (height, width) of at least one pixel")
     broken = plane[labels != plane]
     if broken.size:
         raise DataError(f"{path} has the label {broken[0]:g}; expected whole numbers")
@@ -182,12 +180,15 @@ def unit_vectors(array: np.ndarray, path: Path) -> Decoded:
         if 2 * off.sum() > stored.sum():
             raise DataError(f"{path} has {_lengths(off, length)}; expected {VECTORS}")
     known = stored & (length <= LONGEST_NORMAL)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=known[None]), known[None]
+    normals = vectors / np.where(known, length, 1)
+    if not known.all():
+        normals[:, ~known] = 0
+    return normals, known[None]
 
 
 def _vectors(array: np.ndarray, path: Path) -> Decoded:
     """The vectors of a file as float32 (3, H, W), and their lengths (H, W): not finite where a component is not."""
-    if array.ndim != 3 or array.shape[2] != 3:
+    if array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise DataError(f"{path} has the shape {array.shape}; expected (height, width, 3)")
     if array.dtype == np.uint8:
         array = _EIGHT_BIT_NORMALS[array]
@@ -237,6 +238,8 @@ def _plane(array: np.ndarray, path: Path) -> np.ndarray:
     plane = array.squeeze() if array.ndim == 3 else array
     if plane.ndim != 2:
         raise DataError(f"{path} has the shape {array.shape}; expected (height, width)")
+    if not plane.size:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width) of at least one pixel")
     return plane
 
 

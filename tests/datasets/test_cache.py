@@ -207,6 +207,19 @@ def test_what_makes_new_parts_of_nyu(
             assert_within_rounding(one, other)
 
 
+def test_frames_that_another_version_of_the_reader_kept_are_not_served(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 1 kept pixels that are read otherwise now."""
+    assert cache.VERSION > 1
+    monkeypatch.setattr(cache, "VERSION", 1)
+    build_dataset(nyu_config(root, cache=tmp_path / "kept"), "val")
+    before = part_folders(tmp_path / "kept")
+    monkeypatch.undo()
+    build_dataset(nyu_config(root, cache=tmp_path / "kept"), "val")
+    assert _new_parts(tmp_path / "kept", before) == WHATS
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -67,6 +67,13 @@ def test_a_valid_depth_stays_above_0_however_small_it_is() -> None:
     torch.testing.assert_close(found[0, 0, 1:], torch.full((3,), 10 / 65535))
 
 
+@pytest.mark.parametrize("depth", [-1.0, 0.0])
+def test_a_depth_that_is_not_positive_cannot_be_valid(depth: float) -> None:
+    """Its code would come back as a small positive depth."""
+    with pytest.raises(AssertionError, match="a valid depth is positive"):
+        encode("depth", torch.tensor([[[depth, 3.0]]]), torch.ones(1, 1, 2, dtype=torch.bool))
+
+
 def test_a_frame_without_any_depth_comes_back_empty() -> None:
     depth = torch.full((1, 3, 4), float("nan"))
     found, mask = _there_and_back("depth", depth, torch.zeros(1, 3, 4, dtype=torch.bool))

@@ -176,6 +176,15 @@ def test_matlab_floats_that_are_whole_are_floats(tmp_path: Path) -> None:
     assert known.all()
 
 
+@pytest.mark.parametrize("name", ["depth_euclidean", "surface_normal", "edge_texture", "segmentsemantic"])
+def test_an_array_without_a_pixel_is_refused(name: str, tmp_path: Path) -> None:
+    write_nyu(tmp_path, types={"segmentation": "npy"}, size=SIZE)
+    np.save(tmp_path / FOLDERS[name] / "b0.npy", np.zeros((0, 32, 3) if name == "surface_normal" else (0, 32)))
+    config = make_config(data_dir_NYU=tmp_path, task_list=[name], input_shape=list(SIZE))
+    with pytest.raises(DataError, match=r"b0\.npy has the shape \(0, 32"):
+        build_dataset(config, "val")[0]
+
+
 # Normals
 
 
