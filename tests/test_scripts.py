@@ -353,7 +353,7 @@ def test_an_unreadable_photo_ends_with_1(trained: Path, tmp_path: Path) -> None:
     Image.new("L", (20, 10)).save(photos / "whole.png")
     done = call(trained, PREDICT, *predict_arguments(images=str(photos), out=str(tmp_path / "out")))
     assert done.returncode == 1
-    assert "broken.jpg cannot be read as a photo" in done.stderr
+    assert "broken.jpg cannot be read as an image" in done.stderr
     assert "predictions of 1 of 2 photos" in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in (tmp_path / "out" / "overview").iterdir()] == ["whole.png"]

@@ -208,7 +208,7 @@ def test_an_unreadable_photo_is_reported_and_the_others_are_done(
     (photos / "broken.jpg").write_bytes(b"no photo")
     assert predict_photos(predictor, photos, work / "out") == [photos / "broken.jpg"]
     assert written(work / "out") == files()
-    assert "broken.jpg cannot be read as a photo" in caplog.text
+    assert "broken.jpg cannot be read as an image" in caplog.text
     assert "1 photos could not be read: broken.jpg" in caplog.text
 
 
