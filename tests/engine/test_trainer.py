@@ -16,7 +16,7 @@ from datasets.sample import Sample
 from engine import TrainingDivergedError, trainer
 from engine import trial as trial_state
 from engine.evaluation import Evaluation
-from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, warn_of_unlabelled_batches
+from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
 from optim import live_mask
@@ -39,7 +39,7 @@ Script = Callable[..., None]
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     """Give the validation losses per epoch in place of an evaluation; ``watch`` is called at each."""
 
-    def install(*losses: tuple[float | None, ...], watch: Callable[[], Any] = lambda: None) -> None:
+    def install(*losses: tuple[float, float, float], watch: Callable[[], Any] = lambda: None) -> None:
         remaining = iter(losses)
 
         def evaluate(*args: Any) -> Evaluation:
@@ -596,36 +596,38 @@ def test_a_task_that_is_rarely_labelled_is_named_once(rooms: Path, work: Path, c
     assert warning == f"task {DEPTH}: {what}"
 
 
+def judge(trial: Trial, *losses: tuple[float | None, ...]) -> tuple[list[bool], list[float]]:
+    """Whether each epoch's network was the best so far, and the heads' learning rates after it, of some validation losses."""
+    improved, rates = [], []
+    for epoch, values in enumerate(losses):
+        assert not trial.done
+        improved.append(update_monitor(trial, Evaluation(dict(zip(NYU_TASKS, values, strict=True)), {}), epoch))
+        rates += [group["lr"] for group in trial.optimizer.param_groups if group["name"] == "heads"]
+    return improved, rates
+
+
+@pytest.mark.parametrize("depth", [None, 1.0])
 def test_a_task_without_validation_targets_changes_neither_best_epoch_nor_learning_rate(
-    rooms: Path, work: Path, script: Script
+    rooms: Path, work: Path, depth: float | None
 ) -> None:
-    seen = []
-    for depth in (None, 1.0):
-        script((3, depth, 1), (2, depth, 1), (2.5, depth, 1), (2.5, depth, 1))
-        schedule = {"name": "plateau", "factor": 0.1, "patience": 0}
-        config = small_config(rooms, work / str(depth), epochs=4, lr_schedule=schedule, earlystop_patience=2)
-        trial = make_trial(config)
-        lines = train(trial)
-        rates = [line["lr/heads"] for line in lines]
-        seen.append((best_epoch(trial), rates, trial.epoch))
-        assert [line["val/loss/total"] for line in lines] == [value + (depth or 0) for value in (4, 3, 3.5, 3.5)]
-    assert seen[0] == seen[1]
-    assert seen[0][0] == 2
-
-
-def test_a_task_without_validation_targets_is_never_frozen_and_keeps_no_training_going(
-    rooms: Path, work: Path, script: Script
-) -> None:
-    script((3, None, 1), (3, None, 0.5), (3, None, 0.5), (0, None, 0))
-    trial = make_trial(small_config(rooms, work, epochs=4, task_earlystop_patience=1))
-    assert len(train(trial)) == 3, "then no task learns that could get better"
-    assert trial.model.frozen == {SEG, NORMALS}
+    schedule = {"name": "plateau", "factor": 0.1, "patience": 0}
+    trial = make_trial(small_config(rooms, work, lr_schedule=schedule, earlystop_patience=2))
+    improved, rates = judge(trial, (3, depth, 1), (2, depth, 1), (2.5, depth, 1), (2.5, depth, 1))
+    assert improved == [True, True, False, False]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6])
     assert trial.done
+    assert trial.total_patience.best == 3 + (depth or 0)
 
 
-def test_no_validation_loss_at_all_judges_nothing(rooms: Path, work: Path, script: Script) -> None:
-    script(*[(None, None, None)] * 3)
-    trial = make_trial(small_config(rooms, work, epochs=3, earlystop_patience=1, task_earlystop_patience=1))
-    assert [line["val/loss/total"] for line in train(trial)] == [None] * 3
+def test_a_task_without_validation_targets_is_never_frozen_and_keeps_no_training_going(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work, task_earlystop_patience=1))
+    judge(trial, (3, None, 1), (3, None, 0.5), (3, None, 0.5))
+    assert trial.model.frozen == {SEG, NORMALS}
+    assert trial.done, "no task learns any more that could get better"
+
+
+def test_no_validation_loss_at_all_judges_nothing(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work, earlystop_patience=1, task_earlystop_patience=1))
+    assert judge(trial, *[(None, None, None)] * 3)[0] == [False, False, False]
     assert not trial.done
-    assert not (trial.folder / files.BEST).exists()
+    assert not trial.model.frozen
