@@ -34,7 +34,6 @@ POINTS_PER_EPOCH = 10
 SLOW_DATA = 0.1
 """Share of the training time spent waiting for frames from which on it is worth a word."""
 
-
 MOSTLY_UNLABELLED = 0.5
 """Share of the batches without a valid target of a task from which on it is worth a word."""
 
