@@ -83,6 +83,7 @@ def main() -> None:
         for _ in range(args.warmup + args.steps):
             start = synchronised()
             _, total = forward_losses(trial, batch)
+            assert total is not None, "no frame of the batch has a target"
             forward = synchronised()
             total.backward()
             backward = synchronised()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datasets.celeba import CelebAMaskHQ
+    from datasets.frame_check import refuse_unlabelled
     from datasets.loaders import Loader, build_dataset, eval_loader, train_loader
     from datasets.mtan import MTANDataset
     from datasets.nyu import NYUDataset
@@ -21,6 +22,7 @@ __all__ = [
     "NYUDataset",
     "build_dataset",
     "eval_loader",
+    "refuse_unlabelled",
     "train_loader",
     "worker_deaths",
 ]
@@ -29,6 +31,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from datasets import celeba, loaders, mtan, nyu, workers
+    from datasets import celeba, frame_check, loaders, mtan, nyu, workers
 
-    return next(getattr(module, name) for module in (celeba, loaders, mtan, nyu, workers) if hasattr(module, name))
+    return next(getattr(module, name) for module in (celeba, frame_check, loaders, mtan, nyu, workers) if hasattr(module, name))

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from datasets.base import MultiTaskDataset
 from datasets.cache_codec import encode
+from datasets.sample import labelled_tasks
 from datasets.workers import ProcessLoader, worker_deaths, worker_settings
 from utils.config import ExperimentConfig
 from utils.console import track
@@ -110,3 +111,16 @@ def refuse_or_drop(dataset: MultiTaskDataset, bad: dict[str, str], config: Exper
     dataset.drop(bad)
     if not dataset.names:
         raise DataError(f"no frame of the {split} split can be read; the first problem: {first}")
+
+
+def refuse_unlabelled(dataset: MultiTaskDataset, split: str) -> None:
+    """Read frames of a split until one has a valid target, as a rule the first.
+
+    Raises:
+        DataError: none has, or a frame before it cannot be read.
+    """
+    if not any(labelled_tasks(dataset.load(index), dataset.task_list) for index in range(len(dataset))):
+        raise DataError(
+            f"no frame of the {split} split has a valid target of {', '.join(dataset.task_list)}, so nothing can be learned or "
+            f"chosen by it; look into its {len(dataset)} frames (docs/data.md says what is invalid), or choose another split"
+        )

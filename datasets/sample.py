@@ -18,7 +18,7 @@ Dense masks are bool (1, H, W), a segmentation's (H, W), an attribute's ().
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 import torch
@@ -40,6 +40,13 @@ class Sample(TypedDict):
 def stack(samples: Sequence[Sample]) -> Sample:
     """Samples of one size as a batch."""
     return default_collate(list(samples))
+
+
+def labelled_tasks(sample: Sample, tasks: Iterable[str]) -> list[str]:
+    """Those of ``tasks`` that have a valid element in a sample or a batch. In main memory, the answer waits for no device."""
+    masks = sample["masks"]
+    # Frame by frame: the first one settles it, as a rule.
+    return [task for task in tasks if any(bool(frame.any()) for frame in torch.atleast_1d(masks[task]))]
 
 
 def finish(sample: Sample, depth_target: str) -> Sample:

@@ -14,7 +14,7 @@ from torch import Tensor
 from datasets import eval_loader, worker_deaths
 from engine.compaction import Networks, file_sizes, make_compact
 from engine.equality import full_float32
-from engine.evaluation import Evaluation, RunningEvaluation, to_device
+from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
 from engine.latency import time_networks
 from engine.losses import build_losses
 from engine.saved_trial import SavedTrial, result_row
@@ -95,7 +95,9 @@ def _evaluate_both(
             compact.update(moved, other)
             labels.update(one, other)
     skipped = {**made.trial.skipped, split: dataset.skipped}
-    return dense.compute(), replace(compact.compute(), skipped=skipped), labels
+    one_evaluation = dense.compute()
+    warn_of_unlabelled(one_evaluation, config, split)
+    return one_evaluation, replace(compact.compute(), skipped=skipped), labels
 
 
 def largest_difference(one: Evaluation, other: Evaluation) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,29 +10,56 @@ import torch
 from torch import Tensor
 
 from datasets.sample import Sample
-from engine.losses import Loss
+from engine.losses import Loss, has_value
 from engine.metrics import SplitMetrics
 from models import MultiTaskModel
 from utils.config import ExperimentConfig
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Losses per task, and per task name -> metric."""
+    """Losses per task (None where the split has no valid target of it), and per task name -> metric (NaN there)."""
 
-    losses: dict[str, float]
+    losses: dict[str, float | None]
     metrics: dict[str, dict[str, float]]
     skipped: dict[str, dict[str, str]] = field(default_factory=dict)
     """Per split the frames that are not in it, as they could not be read, and why (``on_bad_sample: skip``)."""
 
     @property
-    def monitored(self) -> float:
-        """The unweighted sum of all tasks' losses: what picks the best network."""
-        return sum(self.losses.values())
+    def monitored(self) -> float | None:
+        """The unweighted sum of the losses there are: what picks the best network; None where no task has one."""
+        values = [value for value in self.losses.values() if value is not None]
+        return sum(values) if values else None
+
+    @property
+    def unlabelled(self) -> list[str]:
+        """Tasks without any valid target in the split."""
+        return [task for task, value in self.losses.items() if value is None]
 
     def flat(self) -> dict[str, float]:
         """Metrics under ``<task>_<metric>``, the column names of every table."""
         return {f"{task}_{name}": value for task, values in self.metrics.items() for name, value in values.items()}
+
+
+_told: set[tuple[str, ...]] = set()
+
+
+def warn_once(config: ExperimentConfig, split: str, task: str, what: str) -> None:
+    """Say what a split lacks of a task's targets: once per experiment and data folder, whatever epochs and trials see it."""
+    key = (config.checkpoint_folder, config.Experiment_name, str(config.data_dir), split, task)
+    if key not in _told:
+        _told.add(key)
+        log.warning("task %s: %s", task, what)
+
+
+def warn_of_unlabelled(evaluation: Evaluation, config: ExperimentConfig, split: str) -> None:
+    """Name the tasks that count for nothing in an evaluation of ``split``."""
+    for task in evaluation.unlabelled:
+        warn_once(
+            config, split, task, f"no valid target in the {split} split; there it has no loss, no metric and no part in the sum"
+        )
 
 
 def to_device(batch: Sample, device: torch.device, config: ExperimentConfig) -> Sample:
@@ -69,7 +97,10 @@ class RunningEvaluation:
 
     def compute(self) -> Evaluation:
         """Over everything taken in so far."""
-        values = {task: float(self.losses[task].value(sums)) for task, sums in self.statistics.items()}
+        values: dict[str, float | None] = dict.fromkeys(self.losses)
+        for task, sums in self.statistics.items():
+            if has_value(sums):
+                values[task] = float(self.losses[task].value(sums))
         return Evaluation(losses=values, metrics=self.metrics.compute())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from datasets import eval_loader, train_loader
+from datasets import eval_loader, refuse_unlabelled, train_loader
 from engine.pictures import draw_predictions
 from engine.resuming import check_folders, continue_trial, existing_trials, is_finished, remove_leftovers, saved_row
 from engine.saved_trial import evaluate_trial, load_trial, result_row
@@ -152,11 +152,13 @@ def _run_one(
 
 
 def check_inputs(config: ExperimentConfig) -> None:
-    """Refuse data, or weights to start from, that cannot be read, and a tracker that is not installed."""
+    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, and a tracker that is not
+    installed."""
     tracking_mode(config)
-    train_loader(config, config.seed)
-    for split in ("val", "test"):
-        eval_loader(config, split)
+    loaders = {"train": train_loader(config, config.seed), "val": eval_loader(config, "val")}
+    eval_loader(config, "test")
+    for split, loader in loaders.items():
+        refuse_unlabelled(loader.dataset, split)  # type: ignore[arg-type]
     if config.init_weights is not None:
         build_model(config)
 

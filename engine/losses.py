@@ -29,10 +29,15 @@ class Loss(Protocol):
     """Sums over a batch, and the loss that they make."""
 
     def statistics(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """Sums over the batch's valid elements; the statistics of two batches may be added."""
+        """Sums over the batch's valid elements, the last row their number; the statistics of two batches may be added."""
 
     def value(self, statistics: Tensor) -> Tensor:
-        """The loss, a scalar; 0 where nothing was valid."""
+        """The loss, a scalar; NaN where nothing was valid (:func:`has_value`), and so is its gradient."""
+
+
+def has_value(statistics: Tensor) -> bool:
+    """True if the statistics of a loss are about at least one valid element."""
+    return bool(statistics[-1].sum() > 0)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class MeanLoss:
 
     def value(self, statistics: Tensor) -> Tensor:
         """Sum / number."""
-        return statistics[0] / statistics[1].clamp_min(1)
+        return statistics[0] / statistics[1]
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class OverlapLoss:
         present = target > 0
         bottom = true + self.alpha * (predicted - true) + self.beta * (target - true)
         distance = torch.where(present, 1 - true / torch.where(present, bottom, 1.0), 0.0)
-        mean = distance.sum() / present.sum().clamp_min(1)
+        mean = distance.sum() / present.sum()
         # The power has an infinite second derivative at 0 for gamma < 2, never an infinite slope: gamma >= 1.
         return mean.clamp_min(0.0) ** self.gamma
 

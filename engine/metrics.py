@@ -11,7 +11,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.classification import (
@@ -127,9 +126,11 @@ class NormalsMetrics:
         """(B, 3, H, W) unit vectors, and (B, 1, H, W)."""
         valid = mask[:, 0]
         p, t = prediction.movedim(1, -1)[valid].double(), target.movedim(1, -1)[valid].double()
-        cosine = F.cosine_similarity(p, t, dim=-1)
+        dot, cross, lengths = (p * t).sum(-1), torch.linalg.cross(p, t).norm(dim=-1), p.norm(dim=-1) * t.norm(dim=-1)
+        # A zero vector points nowhere: cosine 0, as in the loss, and its angle.
+        cosine = torch.where(lengths == 0, 0.0, dot / lengths)
         # atan2 keeps its digits for small angles, where acos loses them
-        angle = torch.rad2deg(torch.atan2(torch.linalg.cross(p, t).norm(dim=-1), (p * t).sum(-1)))
+        angle = torch.where(lengths == 0, 90.0, torch.rad2deg(torch.atan2(cross, dot)))
         self.cosine.add(cosine)
         self.angle.add(angle)
         for limit, share in self.within.items():
@@ -165,8 +166,8 @@ class EdgeMetrics:
 
 
 class AttributeMetrics:
-    """``accuracy``, ``f1`` (of the positives), ``f1_weighted`` (by class frequency), all at threshold 0.5, and ``auroc`` (NaN
-    where only one class occurs)."""
+    """``accuracy``, ``f1`` (of the positives, NaN where there are none, neither true nor predicted), ``f1_weighted`` (by class
+    frequency), all at threshold 0.5, and ``auroc`` (NaN where only one class occurs)."""
 
     def __init__(self) -> None:
         self.metrics: dict[str, Metric] = {
@@ -175,7 +176,7 @@ class AttributeMetrics:
             "f1_weighted": MulticlassF1Score(num_classes=2, average="weighted"),
             "auroc": BinaryAUROC(),
         }
-        self.positives, self.count = 0, 0
+        self.positives, self.predicted, self.count = 0, 0, 0
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """(B,) probabilities, 0 or 1, and validity."""
@@ -183,6 +184,7 @@ class AttributeMetrics:
         if not t.numel():
             return
         self.positives += int(t.sum())
+        self.predicted += int((p > 0.5).sum())
         self.count += t.numel()
         for name, metric in self.metrics.items():
             metric.update((p > 0.5).long() if name == "f1_weighted" else p, t)
@@ -191,11 +193,9 @@ class AttributeMetrics:
         """See the class."""
         if not self.count:
             return dict.fromkeys(self.metrics, math.nan)
-        one_class = self.positives in (0, self.count)
-        return {
-            name: math.nan if name == "auroc" and one_class else float(metric.compute())
-            for name, metric in self.metrics.items()
-        }
+        # torchmetrics makes 0 of 0 / 0.
+        undefined = {"auroc": self.positives in (0, self.count), "f1": self.positives == self.predicted == 0}
+        return {name: math.nan if undefined.get(name) else float(metric.compute()) for name, metric in self.metrics.items()}
 
 
 def _float64(metric: Metric) -> Metric:

@@ -14,8 +14,10 @@ class Patience:
         self.best = math.inf
         self.waited = 0
 
-    def update(self, value: float) -> bool:
-        """Take a value; True if it is the lowest so far."""
+    def update(self, value: float | None) -> bool:
+        """Take a value; True if it is the lowest so far. None is no value: nothing was seen, and nothing is waited for."""
+        if value is None:
+            return False
         improved = value < self.best
         if improved:
             self.best, self.waited = value, 0

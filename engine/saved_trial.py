@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from datasets import eval_loader, worker_deaths
-from engine.evaluation import Evaluation, evaluate
+from engine.evaluation import Evaluation, evaluate, warn_of_unlabelled
 from engine.losses import build_losses
 from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
@@ -90,6 +90,7 @@ def evaluate_trial(trial: SavedTrial, config: ExperimentConfig, split: str, devi
     with worker_deaths(dataset):
         batches = track(loader, f"{split} of trial {trial.number}")
         evaluation = evaluate(trial.model, batches, build_losses(config), config, device)
+    warn_of_unlabelled(evaluation, config, split)
     return replace(evaluation, skipped={**trial.skipped, split: dataset.skipped})
 
 

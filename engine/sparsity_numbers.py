@@ -19,5 +19,5 @@ def sparsity_numbers(model: MultiTaskModel, config: ExperimentConfig) -> dict[st
         weights = [(name, conv.weight.detach()) for name, conv in model.feature_readers()]
         read = model.read_features()
         numbers["head_group_sparsity"] = count_groups(weights).group_sparsity
-        numbers["unread_features"] = 100.0 * int((~read).sum()) / max(1, read.numel())
+        numbers["unread_features"] = 100.0 * int((~read).sum()) / read.numel()
     return numbers

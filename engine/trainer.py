@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,8 @@ import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from datasets import Loader, eval_loader, train_loader, worker_deaths
-from datasets.sample import Sample
-from engine.evaluation import Evaluation, autocast, evaluate, to_device
+from datasets.sample import Sample, labelled_tasks
+from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
 from engine.pictures import draw_predictions
 from engine.sparsity_numbers import sparsity_numbers
 from engine.trial import Trial
@@ -33,6 +34,9 @@ POINTS_PER_EPOCH = 10
 SLOW_DATA = 0.1
 """Share of the training time spent waiting for frames from which on it is worth a word."""
 
+MOSTLY_UNLABELLED = 0.5
+"""Share of the batches without a valid target of a task from which on it is worth a word."""
+
 
 class TrainingDivergedError(RuntimeError):
     """A loss became NaN or infinite; the message names the step, the task and the last good checkpoint."""
@@ -44,6 +48,8 @@ class EpochSums:
 
     losses: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    """Steps in which there was such a loss."""
+    steps: int = 0
     images: int = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
@@ -54,21 +60,34 @@ class EpochSums:
     """Lambda and sparsity at some steps: lines of ``steps.jsonl``."""
 
     def add(self, losses: dict[str, float], images: int) -> None:
-        """One step's losses."""
+        """One step's losses: of the tasks that had a valid target, and what was minimised, if anything was."""
         for name, value in losses.items():
             self.losses[name] = self.losses.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
+        self.steps += 1
         self.images += images
 
     def means(self) -> dict[str, float]:
-        """Mean loss per step, per task and in total."""
+        """Mean loss, per task and in total, over the steps that had one."""
         return {name: total / self.counts[name] for name, total in self.losses.items()}
 
 
-def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Losses of the tasks that still learn, and what is minimised, for a batch on the trial's device."""
+def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """Losses of the tasks that still learn and have a valid target in the batch, and what is minimised: None if no task has.
+
+    The others' heads do not run. So they and their loss weights have no gradient, and the optimizer leaves them and their
+    moments as they are: nothing about a task is learned from a batch that says nothing about it.
+
+    Args:
+        trial: its model and losses are used.
+        batch: as the loader gives it: what it says is looked up in main memory, where nobody waits for a device.
+    """
+    tasks = labelled_tasks(batch, trial.active_tasks)
+    if not tasks:
+        return {}, None
+    batch = to_device(batch, trial.device, trial.config)
     with autocast(trial.device, trial.config):
-        logits = trial.model(batch["image"], trial.active_tasks)
+        logits = trial.model(batch["image"], tasks)
     losses = {}
     for task, out in logits.items():
         loss = trial.losses[task]
@@ -89,7 +108,7 @@ def timed(loader: Loader, sums: EpochSums) -> Iterator[Sample]:
 
 
 def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
-    """One pass over the training frames.
+    """One pass over the training frames. A batch without any valid target is a step that changes nothing.
 
     Raises:
         TrainingDivergedError: a loss is not finite; the step is not taken.
@@ -99,15 +118,17 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
     sums, start = EpochSums(), time.perf_counter()
     batches = track(timed(loader, sums), f"epoch {trial.epoch + 1}/{trial.config.epochs}", total=len(loader))
     for index, batch in enumerate(batches):
-        losses, total = forward_losses(trial, to_device(batch, trial.device, trial.config))
-        # One transfer for all losses: on a GPU, each .item() waits for the device.
-        values = torch.stack([*losses.values(), total]).tolist()
-        named = dict(zip((*losses, "total"), values, strict=True))
-        _check_finite(named, trial, "loss", f"at step {trial.step + 1}")
-        total.backward()
+        losses, total = forward_losses(trial, batch)
+        named: dict[str, float] = {}
+        if total is not None:
+            # One transfer for all losses: on a GPU, each .item() waits for the device.
+            values = torch.stack([*losses.values(), total]).tolist()
+            named = dict(zip((*losses, "total"), values, strict=True))
+            _check_finite(named, trial, "loss", f"at step {trial.step + 1}")
+            total.backward()
         length = 1 / len(loader)
         trial.control.apply(trial.optimizer, trial.epoch + index * length, length)
-        trial.optimizer.step()
+        trial.optimizer.step()  # parameters without a gradient stay as they are
         trial.optimizer.zero_grad(set_to_none=True)
         trial.step += 1
         sums.add(named, len(batch["name"]))
@@ -133,9 +154,9 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
     }
 
 
-def _check_finite(losses: dict[str, float], trial: Trial, loss: str, when: str) -> None:
+def _check_finite(losses: Mapping[str, float | None], trial: Trial, loss: str, when: str) -> None:
     for name, value in losses.items():
-        if not abs(value) < float("inf"):
+        if value is not None and not abs(value) < float("inf"):
             good = trial.folder / files.BEST
             kept = f"the last good checkpoint is {good}" if good.is_file() else "there is no good checkpoint yet"
             what = f"the combined {loss}" if name == "total" else f"the {loss} of task {name}"
@@ -183,6 +204,8 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
     evaluation = evaluate(trial.model, track(validation, "validation"), trial.losses, trial.config, trial.device)
     validation_seconds = time.perf_counter() - start
     _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
+    warn_of_unlabelled(evaluation, trial.config, "val")
+    warn_of_unlabelled_batches(trial, sums)
     line = {**epoch_line(trial, sums, evaluation, learning_rates, weights), "validation_seconds": validation_seconds}
     trial.epoch += 1
     improved = update_monitor(trial, evaluation, epoch)
@@ -204,6 +227,16 @@ def advise(line: dict[str, Any]) -> None:
         log.info("%.0f %% of the training time went on waiting for frames: cache: on (or more num_workers) helps", 100 * share)
 
 
+def warn_of_unlabelled_batches(trial: Trial, sums: EpochSums) -> None:
+    """Name the tasks that learn from few batches, or from none."""
+    for task in trial.active_tasks:
+        without = sums.steps - sums.counts.get(task, 0)
+        if without > MOSTLY_UNLABELLED * sums.steps:
+            learns = "its head learns nothing" if without == sums.steps else "it learns from the others alone"
+            what = f"no valid target in {without} of the {sums.steps} training batches of epoch {trial.epoch + 1}; {learns}"
+            warn_once(trial.config, "train", task, what)
+
+
 def announce_debias(trial: Trial) -> None:
     """Say what stays zero from now on, and warn of layers that are dead altogether."""
     report = sparsity_report(trial.model)
@@ -218,14 +251,15 @@ def announce_debias(trial: Trial) -> None:
 def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
     """Move schedule and patience on after ``epoch``; True if this is the best network so far.
 
-    In a sparse run nothing is judged before the penalty has its full strength: the best network is a sparse one.
+    In a sparse run nothing is judged before the penalty has its full strength: the best network is a sparse one. A task without
+    a validation loss is not judged at all, so it neither ends the training nor keeps it going.
     """
-    scheduler = trial.scheduler
+    scheduler, monitored = trial.scheduler, evaluation.monitored
     improved = False
     if trial.control.is_full(epoch):
-        improved = trial.total_patience.update(evaluation.monitored)
-        if isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(evaluation.monitored)
+        improved = trial.total_patience.update(monitored)
+        if isinstance(scheduler, ReduceLROnPlateau) and monitored is not None:
+            scheduler.step(monitored)
         for task in trial.active_tasks:
             trial.task_patience[task].update(evaluation.losses[task])
             if trial.task_patience[task].exhausted:
@@ -233,7 +267,8 @@ def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
                 log.info("task %s: no improvement for %d epochs, its head is frozen", task, trial.task_patience[task].waited)
     if not isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step()
-    if trial.total_patience.exhausted or not trial.active_tasks:
+    judged = set(evaluation.losses) - set(evaluation.unlabelled)
+    if trial.total_patience.exhausted or (judged and judged <= trial.model.frozen):
         trial.done = True
         log.info("early stopping after epoch %d", epoch + 1)
     return improved
@@ -244,11 +279,12 @@ def epoch_line(
 ) -> dict[str, Any]:
     """One epoch as a flat record: a line of ``metrics.jsonl``, and what the tracker gets."""
     stages = sparsity_report(trial.model).stages().items()
+    means = sums.means()
     head_lambda = {"head_lambda": strength_of(trial.optimizer, steered=False)} if trial.config.sparsifies_heads else {}
     return {
         "epoch": trial.epoch,
         "step": trial.step,
-        **{f"train/loss/{name}": value for name, value in sums.means().items()},
+        **{f"train/loss/{name}": means.get(name) for name in (*trial.active_tasks, "total")},
         **{f"val/loss/{task}": value for task, value in evaluation.losses.items()},
         "val/loss/total": evaluation.monitored,
         **{f"val/{name}": value for name, value in evaluation.flat().items()},
@@ -282,7 +318,7 @@ def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float)
     """One epoch in one line of text, with the time that is left."""
     config = trial.config
     metrics = [
-        f"{name} {task.main_metric} {line[f'val/{name}_{task.main_metric}']:.4f}"
+        f"{name} {task.main_metric} {_digits(line[f'val/{name}_{task.main_metric}'])}"
         for name, task in ((name, get_task(name)) for name in config.task_list)
     ]
     zeros = f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else "")
@@ -291,14 +327,18 @@ def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float)
     left = "done" if trial.done else f"at most {duration(seconds * (config.epochs - trial.epoch))} left"
     return ", ".join(
         [
-            f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {line['train/loss/total']:.4f}",
-            f"val {line['val/loss/total']:.4f}{' *' if improved else ''}",
+            f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {_digits(line['train/loss/total'])}",
+            f"val {_digits(line['val/loss/total'])}{' *' if improved else ''}",
             *metrics,
             zeros,
             f"{line['images_per_second']:.1f} images/s",
             left,
         ]
     )
+
+
+def _digits(value: float | None) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def save_pictures(trial: Trial, tracker: Tracker, name: str, title: str) -> None:

@@ -11,7 +11,10 @@ from utils.config import ExperimentConfig
 
 
 class LossWeighting(nn.Module):
-    """``sum`` (weights 1), or ``wt_sum``: fixed weights that sum to 1. A stopped task is simply not in ``losses``."""
+    """``sum`` (weights 1), or ``wt_sum``: fixed weights that sum to 1.
+
+    A task that is stopped, or has no valid target in the batch, is simply not in ``losses``; the others keep their weights.
+    """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
@@ -27,7 +30,10 @@ class LossWeighting(nn.Module):
 
 
 class UncertaintyWeighting(LossWeighting):
-    """Learned: sum over tasks of exp(-s) L + s, with s (a log-variance) from 1 (Kendall et al. 2018, as the paper has it)."""
+    """Learned: sum over tasks of exp(-s) L + s, with s (a log-variance) from 1 (Kendall et al. 2018, as the paper has it).
+
+    The s of a task that is not in ``losses`` gets no gradient, so it stays as it is.
+    """
 
     def __init__(self, tasks: tuple[str, ...]) -> None:
         super().__init__({})

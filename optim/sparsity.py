@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -65,13 +66,13 @@ class SparsityReport:
 
     @property
     def group_sparsity(self) -> float:
-        """Zero groups in percent of all groups; 0 where there are none."""
-        return 100.0 * self.zero_groups / max(1, self.groups)
+        """Zero groups in percent of all groups; NaN where there are none."""
+        return 100.0 * self.zero_groups / self.groups if self.groups else math.nan
 
     @property
     def parameter_sparsity(self) -> float:
-        """Weights in zero groups in percent of all weights; 0 where there are none."""
-        return 100.0 * self.zero_parameters / max(1, self.parameters)
+        """Weights in zero groups in percent of all weights; NaN where there are none."""
+        return 100.0 * self.zero_parameters / self.parameters if self.parameters else math.nan
 
     def stages(self) -> dict[str, SparsityReport]:
         """The report of every stage alone, in network order."""

@@ -1,15 +1,19 @@
 """Tiny experiments on synthetic frames: seconds to train."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from engine.trial import Trial
 from tests.configs import make_config
 from utils.config import ExperimentConfig
 from utils.device import resolve
+from utils.tasks import get_task
 
 ROOMS = {"train": 5, "val": 3, "test": 5}
 FACES = {"train": 4, "val": 2, "test": 5}
@@ -28,6 +32,20 @@ def make_trial(config: ExperimentConfig, number: int = 0) -> Trial:
     folder = config.trial_folder(number)
     folder.mkdir(parents=True, exist_ok=True)
     return Trial(config, number, device, folder)
+
+
+def unlabelled(rooms: Path, target: Path, tasks: Iterable[str], **labelled: int) -> Path:
+    """A copy of synthetic rooms; of the splits that are named, only so many frames keep their targets of ``tasks``."""
+    shutil.copytree(rooms, target)
+    for split, kept in labelled.items():
+        for name in (target / "gt_sets" / f"{split}.txt").read_text().split()[kept:]:
+            for task in tasks:
+                stem = target / get_task(task).source["NYU"] / name
+                if task == "segmentsemantic":
+                    Image.new("L", Image.open(f"{stem}.png").size).save(f"{stem}.png")
+                else:
+                    np.save(f"{stem}.npy", np.zeros_like(np.load(f"{stem}.npy")))
+    return target
 
 
 def copy_without(source: Path, target: Path, *left_out: str) -> Path:

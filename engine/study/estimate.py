@@ -15,7 +15,7 @@ import torch
 
 from datasets import Loader, eval_loader, train_loader
 from datasets.sample import Sample
-from engine.evaluation import evaluate, to_device
+from engine.evaluation import evaluate
 from engine.study.progress import Progress
 from engine.trainer import forward_losses
 from engine.trial import Trial
@@ -161,8 +161,9 @@ def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
 
 
 def _step(trial: Trial, batch: Sample) -> None:
-    _, total = forward_losses(trial, to_device(batch, trial.device, trial.config))
-    total.backward()
+    _, total = forward_losses(trial, batch)
+    if total is not None:
+        total.backward()
     trial.control.apply(trial.optimizer, 0.0, 1.0)
     trial.optimizer.step()
     trial.optimizer.zero_grad(set_to_none=True)

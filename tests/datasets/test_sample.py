@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from datasets.sample import finish
+from datasets.sample import finish, labelled_tasks, stack
 from tests.datasets.frames import DENSE, equal_samples, raw_sample
 
 
@@ -75,3 +75,17 @@ def test_finishing_leaves_its_input_alone() -> None:
     before = copy.deepcopy(raw)
     finish(raw, "relative")
     assert equal_samples(raw, before)
+
+
+def test_one_valid_element_of_a_batch_makes_a_task_a_labelled_one() -> None:
+    samples = [raw_sample(seed) for seed in range(3)]
+    for sample in samples:
+        for mask in sample["masks"].values():
+            mask.fill_(False)
+    tasks = list(samples[0]["masks"])
+    assert labelled_tasks(samples[0], tasks) == labelled_tasks(stack(samples), tasks) == []
+    samples[2]["masks"]["surface_normal"][0, -1, -1] = True
+    samples[2]["masks"]["class_male"].fill_(True)
+    for batch in (samples[2], finish(samples[2], "metric"), stack(samples), finish(stack(samples), "metric")):
+        assert labelled_tasks(batch, tasks) == ["surface_normal", "class_male"]
+        assert labelled_tasks(batch, ["class_male", "segmentsemantic"]) == ["class_male"]

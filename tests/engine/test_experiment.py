@@ -22,7 +22,7 @@ from engine.trial import Trial
 from optim import sparsity_report
 from tests.configs import CELEBA_TASKS, NYU_TASKS
 from tests.engine.conftest import SPARSE, Trained
-from tests.small import copy_without, listing, small_config
+from tests.small import copy_without, listing, small_config, unlabelled
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config
 from utils.config_sections import Warmup
@@ -124,6 +124,40 @@ def test_evaluating_from_another_data_folder_and_results_folder(trained: Trained
     assert not (work / "out").exists()
     table = evaluate_experiment("sparse", 2, runs, "NYU", data_dir=str(copied), device="cpu", out_dir=work / "out")
     pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
+
+
+def test_a_test_split_without_targets_of_a_task_has_empty_cells_and_one_warning(
+    trained: Trained, rooms: Path, work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = unlabelled(rooms, work / "data", ["depth_euclidean"], test=0)
+    table = evaluate_experiment("sparse", 2, trained.runs, "NYU", data_dir=str(data), out_dir=work / "out")
+    depth = [name for name in DENSE_METRICS if name.startswith("depth_euclidean")]
+    assert table[depth].isna().all(axis=None)
+    pd.testing.assert_frame_equal(table.drop(columns=depth), trained.table.drop(columns=depth), check_exact=True)
+    assert pd.read_csv(work / "out" / "sparse__trials.csv")[depth].isna().all(axis=None)
+    assert caplog.text.count("task depth_euclidean: no valid target in the test split; there it has no loss, no metric") == 1
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_without_any_target_is_refused_before_anything_is_written(rooms: Path, work: Path, split: str) -> None:
+    tasks = ["segmentsemantic", "depth_euclidean"]
+    data = unlabelled(rooms, work / "data", tasks, **{split: 0})
+    config = small_config(data, work, task_list=tasks)
+    frames = {"train": 5, "val": 3}[split]
+    message = rf"^no frame of the {split} split has a valid target of segmentsemantic, depth_euclidean, .* its {frames} frames"
+    with pytest.raises(DataError, match=message):
+        run_experiment(config, out_dir=work / "out")
+    assert [path.name for path in work.iterdir()] == ["data"]
+
+
+def test_test_results_without_targets_of_a_task_are_null(rooms: Path, work: Path) -> None:
+    data = unlabelled(rooms, work / "data", ["depth_euclidean"], test=0)
+    result = run(small_config(data, work, epochs=1), work)
+    text = (result.runs / "small_trial_0" / files.TEST).read_text()
+    assert "NaN" not in text
+    losses = json.loads(text)["losses"]
+    assert losses["depth_euclidean"] is None
+    assert losses["segmentsemantic"] > 0
 
 
 def test_files_of_a_trial(trained: Trained) -> None:

@@ -131,6 +131,13 @@ def test_angles_of_known_rotations() -> None:
     assert (found["within_11.25"], found["within_22.5"], found["within_30"]) == (0.5, 4 / 6, 4 / 6)
 
 
+def test_a_zero_vector_is_at_right_angles_to_every_normal() -> None:
+    target = torch.tensor([0.0, 0.6, 0.8]).view(1, 3, 1, 1)
+    found = metrics_of("surface_normal", torch.zeros(1, 3, 1, 1), target, torch.ones(1, 1, 1, 1, dtype=torch.bool))
+    shares = dict.fromkeys(("within_11.25", "within_22.5", "within_30"), 0.0)
+    assert found == {"mean_cosine": 0.0, "mean_angle": 90.0, "median_angle": 90.0, **shares}
+
+
 def test_edges_against_numpy() -> None:
     logits, target, mask = random_batch("edge_texture", FRAMES)
     error = np.abs(1 / (1 + np.exp(-logits.double().numpy())) - target.double().numpy())[mask.numpy()]
@@ -160,6 +167,18 @@ def test_auroc_of_one_class_is_not_a_number(label: float) -> None:
     assert found["accuracy"] == pytest.approx(2 / 3 if label else 1 / 3)
     others = {name: value for name, value in found.items() if name != "auroc"}
     assert all(math.isfinite(value) for value in others.values())
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "f1"),
+    [([-1, -2], [0, 0], math.nan), ([-1, 2], [0, 0], 0.0), ([-1, -2], [0, 1], 0.0), ([1, -2], [1, 0], 1.0)],
+)
+def test_f1_has_no_value_where_nothing_is_positive(logits: list[float], labels: list[float], f1: float) -> None:
+    """2 TP / (2 TP + FP + FN)."""
+    known = torch.ones(2, dtype=torch.bool)
+    found = metrics_of("class_male", torch.tensor(logits).float(), torch.tensor(labels).float(), known)
+    assert found["f1"] == pytest.approx(f1, nan_ok=True)
+    assert found["f1_weighted"] == pytest.approx(f1_score(labels, np.array(logits) > 0, average="weighted"))
 
 
 def in_batches(task: str, size: int) -> dict[str, float]:
@@ -201,7 +220,9 @@ def test_one_valid_element_is_enough_for_numbers(task: str) -> None:
     only.view(-1)[0] = True
     target = torch.where(only, target, IGNORE_INDEX) if task == "segmentsemantic" else target
     found = metrics_of(task, logits, target, only)
-    assert all(math.isfinite(value) for name, value in found.items() if name != "auroc")
+    assert all(math.isfinite(value) for name, value in found.items() if name not in ("auroc", "f1"))
+    # The one attribute is a true negative: no class to tell apart, and no positive of any kind.
+    assert [math.isnan(found[name]) for name in ("auroc", "f1") if name in found] == [True, True][: 2 * (task == "class_male")]
 
 
 @pytest.mark.parametrize("task", ALL)

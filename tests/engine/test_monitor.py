@@ -24,6 +24,13 @@ def test_a_loss_that_is_no_number_is_no_improvement() -> None:
     assert patience.best == 1.0
 
 
+def test_no_value_is_neither_an_improvement_nor_waited_for() -> None:
+    patience = Patience(2)
+    seen = [(patience.update(value), patience.waited) for value in (None, 2.0, None, 3.0, None, None)]
+    assert seen == [(False, 0), (True, 0), (False, 0), (False, 1), (False, 1), (False, 1)]
+    assert not patience.exhausted
+
+
 def test_goes_on_from_its_saved_state() -> None:
     patience = Patience(3)
     for value in (2.0, 3.0, 3.0):

@@ -11,15 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from datasets import train_loader
+from datasets.sample import Sample
 from engine import TrainingDivergedError, trainer
 from engine import trial as trial_state
 from engine.evaluation import Evaluation
-from engine.trainer import fit
+from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
 from engine.trial import Trial
+from engine.weighting import UncertaintyWeighting
 from optim import live_mask
 from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS
-from tests.small import make_trial, same, small_config, snapshot
+from tests.small import make_trial, same, small_config, snapshot, unlabelled
 from utils import checkpoint as files
 from utils.tasks import get_task
 from utils.tracking import NoTracker
@@ -486,3 +489,145 @@ def test_trials_differ_in_their_seed(rooms: Path, work: Path) -> None:
     assert (first.seed, second.seed) == (5, 6)
     assert same(snapshot(first.model), snapshot(same_again.model))
     assert not same(snapshot(first.model), snapshot(second.model))
+
+
+# Nothing is not zero
+
+
+def blank(batch: Sample, *tasks: str) -> Sample:
+    """The batch without any valid target of some tasks."""
+    return {**batch, "masks": {task: mask & (task not in tasks) for task, mask in batch["masks"].items()}}  # type: ignore[typeddict-item]
+
+
+def gradients(trial: Trial, batch: Sample) -> dict[str, Tensor | None]:
+    """Of a batch, with fixed random numbers for dropout, by parameter; the weighting's too."""
+    trial.model.train()
+    torch.manual_seed(5)
+    _, total = forward_losses(trial, batch)
+    assert total is not None
+    total.backward()
+    named = [*trial.model.named_parameters(), *trial.weighting.named_parameters()]
+    return {name: parameter.grad for name, parameter in named}
+
+
+@pytest.mark.parametrize("combination", ["sum", "uncertainity"])
+def test_a_batch_without_depth_is_a_step_of_a_run_without_depth(rooms: Path, work: Path, combination: str) -> None:
+    values = {"comb_loss": combination, "optimizer_params": {"weight_decay": 0.5}}
+    trial = make_trial(small_config(rooms, work, **values))
+    batch = next(iter(train_loader(trial.config, 0)))
+    gradients(trial, batch)
+    trial.optimizer.step()  # moments, which could move the head on
+    trial.optimizer.zero_grad()
+    other = make_trial(small_config(rooms, work / "other", task_list=[SEG, NORMALS], **values))
+    for ours, theirs in ((other.model, trial.model), (other.weighting, trial.weighting)):
+        ours.load_state_dict({name: value for name, value in theirs.state_dict().items() if DEPTH not in name})
+    found, expected = gradients(trial, blank(batch, DEPTH)), gradients(other, batch)
+    for name, gradient in found.items():
+        if DEPTH in name:
+            assert gradient is None
+        else:
+            assert gradient is not None
+            assert torch.equal(gradient, expected[name])
+    head, weighting = snapshot(trial.model.heads[DEPTH]), trial.weighting.weights()[DEPTH]
+    moments = {id(p): trial.optimizer.state[p]["exp_avg"].clone() for p in trial.model.heads[DEPTH].parameters()}
+    trial.optimizer.step()
+    assert same(snapshot(trial.model.heads[DEPTH]), head), "no decay, no momentum, no batch-norm statistics"
+    assert trial.weighting.weights()[DEPTH] == weighting
+    for parameter in trial.model.heads[DEPTH].parameters():
+        assert torch.equal(trial.optimizer.state[parameter]["exp_avg"], moments[id(parameter)])
+
+
+def test_reported_losses_are_means_over_the_steps_that_had_one(
+    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(small_config(rooms, work, task_list=[DEPTH]))
+    batch = next(iter(train_loader(trial.config, 0)))
+    batches = [blank(batch, DEPTH), batch, blank(batch, DEPTH), blank(batch, DEPTH), batch, *[blank(batch, DEPTH)] * 3]
+    seen: list[float] = []
+    states: list[dict[str, Tensor]] = []
+
+    def watched(*args: Any) -> Any:
+        states.append(snapshot(trial.model))
+        losses, total = forward_losses(*args)
+        if total is not None:
+            seen.append(float(losses[DEPTH].detach()))
+        return losses, total
+
+    monkeypatch.setattr(trainer, "forward_losses", watched)
+    sums = train_one_epoch(trial, batches)  # type: ignore[arg-type]
+    states.append(snapshot(trial.model))
+    assert len(seen) == 2
+    assert sums.means() == pytest.approx(dict.fromkeys((DEPTH, "total"), sum(seen) / 2))
+    changed = [not same(before, after) for before, after in itertools.pairwise(states)]
+    assert changed == [False, True, False, False, True, False, False, False], "a batch without targets changes nothing"
+    assert trial.step == len(batches)
+    assert {float(state["step"]) for state in trial.optimizer.state.values()} == {2}
+
+
+def test_a_task_without_targets_counts_for_nothing(rooms: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = unlabelled(rooms, work / "data", [DEPTH], train=0, val=0)
+    trial = make_trial(small_config(data, work, comb_loss="uncertainity", loss_weight_lr=0.1, epochs=2))
+    head = snapshot(trial.model.heads[DEPTH])
+    lines = train(trial)
+    assert same(snapshot(trial.model.heads[DEPTH]), head)
+    assert isinstance(trial.weighting, UncertaintyWeighting)
+    assert {task: float(s.detach()) == 1 for task, s in trial.weighting.log_variances.items()} == {
+        **{SEG: False, DEPTH: True, NORMALS: False}
+    }
+    for line in lines:
+        assert line[f"train/loss/{DEPTH}"] is line[f"val/loss/{DEPTH}"] is line[f"val/{DEPTH}_abs_err"] is None
+        assert line["val/loss/total"] == pytest.approx(line[f"val/loss/{SEG}"] + line[f"val/loss/{NORMALS}"])
+        assert line["train/loss/total"] > 0
+    assert "NaN" not in (trial.folder / files.METRICS).read_text()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [
+        f"task {DEPTH}: no valid target in the val split; there it has no loss, no metric and no part in the sum",
+        f"task {DEPTH}: no valid target in 2 of the 2 training batches of epoch 1; its head learns nothing",
+    ]
+
+
+def test_a_task_that_is_rarely_labelled_is_named_once(rooms: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trial = make_trial(small_config(rooms, work))
+    for labelled in (20, 10):
+        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, steps=80)
+        warn_of_unlabelled_batches(trial, sums)
+    (warning,) = [record.getMessage() for record in caplog.records]
+    what = "no valid target in 60 of the 80 training batches of epoch 1; it learns from the others alone"
+    assert warning == f"task {DEPTH}: {what}"
+
+
+def judge(trial: Trial, *losses: tuple[float | None, ...]) -> tuple[list[bool], list[float]]:
+    """Whether each epoch's network was the best so far, and the heads' learning rates after it, of some validation losses."""
+    improved, rates = [], []
+    for epoch, values in enumerate(losses):
+        assert not trial.done
+        improved.append(update_monitor(trial, Evaluation(dict(zip(NYU_TASKS, values, strict=True)), {}), epoch))
+        rates += [group["lr"] for group in trial.optimizer.param_groups if group["name"] == "heads"]
+    return improved, rates
+
+
+@pytest.mark.parametrize("depth", [None, 1.0])
+def test_a_task_without_validation_targets_changes_neither_best_epoch_nor_learning_rate(
+    rooms: Path, work: Path, depth: float | None
+) -> None:
+    schedule = {"name": "plateau", "factor": 0.1, "patience": 0}
+    trial = make_trial(small_config(rooms, work, lr_schedule=schedule, earlystop_patience=2))
+    improved, rates = judge(trial, (3, depth, 1), (2, depth, 1), (2.5, depth, 1), (2.5, depth, 1))
+    assert improved == [True, True, False, False]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6])
+    assert trial.done
+    assert trial.total_patience.best == 3 + (depth or 0)
+
+
+def test_a_task_without_validation_targets_is_never_frozen_and_keeps_no_training_going(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work, task_earlystop_patience=1))
+    judge(trial, (3, None, 1), (3, None, 0.5), (3, None, 0.5))
+    assert trial.model.frozen == {SEG, NORMALS}
+    assert trial.done, "no task learns any more that could get better"
+
+
+def test_no_validation_loss_at_all_judges_nothing(rooms: Path, work: Path) -> None:
+    trial = make_trial(small_config(rooms, work, earlystop_patience=1, task_earlystop_patience=1))
+    assert judge(trial, *[(None, None, None)] * 3)[0] == [False, False, False]
+    assert not trial.done
+    assert not trial.model.frozen

@@ -1,12 +1,14 @@
 """Sparsity is counted in groups and in the parameters that lie in them."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
-from optim import GroupLasso, GroupMCP, Penalty, ProxAdam, live_mask, sparsity_report
+from optim import GroupLasso, GroupMCP, Penalty, ProxAdam, count_groups, live_mask, sparsity_report
 from optim.groups import grouped_weights
 
 
@@ -54,6 +56,11 @@ def test_zero_groups_are_counted_per_layer_and_in_total() -> None:
     assert (report.parameters, report.zero_parameters) == (128, 46)
     assert report.group_sparsity == pytest.approx(100 * 3 / 7)
     assert report.parameter_sparsity == pytest.approx(100 * 46 / 128)
+
+
+def test_a_share_of_no_groups_is_no_number() -> None:
+    assert math.isnan(count_groups([]).group_sparsity)
+    assert math.isnan(count_groups([]).parameter_sparsity)
 
 
 def test_a_zero_output_filter_is_no_zero_group() -> None:

@@ -15,7 +15,7 @@ from engine.study import estimate
 from engine.study.estimate import Clock, Speed, time_steps
 from engine.study.progress import Progress, progress_of
 from tests.engine.study.conftest import TrainedStudy
-from tests.small import listing
+from tests.small import listing, unlabelled
 from tests.studies import fake_run, make_study
 from utils import checkpoint as files
 from utils.errors import DataError
@@ -67,6 +67,11 @@ def test_timing_leaves_no_trace(rooms: Path, work: Path, monkeypatch: pytest.Mon
     assert (listing(work), listing(rooms), sorted(work.rglob("*"))) == (before, data, paths)
     assert speed.epoch > 0
     assert speed.test > 0
+
+
+def test_frames_without_targets_take_time_too(rooms: Path, work: Path) -> None:
+    data = unlabelled(rooms, work / "data", SEG["tasks"][0], train=0)
+    assert time_steps(make_study(work, data, SEG).runs[0].config).epoch > 0
 
 
 def test_results_do_not_depend_on_a_look_at_the_clock(trained_study: TrainedStudy, rooms: Path, work: Path) -> None:
