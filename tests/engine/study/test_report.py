@@ -300,7 +300,7 @@ def test_a_latency_that_is_known_needs_no_excuse(
     assert "Latency measured on a CPU (2026-11-23)." in text
     assert (work / "out" / "tiny.csv").read_bytes() == before
     runs = pd.read_csv(work / "out" / "tiny.csv")
-    assert set(runs[runs["metric"] == "latency_ms"]["trial"]) == {0}
+    assert set(runs[runs["metric"] == "compact_latency_ms"]["trial"]) == {0}
 
 
 def test_a_busy_machine_is_mentioned(faked: Study, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
