@@ -5,7 +5,7 @@
 Every network is measured in each runtime that is there (eager, torch.compile with frozen weights, onnxruntime), eager in both
 memory formats. Networks alternate, so that a machine that slows down slows all of them; medians are compared. Networks:
 
-    dense    as trained, batch norm folded
+    folded   as trained, batch norm folded
     compact  models.compact: eager is the project's own kernel on the CPU ("kernel") or torch operations ("torch")
     pruned   what torch-pruning can remove exactly, batch norm folded (--torch-pruning, if the package is there)
 """
@@ -109,7 +109,7 @@ def runtimes(network: nn.Module, torch_network: nn.Module, images: Tensor, folde
 
 
 def torch_pruned(dense: nn.Module, images: Tensor) -> nn.Module:
-    """The folded ``dense`` backbone without what torch-pruning can remove exactly: channels that one convolution alone reads.
+    """The folded backbone ``dense`` without what torch-pruning can remove exactly: channels that one convolution alone reads.
 
     It removes channels from a whole group of coupled layers; on the residual stream they are coupled to layers that still
     use them, so only the channels inside the blocks (and the stem) can go without changing the result.
@@ -186,7 +186,7 @@ def main() -> None:
     threads = torch.get_num_threads()
     figures: dict[str, Any] = {"pattern": pattern, "group_sparsity": sparsity.group_sparsity, "threads": threads}
     print(f"{pattern}: {sparsity.group_sparsity:.1f} % of {sparsity.groups} groups zero; {threads} threads")
-    networks = {"dense": (dense, dense), "compact": (small, torch_small)}
+    networks = {"folded": (dense, dense), "compact": (small, torch_small)}
     sample = torch.rand(1, 3, args.size, args.size)
     try:
         pruned = torch_pruned(dense, sample)
@@ -198,7 +198,7 @@ def main() -> None:
         for name, (network, other) in networks.items():
             macs = count_macs(network, 3, (args.size, args.size))[""] / 1e9
             error = max(float((each(sample) - expected).abs().max() / expected.abs().max()) for each in (network, other))
-            figures[f"{name}_gmacs"] = macs
+            figures[f"backbone_{name}_GMACs"] = macs
             print(f"{name:8} {macs:6.2f} GMACs, largest relative difference {error:.1e}")
         for batch in args.batch:
             images = torch.rand(batch, 3, args.size, args.size)
@@ -222,9 +222,9 @@ def summary(medians: dict[str, float], batch: int) -> dict[str, Any]:
         return min(v for k, v in medians.items() if k.startswith(network) and (not only or k.split(": ")[1].startswith(only)))
 
     ratios = {
-        "best_runtime": best("dense") / best("compact"),
-        "eager": best("dense", "eager") / best("compact", "eager", "kernel"),
-        "eager_without_kernel": best("dense", "eager") / best("compact", "eager"),
+        "best_runtime": best("folded") / best("compact"),
+        "eager": best("folded", "eager") / best("compact", "eager", "kernel"),
+        "eager_without_kernel": best("folded", "eager") / best("compact", "eager"),
     }
     if any(name.startswith("pruned") for name in medians):
         ratios |= {"against_torch_pruning": best("pruned") / best("compact")}

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from models.resnetd import ResNetD
-from optim import PENALTIES, ProxAdam
-from optim.groups import along_groups, grouped_weights, live_groups
+from optim import PENALTIES, ProxAdam, count_groups
+from optim.groups import along_groups, grouped_weights
 from utils.memory import keep_freed_memory
 
 GRADIENT, LAMBDA, DEAD_SHARE = 1e-3, 1e-5, 0.7
@@ -87,8 +87,7 @@ def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
     figures = {f"{state}_{name}_s": statistics.median(seconds[args.warmup :]) for name, seconds in times.items()}
     for name in OURS:
         figures[f"{state}_{name}_ratio"] = figures[f"{state}_{name}_s"] / figures[f"{state}_adamw_s"]
-    live = torch.cat([live_groups(weight) for weight in models["default"]])
-    figures[f"{state}_group_sparsity"] = 100.0 * float((~live).float().mean())
+    figures[f"{state}_group_sparsity"] = count_groups(("", weight) for weight in models["default"]).group_sparsity
     for name in OURS:
         extra = extra_memory(args.device, optimizers[name])
         if extra is not None:

@@ -31,16 +31,18 @@ def main() -> int:
     args = parse()
     from engine.saved_trial import evaluate_trial, load_trial, result_row
     from engine.study.collect import summary_of
+    from engine.study.progress import finished_runs
     from engine.study.record import read_record
     from utils import checkpoint as files
     from utils.device import resolve
     from utils.study.labels import fixed, interval, is_missing
+    from utils.study.text_tables import pairs_text, verdict
     from utils.tasks import get_task
 
     study = read_record(args.study).study
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     rows = {}
-    for run in (run for run in study.runs if (run.folder / files.TEST).exists()):
+    for run in finished_runs(study)[0]:
         key = f"{run.name} {args.network} {args.split}"
         if key not in known:
             config, device = resolve(run.config)
@@ -59,7 +61,10 @@ def main() -> int:
         ]
         if not is_missing(row["difference_mean"]):
             interval_of = interval(row["difference_low"], row["difference_high"])
-            found.append(f"difference {fixed(row['difference_mean'], 2, signed=True)} {interval_of} {row['claim']}".strip())
+            difference = fixed(row["difference_mean"], 2, signed=True)
+            found.append(f"difference {difference} {interval_of} ({pairs_text(row)} pairs)")
+        if row["sparse"]:
+            found.append(verdict(row))
         print(f"{row['setting']} (n = {row['num_trials']}): {', '.join(found)}")
     return 0
 

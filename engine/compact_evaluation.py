@@ -115,14 +115,11 @@ def largest_difference(one: Evaluation, other: Evaluation) -> float:
 
 def costs(made: Networks, device: torch.device) -> dict[str, float]:
     """MACs, parameters, size and speed of the whole model in its forms: names of columns, with their units."""
-    total, sizes, config = made.report.totals["model"], file_sizes(made)["model"], made.trial.config
+    sizes, config = file_sizes(made)["model"], made.trial.config
     images = torch.rand(1, config.input_img_channels, *config.size, generator=torch.Generator().manual_seed(0)).to(device)
     times = time_networks(made.parts()["model"], images, f"latency of trial {made.trial.number}").milliseconds
     return {
-        "dense_GMACs": total["macs"] / 1e9,
-        "compact_GMACs": total["macs_left"] / 1e9,
-        "dense_Mparameters": total["parameters"] / 1e6,
-        "compact_Mparameters": total["parameters_left"] / 1e6,
+        **made.report.sizes("model"),
         "dense_file_MB": sizes["dense"],
         "compact_file_MB": sizes["compact"],
         "dense_latency_ms": times["dense"],

@@ -27,6 +27,7 @@ from engine.onnx_export import CHECKED_BATCHES, TOLERANCE, check_export, export_
 from engine.peak_memory import HOW, cpu_peaks, gpu_peak
 from engine.pictures import evenly_spaced
 from engine.saved_trial import SavedTrial, load_trial
+from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
 from engine.sparsity_plot import figure_title
 from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
 from models.compaction.runner import library
@@ -99,6 +100,7 @@ def compact_trial(
     if not (folder / files.TEST).is_file():
         log.warning("%s is not finished (no %s): its best network so far is compacted", folder, files.TEST)
     trial.model.to(where)
+    warn_of_dead_layers(trial.model, trial.config, folder.name)
     made = make_compact(trial, where)
     photos, source = check_images(trial, images, data_dir)
     with tempfile.TemporaryDirectory(prefix=".compact.", dir=folder) as name:
@@ -177,12 +179,13 @@ def _describe(made: Networks, differences: Mapping[str, TaskDifference], source:
         "network": config.backbone,
         "output_stride": config.output_stride,
         "tasks": list(config.task_list),
-        "epochs_of_the_network": made.trial.best_epoch,
+        "best_epoch": made.trial.best_epoch,
         "free_selects": made.free_selects,
         "machine": machine(made.trial),
         **made.report.summary(),
+        "dead_layers": dead_layers(made.trial.model),
         "layers": made.report.rows(),
-        "file_mb": file_sizes(made),
+        "file_MB": file_sizes(made),
         "check": {
             "images": images,
             "source": source,
@@ -297,7 +300,7 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
         "relative_difference": differences,
         "batches_checked": list(CHECKED_BATCHES),
         "macs": report.totals["model"]["macs_left"],
-        "file_mb": sizes,
+        "file_MB": sizes,
         "latency": rows,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from utils.layer_bars import percent
 from utils.tasks import get_task
 
 FORMS = {"dense": "dense, as trained", "folded": "dense, batch norm folded", "compact": "compact"}
@@ -39,7 +40,7 @@ def _head(report: Mapping[str, Any], figure: str) -> list[str]:
         f"# Compact model of {report['trial']}",
         "",
         f"{report['network']}, output stride {report['output_stride']}, tasks {', '.join(report['tasks'])}, "
-        f"input {height} x {width}; the network of {report['epochs_of_the_network']} epochs. Measured on {machine['device']}, "
+        f"input {height} x {width}; the network of {report['best_epoch']} epochs. Measured on {machine['device']}, "
         f"threads: {machine['threads']}, torch {machine['torch']}, {machine['precision']}.",
         "",
         kernel,
@@ -54,21 +55,29 @@ def _totals(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for part, title in (("backbone", "backbone"), ("model", "whole model")):
         total = report[part]
-        sizes = report["file_mb"][part]
+        sizes = report["file_MB"][part]
         rows += [
             (f"{title}: groups that are not zero", *_counted(total["groups"], total["zero_groups"])),
             (f"{title}: parameters", *_saved(total["parameters"], total["parameters_left"], 1e6, "M")),
             (f"{title}: MACs per image", *_saved(total["macs"], total["macs_left"], 1e9, "G")),
             (f"{title}: weights as a file", *_saved(sizes["dense"], sizes["compact"], 1, "MB")),
         ]
-    rows.append(("channels (filters of the convolutions below)", *_counted(report["channels"], report["channels_removed"])))
+    rows.append(("filters of the convolutions below", *_counted(report["filters"], report["filters_removed"])))
     lines += table(("", "dense", "compact", "gone"), rows)
     return [
         *lines,
         f"{report['layers_that_select']} layers read some channels of a wider map. Files are compared like for like: the "
         "weights alone, as safetensors. The parameters of the compact model are those after folding batch norm.",
         "",
+        *_dead(report["dead_layers"]),
     ]
+
+
+def _dead(layers: Sequence[str]) -> list[str]:
+    names = ", ".join(f"`{name}`" for name in layers)
+    return (
+        [f"Layers without any live group, so that what they give does not depend on the image: {names}.", ""] if layers else []
+    )
 
 
 def _counted(before: int, gone: int) -> tuple[str, str, str]:
@@ -80,7 +89,7 @@ def _saved(before: float, after: float, unit: float, name: str) -> tuple[str, st
 
 
 def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+    return percent(part, whole) if whole else "-"
 
 
 def _check(report: Mapping[str, Any]) -> list[str]:
@@ -134,7 +143,7 @@ def _latency(report: Mapping[str, Any]) -> list[str]:
         onnx = report["onnx"]
         worst = {name: max(tasks.values()) for name, tasks in onnx["relative_difference"].items()}
         lines += [
-            f"`compact.onnx` ({onnx['file_mb']['compact']:.1f} MB, {onnx['macs'] / 1e9:.3g} GMACs) has outputs within "
+            f"`compact.onnx` ({onnx['file_MB']['compact']:.1f} MB, {onnx['macs'] / 1e9:.3g} GMACs) has outputs within "
             f"{worst['onnxruntime']:.1e} of the trained network's (torch.export: {worst['torch.export']:.1e}), in batches of "
             f"{' and '.join(map(str, onnx['batches_checked']))}.",
             "",

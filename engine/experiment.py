@@ -14,6 +14,7 @@ from datasets import eval_loader, refuse_unlabelled, train_loader
 from engine.pictures import draw_predictions
 from engine.resuming import check_folders, continue_trial, existing_trials, is_finished, remove_leftovers, saved_row
 from engine.saved_trial import evaluate_trial, load_trial, result_row
+from engine.sparsity_numbers import warn_of_dead_layers
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
 from models import build_model
@@ -231,6 +232,7 @@ def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tra
         tracker.image("predictions_best", path, saved.epochs - 1)
     evaluation = evaluate_trial(replace(saved, config=config), config, "test", device)
     row = result_row(saved, evaluation)
+    warn_of_dead_layers(saved.model, config, f"trial {saved.number}, the network that is tested")
     files.save_json(
         folder / files.TEST,
         {

@@ -9,6 +9,7 @@ import pandas as pd
 
 from engine.compact_evaluation import compact_row
 from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_row
+from engine.sparsity_numbers import warn_of_dead_layers
 from utils import checkpoint as files
 from utils.device import resolve
 from utils.errors import TrialError
@@ -75,6 +76,7 @@ def evaluate_experiment(
         moved = {f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {}
         config, where = resolve(trial.config.model_copy(update={**changes, **moved}))
         trial.model.to(where)
+        warn_of_dead_layers(trial.model, config, f"trial {number}")
         if compact:
             rows.append(compact_row(trial, config, split, where))
         else:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
+
 from models import MultiTaskModel
-from optim import count_groups, sparsity_report
+from optim import SparsityReport, count_groups, sparsity_report
 from utils.config import ExperimentConfig
+from utils.console import listed
+
+log = logging.getLogger(__name__)
 
 
 def sparsity_numbers(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, float]:
@@ -16,8 +22,38 @@ def sparsity_numbers(model: MultiTaskModel, config: ExperimentConfig) -> dict[st
     report = sparsity_report(model)
     numbers = {"group_sparsity": report.group_sparsity, "parameter_sparsity": report.parameter_sparsity}
     if config.sparsifies_heads:
-        weights = [(name, conv.weight.detach()) for name, conv in model.feature_readers()]
         read = model.read_features()
-        numbers["head_group_sparsity"] = count_groups(weights).group_sparsity
+        numbers["head_group_sparsity"] = _reader_report(model).group_sparsity
         numbers["unread_features"] = 100.0 * int((~read).sum()) / read.numel()
     return numbers
+
+
+def dead_layers(model: MultiTaskModel) -> list[str]:
+    """Names of the model's convolutions without any live group: shared ones, and those of heads that read shared features."""
+    reports = {"backbone": sparsity_report(model), "heads": _reader_report(model)}
+    return [f"{part}.{name}" for part, report in reports.items() for name in report.dead_layers()]
+
+
+def warn_of_dead_layers(model: MultiTaskModel, config: ExperimentConfig, network: str, known: Collection[str] = ()) -> None:
+    """Name the layers without any live group in one warning, if there are any.
+
+    Args:
+        model: whose layers are looked at.
+        config: says what makes the penalty weaker.
+        network: which one it is, in words.
+        known: layers that were named before.
+    """
+    dead = [name for name in dead_layers(model) if name not in known]
+    if not dead:
+        return
+    report = sparsity_report(model)
+    all_ = "all shared convolutions: " if len(report.dead_layers()) == len(report.layers) else ""
+    key = "lambda" if config.target_sparsity is None else "target_sparsity"
+    log.warning(
+        "%s: layers without any live group, so that what they give does not depend on the image: %s%s; a lower %s keeps them",
+        *(network, all_, listed(dead), key),
+    )
+
+
+def _reader_report(model: MultiTaskModel) -> SparsityReport:
+    return count_groups((name, conv.weight.detach()) for name, conv in model.feature_readers())

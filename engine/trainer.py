@@ -16,7 +16,7 @@ from datasets import Loader, eval_loader, train_loader, worker_deaths
 from datasets.sample import Sample, labelled_tasks
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
 from engine.pictures import draw_predictions
-from engine.sparsity_numbers import sparsity_numbers
+from engine.sparsity_numbers import dead_layers, sparsity_numbers, warn_of_dead_layers
 from engine.trial import Trial
 from optim import Penalty, live_mask, sparsity_report, strength_of
 from optim.groups import grouped_weights
@@ -148,7 +148,7 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
         "time": now,
         "epoch": trial.epoch,
         "lambda": trial.control.strength(trial.optimizer),
-        "group_sparsity": 100.0 * float((~live_mask(trial.model)).float().mean()),
+        "group_sparsity": sparsity_report(trial.model).group_sparsity,
         "wanted_sparsity": None if share is None else 100.0 * share,
         "debiasing": trial.control.debiasing,
     }
@@ -197,7 +197,9 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
     learning_rates = {group["name"]: group["lr"] for group in trial.optimizer.param_groups}
     weights = trial.weighting.weights()
     debiasing = trial.control.debiasing
+    dead = dead_layers(trial.model)
     sums = train_one_epoch(trial, training)
+    warn_of_dead_layers(trial.model, trial.config, f"trial {trial.number}, epoch {epoch + 1}", known=dead)
     if trial.control.debiasing and not debiasing:
         announce_debias(trial)
     start = time.perf_counter()
@@ -238,14 +240,12 @@ def warn_of_unlabelled_batches(trial: Trial, sums: EpochSums) -> None:
 
 
 def announce_debias(trial: Trial) -> None:
-    """Say what stays zero from now on, and warn of layers that are dead altogether."""
+    """Say what stays zero from now on."""
     report = sparsity_report(trial.model)
     log.info(
         "trial %d: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
         *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
     )
-    if report.dead_layers():
-        log.warning("layers without any live group: %s; a lower target keeps them", ", ".join(report.dead_layers()))
 
 
 def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:

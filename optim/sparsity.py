@@ -91,7 +91,7 @@ class SparsityReport:
                 "live_groups": layer.live_groups,
                 "parameters": layer.parameters,
                 "live_parameters": layer.parameters - layer.zero_parameters,
-                "group_sparsity": 100.0 * layer.zero_groups / layer.groups,
+                "group_sparsity": SparsityReport((layer,)).group_sparsity,
             }
             for layer in self.layers
         ]

@@ -199,17 +199,17 @@ def _metrics(
     yield _row("best_epoch", float(random.integers(40, EPOCHS)))
     yield _row("epochs", float(EPOCHS))
     yield _row("training_minutes", 14 + 4 * len(setting.tasks) + random.normal(0, 0.4), "min")
-    yield _row("channels", float(sum(groups for _, _, groups in RESNET18)))
-    yield _row("channels_removed", float(sum(groups for _, _, groups in RESNET18) - live.sum()))
+    yield _row("groups", float(sum(groups for _, _, groups in RESNET18)))
+    yield _row("zero_groups", float(sum(groups for _, _, groups in RESNET18) - live.sum()))
     for prefix, rest in (("", heads), ("backbone_", 0.0)):
         yield _row(f"{prefix}dense_GMACs", 0.60 + rest, "G")
-        yield _row(f"{prefix}GMACs", 0.60 * left + rest * (1 - 0.5 * sparsity), "G", "down")
+        yield _row(f"{prefix}compact_GMACs", 0.60 * left + rest * (1 - 0.5 * sparsity), "G", "down")
     for prefix, rest in (("", 15.4 * heads), ("backbone_", 0.0)):
         yield _row(f"{prefix}dense_Mparameters", 11.17 + rest, "M")
-        yield _row(f"{prefix}Mparameters", 11.17 * parameters_left + rest * (1 - 0.5 * sparsity), "M", "down")
+        yield _row(f"{prefix}compact_Mparameters", 11.17 * parameters_left + rest * (1 - 0.5 * sparsity), "M", "down")
     if trial == 0:
-        yield _row("dense_latency_ms", 31.0 + random.normal(0, 0.2), "ms")
-        yield _row("latency_ms", 31.0 * (0.25 + 0.75 * left) + random.normal(0, 0.2), "ms", "down")
+        yield _row("folded_latency_ms", 31.0 + random.normal(0, 0.2), "ms")
+        yield _row("compact_latency_ms", 31.0 * (0.25 + 0.75 * left) + random.normal(0, 0.2), "ms", "down")
 
 
 def _row(metric: str, value: float, unit: str = "", better: str = "", main: bool = False) -> dict[str, Any]:
@@ -228,12 +228,33 @@ def _summary(runs: pd.DataFrame) -> pd.DataFrame:
             row[f"{metric}_mean"], row[f"{metric}_std"] = values[metric].mean(), values[metric].std()
         if "delta_MTL" in names:
             row["delta_MTL_low"], row["delta_MTL_high"] = _interval(values["delta_MTL"])
-            twins = runs[(runs["tasks"] == first["tasks"]) & ~runs["sparse"] & (runs["variant"] == first["variant"])]
-            if first["sparse"] and len(twins):
-                row |= _difference(values["delta_MTL"] - wide.loc[twins["setting"].iloc[0], "delta_MTL"])
+        row |= _comparison(runs, wide, first)
         rows.append(row)
-    table = pd.DataFrame(rows)
-    return table.assign(claim=table["claim"].fillna("")) if "claim" in table else table
+    return pd.DataFrame(rows)
+
+
+def _comparison(runs: pd.DataFrame, wide: pd.DataFrame, first: pd.Series) -> dict[str, Any]:
+    """A setting against its baseline and its dense twin; what has no run is not planned."""
+    dense = runs[~runs["sparse"]].drop_duplicates("setting").set_index("tasks")
+    tasks = first["tasks"].split("+")
+    singles = [dense.loc[[task], "setting"].iloc[0] for task in tasks if task in dense.index]
+    whole, alone = len(singles) == len(tasks), len(tasks) == 1 and not first["sparse"]
+    row: dict[str, Any] = {
+        "baseline": "" if alone else "the mean of the seeds" if whole else "not planned",
+        "baseline_settings": "+".join(singles) if whole and not alone else "",
+        **dict.fromkeys(("twin", "twin_differs_in", "claim", "no_claim"), ""),
+    }
+    twins = dense[dense["variant"] == first["variant"]]
+    if not first["sparse"]:
+        return row
+    if first["tasks"] not in twins.index:
+        return row | {"no_claim": "no dense twin is planned"}
+    row["twin"] = twins.loc[[first["tasks"]], "setting"].iloc[0]
+    if "delta_MTL" not in wide or not whole:
+        return row | {"no_claim": "no single-task baseline is planned"}
+    if len(tasks) == 1:  # its twin is the baseline
+        return row | _difference(wide.loc[first["setting"], "delta_MTL"])
+    return row | _difference(wide.loc[first["setting"], "delta_MTL"] - wide.loc[row["twin"], "delta_MTL"])
 
 
 def _difference(difference: pd.Series) -> dict[str, Any]:
@@ -246,7 +267,9 @@ def _difference(difference: pd.Series) -> dict[str, Any]:
         "difference_std": values.std(),
         "difference_low": low,
         "difference_high": high,
+        "difference_planned": len(values),
         "claim": claim,
+        "no_claim": "" if claim else "one trial: no interval",
         "margin": MARGIN,
     }
 

@@ -86,7 +86,7 @@ def mark_stages(axes: Axes, layers: pd.DataFrame, column: str, text: Callable[[p
 def percent(part: float, whole: float, decimals: int = 1) -> str:
     """A share as text that says 0 or 100 only if it is exactly that."""
     share, step = 100.0 * part / whole, 10.0**-decimals
-    if part and share < step / 2:
+    if part > 0 and share < step / 2:
         return f"<{step:.{decimals}f} %"
     if part != whole and share >= 100 - step / 2:
         return f">{100 - step:.{decimals}f} %"

@@ -51,7 +51,7 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
     Args:
         layers: one row per convolution in network order: ``layer``, ``part`` (names), ``macs``, ``macs_left``, ``groups``
             (input channels of the dense layer), ``channels_there``, ``channels_read``.
-        report: ``backbone`` and ``model`` (parameters and MACs, before and left), ``file_mb`` and ``latency``, as in
+        report: ``backbone`` and ``model`` (parameters and MACs, before and left), ``file_MB`` and ``latency``, as in
             ``compact_report.json``.
         title: what the figure shows; wrapped where it is longer than the figure is wide.
 
@@ -168,7 +168,7 @@ def _macs(value: float) -> str:
 
 def _quantities(report: Mapping[str, Any], part: str) -> list[_Quantity]:
     """The totals of a part that were measured."""
-    total, sizes = report[part], report["file_mb"][part]
+    total, sizes = report[part], report["file_MB"][part]
     found = [
         _Quantity("MACs", {"dense": total["macs"] / 1e9, "compact": total["macs_left"] / 1e9}, "G"),
         _Quantity("parameters", {"dense": total["parameters"] / 1e6, "compact": total["parameters_left"] / 1e6}, "M"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from utils.errors import UserError
@@ -19,16 +21,30 @@ def trials_table(rows: Sequence[dict[str, float]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows)).sort_values("trial", ignore_index=True)
 
 
+def mean_and_std(values: Iterable[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation (n - 1) of a number over the trials.
+
+    Where one of them is not finite, neither has a value (NaN): the mean of the others would be that of the trials that went
+    well. One number has no deviation, and none has no mean.
+    """
+    numbers = np.asarray(list(values), dtype=float)
+    if not len(numbers) or not np.isfinite(numbers).all():
+        return math.nan, math.nan
+    return float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
+
+
 def summary_table(experiment: str, trials: pd.DataFrame) -> pd.DataFrame:
     """One row: per metric its mean, its sample standard deviation (n - 1) and ``mean ± std`` as text.
 
-    With one trial there is no standard deviation: the cell stays empty and the text says ``± n/a``.
+    With one trial there is no standard deviation: the cell stays empty and the text says ``± n/a``. Where a trial has no value,
+    neither has the mean, and the text says ``n/a``.
     """
     row: dict[str, str | float] = {"Experiment_name": experiment, "num_trials": len(trials)}
     for name in (column for column in trials.columns if column not in ID_COLUMNS):
-        mean, std = float(trials[name].mean()), float(trials[name].std(ddof=1))
+        mean, std = mean_and_std(pd.to_numeric(trials[name]))
         row[f"{name}_mean"], row[f"{name}_std"] = mean, std
-        row[name] = f"{mean:.4f} ± {'n/a' if pd.isna(std) else f'{std:.4f}'}"
+        spread = "n/a" if math.isnan(std) else f"{std:.4f}"
+        row[name] = "n/a" if math.isnan(mean) else f"{mean:.4f} ± {spread}"
     return pd.DataFrame([row])
 
 

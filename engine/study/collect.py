@@ -10,27 +10,30 @@ from typing import Any
 import pandas as pd
 
 from engine.resuming import saved_row
-from engine.study.costs import Costs
+from engine.study.costs import COUNTED, LATENCIES, Costs
 from utils import checkpoint as files
 from utils.metric_info import METRICS, MetricInfo, metric_info
+from utils.results import mean_and_std
 from utils.study.plan import Run, Setting, Study
-from utils.study.statistics import delta_mtl, delta_mtl_all_metrics, estimate, judge
+from utils.study.statistics import Estimate, delta_mtl, delta_mtl_all_metrics, estimate, judge
 from utils.study.tables import COLUMNS, StudyTables
+from utils.study.twins import baseline_of, other_keys, seeds_of, twin_of
 from utils.tasks import get_task
 
 UNITS = {
     **dict.fromkeys(("group_sparsity", "parameter_sparsity", "head_group_sparsity", "unread_features"), MetricInfo("up", "%")),
     **dict.fromkeys(("delta_MTL", "delta_MTL_all_metrics"), MetricInfo("up", "%")),
     "training_minutes": MetricInfo("down", "min"),
-    **dict.fromkeys(("dense_GMACs", "GMACs", "backbone_dense_GMACs", "backbone_GMACs"), MetricInfo("down", "G")),
-    **dict.fromkeys(
-        ("dense_Mparameters", "Mparameters", "backbone_dense_Mparameters", "backbone_Mparameters"), MetricInfo("down", "M")
-    ),
-    **dict.fromkeys(("dense_latency_ms", "latency_ms"), MetricInfo("down", "ms")),
+    **{name: MetricInfo("down", "G") for name in COUNTED if name.endswith("GMACs")},
+    **{name: MetricInfo("down", "M") for name in COUNTED if name.endswith("Mparameters")},
+    **dict.fromkeys(LATENCIES, MetricInfo("down", "ms")),
 }
 """Of the numbers of a run that are no task's."""
 
 _NO_METRIC = ("trial", "seed")
+
+_OF_SOME = ("delta_MTL", "delta_MTL_all_metrics", *LATENCIES)
+"""What not every trial of a setting has: it needs the baseline's trial, or is measured once per setting."""
 
 Metrics = dict[str, dict[str, float]]
 
@@ -54,7 +57,7 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
         study: whose runs are looked for.
         costs: of the finished runs, in the study's order.
     """
-    compared = _compared([_finished(run, costs[run]) for run in costs])
+    compared = _compared(study, [_finished(run, costs[run]) for run in costs])
     order = {setting.name: place for place, setting in enumerate(study.settings)}
     compared.sort(key=lambda one: (order[one.run.setting.name], one.run.trial))
     rows = [row for one in compared for row in _run_rows(study.name, one)]
@@ -80,11 +83,20 @@ def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFr
         study: of the runs.
         rows: per run the row of numbers of its network, as ``engine.saved_trial.result_row`` makes it.
     """
-    return _summary(study, _compared([_numbered(run, row) for run, row in rows.items()]))
+    return _summary(study, _compared(study, [_numbered(run, row) for run, row in rows.items()]))
 
 
-def _compared(finished: Sequence[Finished]) -> list[Finished]:
-    return [_with_delta(one, finished) for one in finished]
+def _compared(study: Study, finished: Sequence[Finished]) -> list[Finished]:
+    """With delta_MTL where there is what the study compares a run with."""
+    yardsticks: dict[str, Yardstick | None] = {}
+    compared = []
+    for one in finished:
+        setting = one.run.setting
+        if setting.name not in yardsticks:
+            yardsticks[setting.name] = _yardstick(study, setting, finished)
+        baseline = _baseline(yardsticks[setting.name], one.seed)
+        compared.append(one if baseline is None or _is_baseline(setting) else _with_delta(one, baseline))
+    return compared
 
 
 def _finished(run: Run, costs: Costs) -> Finished:
@@ -106,53 +118,79 @@ def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
     return Finished(run, run.config.seed + run.trial, numbers, metrics)
 
 
-def baseline_of(one: Finished, finished: Sequence[Finished]) -> tuple[Metrics, str] | None:
-    """The metrics of the single-task dense models of a run's tasks, and how they were chosen; None where one is missing.
+@dataclass(frozen=True)
+class Yardstick:
+    """The single-task dense models that the study plans as the baseline of a setting, as far as they are finished."""
 
-    Those of the run's own variant where all of them are there, else those without a variant. If each task has a model of the
-    run's own seed for every trial of the run's setting, the run is compared with that; else with the mean over the baseline's
-    seeds, which is the same for all trials of the setting.
+    planned: Mapping[str, Setting]
+    """Per task."""
+    by_seed: Mapping[int, Metrics]
+    """The metrics of all tasks, of the seeds of which all tasks are finished."""
+    mean: Metrics | None
+    """Their means over the seeds, which all trials of the setting are compared with; None if each has its own seed's, or if a
+    task has none."""
+    how: str
+    """The cell of the summary's column ``baseline``."""
+
+
+def _yardstick(study: Study, setting: Setting, finished: Sequence[Finished]) -> Yardstick | None:
+    """What a setting is compared with; None where the study plans no such baseline.
+
+    If the study plans for each task a model of every seed of the setting, a run is compared with that of its own seed; else
+    with the mean over the baseline's seeds, which is the same for all trials of the setting.
     """
-    tasks = one.run.config.task_list
-    for variant in dict.fromkeys((one.run.setting.variant, "")):
-        singles = {task: _singles(task, variant, finished) for task in tasks}
-        if not all(singles.values()):
-            continue
-        seeds_of_setting = {other.seed for other in finished if other.run.setting is one.run.setting}
-        if all(seeds_of_setting <= set(of) for of in singles.values()):
-            return {task: of[one.seed] for task, of in singles.items()}, "the same seed"
-        counts = {len(of) for of in singles.values()}
-        mean = {task: _mean(list(of.values())) for task, of in singles.items()}
-        seeds = "1 seed" if counts == {1} else f"{min(counts)} seeds" if len(counts) == 1 else "the seeds there are"
-        return mean, f"the mean of {seeds}"
-    return None
-
-
-def _singles(task: str, variant: str, finished: Sequence[Finished]) -> dict[int, dict[str, float]]:
-    """By seed, the metrics of the dense models of ``task`` alone."""
-    return {
-        other.seed: other.metrics[task]
-        for other in finished
-        if not other.run.setting.sparse and other.run.setting.variant == variant and other.run.config.task_list == (task,)
+    planned = baseline_of(setting, study.settings)
+    if planned is None:
+        return None
+    there = {
+        task: {one.seed: one.metrics[task] for one in finished if one.run.setting.name == single.name}
+        for task, single in planned.items()
     }
+    seeds = [set(of) for of in there.values()]
+    by_seed = {seed: {task: of[seed] for task, of in there.items()} for seed in set.intersection(*seeds)}
+    if all(set(seeds_of(setting)) <= set(seeds_of(single)) for single in planned.values()):
+        paired = any(one.seed in by_seed for one in finished if one.run.setting.name == setting.name)
+        how, mean = ("the same seed" if paired else "missing"), None
+    elif all(there.values()):
+        how, mean = _mean_of(planned, there), {task: _mean(list(of.values())) for task, of in there.items()}
+    else:
+        how, mean = "missing", None
+    other = how != "missing" and any(single.variant != setting.variant for single in planned.values())
+    return Yardstick(planned, {} if mean else by_seed, mean, how + ", of the runs without the variant" * other)
+
+
+def _mean_of(planned: Mapping[str, Setting], there: Mapping[str, Mapping[int, Any]]) -> str:
+    """``the mean of 2 seeds``, as far as these are finished."""
+    wanted, done = {single.trials for single in planned.values()}, sum(map(len, there.values()))
+    number = sum(single.trials for single in planned.values())
+    if done < number:
+        return f"the mean of the seeds so far ({done} of {number} runs)"
+    seeds = f"{min(wanted)} to {max(wanted)}" if len(wanted) > 1 else f"{min(wanted)}"
+    return f"the mean of {seeds} seed{'s' * (seeds != '1')}"
 
 
 def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: sum(one[name] for one in metrics) / len(metrics) for name in metrics[0]}
+    return {name: mean_and_std(one[name] for one in metrics)[0] for name in metrics[0]}
 
 
-def _with_delta(one: Finished, finished: Sequence[Finished]) -> Finished:
-    """With delta_MTL, if the run has a baseline that is not itself."""
-    setting = one.run.setting
-    found = baseline_of(one, finished)
-    if found is None or (setting.config.setup == "singletask" and not setting.sparse):
-        return one
-    baseline = found[0]
+def _baseline(yardstick: Yardstick | None, seed: int) -> Metrics | None:
+    """What the trial of a seed is compared with; None where that is not finished."""
+    if yardstick is None:
+        return None
+    return yardstick.mean if yardstick.mean is not None else yardstick.by_seed.get(seed)
+
+
+def _is_baseline(setting: Setting) -> bool:
+    """True for dense models of one task, which are compared with nothing."""
+    return setting.config.setup == "singletask" and not setting.sparse
+
+
+def _with_delta(one: Finished, baseline: Metrics) -> Finished:
     delta = {
         "delta_MTL": delta_mtl(one.metrics, baseline),
         "delta_MTL_all_metrics": delta_mtl_all_metrics(one.metrics, baseline),
     }
-    return Finished(one.run, one.seed, {**one.numbers, **delta}, one.metrics)
+    return replace(one, numbers={**one.numbers, **delta})
 
 
 def _run_rows(study: str, one: Finished) -> Iterable[dict[str, Any]]:
@@ -199,16 +237,27 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
             continue
         row: dict[str, Any] = {"study": study.name, **setting.identity(), "num_trials": len(of)}
         for name in names:
-            values = [one.numbers[name] for one in of if name in one.numbers]
-            found = estimate(values)
+            found = estimate(_values(name, of))
             row[f"{name}_mean"], row[f"{name}_std"] = found.mean, found.std
             if name.startswith("delta_MTL"):
+                row[f"{name}_n"] = found.n or None
                 row[f"{name}_low"], row[f"{name}_high"] = found.low, found.high
-        baseline = baseline_of(of[0], finished) if "delta_MTL" in of[0].numbers else None
-        row["baseline"] = baseline[1] if baseline else ""
-        rows.append(row | _difference(setting, of, finished, study.margin))
+        yardstick = _yardstick(study, setting, finished)
+        if _is_baseline(setting):
+            row["baseline"] = row["baseline_settings"] = ""
+        else:
+            row["baseline"] = yardstick.how if yardstick else "not planned"
+            row["baseline_settings"] = "+".join(one.name for one in yardstick.planned.values()) if yardstick else ""
+        rows.append(row | _difference(study, setting, yardstick, finished))
     first = COLUMNS["summary"].split()
     return pd.DataFrame(rows, columns=None if rows else first)
+
+
+def _values(name: str, of: Sequence[Finished]) -> list[float]:
+    """A number of a setting's trials; NaN of a trial that lacks one that all should have."""
+    if name in _OF_SOME:
+        return [one.numbers[name] for one in of if name in one.numbers]
+    return [one.numbers.get(name, math.nan) for one in of]
 
 
 def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
@@ -225,17 +274,12 @@ def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
     return sorted(settings, key=place)
 
 
-def _is_sparse(of: Sequence[Finished]) -> bool:
-    """False for a penalty too weak to set anything to zero: that its networks are as good as dense ones is no news."""
-    return any(one.numbers["group_sparsity"] > 0 for one in of)
-
-
-def gaps(costs: Mapping[Run, Costs]) -> list[str]:
+def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
     """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
     sentences = []
-    for one in _compared([_finished(run, costs[run]) for run in costs]):
+    for one in _compared(study, [_finished(run, costs[run]) for run in costs]):
         main = [f"{task}_{get_task(task).main_metric}" for task in one.metrics]
-        is_baseline = not one.run.setting.sparse and one.run.config.setup == "singletask"
+        is_baseline = _is_baseline(one.run.setting)
         if not is_baseline and "delta_MTL" not in one.numbers:
             continue
         values = {f"{task}_{name}": value for task, of in one.metrics.items() for name, value in of.items()}
@@ -259,42 +303,54 @@ def _in_order(finished: Sequence[Finished]) -> list[str]:
     """Names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
     names = list(dict.fromkeys(name for one in finished for name in one.numbers))
     tasks = {f"{task}_{metric}" for one in finished for task, values in one.metrics.items() for metric in values}
-    first = ("delta_MTL", "delta_MTL_all_metrics", "group_sparsity", "parameter_sparsity", "channels_removed", "channels")
+    first = ("delta_MTL", "delta_MTL_all_metrics", "group_sparsity", "parameter_sparsity", "zero_groups", "groups")
     place = {name: index for index, name in enumerate(first)}
     return sorted(names, key=lambda name: (name not in tasks, place.get(name, len(first))))
 
 
-def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
-    """The dense setting that a sparse one is compared with: of the same tasks, and of the same variant where there is one."""
-    dense = [other for other in settings if not other.sparse and other.config.task_list == setting.config.task_list]
-    for variant in (setting.variant, ""):
-        for other in dense:
-            if other.variant == variant:
-                return other
-    return None
-
-
-def _difference(setting: Setting, of: Sequence[Finished], finished: Sequence[Finished], margin: float) -> dict[str, Any]:
-    """The comparison of a sparse setting with its dense twin, over the seeds that both have."""
-    settings = {one.run.setting.name: one.run.setting for one in finished}  # a setting has no hash
-    twin = twin_of(setting, settings.values()) if setting.sparse else None
-    dense = {} if twin is None else {one.seed: one for one in finished if one.run.setting is twin}
+def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, finished: Sequence[Finished]) -> dict[str, Any]:
+    """The comparison of a sparse setting with its dense twin, over the seeds that both have; or why there is none."""
+    twin = twin_of(setting, study.settings) if setting.sparse else None
+    of = [one for one in finished if one.run.setting.name == setting.name]
+    dense = {one.seed: one for one in finished if twin is not None and one.run.setting.name == twin.name}
+    pairs = [(one, dense[one.seed]) for one in of if one.seed in dense]
     deltas = []
-    for one in of:
-        baseline = baseline_of(one, finished)
-        if one.seed in dense and baseline is not None:
-            # Both against the same baseline, which a single task's dense model is itself.
-            pair = (one, dense[one.seed])
-            sparse_delta, dense_delta = (delta_mtl(of_pair.metrics, baseline[0]) for of_pair in pair)
+    for pair in pairs:
+        # Both against the same baseline, which a single task's dense model is itself.
+        baseline = _baseline(yardstick, pair[0].seed)
+        if baseline is not None:
+            sparse_delta, dense_delta = (delta_mtl(one.metrics, baseline) for one in pair)
             deltas.append(sparse_delta - dense_delta)
     found = estimate(deltas)
+    why = _no_claim(of, twin, len(pairs), yardstick, found) if setting.sparse else ""
     return {
-        "twin": twin.name if twin is not None and deltas else "",
+        "twin": twin.name if twin else "",
+        "twin_differs_in": ", ".join(other_keys(setting, twin)) if twin else "",
         "difference_n": found.n or None,
+        "difference_planned": len(set(seeds_of(setting)) & set(seeds_of(twin))) if twin else None,
         "difference_mean": found.mean,
         "difference_std": found.std,
         "difference_low": found.low,
         "difference_high": found.high,
-        "claim": (judge(found, margin) or "") if deltas and _is_sparse(of) else "",
-        "margin": margin if deltas else None,
+        "claim": (judge(found, study.margin) or "") if setting.sparse and not why else "",
+        "no_claim": why,
+        "margin": study.margin if deltas else None,
     }
+
+
+def _no_claim(of: Sequence[Finished], twin: Setting | None, pairs: int, yardstick: Yardstick | None, found: Estimate) -> str:
+    """Why nothing can be claimed about a sparse setting; empty if something can."""
+    if not any(one.numbers["group_sparsity"] > 0 for one in of):
+        # That networks whose penalty was too weak to set anything to zero are as good as dense ones is no news.
+        return "not sparse: no group is zero"
+    if twin is None:
+        return "no dense twin is planned"
+    if not pairs:
+        return "twin missing"
+    if yardstick is None:
+        return "no single-task baseline is planned"
+    if not found.n:
+        return "single-task baseline missing"
+    if math.isnan(found.mean):
+        return "Δ_MTL is undefined"
+    return "one trial: no interval" if found.n < 2 else ""

@@ -19,10 +19,18 @@ log = logging.getLogger(__name__)
 COSTS = "costs.json"
 """In a run's folder."""
 
+GROUPS = ("groups", "zero_groups")
+"""Of the shared convolutions."""
+
 LAYER = ("layer", "stage", "groups", "live_groups")
 """What is kept of a row of a sparsity report."""
 
-LATENCIES = ("dense_latency_ms", "latency_ms")
+COUNTED = tuple(
+    f"{part}{form}_{what}" for part in ("", "backbone_") for what in ("GMACs", "Mparameters") for form in ("dense", "compact")
+)
+"""Of the whole model and of its backbone: as trained, and compacted for the CPU."""
+
+LATENCIES = ("folded_latency_ms", "compact_latency_ms")
 
 BUSY = 0.15
 """Share of the machine's CPU time that others may take while a latency is measured, without a word."""
@@ -33,8 +41,7 @@ class Costs:
     """Of one run's best network."""
 
     numbers: dict[str, float]
-    """By the names of the study's metrics. Both latencies are of networks with folded batch norm: the zeros alone make the
-    difference."""
+    """By the names of the study's metrics."""
     layers: list[dict[str, Any]]
     """One row per shared convolution: what ``LAYER`` says."""
     machine: str = ""
@@ -51,7 +58,7 @@ class Costs:
 
     def timed(self, found: LatencyPair) -> Costs:
         """With a latency."""
-        numbers = self.numbers | dict(zip(LATENCIES, (found.dense_ms, found.compact_ms), strict=True))
+        numbers = self.numbers | dict(zip(LATENCIES, (found.folded_ms, found.compact_ms), strict=True))
         return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
 
     def untimed(self) -> Costs:
@@ -116,7 +123,7 @@ def _about(run: Run) -> dict[str, int]:
 
 
 def _known(run: Run) -> Costs | None:
-    """What an earlier call found about the same network."""
+    """What an earlier call found about the same network, under the same names."""
     path = run.folder / COSTS
     if not path.is_file():
         return None
@@ -125,6 +132,9 @@ def _known(run: Run) -> Costs | None:
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
         layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
         found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
+        if set(numbers) - set(LATENCIES) != {*GROUPS, *COUNTED}:
+            log.info("%s is of another version, whose names mean something else, and is made anew", path)
+            return None
         return found if content["network"] == _about(run) else None
     except (TrialError, AttributeError, KeyError, TypeError, ValueError):
         log.warning("%s cannot be read, and is made anew", path)
@@ -134,13 +144,7 @@ def _known(run: Run) -> Costs | None:
 def _count(run: Run) -> Costs:
     made = networks_of(run)
     report = sparsity_report(made.trial.model)
-    numbers = {"channels": float(report.groups), "channels_removed": float(report.zero_groups)}
+    numbers = dict(zip(GROUPS, map(float, (report.groups, report.zero_groups)), strict=True))
     for part, prefix in (("model", ""), ("backbone", "backbone_")):
-        total = made.report.totals[part]
-        numbers |= {
-            f"{prefix}dense_GMACs": total["macs"] / 1e9,
-            f"{prefix}GMACs": total["macs_left"] / 1e9,
-            f"{prefix}dense_Mparameters": total["parameters"] / 1e6,
-            f"{prefix}Mparameters": total["parameters_left"] / 1e6,
-        }
+        numbers |= {f"{prefix}{name}": value for name, value in made.report.sizes(part).items()}
     return Costs(numbers, [{name: row[name] for name in LAYER} for row in report.rows()])

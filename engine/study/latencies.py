@@ -28,14 +28,14 @@ class LatencyPair:
     """Of one run's best network, on the CPU, batch 1, fp32; both networks with folded batch norm.
 
     Attributes:
-        dense_ms: milliseconds of the network with its zeros.
+        folded_ms: milliseconds of the network with its zeros.
         compact_ms: of the compact one.
         machine: where that was measured, in words.
         measured: when, ISO 8601 in UTC: the same for all that took turns with each other.
         busy: the larger share of the machine's CPU time, 0..1, that others took just before and just after.
     """
 
-    dense_ms: float
+    folded_ms: float
     compact_ms: float
     machine: str
     measured: str
@@ -95,14 +95,14 @@ def _measure(block: dict[Run, Networks], now: str) -> dict[Run, LatencyPair]:
     for run, made in block.items():
         config = made.trial.config
         images = torch.rand(1, config.input_img_channels, *config.size, generator=torch.Generator().manual_seed(0))
-        passes |= {f"{run.name} dense": (made.folded, images), f"{run.name} compact": (made.compact, images)}
+        passes |= {f"{run.name} folded": (made.folded, images), f"{run.name} compact": (made.compact, images)}
     before = others_share()
     times = time_each(passes, f"latency of {len(block)} settings, in turns").milliseconds
     busy = max(before, others_share())
     about = machine(next(iter(block.values())).trial)
     threads = "1 thread" if about["threads"] == 1 else f"{about['threads']} threads"
     where = f"{about['device']}, {threads}, torch {about['torch']}, {about['precision']}"
-    return {run: LatencyPair(times[f"{run.name} dense"], times[f"{run.name} compact"], where, now, busy) for run in block}
+    return {run: LatencyPair(times[f"{run.name} folded"], times[f"{run.name} compact"], where, now, busy) for run in block}
 
 
 def others_share(seconds: float = 0.5) -> float:

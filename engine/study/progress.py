@@ -17,6 +17,9 @@ from utils.study.plan import Run, Study
 
 log = logging.getLogger(__name__)
 
+_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
+"""Keys in which a run's own configuration may differ from the study's: they depend on where it was trained."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -99,6 +102,25 @@ def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -
         damage = with_remedy(run, str(error))
     epochs = len(files.read_lines(run.folder / files.METRICS))
     return Progress(run, finished, epochs, held, "" if finished else damage or read_failure(study, run), changed)
+
+
+def finished_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
+    """Finished runs, and the names of those that failed or are missing, with what is the matter."""
+    finished = []
+    others: dict[str, list[str]] = {"failed": [], "missing": []}
+    for there in (look(study, run, ignoring=_OF_THE_MACHINE) for run in study.runs):
+        name = there.run.name
+        if there.changed:
+            others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")
+        elif there.finished:
+            finished.append(there.run)
+        elif there.failure:
+            others["failed"].append(f"{name}: {there.failure}")
+        elif there.epochs:
+            others["missing"].append(f"{name}: {there.epochs} of {there.run.config.epochs} epochs are trained")
+        else:
+            others["missing"].append(name)
+    return finished, others
 
 
 def _other_values(there: Progress) -> str:

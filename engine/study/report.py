@@ -14,7 +14,7 @@ import pandas as pd
 from engine.study.collect import gaps, study_tables
 from engine.study.costs import BUSY, Costs, costs_of
 from engine.study.latencies import others_share
-from engine.study.progress import holder, look
+from engine.study.progress import finished_runs, holder
 from engine.study.record import Record, read_record
 from utils import checkpoint as files
 from utils.errors import UserError
@@ -31,9 +31,6 @@ Latency = Literal["auto", "yes", "no"]
 
 FOLDER = "report"
 """Below the study's folder."""
-
-_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
-"""Keys in which a run's own configuration may differ from the study's: they depend on where it was trained."""
 
 
 def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = False, latency: Latency = "auto") -> list[Path]:
@@ -58,7 +55,7 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
     study = record.study
     check_writable(out_dir)
     _refuse_foreign(out_dir, study.name)
-    done, others = _sort_runs(study)
+    done, others = finished_runs(study)
     if not done:
         raise UserError(f"--study: no run of {folder} is finished yet; main_multi_trials.py does them")
     obstacle = _obstacle(study) if latency == "auto" else ""
@@ -68,7 +65,7 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
     if not finished:
         raise UserError(f"--study: none of the networks in {folder} can be used; {next(iter(damaged.values()))}")
     others["failed"] += [f"{run.name}: {reason}" for run, reason in damaged.items()]
-    notes = gaps(costs)
+    notes = gaps(study, costs)
     doubtful = [run.setting.name for run, cost in costs.items() if cost.doubtful]
     if doubtful:
         notes.append(f"The machine was busy when these latencies were measured: {', '.join(doubtful)}.")
@@ -108,25 +105,6 @@ def _refuse_foreign(out_dir: Path, name: str) -> None:
             columns = set()
         if columns is not None and not columns.issuperset(COLUMNS[part].split()):
             raise UserError(f"{path}: is there already, and is no table of a study; move it away, or use another --out_dir")
-
-
-def _sort_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
-    """Finished runs, and the names of those that failed or are missing, with what is the matter."""
-    finished = []
-    others: dict[str, list[str]] = {"failed": [], "missing": []}
-    for there in (look(study, run, ignoring=_OF_THE_MACHINE) for run in study.runs):
-        name = there.run.name
-        if there.changed:
-            others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")
-        elif there.finished:
-            finished.append(there.run)
-        elif there.failure:
-            others["failed"].append(f"{name}: {there.failure}")
-        elif there.epochs:
-            others["missing"].append(f"{name}: {there.epochs} of {there.run.config.epochs} epochs are trained")
-        else:
-            others["missing"].append(name)
-    return finished, others
 
 
 def _obstacle(study: Study) -> str:

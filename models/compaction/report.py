@@ -77,9 +77,23 @@ class CompactReport:
     filters and channels the folded weights are made of."""
 
     @property
-    def channels_removed(self) -> int:
+    def filters_removed(self) -> int:
         """Filters that are gone, over all convolutions."""
         return sum(layer.filters_removed for layer in self.layers)
+
+    def sizes(self, part: str) -> dict[str, float]:
+        """Columns of tables: billions of multiply-adds per image and millions of parameters, as trained and compact.
+
+        Args:
+            part: ``backbone`` or ``model``.
+        """
+        total = self.totals[part]
+        return {
+            "dense_GMACs": total["macs"] / 1e9,
+            "compact_GMACs": total["macs_left"] / 1e9,
+            "dense_Mparameters": total["parameters"] / 1e6,
+            "compact_Mparameters": total["parameters_left"] / 1e6,
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         """One plain row per layer."""
@@ -89,8 +103,8 @@ class CompactReport:
         """Plain numbers: the totals."""
         return {
             "image_size": list(self.image_size),
-            "channels": sum(layer.filters for layer in self.layers),
-            "channels_removed": self.channels_removed,
+            "filters": sum(layer.filters for layer in self.layers),
+            "filters_removed": self.filters_removed,
             "layers_that_select": sum(layer.reads == "select" for layer in self.layers),
             **{part: dict(numbers) for part, numbers in self.totals.items()},
         }

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from torch import nn
 
 from datasets.synthetic_faces import write_faces
 from datasets.synthetic_rooms import write_rooms
-from engine import run_experiment
+from engine import compaction, latency, run_experiment
 from tests.small import FACES, ROOMS, SIZE, small_config
 from utils.config import ExperimentConfig
 
@@ -93,3 +94,14 @@ def trained_faces(faces: Path, scratch: Path) -> Trained:
     )
     out = scratch / "trained_faces" / "out"
     return Trained(config, out, run_experiment(config, out_dir=out))
+
+
+@pytest.fixture
+def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory and latency of nothing: they take most of the time."""
+
+    def fixed(networks: dict[str, nn.Module], *_: Any) -> latency.Timing:
+        return latency.Timing(dict.fromkeys(networks, 1.0), 3, dict.fromkeys(networks, "contiguous"))
+
+    monkeypatch.setattr(compaction, "time_networks", fixed)
+    monkeypatch.setattr(compaction, "cpu_peaks", lambda layouts, *_: dict.fromkeys(layouts, 1.0))

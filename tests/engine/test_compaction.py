@@ -45,17 +45,6 @@ def trial(trained: Trained, work: Path) -> Path:
     return copy_without(trained.runs / "sparse__trial_0", work / "sparse__trial_0")
 
 
-@pytest.fixture
-def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory and latency of nothing: they take most of the time."""
-
-    def fixed(networks: dict[str, nn.Module], *_: Any) -> latency.Timing:
-        return latency.Timing(dict.fromkeys(networks, 1.0), 3, dict.fromkeys(networks, "contiguous"))
-
-    monkeypatch.setattr(compaction, "time_networks", fixed)
-    monkeypatch.setattr(compaction, "cpu_peaks", lambda layouts, *_: dict.fromkeys(layouts, 1.0))
-
-
 def spoil(model: MultiTaskModel, **options: Any) -> Any:
     """``compact``, but one number is wrong."""
     small, report = compact(model, **options)
@@ -115,7 +104,7 @@ def test_a_trials_compact_model_is_written_with_its_report(trial: Path, trained:
     assert [(row["part"], row["batch"]) for row in report["latency"]] == [
         *(("backbone", 1), ("backbone", 8), ("model", 1), ("model", 8))
     ]
-    assert report["file_mb"]["model"]["compact"] < report["file_mb"]["model"]["dense"]
+    assert report["file_MB"]["model"]["compact"] < report["file_MB"]["model"]["dense"]
     text = (trial / "compact_report.md").read_text()
     assert all(f"`{layer['layer']}`" in text for layer in report["layers"])
     assert "Semantic segmentation" in text

@@ -19,7 +19,7 @@ from engine.evaluation import Evaluation
 from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
-from optim import live_mask
+from optim import live_mask, sparsity_report
 from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS
 from tests.small import make_trial, same, small_config, snapshot, unlabelled
@@ -241,17 +241,28 @@ def test_groups_that_come_back_are_counted(rooms: Path, work: Path, script: Scri
     assert [(point["step"], point["lambda"], point["wanted_sparsity"]) for point in points] == [(1, 0.1, None), (3, 0, None)]
 
 
-def test_layers_that_died_altogether_are_named_once(
-    rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("debias", [{}, {"debias_from": 1}], ids=str)
+def test_layers_that_died_altogether_are_named_when_they_die(
+    debias: dict[str, Any], rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     params = {"learning_rate": 1e-3, "lambda": 1e6}
-    config = small_config(rooms, work, epochs=3, group_sparsity=True, debias_from=1, bb_optimizer_params=params)
+    config = small_config(rooms, work, epochs=3, group_sparsity=True, bb_optimizer_params=params, **debias)
     script(*[(1, 1, 1)] * 3)
     lines = train(make_trial(config))
     assert [line["group_sparsity"] for line in lines] == [100, 100, 100]
-    assert [line["lambda"] for line in lines] == [1e6, 0, 0]
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith("layers without any live group: conv1, layer1.0.conv1, ")
+    assert warning.startswith("trial 0, epoch 1: layers without any live group, so that what they give does not depend on the")
+    assert "all shared convolutions: backbone.conv1, backbone.layer1.0.conv1, " in warning
+    assert warning.endswith("; a lower lambda keeps them")
+
+
+def test_a_point_within_an_epoch_has_the_report_s_sparsity(rooms: Path, work: Path) -> None:
+    """Digit by digit: one formula."""
+    trial = make_trial(small_config(rooms, work, epochs=1, group_sparsity=True, bb_optimizer_params=SPARSE))
+    for _, weight in grouped_weights(trial.model.backbone):
+        with torch.no_grad():
+            weight[:, 1::3] = 0
+    assert trainer.step_point(trial, 0.0)["group_sparsity"] == sparsity_report(trial.model).group_sparsity
 
 
 HEADS_TOO: dict[str, Any] = {

@@ -86,7 +86,7 @@ def _assert_numbers(
         prefix = "backbone" if part == "backbone" else ""
         assert totals[part]["macs"] == sum(n for name, n in dense_macs.items() if name.startswith(prefix))
         assert totals[part]["macs_left"] == sum(n for name, n in macs.items() if name.startswith(prefix))
-    assert report.channels_removed == sum(layer.filters_removed for layer in report.layers)  # type: ignore[attr-defined]
+    assert report.filters_removed == sum(layer.filters_removed for layer in report.layers)  # type: ignore[attr-defined]
 
 
 def test_a_whole_network_of_known_size() -> None:

@@ -28,7 +28,7 @@ def report(**changes: Any) -> dict[str, Any]:
     return {
         "backbone": TOTAL,
         "model": TOTAL,
-        "file_mb": {"backbone": sizes, "model": sizes},
+        "file_MB": {"backbone": sizes, "model": sizes},
         "latency": [{"part": part, "batch": 1, "milliseconds": TIMES} for part in ("backbone", "model")],
         "memory": {"model": [{"batch": 1, "megabytes": TIMES}]},
         **changes,

@@ -2,14 +2,18 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.disks import small_disk
 from utils.errors import UserError
 from utils.results import check_writable, result_paths, summary_table, trials_table, write_results
+from utils.study.statistics import estimate
 
 ROWS = [
     {"trial": 1, "seed": 8, "epochs": 5, "task_error": 0.25, "group_sparsity": 60.0},
@@ -39,6 +43,26 @@ def test_one_trial_has_no_deviation() -> None:
     assert row["task_error_mean"] == 0.25
     assert math.isnan(row["task_error_std"])
     assert row["task_error"] == "0.2500 ± n/a"
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf, None])
+def test_a_trial_without_a_value_takes_the_mean_along(lost: float | None) -> None:
+    """In an experiment as in a study: the mean of the others would be that of the trials that went well."""
+    rows: list[dict[str, Any]] = [{**row, "group_sparsity": lost} if row["trial"] == 1 else row for row in ROWS]
+    (row,) = summary_table("mine", trials_table(rows)).to_dict("records")
+    assert math.isnan(row["group_sparsity_mean"]) and math.isnan(row["group_sparsity_std"])
+    assert (row["group_sparsity"], row["num_trials"], row["task_error_mean"]) == ("n/a", 3, 0.5)
+    found = estimate([60.0, math.nan if lost is None else lost, 80.0])
+    assert found.n == 3
+    assert all(math.isnan(value) for value in (found.mean, found.std, found.low, found.high))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6))
+def test_an_experiment_and_a_study_have_the_same_means(values: list[float]) -> None:
+    table = pd.DataFrame({"trial": range(len(values)), "x": values})
+    (row,) = summary_table("mine", table).to_dict("records")
+    found = estimate(values)
+    assert (row["x_mean"], row["x_std"]) == pytest.approx((found.mean, found.std), rel=0, abs=0, nan_ok=True)
 
 
 def test_written_tables_are_what_was_returned(tmp_path: Path) -> None:

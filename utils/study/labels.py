@@ -39,18 +39,18 @@ _NETWORK = {
     "delta_MTL_all_metrics": "Δ_MTL, all metrics (%)",
     "group_sparsity": "group sparsity (%)",
     "parameter_sparsity": "parameter sparsity (%)",
-    "channels": "input channels",
-    "channels_removed": "input channels that are zero",
-    "GMACs": "GMACs",
+    "groups": "groups",
+    "zero_groups": "groups that are zero",
+    "compact_GMACs": "GMACs",
     "dense_GMACs": "GMACs, dense",
-    "backbone_GMACs": "GMACs, backbone",
+    "backbone_compact_GMACs": "GMACs, backbone",
     "backbone_dense_GMACs": "GMACs, backbone, dense",
-    "Mparameters": "parameters (M)",
+    "compact_Mparameters": "parameters (M)",
     "dense_Mparameters": "parameters (M), dense",
-    "backbone_Mparameters": "parameters (M), backbone",
+    "backbone_compact_Mparameters": "parameters (M), backbone",
     "backbone_dense_Mparameters": "parameters (M), backbone, dense",
-    "latency_ms": "latency (ms)",
-    "dense_latency_ms": "latency (ms), dense",
+    "compact_latency_ms": "latency (ms)",
+    "folded_latency_ms": "latency (ms), dense, batch norm folded",
     "training_minutes": "training time (min)",
 }
 """Names of quantities of a whole run."""
@@ -166,13 +166,16 @@ class Metric:
         return fixed(value, self.decimals, signed=self.name in _SIGNED)
 
     def mean(self, row: Mapping[str, Any]) -> str:
-        """``mean ± std`` of a row of the summary; the mean alone where there is no deviation."""
+        """``mean ± std`` of a row of the summary; the mean alone where there is no deviation. ``(n = 2)`` follows where only so
+        many of the setting's trials have a value."""
         mean, std = row[f"{self.name}_mean"], row.get(f"{self.name}_std")
         if is_missing(mean):
             return NOTHING
         # what is the same in every trial (MACs of a dense network) needs no ± 0
         spread = "" if is_missing(std) else fixed(float(std or 0), self.decimals)
-        return f"{self.number(mean)} ± {spread}" if spread and (self.task or float(spread)) else self.number(mean)
+        text = f"{self.number(mean)} ± {spread}" if spread and (self.task or float(spread)) else self.number(mean)
+        number = row.get(f"{self.name}_n")
+        return text if is_missing(number) or number == row["num_trials"] else f"{text} (n = {int(number or 0)})"
 
 
 def fixed(value: float, decimals: int, signed: bool = False) -> str:

@@ -21,7 +21,7 @@ from utils.files import write_text
 from utils.study.labels import fixed, is_sparse, main_metrics, setting_label
 from utils.study.markup import LATEX_COMMENT, latex, markdown, markdown_text
 from utils.study.tables import StudyTables
-from utils.study.text_tables import comparison_table, full_tables, paper_table, verdict
+from utils.study.text_tables import comparison_table, full_tables, pairs_text, paper_table, verdict
 
 CLAIMS = ("holds", "fails", "undecided")
 
@@ -141,7 +141,7 @@ def findings(tables: StudyTables) -> list[Finding]:
     """Per sparse setting that has an interval what it says, as a sentence with its numbers."""
     found = []
     for row in _rows(tables.summary):
-        claim = verdict(row, tables.summary)
+        claim = verdict(row)
         if is_sparse(row) and claim in CLAIMS:
             mean, low, high, margin = (float(row[name]) for name in _numbers("mean", "low", "high"))
             found.append(Finding(claim, setting_label(row), _sentence(row, claim), mean, low, high, margin))
@@ -161,7 +161,7 @@ def answer(tables: StudyTables, found: Sequence[Finding]) -> list[str]:
             "Each interval is for its own setting: of twenty, one on average misses the true difference, so the best of many "
             "settings looks better than it is."
         )
-    reasons = [verdict(row, tables.summary) for row in sparse]
+    reasons = [verdict(row) for row in sparse]
     others = [reason for reason in reasons if reason not in CLAIMS]
     for reason in dict.fromkeys(others):
         number = others.count(reason)
@@ -188,7 +188,11 @@ def _lead(found: Sequence[Finding]) -> str:
     )
 
 
-_REASONS = {"one trial: no interval": "one pair of trials is too few for an interval"}
+_REASONS = {
+    "one trial: no interval": "one pair of trials is too few for an interval",
+    "twin missing": "the dense twin is missing, as no run of it with the same seed is finished",
+    "single-task baseline missing": "the single-task baseline is missing, as it is not finished",
+}
 
 
 def _numbers(*names: str) -> tuple[str, ...]:
@@ -202,7 +206,7 @@ def _sentence(row: Mapping[str, Any], claim: str) -> str:
     subject = "the sparse network" if with_zeros else "The sparse network"
     numbers = (
         f"{with_zeros}{subject}'s Δ_MTL differs from the dense one's by {fixed(mean, 2, signed=True)} percentage points "
-        f"(n = {int(row['difference_n'])} paired trials, 95 % interval {fixed(low, 2, signed=True)} to "
+        f"(n = {pairs_text(row)} paired trials, 95 % interval {fixed(low, 2, signed=True)} to "
         f"{fixed(high, 2, signed=True)})."
     )
     limit = fixed(-margin, 2, signed=True)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from utils.metric_info import metric_info
+from utils.results import mean_and_std
 from utils.tasks import get_task
 
 CONFIDENCE = 0.95
@@ -41,14 +42,12 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, spread and interval of independent numbers, such as a metric's of several seeds. A NaN among them is not left out:
-    everything is NaN then."""
-    numbers = np.asarray(values, dtype=float)
-    n = len(numbers)
-    mean = float(numbers.mean()) if n else math.nan
-    if n < 2:
-        return Estimate(n, mean, math.nan, math.nan, math.nan)
-    std = float(numbers.std(ddof=1))
+    """Mean, spread and interval of independent numbers, such as a metric's of several seeds. One that is not finite is not left
+    out: everything is NaN then (:func:`utils.results.mean_and_std`)."""
+    n = len(values)
+    mean, std = mean_and_std(values)
+    if math.isnan(std):
+        return Estimate(n, mean, std, math.nan, math.nan)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / math.sqrt(n)
     return Estimate(n, mean, std, mean - half, mean + half)
 

@@ -24,11 +24,11 @@ COLUMNS = {
 
 _TEXT = (
     *("study", "setting", "variant", "setup", "tasks", "penalty", "metric", "unit", "better", "layer", "stage"),
-    *("baseline", "twin", "claim"),
+    *("baseline", "baseline_settings", "twin", "twin_differs_in", "claim", "no_claim"),
 )
 _NUMBERS = (
     *("lambda", "target_sparsity", "trial", "seed", "value", "num_trials", "epoch", "groups", "live_groups", "margin"),
-    *("difference_n", "difference_mean", "difference_std", "difference_low", "difference_high"),
+    *("difference_n", "difference_planned", "difference_low", "difference_high"),
 )
 
 
@@ -98,7 +98,7 @@ def _read(path: Path, part: str) -> pd.DataFrame:
     missing = [name for name in COLUMNS[part].split() if name not in table.columns]
     if missing:
         raise UserError(f"{path}: is no table of a study; it lacks the column {missing[0]!r}")
-    for name in (column for column in table.columns if column in _NUMBERS or column.endswith(("_mean", "_std"))):
+    for name in (column for column in table.columns if column in _NUMBERS or column.endswith(("_mean", "_std", "_n"))):
         strange = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
         if len(strange):
             raise UserError(f"{path}: column {name!r} has {strange.iloc[0]!r}; expected a number")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from utils.console import listed
 from utils.study.labels import (
     NOTHING,
     Metric,
@@ -21,8 +22,6 @@ from utils.study.labels import (
     is_sparse,
     kind_label,
     study_metrics,
-    study_tasks,
-    task_title,
     tasks_label,
     value_text,
 )
@@ -31,7 +30,7 @@ from utils.study.tables import StudyTables
 PER_BLOCK = 6
 """Settings side by side in a table of every metric that is to fit on a sheet of paper."""
 
-_COSTS = ("group_sparsity", "Mparameters", "GMACs", "latency_ms")
+_COSTS = ("group_sparsity", "compact_Mparameters", "compact_GMACs", "compact_latency_ms")
 """What the paper's table says of a network beside how well it does."""
 
 _GROUPS = ("All tasks together", "Network", "Training")
@@ -153,49 +152,59 @@ def comparison_table(tables: StudyTables) -> TextTable:
     rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables.summary) for row in rows}
     sections = []
     for tasks, rows in _by_tasks(tables.summary):
-        sparse = [_comparison_row(row, tables.summary, rows_of) for row in rows if is_sparse(row)]
-        if sparse:
-            sections.append(Section(tasks_label(tasks), sparse))
+        cells = [_comparison_row(row, rows_of) for row in rows if is_sparse(row)]
+        if cells:
+            sections.append(Section(tasks_label(tasks), cells))
     caption = (
         f"Study {tables.name}, sparse against dense: differences of Δ_MTL, sparse minus dense, paired by trial; mean ± sample "
         "standard deviation, and the 95 % interval of the mean (Student's t). The claim is that the sparse network is not "
         "worse than the dense one by more than the margin: it holds where the whole interval is above minus the margin, and "
         "fails where it is wholly below."
     )
-    notes = [] if sections else ["The study has no finished sparse setting: there is nothing to compare."]
+    if not sections:
+        notes = ["The study has no finished sparse setting: there is nothing to compare."]
+        return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
+    notes = []
+    sparse = [row for _, rows in _by_tasks(tables.summary) for row in rows if is_sparse(row)]
+    lonely = [row for row in sparse if value_text(row.get("no_claim")) == "twin missing"]
+    if lonely:
+        twins = ", ".join(dict.fromkeys(value_text(row["twin"]) for row in lonely))
+        notes.append(
+            f"Twin missing for {len(lonely)} of {len(sparse)} settings: no run of the same seed is finished of {twins}."
+        )
+    notes += [
+        f"{value_text(row['setting'])} and its dense twin {value_text(row['twin'])} differ in more than the penalty: in "
+        f"{value_text(row['twin_differs_in'])}."
+        for row in sparse
+        if value_text(row.get("twin_differs_in"))
+    ]
     return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
 
 
-def verdict(row: Mapping[str, Any], summary: pd.DataFrame) -> str:
+def verdict(row: Mapping[str, Any]) -> str:
     """What the comparison of a sparse setting says: holds, fails or undecided; or why there is none."""
-    trials: Any = row.get("difference_n")
-    if row.get("group_sparsity_mean") == 0:
-        return "not sparse: no group is zero"
-    if is_missing(trials):
-        same = summary[(summary["tasks"] == row["tasks"]) & ~summary.apply(is_sparse, axis=1)]
-        if same.empty:
-            return "no dense setting of the same tasks"
-        return "no Δ_MTL to compare" if is_missing(row.get("delta_MTL_mean")) else "no comparison with a dense setting"
-    if trials < 2:
-        return "one trial: no interval" if trials else "no pair of trials with Δ_MTL"
-    if is_missing(row.get("difference_mean")):
-        return "Δ_MTL is undefined"
-    return value_text(row.get("claim")) or "no interval"
+    return value_text(row.get("claim")) or value_text(row.get("no_claim"))
 
 
-def _comparison_row(row: Mapping[str, Any], summary: pd.DataFrame, rows_of: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
+def _comparison_row(row: Mapping[str, Any], rows_of: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
     twin = rows_of.get(value_text(row.get("twin")))
     # which dense network it is goes without saying, unless there are variants
     against = f", against {kind_label(twin)}" if twin is not None and value_text(row["variant"]) else ""
-    texts = [f"{kind_label(row)}{against}", NOTHING, NOTHING, NOTHING, NOTHING, verdict(row, summary)]
+    texts = [f"{kind_label(row)}{against}", NOTHING, NOTHING, NOTHING, NOTHING, verdict(row)]
     if not is_missing(row.get("difference_n")):
         mean, std, margin = (row.get(name) for name in ("difference_mean", "difference_std", "margin"))
-        texts[1] = f"{int(row['difference_n'])}"
+        texts[1] = pairs_text(row)
         if not is_missing(mean):
             texts[2] = fixed(float(mean or 0), 2, signed=True) + ("" if is_missing(std) else f" ± {fixed(float(std or 0), 2)}")
         texts[3] = interval(row.get("difference_low"), row.get("difference_high"))
         texts[4] = NOTHING if is_missing(margin) else fixed(float(margin or 0), 2)
     return [Cell(text) for text in texts]
+
+
+def pairs_text(row: Mapping[str, Any]) -> str:
+    """How many pairs of trials are compared: ``3``, or ``2 of 3`` where the study plans more."""
+    number, planned = row["difference_n"], row.get("difference_planned")
+    return f"{int(number)}" if is_missing(planned) or planned == number else f"{int(number)} of {int(planned or 0)}"
 
 
 def _group(metric: str) -> str:
@@ -251,8 +260,8 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
     notes = []
-    notes += _delta_notes(tables, there)
-    if "latency_ms" not in there:
+    notes += _delta_notes(tables)
+    if "compact_latency_ms" not in there:
         notes.append("No latency was measured.")
     single = int((summary["num_trials"] == 1).sum())
     if single:
@@ -260,30 +269,62 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
         notes.append(
             f"{which} trained once only: there is no standard deviation and no interval for {'them' if single > 1 else 'it'}."
         )
-    return notes
+    return notes + _dead_notes(tables)
 
 
-def _delta_notes(tables: StudyTables, there: set[str]) -> list[str]:
+def _delta_notes(tables: StudyTables) -> list[str]:
     """Where Δ_MTL is not there and why, and what it compares with where it is."""
-    rows = tables.summary.to_dict("records")
-    dense = {value_text(row["tasks"]) for row in rows if not is_sparse(row)}
-    lacking = [task_title(task) for task in study_tasks(tables) if task not in dense]
-    compared = [row for row in rows if value_text(row.get("baseline"))]
+    rows: list[dict[str, Any]] = [row for _, rows in _by_tasks(tables.summary) for row in rows]
+    judged = [row for row in rows if value_text(row.get("baseline"))]
+    unplanned = [row for row in judged if row["baseline"] == "not planned"]
+    missing = [row for row in judged if row["baseline"] == "missing"]
+    compared = [row for row in judged if row["baseline"] not in ("not planned", "missing")]
     defined = [row for row in compared if not is_missing(row.get("delta_MTL_mean"))]
     undefined = "it is undefined where a metric of the baseline is not above 0"
     notes = []
-    if "delta_MTL" not in there:
-        reason = f", since dense networks of one task are missing for: {', '.join(lacking)}" if lacking else ""
-        notes.append(f"Δ_MTL is not there{f': {undefined}' if compared and not lacking else reason}.")
-    else:
-        if len(defined) < len(compared):
-            notes.append(f"Δ_MTL is not there for {len(compared) - len(defined)} of {len(compared)} settings: {undefined}.")
-        if lacking:
-            notes.append(f"Δ_MTL is not there for settings with {', '.join(lacking)}: dense networks of one task are missing.")
+    if missing:
+        lacking = dict.fromkeys(name for row in missing for name in _unfinished(row, tables))
+        notes.append(
+            f"Single-task baseline missing: Δ_MTL is not there for {len(missing)} of {len(judged)} settings, as what they are "
+            f"compared with is not finished ({', '.join(lacking)})."
+        )
+    if unplanned:
+        sets = dict.fromkeys(tasks_label(value_text(row["tasks"])) for row in unplanned)
+        notes.append(
+            f"Δ_MTL is not there for settings of {'; '.join(sets)}: the study plans no dense networks of one task for them."
+        )
+    if len(defined) < len(compared):
+        notes.append(f"Δ_MTL is not there for {len(compared) - len(defined)} of {len(judged)} settings: {undefined}.")
     if any(is_missing(row.get("delta_MTL_all_metrics_mean")) for row in defined):
         notes.append(f"Δ_MTL over all metrics is not there for some settings: {undefined}.")
+    fewer = [row for row in defined if not is_missing(row.get("delta_MTL_n")) and row["delta_MTL_n"] != row["num_trials"]]
+    if fewer:
+        notes.append(
+            f"Δ_MTL of {len(fewer)} of {len(judged)} settings is that of fewer trials (n): the others' single-task baseline is "
+            "missing."
+        )
     baselines = [value_text(row["baseline"]) for row in defined]
     if baselines:
         counts = [f"{text} ({baselines.count(text)} of {len(baselines)} settings)" for text in dict.fromkeys(baselines)]
         notes.append(f"The dense networks of one task that Δ_MTL compares with: {'; '.join(counts)}.")
+    return notes
+
+
+def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> list[str]:
+    """Of the settings that a row's baseline needs, those without a finished run; all of them if none is without."""
+    needed = value_text(row.get("baseline_settings")).split("+")
+    return [name for name in needed if name not in tables.settings] or needed
+
+
+def _dead_notes(tables: StudyTables) -> list[str]:
+    """Settings with a layer that no input passes any more."""
+    layers = tables.layers
+    dead = layers[(layers["live_groups"] == 0) & (layers["groups"] > 0)]
+    notes = []
+    for setting, of in dead.groupby("setting", sort=False):
+        names, trials = list(dict.fromkeys(of["layer"])), of["trial"].nunique()
+        all_ = layers.loc[layers["setting"] == setting, "layer"].nunique()
+        which = f"all {all_}" if len(names) == all_ else f"{len(names)} of {all_} ({listed(names)})"
+        of_trials = layers.loc[layers["setting"] == setting, "trial"].nunique()
+        notes.append(f"Layers without any live group in {trials} of {of_trials} trials of {setting}: {which}.")
     return notes

@@ -47,7 +47,7 @@ def test_the_long_table_is_what_the_tests_found(trained_study: TrainedStudy, wor
     meaning = runs.drop_duplicates("metric").set_index("metric")[["unit", "better"]]
     assert tuple(meaning.loc[DEPTH]) == ("", "down")
     assert tuple(meaning.loc["group_sparsity"]) == ("%", "up")
-    assert tuple(meaning.loc["GMACs"]) == ("G", "down")
+    assert tuple(meaning.loc["compact_GMACs"]) == ("G", "down")
     assert tuple(meaning.loc["epochs"]) == ("", "")
     sparse = runs[runs["setting"] == SPARSE].iloc[0]
     assert (sparse["sparse"], sparse["penalty"], sparse["target_sparsity"]) == (True, "l1_l2", 0.5)
@@ -150,8 +150,8 @@ def test_latency_is_the_mean_of_the_runs_that_have_one(work: Path) -> None:
     costs: dict[Run, Costs] = {}
     for run in study.runs:
         fake_run(run, random_metrics(study)[run.name])
-        costs[run] = Costs({"latency_ms": 5.0} if run.trial == 0 else {}, [])
+        costs[run] = Costs({"compact_latency_ms": 5.0} if run.trial == 0 else {}, [])
     tables = study_tables(study, costs)
-    assert set(values(tables, "latency_ms")) == {f"{setting.name}_trial_0" for setting in study.settings}
-    assert set(tables.summary["latency_ms_mean"]) == {5.0}
-    assert tables.summary["latency_ms_std"].isna().all()
+    assert set(values(tables, "compact_latency_ms")) == {f"{setting.name}_trial_0" for setting in study.settings}
+    assert set(tables.summary["compact_latency_ms_mean"]) == {5.0}
+    assert tables.summary["compact_latency_ms_std"].isna().all()

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from engine import compact_evaluation
+from engine.compact_evaluation import costs as compact_costs
 from engine.compaction import make_compact
+from engine.latency import Timing
 from engine.saved_trial import load_trial
 from engine.study import costs
-from engine.study.costs import BUSY, COSTS, Costs, costs_of
+from engine.study.costs import BUSY, COSTS, LATENCIES, Costs, costs_of
 from engine.study.latencies import LatencyPair
 from optim import sparsity_report
 from tests.engine.study.conftest import TrainedStudy
@@ -81,17 +84,29 @@ def test_numbers_are_those_of_the_compact_model(run: Run) -> None:
     for part, prefix in (("model", ""), ("backbone", "backbone_")):
         total = made.report.totals[part]
         assert found.numbers[f"{prefix}dense_GMACs"] == total["macs"] / 1e9
-        assert found.numbers[f"{prefix}GMACs"] == total["macs_left"] / 1e9
+        assert found.numbers[f"{prefix}compact_GMACs"] == total["macs_left"] / 1e9
         assert found.numbers[f"{prefix}dense_Mparameters"] == total["parameters"] / 1e6
-        assert found.numbers[f"{prefix}Mparameters"] == total["parameters_left"] / 1e6
+        assert found.numbers[f"{prefix}compact_Mparameters"] == total["parameters_left"] / 1e6
     assert found.numbers["dense_Mparameters"] == sum(weight.numel() for weight in trial.model.parameters()) / 1e6
-    assert found.numbers["GMACs"] < found.numbers["dense_GMACs"]
+    assert found.numbers["compact_GMACs"] < found.numbers["dense_GMACs"]
     report = sparsity_report(trial.model)
-    assert found.numbers["channels"] == report.groups == sum(row["groups"] for row in found.layers)
-    assert found.numbers["channels_removed"] == report.zero_groups > 0
+    assert found.numbers["groups"] == report.groups == sum(row["groups"] for row in found.layers)
+    assert found.numbers["zero_groups"] == report.zero_groups > 0
     assert found.layers == [{name: row[name] for name in costs.LAYER} for row in report.rows()]
     assert (found.machine, found.doubtful) == ("", False)
     assert not any("latency" in name for name in found.numbers)
+
+
+def test_numbers_have_the_names_of_a_compact_model_s_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same values: one name, one meaning."""
+    monkeypatch.setattr(compact_evaluation, "time_networks", lambda networks, *_: Timing(dict.fromkeys(networks, 1.0), 3, {}))
+    trial = load_trial(run.folder)
+    table = compact_costs(make_compact(trial, torch.device("cpu")), torch.device("cpu"))
+    counted = [name for name in table if name.endswith(("GMACs", "Mparameters"))]
+    numbers = cost(run).numbers
+    assert {name: numbers[name] for name in counted} == {name: table[name] for name in counted}
+    assert {*LATENCIES} <= table.keys()
+    assert {name for name in numbers if not name.startswith("backbone_")} == {*counted, "groups", "zero_groups"}
 
 
 def test_what_is_known_is_read_and_is_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +123,7 @@ def test_another_network_is_measured_anew(run: Run) -> None:
     state["model"] = {name: torch.zeros_like(value) if "layer4" in name else value for name, value in state["model"].items()}
     files.save_tensors(run.folder / files.BEST, state)
     second = cost(run)
-    assert second.numbers["channels_removed"] > first.numbers["channels_removed"]
+    assert second.numbers["zero_groups"] > first.numbers["zero_groups"]
     assert cost(run) == second
 
 
@@ -130,7 +145,7 @@ def test_a_damaged_file_is_made_anew(run: Run, caplog: pytest.LogCaptureFixture)
         "[]",
         "{}",
         json.dumps({**good, "numbers": 5}),
-        json.dumps({**good, "numbers": {"GMACs": None}}),
+        json.dumps({**good, "numbers": {"dense_GMACs": None}}),
         json.dumps({**good, "layers": [{}]}),
         json.dumps({**good, "busy": "very"}),
         json.dumps({name: value for name, value in good.items() if name != "measured"}),
@@ -142,11 +157,28 @@ def test_a_damaged_file_is_made_anew(run: Run, caplog: pytest.LogCaptureFixture)
         assert json.loads((run.folder / COSTS).read_text()) == good
 
 
+def test_costs_under_names_that_meant_something_else_are_made_anew(run: Run, clock: Clock) -> None:
+    """``dense_latency_ms`` was that of a folded network, ``GMACs`` of the compact one, ``channels`` what others call groups."""
+    first = costs_of([run], [run])[0][run]
+    good = json.loads((run.folder / COSTS).read_text())
+    old = {
+        "compact_GMACs": "GMACs",
+        "folded_latency_ms": "dense_latency_ms",
+        "groups": "channels",
+        "zero_groups": "channels_removed",
+    }
+    for new, name in old.items():
+        numbers = {name if key == new else key: value for key, value in good["numbers"].items()}
+        (run.folder / COSTS).write_text(json.dumps({**good, "numbers": numbers}))
+        assert cost(run) == first.untimed()
+        assert json.loads((run.folder / COSTS).read_text())["numbers"] == first.untimed().numbers
+
+
 def test_latency_is_measured_where_it_is_asked_for_and_once(run: Run, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "latency_ms" not in cost(run).numbers
+    assert "compact_latency_ms" not in cost(run).numbers
     assert not clock.calls
     timed = costs_of([run], [run])[0][run]
-    assert (timed.numbers["dense_latency_ms"], timed.numbers["latency_ms"]) == (7.0, 4.0)
+    assert (timed.numbers["folded_latency_ms"], timed.numbers["compact_latency_ms"]) == (7.0, 4.0)
     assert (timed.machine, timed.measured) == ("a CPU", "2026-11-21")
     no_second_time(monkeypatch)
     assert costs_of([run], [run])[0][run] == timed
@@ -159,10 +191,10 @@ def test_latencies_are_measured_together(runs: list[Run], clock: Clock) -> None:
     dense, sparse = runs
     costs_of([dense], [dense])
     found, _ = costs_of(runs, runs)
-    assert [found[run].numbers["latency_ms"] for run in runs] == [8.0, 8.0]
+    assert [found[run].numbers["compact_latency_ms"] for run in runs] == [8.0, 8.0]
     os.utime(sparse.folder / files.BEST, ns=(1, 1))
     found, _ = costs_of(runs, runs)
-    assert [found[run].numbers["latency_ms"] for run in runs] == [12.0, 12.0]
+    assert [found[run].numbers["compact_latency_ms"] for run in runs] == [12.0, 12.0]
     assert clock.calls == [[dense], runs, runs]
     assert costs_of(runs, runs)[0] == found
 
@@ -172,12 +204,12 @@ def test_a_latency_of_another_time_is_left_out(runs: list[Run], clock: Clock) ->
     costs_of([dense], [dense])
     costs_of([sparse], [sparse])
     found, _ = costs_of(runs, [])
-    assert not {"latency_ms", "dense_latency_ms"} & set(found[dense].numbers)
+    assert not {"compact_latency_ms", "folded_latency_ms"} & set(found[dense].numbers)
     assert (found[dense].machine, found[dense].measured) == ("", "")
-    assert found[sparse].numbers["latency_ms"] == 8.0
+    assert found[sparse].numbers["compact_latency_ms"] == 8.0
     assert found[dense] == costs_of([dense], [])[0][dense].untimed(), "the rest stays"
     again, _ = costs_of(runs, runs)
-    assert [again[run].numbers["latency_ms"] for run in runs] == [12.0, 12.0]
+    assert [again[run].numbers["compact_latency_ms"] for run in runs] == [12.0, 12.0]
 
 
 def test_a_latency_from_a_busy_machine_is_doubtful_and_is_measured_again(runs: list[Run], clock: Clock) -> None:
@@ -217,4 +249,4 @@ def test_a_run_of_a_gpu_is_measured_on_a_cpu(run: Run) -> None:
     path = run.folder / files.CONFIG
     path.write_text(path.read_text().replace("device: cpu", "device: cuda").replace("precision: fp32", "precision: bf16"))
     moved = Run(type(run.setting)(run.config.model_copy(update={"device": "cuda"})), run.trial)
-    assert cost(moved).numbers["GMACs"] > 0
+    assert cost(moved).numbers["compact_GMACs"] > 0

@@ -55,15 +55,15 @@ def test_all_networks_take_turns(runs: list[Run], blocks: list[Any]) -> None:
     resize(runs[0], (64, 96))
     found, damaged = measure_latencies(runs)
     assert not damaged
-    assert [(found[run].dense_ms, found[run].compact_ms) for run in runs] == [(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]
+    assert [(found[run].folded_ms, found[run].compact_ms) for run in runs] == [(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]
     assert len({latency.measured for latency in found.values()}) == 1
     assert all("torch" in latency.machine for latency in found.values())
     (passes,) = blocks
     networks = [network for network, _ in passes.values()]
     assert [isinstance(network, CompactModel) for network in networks] == [False, True] * 3
-    for run, dense in zip(runs, networks[::2], strict=True):
-        assert not any(isinstance(module, nn.BatchNorm2d) for module in dense.modules()), "both are folded"
-        assert tuple(dense.heads) == run.config.task_list
+    for run, folded in zip(runs, networks[::2], strict=True):
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules()), "both are folded"
+        assert tuple(folded.heads) == run.config.task_list
     assert [images.shape for _, images in passes.values()] == [(1, 3, 64, 96)] * 2 + [(1, 3, *runs[1].config.size)] * 4
 
 
@@ -104,7 +104,7 @@ def test_real_latencies(runs: list[Run]) -> None:
     found, _ = measure_latencies(runs[2:])
     latency = found[runs[2]]
     assert 0 < latency.compact_ms < 1000
-    assert 0 < latency.dense_ms < 1000
+    assert 0 < latency.folded_ms < 1000
     assert 0 <= latency.busy <= 1
 
 

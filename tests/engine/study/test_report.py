@@ -221,6 +221,24 @@ def test_failed_and_missing_runs_are_named(faked: Study, work: Path) -> None:
     assert set(runs["trial"]) == {finished.trial}
 
 
+def test_without_the_planned_twin_nothing_is_claimed_anywhere(faked: Study, work: Path) -> None:
+    """Its runs were deleted, failed, or are of another configuration."""
+    twin = [run for run in faked.runs if run.setting.name == "seg_depth_dense"]
+    shutil.rmtree(twin[0].folder)
+    note_failure(faked, twin[1], "the loss is nan")
+    (twin[1].folder / files.TEST).unlink()
+    text = without_tags(of_all(faked, work, latex=True))
+    assert "Nothing is claimed about the sparse setting: the dense twin is missing" in text
+    for name in ("report.html", "tables.md", "tables.tex"):
+        written = html.unescape((faked.folder / "report" / name).read_text()).replace("\\_", "_")
+        assert "twin missing" in written, name
+        assert "no run of the same seed is finished of seg_depth_dense." in written, name
+    summary = pd.read_csv(work / "out" / "tiny_summary.csv")
+    row = summary[summary["setting"] == "seg_depth_l1_l2_target0.5"].iloc[0]
+    assert (row["twin"], row["no_claim"]) == ("seg_depth_dense", "twin missing")
+    assert row[["claim", "difference_n", "difference_mean", "difference_low", "margin"]].isna().all()
+
+
 def test_a_network_that_cannot_be_used_is_a_failed_run(trained_study: TrainedStudy, work: Path, undrawn: None) -> None:
     folder = copied(trained_study, work / "moved")
     path = folder / "seg_depth_l1_l2_target0.5_trial_1" / files.BEST
@@ -300,7 +318,7 @@ def test_a_latency_that_is_known_needs_no_excuse(
     assert "Latency measured on a CPU (2026-11-23)." in text
     assert (work / "out" / "tiny.csv").read_bytes() == before
     runs = pd.read_csv(work / "out" / "tiny.csv")
-    assert set(runs[runs["metric"] == "latency_ms"]["trial"]) == {0}
+    assert set(runs[runs["metric"] == "compact_latency_ms"]["trial"]) == {0}
 
 
 def test_a_busy_machine_is_mentioned(faked: Study, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

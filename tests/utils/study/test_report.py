@@ -147,9 +147,9 @@ def test_odd_names_are_text_on_the_page(tmp_path: Path) -> None:
 )
 def test_a_claim_is_a_sentence_with_its_numbers(mean: float, low: float, high: float, claim: str, says: str) -> None:
     summary = celeba_study().summary.iloc[[3, 4]].copy()
-    columns = ["difference_n", "difference_mean", "difference_low", "difference_high", "margin", "claim"]
+    columns = ["difference_n", "difference_planned", "difference_mean", "difference_low", "difference_high", "margin", "claim"]
     summary[columns] = summary[columns].astype(object)
-    summary.loc[summary["sparse"], columns] = [5, mean, low, high, 1.0, claim]
+    summary.loc[summary["sparse"], columns] = [5, 5, mean, low, high, 1.0, claim]
     (found,) = findings(replace(celeba_study(), summary=summary))
     assert found.claim == claim
     assert says in found.sentence
@@ -176,7 +176,7 @@ def test_a_network_without_a_zero_group_is_not_called_as_good_as_dense() -> None
     tables = small_study()
     summary = tables.summary.copy()
     at = summary["setting"] == "seg_depth_sn_l1_l2_target0.7"
-    summary.loc[at, "group_sparsity_mean"] = 0.0
+    summary.loc[at, ["group_sparsity_mean", "claim", "no_claim"]] = [0.0, "", "not sparse: no group is zero"]
     none = dataclasses.replace(tables, summary=summary)
     assert findings(tables)
     assert not findings(none)

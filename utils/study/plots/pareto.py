@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from utils.study.plots.drawn import Drawn, DrawnFigure, bars_text, n_text, trials_text
 from utils.study.plots.label_placement import Label, place_labels
-from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, estimates, task_sets
+from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, estimates, task_sets, yardsticks
 from utils.study.plots.style import (
     COLUMN,
     DELTA_MTL,
@@ -98,7 +98,7 @@ def on_front(cost: Sequence[float], gain: Sequence[float]) -> np.ndarray:
 
 
 def _candidates(tables: StudyTables, one: TaskSet) -> list[Candidate]:
-    gmacs, delta = estimates(tables, "GMACs"), estimates(tables, "delta_MTL")
+    gmacs, delta = estimates(tables, "compact_GMACs"), estimates(tables, "delta_MTL")
     return [
         Candidate(setting, gmacs[setting.name].mean, delta[setting.name])
         for setting in one.settings
@@ -125,6 +125,7 @@ def _draw(
     counts = [one.delta.n for each in candidates for one in each]
     cut = any(is_cut(axes, [one.delta for one in each]) for (axes, _), each in zip(drawn, candidates, strict=True))
     bars = f", {bars_text(cut)}" if max(counts) > 1 else ""
+    several = any(len(yardsticks(tables, [one.setting for one in each])) > 1 for each in candidates)
     return DrawnFigure(
         name=name,
         title="What is gained against what it costs",
@@ -132,6 +133,7 @@ def _draw(
             "Mean relative change against single-task dense models (delta_MTL) against the multiply-accumulates of the compact "
             f"model. Points are means over {trials_text(counts)}{bars}; the stepped line is the Pareto front of the means, "
             "dominated sparse settings are paler, and above the dotted line a model is better than its single-task ones."
+            f"{' Variants have single-task models of their own.' * several}"
         ),
         figure=figure,
     )

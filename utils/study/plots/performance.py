@@ -14,12 +14,11 @@ from utils.study.plots.settings import (
     Series,
     TaskSet,
     all_series,
-    baseline,
+    baselines,
     drawn_sets,
     estimates,
     main_metric,
     metric_axis_label,
-    task_sets,
 )
 from utils.study.plots.style import (
     COLUMN,
@@ -44,7 +43,9 @@ from utils.study.plots.style import (
 from utils.study.statistics import Estimate
 from utils.study.tables import StudyTables
 
-_SINGLE_LINE: dict[str, Any] = {"color": SINGLE, "linestyle": (0, (4, 2)), "linewidth": 1.1}
+_SINGLE_LINE: dict[str, Any] = {"color": SINGLE, "linewidth": 1.1}
+_SINGLE_DASHES = ((0, (4, 2)), (0, (2, 2)), (0, (8, 3)))
+"""Of the single-task models: without a variant, and of variants."""
 _BAND = 0.15
 
 
@@ -76,8 +77,10 @@ class _Performance:
         self.values = {task: estimates(tables, name) for task, name in self.metrics.items()}
         sparse = {setting.name for setting in one.settings if setting.sparse} & self.sparsity.keys()
         self.tasks = [task for task in self.metrics if sparse & self.values[task].keys()]
-        self.counts: dict[Series | str, list[int]] = {}
-        """Numbers of trials behind what was drawn: of a series, or of ``single``."""
+        self.counts: dict[Series, list[int]] = {}
+        """Numbers of trials behind what was drawn of a series."""
+        self.singles: dict[str, tuple[dict[str, Any], list[int]]] = {}
+        """The same of single-task models, by label, with how their line looks."""
         self.cut = False
         """Whether an interval goes on beyond its panel."""
 
@@ -96,11 +99,13 @@ class _Performance:
     def _draw_task(self, axes: Axes, task: str) -> None:
         values, drawn = self.values[task], list[Estimate]()
         lines: list[float] = []
-        single = baseline(task_sets(self.tables), task) if len(self.one.tasks) > 1 else None
-        if single is not None and single.name in values:
-            self._count("single", values[single.name])
-            lines = [values[single.name].mean]
-            axes.axhline(values[single.name].mean, label="single-task dense", zorder=1.5, **_SINGLE_LINE)
+        singles = baselines(self.tables, self.one, task) if len(self.one.tasks) > 1 else []
+        for single in (one for one in singles if one.name in values):
+            label = f"single-task {single.series.label}"
+            line = {**_SINGLE_LINE, "linestyle": _SINGLE_DASHES[list(self.singles | {label: 0}).index(label) % 3]}
+            self.singles.setdefault(label, (line, []))[1].append(values[single.name].n)
+            lines.append(values[single.name].mean)
+            axes.axhline(values[single.name].mean, label=label, zorder=1.5, **line)
         for index, setting in enumerate(self.one.dense):
             if setting.name in values:
                 self._count(setting.series, values[setting.name])
@@ -127,7 +132,7 @@ class _Performance:
                 value.low, value.high, label=f"{label} interval", color=style.colour, alpha=_BAND, linewidth=0, zorder=1
             )
 
-    def _count(self, key: Series | str, *values: Estimate) -> None:
+    def _count(self, key: Series, *values: Estimate) -> None:
         self.counts.setdefault(key, []).extend(value.n for value in values)
 
     def _write_legend(self, figure: Figure) -> None:
@@ -143,25 +148,25 @@ class _Performance:
                 shaded |= max(counts) > 1
                 label = f"{several}{setting.series.label} ({n_text(counts)})"
                 handles.append(line_handle(label, color=style.colour, linestyle=style.dashes, linewidth=1.0))
-        if "single" in self.counts:
-            handles.append(line_handle(f"single-task dense ({n_text(self.counts['single'])})", **_SINGLE_LINE))
-        sparse = [count for key, counts in self.counts.items() if isinstance(key, Series) and key.penalty for count in counts]
+        for label, (line, counts) in self.singles.items():
+            handles.append(line_handle(f"{label} ({n_text(counts)})", **line))
+        sparse = [count for key, counts in self.counts.items() if key.penalty for count in counts]
         handles += interval_handles(any(count > 1 for count in sparse), any(count == 1 for count in sparse))
         if shaded:
             handles.append(band_handle("95 % interval of dense mean", "#000000", _BAND))
         legend_below(figure, handles)
 
     def _caption(self) -> str:
-        counts = [count for key, values in self.counts.items() if isinstance(key, Series) for count in values]
+        counts = [count for values in self.counts.values() for count in values]
         sentences = [f"{self.one.title}: main metric of each task against the group sparsity of the network."]
-        if any(isinstance(key, Series) and key.penalty for key in self.counts):
+        if any(key.penalty for key in self.counts):
             sentences.append(
                 f"Points are means over {trials_text(counts)}{', hollow ones are of a single trial' * (min(counts) == 1)}."
             )
         if counts and max(counts) > 1:
             sentences.append(f"{bars_text(self.cut, 'Bars and bands')}.")
-        if any(isinstance(key, Series) and not key.penalty for key in self.counts):
+        if any(not key.penalty for key in self.counts):
             sentences.append("Horizontal solid line: the dense model of the same tasks.")
-        if "single" in self.counts:
-            sentences.append("Dashed line: the dense model of the task alone.")
+        if self.singles:
+            sentences.append("Dashed grey line: the dense model of the task alone.")
         return " ".join(sentences)

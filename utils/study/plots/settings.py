@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,9 +169,27 @@ def metric_axis_label(tables: StudyTables, metric: str, tasks: Sequence[str], br
     return f"{name} {arrow}" if brief else f"{name} ({arrow} better)"
 
 
-def baseline(sets: Sequence[TaskSet], task: str) -> PlottedSetting | None:
-    """The dense model of ``task`` alone."""
-    return next((one.dense[0] for one in sets if one.tasks == (task,) and one.dense), None)
+def baselines(tables: StudyTables, one: TaskSet, task: str) -> list[PlottedSetting]:
+    """The finished dense models of ``task`` alone that settings of a set are compared with: those that the study planned."""
+    return [found for found in _named(tables, one.settings, "baseline_settings") if found.tasks == (task,)]
+
+
+def twins(tables: StudyTables, settings: Iterable[PlottedSetting]) -> list[PlottedSetting]:
+    """The finished dense settings that sparse ones are compared with: those that the study planned."""
+    return _named(tables, settings, "twin")
+
+
+def yardsticks(tables: StudyTables, settings: Iterable[PlottedSetting]) -> set[str]:
+    """Names of the baselines that delta_MTL of some settings is against."""
+    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
+    return {value_text(cell) for cell in rows.get("baseline_settings", [])}
+
+
+def _named(tables: StudyTables, settings: Iterable[PlottedSetting], column: str) -> list[PlottedSetting]:
+    """The settings that a column of the summary names for some others, as far as they have a finished run."""
+    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
+    names = {name for cell in rows.get(column, []) for name in value_text(cell).split("+")}
+    return [setting for setting in plotted_settings(tables) if setting.name in names]
 
 
 def _setting(row: Mapping[str, Any]) -> PlottedSetting:

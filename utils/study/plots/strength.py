@@ -9,12 +9,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from utils.study.plots.drawn import Drawn, DrawnFigure, n_text, trials_text
-from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, drawn_sets, estimates
+from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, drawn_sets, estimates, twins
 from utils.study.plots.style import (
     COLUMN,
     DENSE,
     GUIDE,
     Look,
+    dense_look,
     draw_means,
     finish,
     handle,
@@ -89,7 +90,7 @@ class _Strength:
         self.settings = _settings(one, kind)
         self.groups = estimates(tables, "group_sparsity")
         self.parameters = estimates(tables, "parameter_sparsity")
-        self.gmacs = estimates(tables, "GMACs")
+        self.gmacs = estimates(tables, "compact_GMACs")
         mine = {setting.name for settings in self.settings.values() for setting in settings}
         self.panels = [
             draw
@@ -100,7 +101,7 @@ class _Strength:
             if known
         ]
         self.counts: dict[Series, list[int]] = {}
-        self.dense_drawn = False
+        self.dense_lines: list[Artist] = []
 
     def draw(self) -> DrawnFigure:
         figure = new_figure(COLUMN, 0.3 + 1.6 * len(self.panels))
@@ -132,10 +133,11 @@ class _Strength:
 
     def _draw_gmacs(self, axes: Axes) -> None:
         self._draw_series(axes, self.gmacs, "GMACs")
-        dense = next((setting for setting in self.one.dense if setting.name in self.gmacs), None)
-        if dense is not None:
-            self.dense_drawn = True
-            axes.axhline(self.gmacs[dense.name].mean, label="dense", zorder=1, **_DENSE_LINE)
+        drawn = [setting for settings in self.settings.values() for setting in settings]
+        for index, twin in enumerate(one for one in twins(self.tables, drawn) if one.name in self.gmacs):
+            line = {**_DENSE_LINE, "linestyle": dense_look(index).dashes}
+            axes.axhline(self.gmacs[twin.name].mean, label=twin.series.label, zorder=1, **line)
+            self.dense_lines.append(line_handle(twin.series.label.replace("dense", "dense model", 1), **line))
         finish(axes, ylabel="GMACs (compact)")
         axes.set_ylim(0, 1.04 * axes.get_ylim()[1])
         axes.locator_params(axis="y", nbins=5)
@@ -167,8 +169,7 @@ class _Strength:
             handles.append(handle("parameter sparsity", style if len(indices) == 1 else dots))
         if self.kind == "target" and self._draw_sparsity in self.panels:
             handles.append(line_handle("wanted = reached", **_IDENTITY))
-        if self.dense_drawn:
-            handles.append(line_handle("dense model", **_DENSE_LINE))
+        handles += self.dense_lines
         counts = [count for values in self.counts.values() for count in values]
         return handles + interval_handles(any(count > 1 for count in counts), any(count == 1 for count in counts))
 

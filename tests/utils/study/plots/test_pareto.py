@@ -39,9 +39,9 @@ def test_points_and_bars_are_the_tables() -> None:
     assert (one.name, missing) == ("pareto", [])
     (axes,) = one.figure.axes
     for _, row in tables.summary[tables.summary["tasks"].str.contains("+", regex=False)].iterrows():
-        assert line(axes, row["setting"])[0] == pytest.approx([row["GMACs_mean"], row["delta_MTL_mean"]])
+        assert line(axes, row["setting"])[0] == pytest.approx([row["compact_GMACs_mean"], row["delta_MTL_mean"]])
         (bar,) = bars(axes, f"{row['setting']} interval")
-        assert bar == pytest.approx([row["GMACs_mean"], row["delta_MTL_low"], row["delta_MTL_high"]])
+        assert bar == pytest.approx([row["compact_GMACs_mean"], row["delta_MTL_low"], row["delta_MTL_high"]])
     assert line(axes, "zero")[:, 1].tolist() == [0, 0]
 
 
@@ -49,7 +49,7 @@ def test_the_stepped_line_says_what_a_budget_can_reach() -> None:
     tables = celeba_study()
     (axes,) = drawn(draw_pareto, celeba_study)[0][0].figure.axes
     rows = tables.summary[tables.summary["tasks"].str.contains("+", regex=False)]
-    cost, gain = rows["GMACs_mean"].to_numpy(), rows["delta_MTL_mean"].to_numpy()
+    cost, gain = rows["compact_GMACs_mean"].to_numpy(), rows["delta_MTL_mean"].to_numpy()
     (front,) = [one for one in axes.lines if one.get_label() == "front"]
     corners = line(axes, "front")
     assert front.get_drawstyle() == "steps-post"
@@ -62,7 +62,7 @@ def test_dominated_sparse_settings_are_paler_and_the_dense_one_never() -> None:
     tables = lambda_study()
     axes = drawn(draw_pareto, crowded_study)[0][0].figure.axes[0]
     rows = tables.summary[tables.summary["tasks"].str.count(r"\+") == 2]
-    best = on_front(rows["GMACs_mean"], rows["delta_MTL_mean"])
+    best = on_front(rows["compact_GMACs_mean"], rows["delta_MTL_mean"])
     colours = {str(one.get_label()): one.get_color() for one in axes.lines}
     for setting, penalty, front in zip(rows["setting"], rows["penalty"], best, strict=True):
         full = {"": "#000000", "l1_l2": "#0072B2", "group_mcp": "#E69F00"}[penalty]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.study_tables import NYU, bare_study, celeba_study, lambda_study, small_study
+from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 from tests.utils.study.plots.drawn_parts import band, bars, drawn, labels, legend_texts, line
 from utils.study.plots.performance import draw_performance
 from utils.study.tables import StudyTables
@@ -123,3 +123,15 @@ def test_a_task_without_a_value_gets_no_panel() -> None:
     runs = tables.runs[~tables.runs["metric"].str.startswith("depth_euclidean")]
     (one,), _ = draw_performance(dataclasses.replace(tables, runs=pd.DataFrame(runs)))
     assert [axes.get_title() for axes in one.figure.axes] == ["Semantic segmentation", "Surface normals"]
+
+
+@pytest.mark.parametrize("end", ["", "_long"])
+def test_the_single_task_line_is_the_planned_baseline_s(end: str) -> None:
+    """The baseline without a variant is not finished: no other one is drawn in its place."""
+    singles = [Setting((task,), 1, variant="long") for task in NYU]
+    tables = make_study("variants", [*singles, Setting(NYU, 1, "l1_l2", target=0.7), Setting(NYU, 1)])
+    planned = "+".join(f"{task}_dense{end}" for task in ("seg", "depth", "sn"))
+    summary = tables.summary.assign(baseline_settings=[*[""] * 3, planned, planned])
+    (one,), _ = draw_performance(dataclasses.replace(tables, summary=summary))
+    drawn_lines = {text for text in labels(one.figure.axes[0]) if text.startswith("single-task")}
+    assert drawn_lines == ({"single-task dense, variant long"} if end else set())

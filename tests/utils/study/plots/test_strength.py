@@ -19,12 +19,12 @@ def test_against_lambda_the_axis_is_logarithmic_and_the_values_are_the_tables() 
     for axes, what, column in (
         (sparsity, "group sparsity", "group_sparsity_mean"),
         (sparsity, "parameter sparsity", "parameter_sparsity_mean"),
-        (gmacs, "GMACs", "GMACs_mean"),
+        (gmacs, "GMACs", "compact_GMACs_mean"),
     ):
         points = line(axes, f"group lasso {what}")
         assert points[:, 0] == pytest.approx(LAMBDAS)
         assert points[:, 1] == pytest.approx(sparse[column].to_numpy())
-    dense = tables.summary.loc[tables.summary["setting"] == "seg_male_smile_dense", "GMACs_mean"].item()
+    dense = tables.summary.loc[tables.summary["setting"] == "seg_male_smile_dense", "compact_GMACs_mean"].item()
     assert line(gmacs, "dense")[:, 1] == pytest.approx([dense] * 2)
     assert gmacs.get_ylim()[0] == 0
     assert gmacs.get_ylim()[1] > dense
@@ -58,9 +58,9 @@ def test_several_sets_of_tasks_are_several_figures_with_both_penalties() -> None
 
 def test_a_quantity_that_nobody_measured_has_no_panel() -> None:
     tables = celeba_study()
-    (one,), _ = draw_strength(dataclasses.replace(tables, runs=tables.runs[tables.runs["metric"] != "GMACs"]))
+    (one,), _ = draw_strength(dataclasses.replace(tables, runs=tables.runs[tables.runs["metric"] != "compact_GMACs"]))
     assert [axes.get_ylabel() for axes in one.figure.axes] == ["sparsity (%)"]
-    none = tables.runs[~tables.runs["metric"].isin(["GMACs", "group_sparsity", "parameter_sparsity"])]
+    none = tables.runs[~tables.runs["metric"].isin(["compact_GMACs", "group_sparsity", "parameter_sparsity"])]
     figures, (reason,) = draw_strength(dataclasses.replace(tables, runs=none))
     assert not figures
     assert "neither sparsity nor GMACs" in reason
@@ -78,3 +78,13 @@ def test_a_dense_study_has_no_strength() -> None:
     figures, (reason,) = drawn(draw_strength, bare_study)
     assert not figures
     assert "no setting has a positive lambda" in reason
+
+
+def test_the_dense_line_is_the_twin_s_and_not_another_variant_s() -> None:
+    """Without the twin there is none."""
+    sparse, dense = Setting(NYU, 1, "l1_l2", 1e-4), Setting(NYU, 1, variant="long")
+    (one,), _ = draw_strength(make_study("lonely", [sparse, dense]))
+    assert not {text for text in labels(one.figure.axes[1]) if text.startswith("dense")}
+    settings = [sparse, dense, Setting(NYU, 1, "l1_l2", 1e-4, variant="long"), Setting(NYU, 1)]
+    (one,), _ = draw_strength(make_study("both", settings))
+    assert {text for text in labels(one.figure.axes[1]) if text.startswith("dense")} == {"dense", "dense, variant long"}
