@@ -183,6 +183,55 @@ def test_what_counts_as_equal(difference: float, dense_error: float, equal: bool
     assert found.equal == equal, "a later batch does not mend it"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("share", [1, 9])
+def test_outputs_that_are_not_finite_prove_nothing(value: float, share: int) -> None:
+    found = TaskDifference()
+    dense = torch.arange(1.0, 10.0)[None]
+    dense[:, :share] = value
+    found.add(dense, dense, dense.double(), labels=False)
+    assert not found.equal
+    assert found.obstacle == f"{share} of the trained network's 9 outputs are not finite (NaN or infinity)"
+    assert not found.numbers()["equal"]
+
+
+@pytest.mark.parametrize("batches", [[], [torch.zeros(0, 3, 32, 32)], [torch.zeros(2, 3, 32, 32)], [torch.ones(1, 3, 32, 32)]])
+def test_images_that_say_nothing_prove_nothing(batches: list[torch.Tensor]) -> None:
+    """Even two networks whose backbones differ in every weight are equal on them, if they have no biases."""
+    model = build_model(make_config(task_list=NYU_TASKS)).eval()
+    found = compare_outputs(model, model, batches)
+    assert list(found) == list(NYU_TASKS)
+    assert not any(difference.equal for difference in found.values())
+    assert all(difference.equal for difference in compare_outputs(model, model, [*batches, images(1)]).values())
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_a_network_that_says_nan_has_no_compact_model(trial: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _spoil_checkpoint(trial)
+    before = listing(trial)
+    assert not compact_trial(trial, images=1)
+    assert listing(trial) == before
+    assert "nothing proves that the compact model is equal (1 of the 5 frames" in caplog.text
+    assert "depth_euclidean: 1024 of the trained network's 1024 outputs are not finite" in caplog.text
+
+
+def _spoil_checkpoint(trial: Path) -> None:
+    """The depth head's last bias becomes NaN."""
+    state = torch.load(trial / "checkpoint.pt", weights_only=True)
+    state["model"]["heads.depth_euclidean.4.bias"].fill_(math.nan)
+    torch.save(state, trial / "checkpoint.pt")
+
+
+def test_an_evaluation_of_a_network_that_says_nan_proves_nothing(
+    trial: Path, work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _spoil_checkpoint(trial)
+    monkeypatch.setattr(compact_evaluation, "costs", lambda *_: {})
+    table = evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out", compact=True)
+    assert not any(map(compact_is_equal, table.to_dict("records")))
+    assert "nothing proves that the compact model is equal to the trained one, whose outputs are not finite" in caplog.text
+
+
 def test_differences_are_counted_over_all_batches() -> None:
     model = build_model(make_config(task_list=NYU_TASKS)).eval()
     other, _ = compact(model)
@@ -379,11 +428,15 @@ def test_the_exit_code_tells_of_a_compact_model_that_is_not_equal(script: str, m
     [
         (0.5, 0.5001, 1e-4),
         (40.0, 40.004, 1e-4),
-        (math.nan, math.nan, 0.0),
+        (math.nan, math.nan, math.nan),
         (math.nan, 0.5, math.inf),
         (0.5, math.nan, math.inf),
     ],
 )
 def test_metrics_above_1_are_compared_relatively(one: float, other: float, difference: float) -> None:
     evaluations = [Evaluation(losses={}, metrics={"task": {"metric": value}}) for value in (one, other)]
-    assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(difference, rel=1e-6)
+    assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(difference, rel=1e-6, nan_ok=True)
+    for evaluation in evaluations:
+        evaluation.metrics["other"] = {"metric": 0.5}
+    rest = 0.0 if math.isnan(difference) else difference
+    assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(rest, rel=1e-6), "one metric has a value"
