@@ -224,7 +224,8 @@ def file_sizes(made: Networks) -> dict[str, dict[str, float]]:
 
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    named = (*network.named_parameters(), *network.named_buffers())
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in named}
 
 
 def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
