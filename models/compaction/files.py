@@ -34,8 +34,11 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         config: of the experiment that it comes from.
 
     Raises:
-        ValueError: the model still has batch norm (``for_training=True``).
+        TypeError: the model is no compact one.
+        ValueError: it still has batch norm (``for_training=True``).
     """
+    if not isinstance(model, CompactModel):
+        raise TypeError(f"save_compact() expects what compact(model) gives, got {type(model).__name__}")
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise ValueError("save_compact writes models for inference; this one was made with for_training=True")
     described = {

@@ -40,7 +40,9 @@ def _refuse_another(module: nn.Module, state: Mapping[str, Any], prefix: str, er
     """Note it as an error of loading if a state is that of a module that computes something else with tensors of these shapes."""
     there, own = state.get(f"{prefix}_extra_state"), module.get_extra_state()
     if isinstance(there, Tensor) and not torch.equal(there.cpu(), own):
-        errors.append(f"{prefix.rstrip('.')}: is of a compact model of another structure ({there.tolist()}, not {own.tolist()})")
+        errors.append(
+            f"{prefix.rstrip('.')}: is of a compact model of another structure ({there.tolist()}, not {own.tolist()})"
+        )
 
 
 class CompactConv2d(Convolution):
