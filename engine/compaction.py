@@ -279,7 +279,7 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
     log.info("exporting to ONNX")
     trial.model.to("cpu")
     model, report = compact(trial.model, free_selects=False, image_size=trial.config.size)
-    program = export_onnx(model, staging / ONNX, shape)
+    program = export_onnx(model, staging / ONNX, trial.config)
     differences = check_export(trial.model, program, staging / ONNX, photos)
     worst = {name: max(tasks.values()) for name, tasks in differences.items()}
     if not all(value <= TOLERANCE for tasks in differences.values() for value in tasks.values()):
@@ -289,7 +289,7 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
     # The comparison's files go with the folder that they are in.
     with tempfile.TemporaryDirectory(dir=staging) as other:
         dense = Path(other) / "folded.onnx"
-        export_onnx(fold_batch_norm(trial.model).to("cpu"), dense, shape)
+        export_onnx(fold_batch_norm(trial.model).to("cpu"), dense, trial.config)
         rows = []
         for batch in BATCHES:
             images = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))

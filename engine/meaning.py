@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from engine.activations import THRESHOLD, scale
 from utils.config import ExperimentConfig
 from utils.tasks import FIRST_LABEL, NORMAL_AXES, Task
 
@@ -14,6 +16,46 @@ def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> d
         return {"values": "class", "classes": classes(task, config)}
     where = f", in {attributes}" if task.kind == "attribute" else ""
     return {"values": f"{unit(task, config)}{where}"}
+
+
+def meaning_of_inputs(config: ExperimentConfig) -> dict[str, Any]:
+    """What an exported network expects of an image."""
+    return {
+        "shape": ["batch", config.input_img_channels, *config.size],
+        "type": "float32",
+        "colours": "grey" if config.input_img_channels == 1 else "RGB",
+        "range": [0, 1],
+        "normalisation": "inside the network",
+        "resize": "to this height and width, bilinear with antialiasing, whatever the photo's proportions are",
+    }
+
+
+def meaning_of_outputs(tasks: Iterable[Task], config: ExperimentConfig) -> dict[str, dict[str, Any]]:
+    """Per task of an exported network: its logits, and how they become a prediction in the data set's own terms."""
+    return {task.name: _output(task, config) for task in tasks}
+
+
+def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
+    size = [] if task.kind == "attribute" else [task.outputs(config.label_set), *config.size]
+    about: dict[str, Any] = {"kind": task.kind, "shape": ["batch", *size], "values": "logits", "activation": task.activation}
+    if task.kind == "segmentation":
+        first = FIRST_LABEL[config.label_set]
+        return {
+            **about,
+            "prediction": "argmax of the logits over axis 1, plus first_label",
+            "first_label": first,
+            "classes": classes(task, config),
+        }
+    factor = scale(task, config.depth_target)
+    activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"
+    rule = f"{factor:g} times the {activated}" if factor != 1 else activated
+    about |= {"scale": factor, "unit": unit(task, config)}
+    if task.kind == "normals":
+        rule += ", divided by its length over axis 1"
+    elif task.kind == "attribute":
+        rule += f"; yes above {THRESHOLD:g}"
+        about["threshold"] = THRESHOLD
+    return {**about, "prediction": rule}
 
 
 def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from datasets.photos import find_photos, network_input, read_photo
-from engine.activations import predict
+from engine.activations import THRESHOLD, predict
 from engine.evaluation import autocast, to_device
 from engine.meaning import meaning_of_files
 from engine.pictures import depth_units
@@ -303,7 +303,7 @@ def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         line = {"photo": row["photo"]}
         for name, probability in row.items():
             if name != "photo":
-                line |= {f"{name}_probability": f"{probability:.6f}", name: "yes" if probability > 0.5 else "no"}
+                line |= {f"{name}_probability": f"{probability:.6f}", name: "yes" if probability > THRESHOLD else "no"}
         table.append(line)
     write_csv(path, pd.DataFrame(table))
 

@@ -37,7 +37,7 @@ def _counts_up(columns: Tensor) -> bool:
 
 
 def _refuse_another(module: nn.Module, state: Mapping[str, Any], prefix: str, errors: list[str]) -> None:
-    """Note it as an error of loading if a state is that of a module that computes something else with tensors of these shapes."""
+    """Note it as an error of loading if a state is of a module that computes something else with tensors of these shapes."""
     there, own = state.get(f"{prefix}_extra_state"), module.get_extra_state()
     if isinstance(there, Tensor) and not torch.equal(there.cpu(), own):
         errors.append(

@@ -334,8 +334,14 @@ def test_the_onnx_file_is_equal_for_any_batch(trial: Path) -> None:
         *((1, {"folded", "compact"}), (8, {"folded", "compact"}))
     ]
     session = onnxruntime.InferenceSession(trial / "compact.onnx", providers=["CPUExecutionProvider"])
-    assert [entry.name for entry in session.get_inputs()] == ["images"]
-    assert [entry.name for entry in session.get_outputs()] == list(NYU_TASKS)
+    assert [(entry.name, entry.shape) for entry in session.get_inputs()] == [("images", ["batch", 3, 32, 32])]
+    shapes = {entry.name: entry.shape for entry in session.get_outputs()}
+    assert shapes == {task: ["batch", channels, 32, 32] for task, channels in zip(NYU_TASKS, (40, 1, 3), strict=True)}
+    about = session.get_modelmeta().custom_metadata_map
+    tasks = json.loads(about["tasks"])
+    assert {name: task["shape"] for name, task in tasks.items()} == shapes
+    assert (about["experiment"], about["dataset"]) == ("sparse_", "NYU")
+    assert json.loads(about["input"])["colours"] == "RGB"
     with torch.no_grad():
         expected = load_trial(trial).model(images(5))
     for name, array in zip(NYU_TASKS, session.run(None, {"images": images(5).numpy()}), strict=True):
@@ -346,14 +352,15 @@ def test_the_onnx_file_is_equal_for_any_batch(trial: Path) -> None:
 def test_dead_parts_and_attributes_are_exported(work: Path) -> None:
     from engine.onnx_export import check_export, export_onnx
 
-    model = build_model(make_config(dataset_name="celebA", backbone="resnet18")).eval()
+    config = make_config(dataset_name="celebA", backbone="resnet18")
+    model = build_model(config).eval()
     randomise_norms(model)
     with torch.no_grad():
         for name in ("layer1.0.conv1", "layer1.1.conv2", "layer3.0.downsample.0", "layer4.1.conv1"):
             model.backbone.get_submodule(name).weight.zero_()
         model.backbone.get_submodule("layer2.1.conv1").weight[:, ::2] = 0
     small, _ = compact(model, free_selects=False)
-    program = export_onnx(small, work / "faces.onnx", (3, 32, 32))
+    program = export_onnx(small, work / "faces.onnx", config)
     differences = check_export(model, program, work / "faces.onnx", images(3))
     assert list(differences["onnxruntime"]) == ["segmentsemantic", "class_male", "class_smile"]
     assert max(value for tasks in differences.values() for value in tasks.values()) <= 1e-5
