@@ -265,9 +265,9 @@ def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> di
     """
     config, photo = predictor.config, read_photo(path)
     logits = predictor.logits(photo)
-    for task, values in logits.items():
+    for name_of_task, values in logits.items():
         if not values.isfinite().all():
-            raise DataError(f"{path}: what the network says of {task} is not finite (NaN or infinity), so it is no prediction")
+            raise DataError(f"{path}: what the network says of {name_of_task} is not finite (NaN or infinity)")
     with _all_or_none() as written:
         for task in predictor.dense:
             prediction = predict_at(task, logits[task.name], (photo.height, photo.width), config.depth_target)
