@@ -13,7 +13,6 @@ from io import FileIO
 from pathlib import Path
 
 _UNFINISHED = re.compile(r"\.(.+)\.\d+\.unfinished")
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = unfinished(path)
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, 0o666))
+        temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -83,19 +82,23 @@ def append_bytes(path: Path, content: bytes) -> None:
         OSError: the system refused; the message is a sentence that names ``path``.
     """
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | _NO_LINK, 0o666)
+        # Without a buffer: what was refused is not tried again when the file is closed.
+        file = FileIO(path, "ab", opener=_open_no_link)
     except OSError as error:
         raise refused(path, error) from error
-    # Without a buffer: what was refused is not tried again when the file is closed.
-    with FileIO(descriptor, "ab") as file:
-        before = os.fstat(descriptor).st_size
+    with file:
+        before = os.fstat(file.fileno()).st_size
         try:
             _write_all(file, content)
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.truncate(descriptor, before)
+                file.truncate(before)
             raise refused(path, error) from error
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _write_all(file: FileIO, content: bytes) -> None:
