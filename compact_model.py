@@ -4,7 +4,7 @@
 
 Writes into the trial's folder compact.safetensors, compact_report.json, .md and .png, and with --onnx compact.onnx; those of an
 earlier run are replaced, as they follow from the checkpoint. Exit codes: 0 done, 1 the compact model's outputs are not those of
-the trained one (nothing is written) or the system refused, 2 wrong use, 130 interrupted.
+the trained one, or these are no numbers (nothing is written), or the system refused, 2 wrong use, 130 interrupted.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 Writes <out>/overview/<photo>.png (photo and predictions side by side), per task <out>/<task>/<photo>.npy and .png at the
 photo's own size, <out>/attributes.csv, and <out>/predictions.json, which says what the numbers mean. Exit codes: 0 done,
-1 some photos could not be read (the others are done) or the system refused, 2 wrong use, 130 interrupted.
+1 some photos were left out (the others are done) or the system refused, 2 wrong use, 130 interrupted.
 """
 
 import argparse
@@ -32,8 +32,8 @@ def main() -> int:
 
     tasks = None if args.tasks is None else [name.strip() for name in args.tasks.split(",")]
     predictor = load_predictor(args.model, tasks, args.device, args.precision)
-    unreadable = predict_photos(predictor, args.images, args.out, args.overwrite)
-    return 1 if unreadable else 0
+    left_out = predict_photos(predictor, args.images, args.out, args.overwrite)
+    return 1 if left_out else 0
 
 
 if __name__ == "__main__":

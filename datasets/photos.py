@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +19,8 @@ from datasets.transforms import resize
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 
+LONGEST_NAME = 200
+"""Bytes: with a type, or as that of a temporary file, a longer one may be more than a file system takes."""
 PHOTO_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -24,7 +31,8 @@ def find_photos(place: Path) -> dict[str, Path]:
 
     Returns:
         path per name for what is made of the photo: the file's name without its type, or with it where two would be called
-        the same.
+        the same; ``<part of it>~<16 digits>`` where that is no name for every system (too long, no text) or two still differ
+        in capitals or in the form of accents alone.
 
     Raises:
         DataError: there is no photo.
@@ -37,9 +45,43 @@ def find_photos(place: Path) -> dict[str, Path]:
     photos = [path for path in photos if path == place or not path.name.startswith(".")]
     if not photos:
         raise DataError(f"--images {place}: {'is no photo' if place.is_file() else 'there is no photo in it'}; {readable}")
-    stems = Counter(path.stem for path in photos)
-    full = {path.name for path in photos}
-    return {path.name if stems[path.stem] > 1 or path.stem in full else path.stem: path for path in photos}
+    return dict(zip(_output_names([path.name for path in photos]), photos, strict=True))
+
+
+def _output_names(files: Sequence[str]) -> list[str]:
+    """A name per file, which another file has in no file system."""
+    stems = [Path(file).stem for file in files]
+    count, full = Counter(map(_folded, stems)), set(map(_folded, files))
+    names = [
+        file if count[_folded(stem)] > 1 or _folded(stem) in full else stem for file, stem in zip(files, stems, strict=True)
+    ]
+    count = Counter(map(_folded, names))
+    return [
+        name if count[_folded(name)] == 1 and _is_safe(name) else _numbered(name, file)
+        for file, name in zip(files, names, strict=True)
+    ]
+
+
+def _folded(name: str) -> str:
+    """What is equal for two names that some file system takes for the same."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _is_safe(name: str) -> bool:
+    """True for text without control characters, not too long, and of another form than what :func:`_numbered` gives."""
+    too_long = len(os.fsencode(name)) > LONGEST_NAME
+    return not (too_long or _cleaned(name) != name or re.search("~[0-9a-f]{16}$", name))
+
+
+def _cleaned(name: str) -> str:
+    """``name`` with _ in place of control characters, of bytes that are no text, and of dots that would be a folder."""
+    text = "".join("_" if unicodedata.category(char) in ("Cc", "Cs") else char for char in name)
+    return text if text.strip(".") else "_" * len(text)
+
+
+def _numbered(name: str, file: str) -> str:
+    start = _cleaned(name).encode()[: LONGEST_NAME // 2].decode(errors="ignore")
+    return f"{start}~{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"
 
 
 def network_input(photo: Image.Image, config: ExperimentConfig) -> Sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,15 +29,18 @@ METRIC_TOLERANCE, PIXEL_TOLERANCE = 1e-4, 1e-5
 
 
 @dataclass
-class _Labels:
-    """Pixels of the segmentations, and those whose class is another one."""
+class _Outputs:
+    """Pixels of the segmentations, those whose class is another one, and the tasks about which the trained network says NaN."""
 
     pixels: int = 0
     different: int = 0
+    not_finite: set[str] = field(default_factory=set)
 
     def update(self, dense: Mapping[str, Tensor], compact: Mapping[str, Tensor]) -> None:
         """Take in the logits of a batch."""
         for task in dense:
+            if not dense[task].isfinite().all():
+                self.not_finite.add(task)
             if get_task(task).kind == "segmentation":
                 one, other = dense[task].argmax(1), compact[task].argmax(1)
                 self.pixels += one.numel()
@@ -54,11 +57,17 @@ def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device:
         device: where to compute.
     """
     made = make_compact(trial, device)
-    dense, compact, labels = _evaluate_both(made, config, split, device)
-    row = {**result_row(trial, compact), "largest_metric_difference": largest_difference(dense, compact)}
-    if labels.pixels:
-        row["share_of_pixels_labelled_differently"] = labels.different / labels.pixels
-    if not compact_is_equal(row):
+    dense, compact, outputs = _evaluate_both(made, config, split, device)
+    difference = math.nan if outputs.not_finite else largest_difference(dense, compact)
+    row = {**result_row(trial, compact), "largest_metric_difference": difference}
+    if outputs.pixels:
+        row["share_of_pixels_labelled_differently"] = outputs.different / outputs.pixels
+    if math.isnan(difference):
+        log.error(
+            "trial %d: nothing proves that the compact model is equal to the trained one, %s",
+            *(trial.number, _obstacle(outputs, split)),
+        )
+    elif not compact_is_equal(row):
         share = row.get("share_of_pixels_labelled_differently")
         log.error(
             "trial %d: the compact model is NOT equal to the trained one: a metric differs by %.1e, and %s of the pixels are "
@@ -68,10 +77,17 @@ def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device:
     return row | costs(made, device)
 
 
+def _obstacle(outputs: _Outputs, split: str) -> str:
+    """Why there is no difference that could be small."""
+    if outputs.not_finite:
+        return f"whose outputs are not finite (NaN or infinity): {', '.join(sorted(outputs.not_finite))}"
+    return f"as no metric of the split {split} has a value"
+
+
 def compact_is_equal(row: Mapping[str, Any]) -> bool:
     """A row of a result table says that the compact model is equal to the trained one; so does one that compares none.
 
-    A difference that is not a number is too large.
+    A difference that is not a number proves nothing.
     """
     metrics_are = row.get("largest_metric_difference", 0.0) <= METRIC_TOLERANCE
     labels_are = row.get("share_of_pixels_labelled_differently", 0.0) <= PIXEL_TOLERANCE
@@ -81,9 +97,9 @@ def compact_is_equal(row: Mapping[str, Any]) -> bool:
 @torch.inference_mode()
 def _evaluate_both(
     made: Networks, config: ExperimentConfig, split: str, device: torch.device
-) -> tuple[Evaluation, Evaluation, _Labels]:
+) -> tuple[Evaluation, Evaluation, _Outputs]:
     """The trained and the compact network in one pass over the split."""
-    losses, labels = build_losses(config), _Labels()
+    losses, outputs = build_losses(config), _Outputs()
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
     loader = eval_loader(config, split, device.type == "cuda")
     dataset: Any = loader.dataset
@@ -93,23 +109,24 @@ def _evaluate_both(
             one, other = made.trial.model(moved["image"]), made.compact(moved["image"])
             dense.update(moved, one)
             compact.update(moved, other)
-            labels.update(one, other)
+            outputs.update(one, other)
     skipped = {**made.trial.skipped, split: dataset.skipped}
     one_evaluation = dense.compute()
     warn_of_unlabelled(one_evaluation, config, split)
-    return one_evaluation, replace(compact.compute(), skipped=skipped), labels
+    return one_evaluation, replace(compact.compute(), skipped=skipped), outputs
 
 
 def largest_difference(one: Evaluation, other: Evaluation) -> float:
     """Of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres). A metric that is not a
-    number in one of them alone is infinitely different."""
-    largest = 0.0
+    number in one of them alone is infinitely different; where none is a number in either, neither is the difference."""
+    largest = math.nan
     theirs = other.flat()
     for name, value in one.flat().items():
         if math.isnan(value) and math.isnan(theirs[name]):
             continue
         difference = abs(value - theirs[name]) / max(1.0, abs(value))
-        largest = max(largest, math.inf if math.isnan(difference) else difference)
+        difference = math.inf if math.isnan(difference) else difference
+        largest = difference if math.isnan(largest) else max(largest, difference)
     return largest
 
 

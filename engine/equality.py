@@ -25,6 +25,10 @@ OWN_ERRORS = 4
 class TaskDifference:
     """The logits of one task over all images so far: maxima, and pixels of a segmentation."""
 
+    outputs: int = 0
+    """Numbers that were compared."""
+    not_finite: int = 0
+    """Of those that the dense network gave: NaN and infinity cannot be compared."""
     largest_output: float = 0.0
     """Of the dense network."""
     difference: float = 0.0
@@ -38,8 +42,10 @@ class TaskDifference:
     """Pixels whose class is another one."""
 
     def add(self, dense: Tensor, compact: Tensor, exact: Tensor, *, labels: bool) -> None:
-        """Take a batch in: logits (B, ...); ``exact`` in float64. Where the dense network overflows, nothing is compared."""
+        """Take a batch in: logits (B, ...); ``exact`` in float64."""
         finite = dense.isfinite()
+        self.outputs += int(finite.sum())
+        self.not_finite += int((~finite).sum())
         dense64, compact64 = dense.double(), compact.double()
         self.largest_output = _larger(self.largest_output, dense64.abs()[finite])
         self.difference = _larger(self.difference, (compact64 - dense64).abs()[finite])
@@ -55,9 +61,18 @@ class TaskDifference:
         return self._parts(self.difference)
 
     @property
+    def obstacle(self) -> str | None:
+        """Why nothing is proven, whatever the difference is; None: nothing stands against it."""
+        if self.not_finite:
+            total = self.outputs + self.not_finite
+            return f"{self.not_finite} of the trained network's {total} outputs are not finite (NaN or infinity)"
+        return None if self.outputs else "there is no image, or each batch is of one colour alone"
+
+    @property
     def equal(self) -> bool:
-        """True if the difference is no more than rounding. One that is not a number is more."""
-        return self.relative <= TOLERANCE or self.difference <= OWN_ERRORS * self.dense_error
+        """True if it is proven that the difference is no more than rounding. One that is not a number is more."""
+        small = self.relative <= TOLERANCE or self.difference <= OWN_ERRORS * self.dense_error
+        return self.obstacle is None and small
 
     def _parts(self, value: float) -> float:
         if not value:
@@ -92,12 +107,14 @@ def compare_outputs(dense: MultiTaskModel, compact: MultiTaskModel, batches: Ite
 
     Args:
         dense, compact: in eval mode, on the device of the batches.
-        batches: (B, C, H, W) each.
+        batches: (B, C, H, W) each. One without images, or of one colour, is left out: it would say little of any weight.
     """
     exact = copy.deepcopy(dense).double()
     found = {task: TaskDifference() for task in dense.heads}
     with full_float32():
         for images in batches:
+            if not images.numel() or images.min() == images.max():
+                continue
             one, other, reference = dense(images), compact(images), exact(images.double())
             for task, difference in found.items():
                 labels = get_task(task).kind == "segmentation"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import math
 import warnings
@@ -15,12 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from engine.latency import alternate
+from engine.meaning import meaning_of_inputs, meaning_of_outputs
 from models import MultiTaskModel
+from utils.config import ExperimentConfig
 from utils.errors import UserError
+from utils.tasks import get_task
 
 log = logging.getLogger(__name__)
 
-INPUT = "images"
+INPUT, BATCH = "images", "batch"
 TOLERANCE = 1e-4
 """Largest |difference| of an exported network's outputs, relative to the largest |output| of its task."""
 CHECKED_BATCHES = (1, 3)
@@ -57,20 +61,24 @@ def require_onnx() -> None:
 
 
 @torch.no_grad()
-def export_onnx(model: MultiTaskModel, path: Path, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+def export_onnx(model: MultiTaskModel, path: Path, config: ExperimentConfig) -> torch.export.ExportedProgram:
     """Write ``model`` (in eval mode, on the CPU) as one ONNX file for batches of any size; the outputs are called as the tasks.
+
+    The file's metadata say what goes in and what comes out (docs/compact.md).
 
     Args:
         model: dense or compact.
         path: of the file.
-        shape: of one image (C, H, W).
+        config: of the experiment: size of the images, data set, units.
 
     Returns:
         The model as torch.export has it, from which the file was made.
     """
+    import onnx
+
     wrapped = _Outputs(model).eval()
-    images = torch.zeros(2, *shape)
-    batch = torch.export.Dim("batch", min=1)
+    images = torch.zeros(2, config.input_img_channels, *config.size)
+    batch = torch.export.Dim(BATCH, min=1)
     program = torch.export.export(wrapped, (images,), dynamic_shapes=({0: batch},))
     quiet = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in quiet]
@@ -88,11 +96,28 @@ def export_onnx(model: MultiTaskModel, path: Path, shape: tuple[int, ...]) -> to
                 verbose=False,
             )
             assert exported is not None
-            exported.save(path, external_data=False)
+            proto = exported.model_proto
     finally:
         for logger, level in zip(quiet, levels, strict=True):
             logger.setLevel(level)
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param:  # the exporter's own name; nothing but the batch is of any size
+                dimension.dim_param = BATCH
+    onnx.helper.set_model_props(proto, _metadata(model, config))
+    onnx.save(proto, path)
     return program
+
+
+def _metadata(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, str]:
+    """What who has nothing but the file needs to know."""
+    outputs = meaning_of_outputs(map(get_task, model.heads), config)
+    return {
+        "experiment": config.Experiment_name,
+        "dataset": config.dataset_name,
+        "input": json.dumps({"name": INPUT, **meaning_of_inputs(config)}),
+        "tasks": json.dumps(outputs),
+    }
 
 
 def open_session(path: Path) -> Any:

@@ -6,8 +6,12 @@ A folder of predictions holds ``predictions.json`` (which network, which photos,
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +27,9 @@ from torch.utils.data import default_collate
 
 from datasets.images import read_photo
 from datasets.photos import find_photos, network_input
-from engine.activations import predict
+from engine.activations import THRESHOLD, predict
 from engine.evaluation import autocast, to_device
+from engine.meaning import meaning_of_files
 from engine.pictures import depth_units
 from engine.saved_trial import load_trial
 from utils.checkpoint import load_json, save_json
@@ -32,13 +37,14 @@ from utils.colourise import COLOUR_MAPS, colourise, value_limits
 from utils.config import ExperimentConfig
 from utils.config_check import nearest
 from utils.console import track
+from utils.csv_tables import write_csv
 from utils.device import resolve
 from utils.errors import ConfigError, DataError, TrialError
 from utils.figures import PNG_DPI
-from utils.files import replacing
+from utils.files import replacing, text_of
 from utils.plot_predictions import prediction_figure
 from utils.results import check_writable
-from utils.tasks import FIRST_LABEL, NORMAL_AXES, Task, get_task
+from utils.tasks import FIRST_LABEL, Task, get_task, is_task
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +52,10 @@ COMPACT = ".safetensors"
 MANIFEST, OVERVIEW, ATTRIBUTES = "predictions.json", "overview", "attributes.csv"
 OVERVIEW_SIDE = 800
 """Pixels of the longer side of a photo in its overview, about twice what is drawn."""
+ABOUT_ONE_FILE = {
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM),
+}
+"""What a system says of a file's name, or of what has it: the files of other photos may well be written."""
 BAND = 2**20
 """Pixels that are coloured at a time: colours are floats, and a large photo's would fill gigabytes."""
 
@@ -197,7 +207,7 @@ def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[st
 def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: bool = False) -> list[Path]:
     """Predict a folder of photos (or one photo) and write what the module's docstring lists.
 
-    A photo that cannot be read is reported and left out.
+    A photo that cannot be read, or whose files cannot be written, is reported and left out.
 
     Args:
         predictor: the network.
@@ -206,50 +216,85 @@ def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: boo
         overwrite: replace the predictions that are there; what this module did not write stays.
 
     Returns:
-        the photos that could not be read.
+        the photos that were left out; ``predictions.json`` says why.
 
     Raises:
         UserError: there is no photo, or ``out`` cannot be used; nothing was written.
     """
     photos = find_photos(images)
-    _claim(out, predictor, photos, overwrite)
+    manifest = _claim(out, predictor, photos, overwrite)
     tasks, precision = ", ".join(predictor.tasks), predictor.config.precision
     log.info("%d photos, %s, on %s in %s", len(photos), tasks, predictor.device, precision)
-    unreadable: list[Path] = []
+    failed: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     try:
         for name, path in track(photos.items(), "photos", len(photos)):
             try:
-                photo = read_photo(path)
-            except DataError as error:
-                log.error("%s; it is left out", error)
-                unreadable.append(path)
-                continue
-            rows.append({"photo": path.name, **_predict_photo(predictor, photo, out, name, path.name)})
+                rows.append({"photo": path.name, **_predict_photo(predictor, path, out, name)})
+            except Exception as error:
+                failed[name] = _reason(error, path)
+                log.error("%s; it is left out", failed[name])
     finally:
         # Also after Ctrl-C: the table of the photos that are done.
         if predictor.attributes and rows:
             _save_attributes(out / ATTRIBUTES, rows)
+        if failed:
+            save_json(out / MANIFEST, {**manifest, "failed": failed})
     log.info("%s: predictions of %d of %d photos, side by side in %s", out, len(rows), len(photos), out / OVERVIEW)
-    if unreadable:
-        log.error("%d photos could not be read: %s", len(unreadable), ", ".join(path.name for path in unreadable))
-    return unreadable
+    left_out = [photos[name] for name in failed]
+    if failed:
+        log.error("%d photos were left out: %s", len(failed), ", ".join(text_of(path.name) for path in left_out))
+    return left_out
 
 
-def _predict_photo(predictor: Predictor, photo: Image.Image, out: Path, name: str, title: str) -> dict[str, float]:
-    """Write the predictions of one photo; returns the probabilities of its attributes."""
-    config = predictor.config
+def _reason(error: Exception, path: Path) -> str:
+    """Why one photo has no prediction, where that says nothing about the others; else the error is raised again."""
+    if isinstance(error, DataError) or (isinstance(error, OSError) and error.errno in ABOUT_ONE_FILE):
+        return text_of(str(error))
+    no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if no_memory or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)):
+        return text_of(f"{path}: there is not enough memory for a photo of its size")
+    raise error
+
+
+def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> dict[str, float]:
+    """Write the predictions of one photo, all or none of them; returns the probabilities of its attributes.
+
+    Raises:
+        DataError: the photo cannot be read, or the network's outputs are no numbers.
+        OSError: a file cannot be written.
+    """
+    config, photo = predictor.config, read_photo(path)
     logits = predictor.logits(photo)
-    for task in predictor.dense:
-        prediction = predict_at(task, logits[task.name], (photo.height, photo.width), config.depth_target)
-        with replacing(out / task.name / f"{name}.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, as_stored(task, prediction, config.label_set))
-        with replacing(out / task.name / f"{name}.png") as temporary:
-            coloured(task, prediction, config.label_set).save(temporary, format="PNG")
-    with replacing(out / OVERVIEW / f"{name}.png") as temporary:
-        figure = overview(predictor, photo, logits, f"{title} ({config.Experiment_name})")
-        figure.savefig(temporary, format="png", dpi=PNG_DPI)
+    for name_of_task, values in logits.items():
+        if not values.isfinite().all():
+            raise DataError(f"{path}: what the network says of {name_of_task} is not finite (NaN or infinity)")
+    with _all_or_none() as written:
+        for task in predictor.dense:
+            prediction = predict_at(task, logits[task.name], (photo.height, photo.width), config.depth_target)
+            with replacing(out / task.name / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, as_stored(task, prediction, config.label_set))
+            written.append(out / task.name / f"{name}.npy")
+            with replacing(out / task.name / f"{name}.png") as temporary:
+                coloured(task, prediction, config.label_set).save(temporary, format="PNG")
+            written.append(out / task.name / f"{name}.png")
+        with replacing(out / OVERVIEW / f"{name}.png") as temporary:
+            figure = overview(predictor, photo, logits, f"{text_of(path.name)} ({config.Experiment_name})")
+            figure.savefig(temporary, format="png", dpi=PNG_DPI)
     return probabilities(predictor, logits)
+
+
+@contextmanager
+def _all_or_none() -> Iterator[list[Path]]:
+    """A list of the files that were written so far, which go again if something ends the work on the others."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
 
 
 def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -259,71 +304,88 @@ def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         line = {"photo": row["photo"]}
         for name, probability in row.items():
             if name != "photo":
-                line |= {f"{name}_probability": f"{probability:.6f}", name: "yes" if probability > 0.5 else "no"}
+                line |= {f"{name}_probability": f"{probability:.6f}", name: "yes" if probability > THRESHOLD else "no"}
         table.append(line)
-    with replacing(path) as temporary:
-        pd.DataFrame(table).to_csv(temporary, index=False, encoding="utf-8")
+    write_csv(path, pd.DataFrame(table))
 
 
-def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrite: bool) -> None:
+def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrite: bool) -> dict[str, Any]:
     """Make the folders of the predictions and say in them what they hold, once nothing there would be lost unasked.
+
+    Returns:
+        what ``predictions.json`` says.
 
     Raises:
         UserError: ``out`` holds predictions, or cannot be written; nothing was changed.
     """
     check_writable(out)
     folders = [task.name for task in predictor.dense]
-    before = _written(out)
-    planned = _files(out, folders, photos)
-    there = [path for path in (*before, *planned) if path.exists()]
+    before, planned = _written(out), _files(out, folders, photos)
+    there = [path for path in dict.fromkeys((*before, *planned)) if os.path.lexists(path)]
     if there and not overwrite:
         raise TrialError(
             f"--out {out}: holds predictions already (such as {there[0]}); choose another folder, or pass --overwrite, "
             "which replaces them"
         )
+    _refuse_others(out, there, {path.parent for path in (*before, *planned)} - {out})
     for path in before:
         path.unlink(missing_ok=True)
     for folder in (*folders, OVERVIEW):
         (out / folder).mkdir(parents=True, exist_ok=True)
     config = predictor.config
     manifest = {
-        "model": str(predictor.source),
+        "model": text_of(str(predictor.source)),
         "experiment": config.Experiment_name,
         "dataset": config.dataset_name,
         "input_shape": list(config.size),
         "precision": config.precision,
-        "tasks": {name: _meaning(get_task(name), config) for name in predictor.tasks},
-        "photos": {name: str(path) for name, path in photos.items()},
+        "tasks": {name: meaning_of_files(get_task(name), config, ATTRIBUTES) for name in predictor.tasks},
+        "photos": {name: text_of(str(path)) for name, path in photos.items()},
     }
     save_json(out / MANIFEST, manifest)
+    return manifest
 
 
-def _files(out: Path, folders: Sequence[str], names: Sequence[str] | Mapping[str, Any]) -> list[Path]:
+def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """What this module wrote are files, and folders in ``out``; a link would lead to somebody else's.
+
+    Raises:
+        TrialError: something there is neither.
+    """
+    for folder in folders:
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+            raise TrialError(f"--out {out}: {folder} is no folder of predictions; move it away, or choose another folder")
+    for path in files:
+        if path.is_symlink() or not path.is_file():
+            raise TrialError(f"--out {out}: {path} is no file of predictions; move it away, or choose another folder")
+
+
+def _files_of(out: Path, folders: Iterable[str], name: str) -> list[Path]:
+    """The files of the predictions of one photo."""
+    dense = [out / folder / f"{name}{kind}" for folder in folders for kind in (".npy", ".png")]
+    return [*dense, out / OVERVIEW / f"{name}.png"]
+
+
+def _files(out: Path, folders: Sequence[str], names: Iterable[str]) -> list[Path]:
     """All files of the predictions of some photos."""
-    dense = [out / folder / f"{name}{kind}" for folder in folders for name in names for kind in (".npy", ".png")]
-    return [out / MANIFEST, out / ATTRIBUTES, *dense, *(out / OVERVIEW / f"{name}.png" for name in names)]
+    return [out / MANIFEST, out / ATTRIBUTES, *(path for name in names for path in _files_of(out, folders, name))]
 
 
 def _written(out: Path) -> list[Path]:
-    """The files that ``predictions.json`` stands for; none where there is no such file."""
-    if not (out / MANIFEST).exists():
+    """The files that ``predictions.json`` stands for; none where there is no such file.
+
+    Raises:
+        TrialError: it is none of this module's: it names what is no task, or what would not lie in the task's folder.
+    """
+    if not os.path.lexists(out / MANIFEST):
         return []
+    _refuse_others(out, [out / MANIFEST], [])
     manifest = load_json(out / MANIFEST)
-    tasks, names = list(manifest.get("tasks", ())), list(manifest.get("photos", ()))
-    if not all(isinstance(name, str) and name == Path(name).name for name in (*tasks, *names)):
+    tasks, photos = manifest.get("tasks"), manifest.get("photos")
+    if not (isinstance(tasks, dict) and isinstance(photos, dict) and all(map(is_task, tasks)) and all(map(_is_plain, photos))):
         raise TrialError(f"{out / MANIFEST}: was not written by this project; choose another folder as --out")
-    return _files(out, tasks, names)
+    return _files(out, [name for name in tasks if get_task(name).kind != "attribute"], photos)
 
 
-def _meaning(task: Task, config: ExperimentConfig) -> dict[str, Any]:
-    """What the numbers in a task's files are."""
-    if task.kind == "segmentation":
-        first = FIRST_LABEL[config.label_set]
-        return {"values": "class", "classes": {first + at: name for at, name in enumerate(task.classes[config.label_set])}}
-    values = {
-        "depth": "metres" if config.depth_target == "metric" else "parts of the photo's largest depth",
-        "normals": f"unit vector ({NORMAL_AXES.get(config.dataset_name, 'axes as in the training data')})",
-        "edges": "probability of an edge",
-        "attribute": f"probability of {task.title}, in {ATTRIBUTES}",
-    }
-    return {"values": values[task.kind]}
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and "\0" not in name and Path(name).name == name

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from engine.saved_trial import SavedTrial, load_trial
+from utils.csv_tables import write_csv
 from utils.figures import save_figure
-from utils.files import replacing
 from utils.plot_sparsity import sparsity_figure
 from utils.tasks import get_task
 from utils.tracking import make_tracker
@@ -49,8 +49,7 @@ def plot_trial(folder: Path, tracking: str | None = None) -> list[Path]:
     report = trial.sparsity
     layers = pd.DataFrame(report.rows())
     table = folder / "sparsity.csv"
-    with replacing(table) as temporary:
-        layers.to_csv(temporary, index=False, float_format="%.4f")
+    write_csv(table, layers, "%.4f")
     paths = [*save_figure(sparsity_figure(layers, figure_title(trial)), folder / "sparsity_plot"), table]
     for path in paths:
         log.info("wrote %s", path)

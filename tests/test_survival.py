@@ -135,7 +135,7 @@ MOMENTS = {
     "before the first state is saved": Moment("utils.checkpoint:save_tensors", kill_before),
     "in the middle of the configuration": Moment("utils.config:write_text", half_a_text),
     "in the middle of last.pt": Moment("torch:save", half_a_save, 2),
-    "in the middle of a line of metrics.jsonl": Moment("utils.checkpoint:_write_all", half_a_write),
+    "in the middle of a line of metrics.jsonl": Moment("utils.files:_write_all", half_a_write),
     "between metrics.jsonl and last.pt": Moment("utils.checkpoint:append_lines", kill_after),
     "at the begin of the second epoch": Moment("engine.trainer:train_one_epoch", kill_before, 2),
     "in the third epoch, with processes that load frames": Moment("engine.trainer:forward_losses", kill_before, 4),

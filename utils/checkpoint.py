@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from utils.errors import TrialError
-from utils.files import refused, replacing, write_text
+from utils.files import append_bytes, replacing, write_text
 from utils.tensor_files import ForeignFileError, read_tensors
 
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
@@ -65,24 +62,8 @@ def load_json(path: Path) -> dict[str, Any]:
 def append_lines(path: Path, contents: Iterable[dict[str, Any]]) -> None:
     """Append JSON lines, and flush them to the disk; without any, nothing happens."""
     text = "".join(json.dumps(finite(content)) + "\n" for content in contents)
-    if not text:
-        return
-    before = path.stat().st_size if path.exists() else 0
-    try:
-        # Without a buffer: what was refused is not tried again when the file is closed.
-        with path.open("ab", buffering=0) as file:
-            _write_all(file, text.encode())
-            os.fsync(file.fileno())
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.truncate(path, before)
-        raise refused(path, error) from error
-
-
-def _write_all(file: FileIO, content: bytes) -> None:
-    """A write may stop short, without an error, where the disk is full; the next one then says so."""
-    while content:
-        content = content[file.write(content) :]
+    if text:
+        append_bytes(path, text.encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

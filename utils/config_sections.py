@@ -63,6 +63,10 @@ Strength = Annotated[Number, Field(ge=0)] | Warmup | Points | None
 Time = Annotated[Number, Field(gt=0)]
 
 
+PenaltyName = Literal["l1_l2", "group_mcp", "sparse_group_lasso"]
+"""The names in ``optim.PENALTIES``."""
+
+
 class OptimizerParams(Schema):
     """Settings of AdamW, and of the penalty where it applies (the backbone, and the heads if `sparsify` says so)."""
 
@@ -74,7 +78,7 @@ class OptimizerParams(Schema):
     """Added to the root of the second moment."""
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
-    penalty: Literal["l1_l2", "group_mcp", "sparse_group_lasso"] | None = "l1_l2"
+    penalty: PenaltyName | None = "l1_l2"
     """Penalty on the groups: `l1_l2` (group lasso), `group_mcp` or `sparse_group_lasso`. The heads' is
     unused unless `sparsify` is `backbone_and_heads`."""
     lambda_: Strength = Field(default=None, alias="lambda")

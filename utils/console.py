@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
@@ -114,6 +115,8 @@ def run_script(main: Callable[[], int]) -> None:
     refuses (disk full, no permission); 130 after Ctrl-C; else what ``main`` returns.
     """
     watch_interrupts()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as for errors: a path may hold bytes that are no text
     try:
         code = main()
     except UserError as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 _UNFINISHED = re.compile(r"\.(.+)\.\d+\.unfinished")
@@ -17,13 +19,15 @@ _UNFINISHED = re.compile(r"\.(.+)\.\d+\.unfinished")
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``, flushed to the disk and moved to ``path`` at the end.
 
-    Whatever happens before that (an error, a full disk, SIGKILL), the old file stays whole.
+    Whatever happens before that (an error, a full disk, SIGKILL), the old file stays whole. The temporary file is there, empty,
+    and nobody could know its name before: a link that somebody planted is neither followed nor in the way.
 
     Raises:
         OSError: the system refused; the message is a sentence that names ``path``.
     """
     temporary = unfinished(path)
     try:
+        temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -71,9 +75,41 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(away)
 
 
+def append_bytes(path: Path, content: bytes) -> None:
+    """Append to a file, and flush it to the disk: all of ``content``, or nothing. A link in its place is not followed.
+
+    Raises:
+        OSError: the system refused; the message is a sentence that names ``path``.
+    """
+    try:
+        # Without a buffer: what was refused is not tried again when the file is closed.
+        file = FileIO(path, "ab", opener=_open_no_link)
+    except OSError as error:
+        raise refused(path, error) from error
+    with file:
+        before = os.fstat(file.fileno()).st_size
+        try:
+            _write_all(file, content)
+            os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                file.truncate(before)
+            raise refused(path, error) from error
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """A write may stop short, without an error, where the disk is full; the next one then says so."""
+    while content:
+        content = content[file.write(content) :]
+
+
 def unfinished(path: Path) -> Path:
-    """What a file is called until it is whole, or a folder that is being removed."""
-    return path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    """What a file is called until it is whole, or a folder that is being removed; another name each time."""
+    return path.with_name(f".{path.name}.{secrets.randbelow(10**12)}.unfinished")
 
 
 def remove_unfinished(folder: Path, of: str = ".*") -> None:
@@ -82,7 +118,7 @@ def remove_unfinished(folder: Path, of: str = ".*") -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         found = _UNFINISHED.fullmatch(path.name)
         if found is not None and re.fullmatch(of, found[1]):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -92,6 +128,11 @@ def unwritable(folder: Path) -> Path | None:
     """The folder, or where it is missing the nearest one above it, if this user cannot write into that; makes nothing."""
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return None if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else there
+
+
+def text_of(name: str) -> str:
+    """A file's name, or a path, as text that UTF-8 can hold: bytes that are no text are shown as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_unfinished(path: Path) -> bool:

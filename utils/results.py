@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from utils.csv_tables import write_csv
 from utils.errors import UserError
-from utils.files import replacing, unwritable
+from utils.files import unwritable
 
 ID_COLUMNS = ("trial", "seed", "epochs")
 """Columns of the trials' table that are not averaged."""
@@ -74,7 +75,5 @@ def write_results(folder: Path, name: str, experiment: str, rows: Sequence[dict[
     summary_path, trials_path = result_paths(folder, name)
     folder.mkdir(parents=True, exist_ok=True)
     for path, table in ((summary_path, summary_table(experiment, trials)), (trials_path, trials)):
-        with replacing(path) as temporary:
-            # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
-            table.to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
+        write_csv(path, table)
     return trials

@@ -44,7 +44,7 @@ def preparing(
         recipe: plain values that determine the set: the command, its sources (:func:`describe_source`), its options.
         overwrite: remove a finished set, or an unfinished one of another recipe, first.
         contents: the files and folders in ``out`` that are this set's; made if missing, where the name has no suffix. Only
-            they, and those that an earlier set recorded, are removed by ``overwrite``; None: all that is there.
+            those that an earlier set recorded, or else they, are removed by ``overwrite``; None: all that is there.
 
     Raises:
         DataError: ``out`` holds something else, or another process is preparing it.
@@ -86,7 +86,8 @@ def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[st
             keys = ", ".join(key for key in {**recipe, **there["recipe"]} if recipe.get(key) != there["recipe"].get(key))
             state = "a set" if done is not None else "an unfinished set"
             raise DataError(f"--out {out}: holds {state} with another {keys}; choose another folder, or pass --overwrite")
-        _clear(out, there.get("contents"))
+        recorded = there.get("contents")
+        _clear(out, recorded if isinstance(recorded, list) else contents)
     for folder, _, _ in os.walk(out):
         remove_unfinished(Path(folder))
     for name in contents or ():

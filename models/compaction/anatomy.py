@@ -97,7 +97,8 @@ def _block(backbone: nn.Module, name: str) -> Block:
 
 def _unit(backbone: nn.Module, name: str, norm_name: str, *, relu: bool) -> Unit:
     conv, norm = backbone.get_submodule(name), backbone.get_submodule(norm_name)
-    assert isinstance(conv, nn.Conv2d)
+    if not isinstance(conv, nn.Conv2d):
+        raise TypeError(f"{name}: is {type(conv).__name__}; compaction knows nn.Conv2d only")
     if not isinstance(norm, nn.BatchNorm2d):
-        raise TypeError(f"{norm_name}: is {type(norm).__name__}; compaction knows batch norm only")
+        raise TypeError(f"{norm_name}: is {type(norm).__name__}; compaction knows nn.BatchNorm2d only")
     return Unit(name, norm_name, conv, norm, relu)

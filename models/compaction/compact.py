@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.compaction.anatomy import Anatomy, dissect
+from models.compaction.dense import require_dense
 from models.compaction.heads import compact_head, read_features
 from models.compaction.inference import build_backbone
 from models.compaction.layers import CompactBackbone, CompactConv2d
@@ -67,8 +68,9 @@ def compact(
         ``requires_grad`` of the dense model), and what was done.
 
     Raises:
-        TypeError: the backbone, or a head, is none of the project's.
+        TypeError: ``model`` is no dense MultiTaskModel, or its backbone, or a head, is none of the project's.
     """
+    require_dense(model, "compact()")
     with torch.no_grad():
         anatomy = dissect(model.backbone)
         read = [read_features(head) for head in model.heads.values()]

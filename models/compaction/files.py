@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         config: of the experiment that it comes from.
 
     Raises:
-        ValueError: the model still has batch norm (``for_training=True``).
+        TypeError: the model is no compact one.
+        ValueError: it still has batch norm (``for_training=True``).
     """
+    if not isinstance(model, CompactModel):
+        raise TypeError(f"save_compact() expects what compact(model) gives, got {type(model).__name__}")
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         raise ValueError("save_compact writes models for inference; this one was made with for_training=True")
     described = {
@@ -43,9 +47,15 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         "stream": json.dumps(model.backbone.widths),
         "inputs": json.dumps({name: conv.width for name, conv in model.named_modules() if isinstance(conv, CompactConv2d)}),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _named_tensors(model)}
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(save(tensors, described))  # save_file would make it readable for its owner only
+
+
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Weights and buffers: the state without the structure, which the description says."""
+    yield from model.named_parameters()
+    yield from model.named_buffers()
 
 
 def load_compact(path: str | Path) -> CompactModel:
@@ -90,7 +100,8 @@ def _rebuild(config: ExperimentConfig, stream: list[int], inputs: dict[str, int]
         raise ValueError(f"the heads read {features} channels, there are {stream[-1]}")
     normalize = dense.normalize
     model = CompactModel(_backbone(anatomy, tuple(stream), inputs, tensors), heads, normalize)
-    model.load_state_dict(tensors, strict=True, assign=True)
+    structure = {name: value for name, value in model.state_dict().items() if name.endswith("_extra_state")}
+    model.load_state_dict({**structure, **tensors}, strict=True, assign=True)
     model.config = config
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

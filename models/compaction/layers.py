@@ -31,6 +31,20 @@ def positions(wanted: Tensor, there: Tensor) -> Tensor:
     return order[torch.searchsorted(there[order], wanted)]
 
 
+def _counts_up(columns: Tensor) -> bool:
+    """True for 0, 1, 2, ..."""
+    return torch.equal(columns, torch.arange(len(columns), device=columns.device))
+
+
+def _refuse_another(module: nn.Module, state: Mapping[str, Any], prefix: str, errors: list[str]) -> None:
+    """Note it as an error of loading if a state is of a module that computes something else with tensors of these shapes."""
+    there, own = state.get(f"{prefix}_extra_state"), module.get_extra_state()
+    if isinstance(there, Tensor) and not torch.equal(there.cpu(), own):
+        errors.append(
+            f"{prefix.rstrip('.')}: is of a compact model of another structure ({there.tolist()}, not {own.tolist()})"
+        )
+
+
 class CompactConv2d(Convolution):
     """A convolution that reads only some channels of its input; either side may be without any channel.
 
@@ -61,8 +75,7 @@ class CompactConv2d(Convolution):
         assert isinstance(like.padding, tuple), "padding by name ('same') is none of ours"
         self.kernel_size, self.stride, self.padding, self.dilation = like.kernel_size, like.stride, like.padding, like.dilation
         self.atrous = isinstance(like, AtrousConv2d)
-        first = torch.arange(len(columns), device=columns.device)
-        self.is_prefix = torch.equal(columns, first)
+        self.is_prefix = _counts_up(columns)
         self.register_buffer("index", None if len(columns) == width and self.is_prefix else columns.clone())
 
     # A copy of a parameter, or another in its place, has lost what was noted on it.
@@ -76,9 +89,20 @@ class CompactConv2d(Convolution):
         keep_group_size(self.weight, self.group_size)
         return self
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        _refuse_another(self, state_dict, prefix, args[-1])
+        super()._load_from_state_dict(state_dict, prefix, *args)
         keep_group_size(self.weight, self.group_size)
+        if self.index is not None and not self.index.is_meta:
+            self.is_prefix = _counts_up(self.index)
+
+    def get_extra_state(self) -> Tensor:
+        """What the forward pass depends on beside weights and index, for the state: numbers."""
+        geometry = (self.kernel_size, self.stride, self.padding, self.dilation)
+        return torch.tensor([self.width, self.group_size, self.atrous, *itertools.chain(*geometry)])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Nothing: a state in which this is another is refused."""
 
     @property
     def out_channels(self) -> int:
@@ -234,6 +258,17 @@ class CompactBackbone(nn.Module):
     def _add_block(self, block: Block, units: Mapping[str, CompactUnit]) -> tuple[tuple[CompactUnit, ...], CompactUnit | None]:
         branch = tuple(self._add(unit, units[unit.name]) for unit in block.branch if unit.name in units)
         return branch, None if block.shortcut is None else self._add(block.shortcut, units[block.shortcut.name])
+
+    def get_extra_state(self) -> Tensor:
+        """What the forward pass depends on beside the convolutions, for the state: the stream's widths and the max-pool."""
+        return torch.tensor([*self.widths, *self.pool])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Nothing: a state in which this is another is refused."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        _refuse_another(self, state_dict, prefix, args[-1])
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, h, w).

@@ -83,7 +83,7 @@ class Runner:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._version: tuple[Any, ...] = ()
-        self._seen: list[Tensor] = []  # the weights of that version: while they are held, no other can have their address
+        self._seen: list[Tensor] = []  # what is packed: while it is held, nothing else can have its address
         self._packed: dict[int, _Packed] = {}
         self._programs: OrderedDict[tuple[int, ...], _Program] = OrderedDict()
 
@@ -112,11 +112,12 @@ class Runner:
     def run(self, backbone: CompactBackbone, images: Tensor) -> Tensor:
         """Images (B, C, H, W) -> features (B, F, h, w), in channels-last layout."""
         with self._lock:
-            version = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in _weights(backbone))
+            state = list(_state(backbone))
+            version = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in state)
             if version != self._version:
                 self._packed = {id(unit.conv): _pack(unit.conv) for unit in _units(backbone)}
                 self._programs.clear()
-                self._version, self._seen = version, [weight.detach() for weight in _weights(backbone)]
+                self._version, self._seen = version, [tensor.detach() for tensor in state]
             key = tuple(images.shape)
             program = self._programs.get(key) or _Program(backbone, self._packed, key)
             self._programs[key] = program
@@ -149,6 +150,12 @@ def _weights(backbone: CompactBackbone) -> Iterable[Tensor]:
         yield unit.conv.weight
         if unit.conv.bias is not None:
             yield unit.conv.bias
+
+
+def _state(backbone: CompactBackbone) -> Iterable[Tensor]:
+    """All that is packed: the weights, and which channels they read."""
+    yield from _weights(backbone)
+    yield from (unit.conv.index for unit in _units(backbone) if unit.conv.index is not None)
 
 
 def _lanes() -> int:

@@ -1,5 +1,6 @@
 """Photos: found in order under names of their own, read upright in RGB, and seen as the loaders show a frame."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,38 @@ def test_photos_of_one_stem_keep_their_types(tmp_path: Path) -> None:
     photos = find_photos(tmp_path)
     assert list(photos) == ["a.jpg", "a.jpg.webp", "a.png", "b", "b.x"]
     assert [path.name for path in photos.values()] == files
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["A.jpg", "a.jpg"],
+        ["A.jpg", "a.png", "a.jpg"],
+        ["caf\u00e9.jpg", "cafe\u0301.jpg"],
+        ["STRASSE.jpg", "straße.jpg"],
+        ["a\x01.jpg", "a\x02.jpg"],
+        ["b" * 240 + "1.jpg", "b" * 240 + "2.jpg"],
+        ["a\udce9.jpg", "a\udce8.jpg"],
+        ["a.jpg", "A.jpg", "a.jpg~0123456789abcdef.png"],
+    ],
+)
+def test_no_two_photos_have_names_that_some_file_system_takes_for_one(tmp_path: Path, files: list[str]) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    if len(list(tmp_path.iterdir())) < len(files):
+        pytest.skip("this file system takes them for one")
+    photos = find_photos(tmp_path)
+    assert sorted(path.name for path in photos.values()) == sorted(files)
+    folded = {unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold()) for name in photos}
+    assert len(folded) == len(files)
+    assert all(len(name.encode("utf-8")) <= 200 and Path(name).name == name for name in photos)
+    assert find_photos(tmp_path) == photos
+
+
+@pytest.mark.parametrize("name", ["Screen 1\u202fPM.jpg", "ü, é.jpg", "=1.jpg", "日本.jpg", "a..jpg"])
+def test_other_names_stay(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert list(find_photos(tmp_path)) == [name.removesuffix(".jpg")]
 
 
 def test_one_photo_may_be_named_itself(tmp_path: Path) -> None:

@@ -172,6 +172,55 @@ def test_what_counts_as_equal(difference: float, dense_error: float, equal: bool
     assert found.equal == equal, "a later batch does not mend it"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("share", [1, 9])
+def test_outputs_that_are_not_finite_prove_nothing(value: float, share: int) -> None:
+    found = TaskDifference()
+    dense = torch.arange(1.0, 10.0)[None]
+    dense[:, :share] = value
+    found.add(dense, dense, dense.double(), labels=False)
+    assert not found.equal
+    assert found.obstacle == f"{share} of the trained network's 9 outputs are not finite (NaN or infinity)"
+    assert not found.numbers()["equal"]
+
+
+@pytest.mark.parametrize("batches", [[], [torch.zeros(0, 3, 32, 32)], [torch.zeros(2, 3, 32, 32)], [torch.ones(1, 3, 32, 32)]])
+def test_images_that_say_nothing_prove_nothing(batches: list[torch.Tensor]) -> None:
+    """Even two networks whose backbones differ in every weight are equal on them, if they have no biases."""
+    model = build_model(make_config(task_list=NYU_TASKS)).eval()
+    found = compare_outputs(model, model, batches)
+    assert list(found) == list(NYU_TASKS)
+    assert not any(difference.equal for difference in found.values())
+    assert all(difference.equal for difference in compare_outputs(model, model, [*batches, images(1)]).values())
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_a_network_that_says_nan_has_no_compact_model(trial: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _spoil_checkpoint(trial)
+    before = listing(trial)
+    assert not compact_trial(trial, images=1)
+    assert listing(trial) == before
+    assert "nothing proves that the compact model is equal (1 of the 5 frames" in caplog.text
+    assert "depth_euclidean: 1024 of the trained network's 1024 outputs are not finite" in caplog.text
+
+
+def _spoil_checkpoint(trial: Path) -> None:
+    """The depth head's last bias becomes NaN."""
+    state = torch.load(trial / "checkpoint.pt", weights_only=True)
+    state["model"]["heads.depth_euclidean.4.bias"].fill_(math.nan)
+    torch.save(state, trial / "checkpoint.pt")
+
+
+def test_an_evaluation_of_a_network_that_says_nan_proves_nothing(
+    trial: Path, work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _spoil_checkpoint(trial)
+    monkeypatch.setattr(compact_evaluation, "costs", lambda *_: {})
+    table = evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out", compact=True)
+    assert not any(map(compact_is_equal, table.to_dict("records")))
+    assert "nothing proves that the compact model is equal to the trained one, whose outputs are not finite" in caplog.text
+
+
 def test_differences_are_counted_over_all_batches() -> None:
     model = build_model(make_config(task_list=NYU_TASKS)).eval()
     other, _ = compact(model)
@@ -274,8 +323,14 @@ def test_the_onnx_file_is_equal_for_any_batch(trial: Path) -> None:
         *((1, {"folded", "compact"}), (8, {"folded", "compact"}))
     ]
     session = onnxruntime.InferenceSession(trial / "compact.onnx", providers=["CPUExecutionProvider"])
-    assert [entry.name for entry in session.get_inputs()] == ["images"]
-    assert [entry.name for entry in session.get_outputs()] == list(NYU_TASKS)
+    assert [(entry.name, entry.shape) for entry in session.get_inputs()] == [("images", ["batch", 3, 32, 32])]
+    shapes = {entry.name: entry.shape for entry in session.get_outputs()}
+    assert shapes == {task: ["batch", channels, 32, 32] for task, channels in zip(NYU_TASKS, (40, 1, 3), strict=True)}
+    about = session.get_modelmeta().custom_metadata_map
+    tasks = json.loads(about["tasks"])
+    assert {name: task["shape"] for name, task in tasks.items()} == shapes
+    assert (about["experiment"], about["dataset"]) == ("sparse_", "NYU")
+    assert json.loads(about["input"])["colours"] == "RGB"
     with torch.no_grad():
         expected = load_trial(trial).model(images(5))
     for name, array in zip(NYU_TASKS, session.run(None, {"images": images(5).numpy()}), strict=True):
@@ -286,14 +341,15 @@ def test_the_onnx_file_is_equal_for_any_batch(trial: Path) -> None:
 def test_dead_parts_and_attributes_are_exported(work: Path) -> None:
     from engine.onnx_export import check_export, export_onnx
 
-    model = build_model(make_config(dataset_name="celebA", backbone="resnet18")).eval()
+    config = make_config(dataset_name="celebA", backbone="resnet18")
+    model = build_model(config).eval()
     randomise_norms(model)
     with torch.no_grad():
         for name in ("layer1.0.conv1", "layer1.1.conv2", "layer3.0.downsample.0", "layer4.1.conv1"):
             model.backbone.get_submodule(name).weight.zero_()
         model.backbone.get_submodule("layer2.1.conv1").weight[:, ::2] = 0
     small, _ = compact(model, free_selects=False)
-    program = export_onnx(small, work / "faces.onnx", (3, 32, 32))
+    program = export_onnx(small, work / "faces.onnx", config)
     differences = check_export(model, program, work / "faces.onnx", images(3))
     assert list(differences["onnxruntime"]) == ["segmentsemantic", "class_male", "class_smile"]
     assert max(value for tasks in differences.values() for value in tasks.values()) <= 1e-5
@@ -368,11 +424,15 @@ def test_the_exit_code_tells_of_a_compact_model_that_is_not_equal(script: str, m
     [
         (0.5, 0.5001, 1e-4),
         (40.0, 40.004, 1e-4),
-        (math.nan, math.nan, 0.0),
+        (math.nan, math.nan, math.nan),
         (math.nan, 0.5, math.inf),
         (0.5, math.nan, math.inf),
     ],
 )
 def test_metrics_above_1_are_compared_relatively(one: float, other: float, difference: float) -> None:
     evaluations = [Evaluation(losses={}, metrics={"task": {"metric": value}}) for value in (one, other)]
-    assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(difference, rel=1e-6)
+    assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(difference, rel=1e-6, nan_ok=True)
+    for evaluation in evaluations:
+        evaluation.metrics["other"] = {"metric": 0.5}
+    rest = 0.0 if math.isnan(difference) else difference
+    assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(rest, rel=1e-6), "one metric has a value"

@@ -1,7 +1,13 @@
 """Predictions for photos: an evaluation's own logits, at the photo's size, in files that are whole or not there."""
 
+import copy
+import dataclasses
+import errno
 import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -209,7 +215,9 @@ def test_an_unreadable_photo_is_reported_and_the_others_are_done(
     assert predict_photos(predictor, photos, work / "out") == [photos / "broken.jpg"]
     assert written(work / "out") == files()
     assert "broken.jpg cannot be read as an image" in caplog.text
-    assert "1 photos could not be read: broken.jpg" in caplog.text
+    assert "1 photos were left out: broken.jpg" in caplog.text
+    manifest = json.loads((work / "out" / "predictions.json").read_text())
+    assert "broken.jpg cannot be read as an image" in manifest["failed"]["broken"]
 
 
 def test_predictions_are_replaced_only_when_asked_to(predictor: Predictor, photos: Path, work: Path) -> None:
@@ -236,13 +244,124 @@ def test_a_file_of_somebody_else_in_the_way_is_not_replaced_unasked(predictor: P
     assert written(work / "out") == {"overview/wide.png"}
 
 
-def test_a_list_of_predictions_that_points_elsewhere_is_refused(predictor: Predictor, photos: Path, work: Path) -> None:
-    (work / "out").mkdir()
-    (work / "precious.png").touch()
-    (work / "out" / "predictions.json").write_text('{"tasks": {}, "photos": {"../../precious": "a.jpg"}}')
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"tasks": {}, "photos": {"../../precious": "a.jpg"}},
+        {"tasks": {"..": {}}, "photos": {"precious": "a.jpg"}},
+        {"tasks": {"": {}}, "photos": {"precious": "a.jpg"}},
+        {"tasks": {"../..": {}}, "photos": {"precious": "a.jpg"}},
+        {"tasks": {"mine": {}}, "photos": {"precious": "a.jpg"}},
+        {"tasks": {"depth_euclidean": {}}, "photos": {"": "a.jpg", "a\0": "b.jpg"}},
+        {"tasks": ["depth_euclidean"], "photos": {}},
+        {"tasks": None, "photos": 3},
+        {"photos": {"precious": "a.jpg"}},
+        {},
+    ],
+)
+def test_a_list_of_predictions_that_this_project_did_not_write_is_refused(
+    predictor: Predictor, photos: Path, work: Path, manifest: dict[str, Any]
+) -> None:
+    """Nothing is removed, beside the folder or in it."""
+    (work / "out" / "mine").mkdir(parents=True)
+    for folder in (work.parent, work, work / "out", work / "out" / "mine"):
+        assert not (folder / "precious.png").exists()
+    for folder in (work, work / "out", work / "out" / "mine"):
+        (folder / "precious.png").write_text("mine")
+    (work / "out" / "predictions.json").write_text(json.dumps(manifest))
+    before = listing(work)
     with pytest.raises(TrialError, match="was not written by this project"):
         predict_photos(predictor, photos, work / "out", overwrite=True)
-    assert (work / "precious.png").exists()
+    assert listing(work) == before
+
+
+@pytest.mark.parametrize("place", ["overview", "depth_euclidean", "depth_euclidean/wide.npy", "overview/tall.png"])
+@pytest.mark.parametrize("planted", ["link", "folder or file"])
+def test_what_is_no_prediction_is_neither_followed_nor_replaced(
+    predictor: Predictor, photos: Path, work: Path, place: str, planted: str
+) -> None:
+    out, elsewhere = work / "out", work / "elsewhere"
+    moved = out / place
+    moved.parent.mkdir(parents=True)
+    elsewhere.mkdir()
+    for name in ("wide.npy", "wide.png", "tall.png"):
+        (elsewhere / name).write_text("mine")
+    manifest = {"tasks": {"depth_euclidean": {}}, "photos": {"wide": "wide.png", "tall": "tall.png"}}
+    (out / "predictions.json").write_text(json.dumps(manifest))
+    if planted == "link":
+        moved.symlink_to(elsewhere / moved.name if moved.suffix else elsewhere)
+    elif moved.suffix:
+        moved.mkdir()
+    else:
+        moved.write_text("mine")
+    before = listing(work)
+    with pytest.raises(TrialError, match=f"{place} is no (file|folder) of predictions; move it away"):
+        predict_photos(predictor, photos, out, overwrite=True)
+    assert listing(work) == before
+
+
+def test_a_list_of_predictions_that_is_a_link_is_not_followed(predictor: Predictor, photos: Path, work: Path) -> None:
+    (work / "out").mkdir()
+    (work / "other").mkdir()
+    (work / "other" / "predictions.json").write_text('{"tasks": {}, "photos": {}}')
+    (work / "out" / "predictions.json").symlink_to(work / "other" / "predictions.json")
+    before = listing(work)
+    with pytest.raises(TrialError, match=r"predictions.json is no file of predictions"):
+        predict_photos(predictor, photos, work / "out", overwrite=True)
+    assert listing(work) == before
+
+
+STRANGE = [b"caf\xe9.png", b"a" * 251 + b".png", "é".encode() * 125 + b".png", b"new\nline.png", b"$a_{$.png", b"=1+1.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_photos_with_strange_names_are_predicted_like_others(face_predictor: Predictor, photos: Path, work: Path) -> None:
+    for name in STRANGE:
+        Path(os.fsdecode(os.path.join(os.fsencode(photos), name))).write_bytes((photos / "tall.png").read_bytes())
+    out = work / "out"
+    assert predict_photos(face_predictor, photos, out) == []
+    manifest = json.loads((out / "predictions.json").read_bytes().decode("utf-8"))
+    assert len(manifest["photos"]) == len(STRANGE) + 2
+    json.dumps(manifest, ensure_ascii=False).encode("utf-8")
+    assert written(out) == files(tuple(manifest["photos"]), CELEBA_TASKS[:1]) | {"attributes.csv"}
+    shown = list(pd.read_csv(out / "attributes.csv")["photo"])
+    assert len(shown) == len(STRANGE) + 2
+    assert {"tall.png", "caf\\udce9.png", "'=1+1.png", "$a_{$.png"} <= set(shown)
+
+
+@pytest.mark.parametrize("step", ["np.save", "Figure.savefig"])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)), MemoryError(), DataError("a photo")]
+)
+def test_a_photo_that_fails_does_not_end_the_others(
+    predictor: Predictor, photos: Path, work: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
+) -> None:
+    """Whatever it is about, and however far the photo had come; half of its files are not left."""
+    owner = prediction.np if step == "np.save" else prediction.Figure
+    original, calls = getattr(owner, step.split(".")[1]), []
+
+    def fail_once(*args: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        original(*args, **options)
+
+    monkeypatch.setattr(owner, step.split(".")[1], fail_once)
+    assert predict_photos(predictor, photos, work / "out") == [photos / "tall.png"]
+    assert written(work / "out") == files(("wide",))
+    assert list(json.loads((work / "out" / "predictions.json").read_text())["failed"]) == ["tall"]
+
+
+def test_a_prediction_that_is_not_finite_is_none(predictor: Predictor, photos: Path, work: Path) -> None:
+    """Class 0 and depth 0 would look like values."""
+    model = copy.deepcopy(predictor.model)
+    with torch.no_grad():
+        model.heads["depth_euclidean"][-1].bias.fill_(torch.nan)
+    broken = dataclasses.replace(predictor, model=model)
+    assert predict_photos(broken, photos, work / "out") == [photos / "tall.png", photos / "wide.png"]
+    assert written(work / "out") == {"predictions.json"}
+    reasons = json.loads((work / "out" / "predictions.json").read_text())["failed"]
+    assert "what the network says of depth_euclidean is not finite" in reasons["tall"]
 
 
 def test_an_interruption_leaves_whole_files_and_their_table(

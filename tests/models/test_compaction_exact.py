@@ -17,9 +17,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet18
 
-from models import CompactModel, MultiTaskModel, compact
+from models import CompactModel, MultiTaskModel, build_model, compact, fold_batch_norm, save_compact
 from models.compaction import runner
+from tests.configs import make_config
 from tests.models.pruned import (
     PATTERNS,
     assert_exact,
@@ -516,6 +518,37 @@ def test_compile() -> None:
 
 
 # -- what cannot be compacted -----------------------------------------------------------------------------------------------
+
+
+FOREIGN: dict[str, Any] = {
+    "a network of torchvision": resnet18,
+    "a backbone": lambda: build_model(make_config()).backbone,
+    "another module": lambda: nn.Linear(2, 2),
+    "a state": lambda: build_model(make_config()).state_dict(),
+    "nothing": lambda: None,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("function", [compact, fold_batch_norm])
+def test_what_is_no_multi_task_model_is_refused_in_one_sentence(name: str, function: Callable[[Any], Any]) -> None:
+    foreign = FOREIGN[name]()
+    kind = type(foreign).__name__
+    expected = rf"{function.__name__}\(\) expects a MultiTaskModel, such as models.build_model\(config\) gives, got {kind}$"
+    with pytest.raises(TypeError, match=expected):
+        function(foreign)
+    with pytest.raises(TypeError, match=rf"expects what compact\(model\) gives, got {kind}$"):
+        save_compact(foreign, "nowhere.safetensors", make_config())
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_of_a_wrapped_model_the_inner_one_is_asked_for(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model = build_model(make_config())
+    wrapped = wrap(model)
+    with pytest.raises(TypeError, match=rf"got {type(wrapped).__name__} around one; give it the model inside") as refused:
+        compact(wrapped)  # type: ignore[arg-type]
+    name = str(refused.value).rpartition("(.")[2].rstrip(")")
+    assert getattr(wrapped, name) is model
 
 
 def test_other_networks_are_refused() -> None:

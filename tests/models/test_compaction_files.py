@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models import CompactModel, build_model, compact, load_compact, save_compact
 from tests.configs import make_config
-from tests.models.pruned import PATTERNS, generator, make_compact, outputs, prune, wild_norms, worst
+from tests.models.pruned import PATTERNS, generator, make_compact, outputs, prune, torch_path, wild_norms, worst
 from tests.small import listing, same
 from utils.config import ExperimentConfig
 from utils.errors import TrialError
@@ -97,6 +97,61 @@ def test_other_models(values: dict[str, Any], tmp_path: Path) -> None:
     save_compact(small, tmp_path / "a.safetensors", config)
     loaded = load_compact(tmp_path / "a.safetensors")
     assert worst(outputs(loaded, _images()), outputs(small, _images())) <= 1e-5
+
+
+def _reading(first: int, seed: int) -> CompactModel:
+    """A convolution of it reads 20 channels of a map that others read whole, from the channel ``first`` on."""
+    torch.manual_seed(seed)
+    model = build_model(make_config())
+    wild_norms(model, "usual", seed)
+    with torch.no_grad():
+        weight = model.backbone.get_submodule("layer2.0.conv1").weight
+        weight[:, :first] = weight[:, first + 20 :] = 0
+    return make_compact(model)[0]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 7), (7, 0), (7, 9), (0, 0)])
+@pytest.mark.parametrize("assign", [False, True])
+def test_another_compact_models_state_makes_it_that_model(before: int, after: int, assign: bool) -> None:
+    """Which channels are read is in the state; so says the path of torch, and the kernel, which has packed the old ones."""
+    model, other = _reading(before, 0), _reading(after, 1)
+    expected = outputs(other, _images())
+    assert worst(outputs(model, _images()), expected) > 0.01
+    model.load_state_dict(other.state_dict(), assign=assign)
+    assert model.backbone.get_submodule("layer2.0.conv1").reads == ("select" if after else "slice")
+    assert worst(outputs(model, _images()), expected) <= 1e-5
+    with torch_path():
+        assert worst(outputs(model, _images()), expected) <= 1e-5
+
+
+def test_the_kernel_sees_that_other_channels_are_read() -> None:
+    model, other = _reading(7, 0), _reading(9, 0)
+    outputs(model, _images())
+    name = "layer2.0.conv1.index"
+    model.backbone.get_buffer(name).copy_(other.backbone.get_buffer(name))
+    found = outputs(model, _images())
+    with torch_path():
+        assert worst(found, outputs(model, _images())) <= 1e-5
+
+
+def test_the_state_of_a_model_of_equal_shapes_and_another_structure_is_refused() -> None:
+    """Strides and dilations are in no tensor's shape."""
+    model, other = (compact(build_model(make_config(output_stride=stride)), image_size=(32, 32))[0] for stride in (8, 16))
+    shapes = [{name: value.shape for name, value in network.state_dict().items()} for network in (model, other)]
+    assert shapes[0] == shapes[1]
+    with pytest.raises(RuntimeError, match="of a compact model of another structure"):
+        model.load_state_dict(other.state_dict())
+    small, _ = compact(build_model(make_config(output_stride=16)), image_size=(32, 32))
+    small.backbone.widths = (*small.backbone.widths[:-1], 7)
+    with pytest.raises(RuntimeError, match="backbone: is of a compact model of another structure"):
+        other.load_state_dict(small.state_dict())
+
+
+def test_a_file_holds_weights_and_which_channels_are_read(saved: Path) -> None:
+    """Files of before the state told the structure are as those of today: their description has told it all the time."""
+    with safe_open(saved, framework="pt") as file:
+        ends = {name.rpartition(".")[2] for name in file.keys()}  # noqa: SIM118 - the file is no dict
+    assert ends == {"weight", "bias", "index", "mean", "std"} or ends == {"weight", "bias", "index"}
 
 
 def test_precision_is_kept(tmp_path: Path) -> None:

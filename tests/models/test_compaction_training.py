@@ -674,5 +674,5 @@ def test_an_experiments_optimizer_trains_a_compact_model(pattern: Callable[[Mult
 
 def test_a_compact_model_is_not_compacted_again() -> None:
     small, _ = compact(small_model("resnetd18"), for_training=True, image_size=(32, 32))
-    with pytest.raises(TypeError, match="CompactBackbone: only the project's ResNets can be compacted"):
+    with pytest.raises(TypeError, match=r"compact\(\) expects a dense MultiTaskModel; this CompactModel is a compact"):
         compact(small, for_training=True)

@@ -3,6 +3,7 @@
 import gc
 import io
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -170,3 +171,12 @@ run_script(main)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_path_whose_bytes_are_no_text_can_be_printed() -> None:
+    program = r"import sys; from utils.console import run_script; run_script(lambda: sys.stdout.write('caf\udce9\n') and 0)"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, b"caf\\udce9\n"), done.stderr

@@ -1,8 +1,10 @@
 """Files are whole or not there, whatever ends the writing; what is left of it goes away."""
 
+import contextlib
 import errno
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.disks import small_disk
 from utils import files
 from utils.errors import DataError
-from utils.files import is_unfinished, remove_folder, remove_unfinished, replacing, unwritable, write_text
+from utils.files import append_bytes, is_unfinished, remove_folder, remove_unfinished, replacing, unwritable, write_text
 
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -178,3 +180,39 @@ def test_where_a_user_may_not_write_is_known_before_anything_is_made(tmp_path: P
     assert unwritable(Path("closed/a")) is not None
     assert unwritable(Path("new")) is None
     assert names(tmp_path) == ["closed", "file"]
+
+
+@pytest.mark.parametrize("write", [write_text, lambda path, text: append_bytes(path, text.encode())], ids=["write", "append"])
+def test_a_planted_link_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, str], None]
+) -> None:
+    """Neither one under the name of the file, nor one under that of the temporary file, even if it had been guessed."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / "x"
+    guessed = files.unfinished(path)
+    assert guessed != files.unfinished(path)
+    monkeypatch.setattr(files, "unfinished", lambda path: guessed)
+    for planted in (guessed, path):
+        path.unlink(missing_ok=True)
+        planted.symlink_to(precious)
+        with contextlib.suppress(OSError):
+            write(path, "planted")
+        assert precious.read_text() == "mine"
+        planted.unlink(missing_ok=True)
+    write(path, "text")
+    assert path.read_text() == "text"
+
+
+def test_a_link_among_the_leftovers_goes_and_what_it_points_at_stays(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / ".x.17.unfinished").symlink_to(tmp_path / "folder")
+    remove_unfinished(tmp_path)
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_text(tmp_path / "x", "text")
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from utils.config import ExperimentConfig
 from utils.config_check import describe_problems, nearest
 from utils.config_file import apply_override, drop_other_name, read_yaml
-from utils.config_sections import Bool, FileName, Int, Number, Schema, Text
+from utils.config_sections import Bool, FileName, Int, Number, PenaltyName, Schema, Text
 from utils.errors import ConfigError
 from utils.tasks import TASKS, is_task
 
@@ -122,12 +122,7 @@ class Axes(Schema):
         Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], BeforeValidator(_several), Field(min_length=1)] | None
     ) = None
     """Shares of zero groups that are aimed at."""
-    penalty: (
-        Annotated[
-            tuple[Literal["l1_l2", "group_mcp", "sparse_group_lasso"], ...], BeforeValidator(_several), Field(min_length=1)
-        ]
-        | None
-    ) = None
+    penalty: Annotated[tuple[PenaltyName, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     """Penalties. Default: the base's."""
     trials: Annotated[Int, Field(ge=1)] | None = None
     """Seeds per setting. Default: the study's."""

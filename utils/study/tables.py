@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from utils.csv_tables import read_csv, write_csv
 from utils.errors import UserError
-from utils.files import replacing
 
 PARTS = {"runs": "", "summary": "_summary", "curves": "_curves", "layers": "_layers"}
 """What follows the study's name in the names of its files."""
@@ -66,9 +66,7 @@ class StudyTables:
         """
         folder.mkdir(parents=True, exist_ok=True)
         for part, path in paths(folder, self.name).items():
-            with replacing(path) as temporary:
-                # 10 digits: what float32 arithmetic can tell apart, without the noise behind it
-                getattr(self, part).to_csv(temporary, index=False, float_format="%.10g", encoding="utf-8")
+            write_csv(path, getattr(self, part))
         return list(paths(folder, self.name).values())
 
     @property
@@ -90,7 +88,7 @@ def empty(part: str) -> pd.DataFrame:
 def _read(path: Path, part: str) -> pd.DataFrame:
     try:
         # An empty cell holds nothing; "NA" is a word, such as a variant's.
-        table = pd.read_csv(path, dtype={name: str for name in _TEXT}, keep_default_na=False, na_values=[""])
+        table = read_csv(path, dtype={name: str for name in _TEXT}, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; make_report.py writes it") from None
     except (OSError, ValueError) as error:

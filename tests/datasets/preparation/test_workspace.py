@@ -73,6 +73,15 @@ def test_an_unfinished_set_of_another_recipe_needs_overwrite(tmp_path: Path) -> 
     assert names(tmp_path) == {"images/1", MANIFEST}
 
 
+@pytest.mark.parametrize("contents", [None, "images, mine.txt", 3, {}])
+def test_a_manifest_that_does_not_say_what_is_its_own_does_not_say_that_all_is(tmp_path: Path, contents: object) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / MANIFEST).write_text(json.dumps({"recipe": OTHER, "contents": contents}))
+    with preparing(tmp_path, RECIPE, overwrite=True, contents=["images"]):
+        pass
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 def test_overwriting_a_finished_set_makes_it_anew(tmp_path: Path) -> None:
     make(tmp_path)
     assert make(tmp_path, overwrite=True, text="again")
