@@ -15,7 +15,8 @@ from utils.console import duration, track
 from utils.errors import DataError
 
 if TYPE_CHECKING:
-    from datasets.preparation.verification.findings import Problem, Survey
+    from datasets.preparation.verification.findings import Survey
+    from datasets.problems import Problem
 
 HELP = "read everything in a data set's folder and list every file that the loaders could not use"
 

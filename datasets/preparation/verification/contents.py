@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from datasets.nyu import read_array, read_image, read_normals, read_target
-from datasets.preparation.verification.findings import Content, Problem, refusal
+from datasets.preparation.verification.findings import Content, refusal
+from datasets.problems import Problem
 from datasets.transforms import MIN_NORMAL_LENGTH
 from utils.errors import DataError
 from utils.tasks import Task, get_task
