@@ -89,12 +89,7 @@ TEXTS: list[tuple[str, Damage, dict[str, tuple[str, str]], bool]] = [
     (ATTRIBUTE_FILE, by.replace_text("7\n5_o", "8\n5_o"), {"": ("has lines for 7 images", "8, as its first line says")}, True),
     (ATTRIBUTE_FILE, by.replace_text(" Male ", " Mail "), {"": ("has no column Male", "names of the attributes")}, True),
     (MAPPING_FILE, by.append("seven 8 9.jpg\n"), {":9": ("is 'seven 8 9.jpg'", "idx orig_idx orig_file")}, True),
-    (
-        ATTRIBUTE_FILE,
-        by.append("00006.jpg " + "1 " * 40 + "\n"),
-        {":10": ("is of 6.jpg, as line 9 is", "one line per image")},
-        True,
-    ),
+    (ATTRIBUTE_FILE, last_line("00005.jpg " + "1 " * 40), {":9": ("is of 5.jpg, as line 8 is", "one line"), "": NO_LINE}, True),
     (MAPPING_FILE, by.append("7\n"), {":9": ("is '7'", "idx orig_idx orig_file")}, True),
     (MAPPING_FILE, by.append("0 5 6.jpg\n"), {":9": ("is of image 0, as line 2 is", "one line per image")}, True),
     (MAPPING_FILE, by.append("00 190000 6.jpg\n"), {":9": ("is of image 0, as line 2 is", "one line per image")}, True),
