@@ -128,7 +128,9 @@ def test_another_network_of_the_same_length_and_time_is_another_one(run: Run) ->
     state = files.load_tensors(path)
     files.save_tensors(path, state)
     first, about = cost(run), path.stat()
-    state["model"] = {name: torch.zeros_like(value) if "layer4" in name else value for name, value in state["model"].items()}
+    for name, value in state["model"].items():
+        if "layer4" in name:
+            value.zero_()
     files.save_tensors(path, state)
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     assert path.stat().st_size == about.st_size
