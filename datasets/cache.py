@@ -1,18 +1,21 @@
 """Frames at the input size on disk, so that an epoch reads them at the speed of memory.
 
 The cache consists of parts (``datasets/cache_parts.py``): the image, or one task's target, of all frames of a split, in compact
-types (``datasets/cache_codec.py``). A part is called after a hash of everything that it depends on: names, sizes and times of
-the files, the input size, the options of reading, the version of the format. So runs with other tasks, other trials and other
-processes share parts, and a file that changes makes a new one. A part appears whole or not at all, and is never changed.
+types (``datasets/cache_codec.py``). A part is called after a hash of everything that it depends on: places, names, sizes and
+times of the files, some of what is in some of them, the input size, the options of reading, the version of the format. So runs
+with other tasks, other trials and other processes share parts, and a file that changes makes a new one. A part appears whole or
+not at all, and is never changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +31,14 @@ from datasets.frame_check import parts_of, read_frames, refuse_or_drop
 from datasets.sample import Sample
 from utils.config import ExperimentConfig
 from utils.errors import DataError
+from utils.files import evenly_spread, fingerprint
 from utils.tasks import get_task
 
 log = logging.getLogger(__name__)
 
 VERSION = 2
+SAMPLED = 64
+"""Of how many files of a kind some of the content is looked at (:func:`utils.files.fingerprint`)."""
 FOLDER = "loader_cache"
 """Beside the data; where that cannot be written, below the user's cache folder."""
 
@@ -67,7 +73,9 @@ def attach_cache(dataset: MultiTaskDataset, config: ExperimentConfig, split: str
     Raises:
         DataError: a frame cannot be read, and ``on_bad_sample`` is ``error``; or the cache cannot be written.
     """
-    names = {what: f"{split}-{what or 'image'}-{_key(dataset, config, what)}" for what in parts_of(dataset)}
+    wanted_parts = parts_of(dataset)
+    kinds = {what: _identity([path for name in dataset.names for path in dataset.files(name, what)]) for what in wanted_parts}
+    names = {what: f"{split}-{what or 'image'}-{_key(dataset, config, what, kinds)}" for what in wanted_parts}
     try:
         for folder in cache_folders(config):
             wanted = {what: folder / name for what, name in names.items()}
@@ -98,31 +106,54 @@ def cache_folders(config: ExperimentConfig) -> list[Path]:
     return [beside, Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "less-is-more" / FOLDER]
 
 
-def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None) -> str:
+def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None, kinds: dict[str | None, str]) -> str:
     """A hash of everything that a part depends on.
 
     A target depends on its image too: both must have one size, and a frame without its image has no target.
+
+    Args:
+        dataset: names the frames.
+        config: has the options of reading.
+        what: a task, or None for the image.
+        kinds: what identifies the files of each kind.
     """
-    kinds = (None,) if what is None else (None, what)
-    files = [(name, *_identity(path)) for name in dataset.names for kind in kinds for path in dataset.files(name, kind)]
     content: dict[str, Any] = {
         "version": VERSION,
         "dataset": config.dataset_name,
         "size": dataset.size,
         "what": what or ("grey" if dataset.grey else "colour"),
         "options": [config.mask_void, config.celebA_classes] if what and config.dataset_name == "celebA" else [],
-        "files": files,
+        "names": dataset.names,
+        "files": [kinds[None], kinds[what]],
     }
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return _hash(content)[:16]
 
 
-def _identity(path: Path) -> tuple[str, int, int]:
-    """Name, size and time of change; of a link that leads nowhere the name alone, as reading it will say more."""
-    try:
-        status = path.stat()
-    except OSError:
-        return path.name, -1, -1
-    return path.name, status.st_size, status.st_mtime_ns
+def _identity(paths: list[Path]) -> str:
+    """By what one tells that files are these files: a hash of the place (without links), size and time of change of every one,
+    and of some of the content of ``SAMPLED`` of them.
+
+    Of a file that cannot be read its place is enough: reading it will say more.
+    """
+    folders = {folder: os.path.realpath(folder) for folder in {path.parent for path in paths}}
+    facts: list[Any] = []
+    for path in paths:
+        place = os.path.join(folders[path.parent], path.name)
+        try:
+            status = os.lstat(place)
+            if stat.S_ISLNK(status.st_mode):
+                place, status = os.path.realpath(place), os.stat(place)
+            facts.append((place, status.st_size, status.st_mtime_ns))
+        except OSError:
+            facts.append(place)
+    for path in evenly_spread(paths, SAMPLED):
+        with contextlib.suppress(OSError):
+            facts.append(fingerprint(path))
+    return _hash(facts)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _whole_parts(wanted: dict[str | None, Path], dataset: MultiTaskDataset, level: int) -> dict[str | None, Part]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
+from datasets.file_index import FileNames, index_files
 from datasets.images import channels, read_photo
-from datasets.preparation.workspace import MANIFEST
+from datasets.preparation.workspace import MANIFEST, read_recipe
+from datasets.problems import Problem, refuse, some
 from datasets.sample import Sample
-from datasets.splits import cut_validation
+from datasets.splits import cut_validation, split_problems
 from datasets.targets import read_array, whole_labels
 from utils.config import ExperimentConfig
 from utils.errors import DataError
+from utils.files import numbered_lines, read_text
 from utils.tasks import IGNORE_INDEX, get_task
 
 log = logging.getLogger(__name__)
@@ -25,8 +30,25 @@ log = logging.getLogger(__name__)
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
 MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
 FIRST_VALIDATION, FIRST_TEST = 162_771, 182_638
-"""Numbers in the original CelebA at which its validation and its test split begin (from 0)."""
+"""Numbers in the original CelebA (``orig_idx``, from 0) at which the validation and the test split of CelebAMask-HQ's own
+script begin. CelebA's own partition, counted from 0, begins one earlier each, so that at most two faces differ."""
 SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "validation", "valid"), "test": ("test", "testing")}
+ATTRIBUTE_VALUES = {"-1": -1, "0": 0, "1": 1, "+1": 1}
+
+
+def _numbered(ending: str, usual: str) -> FileNames:
+    """Files that begin with a face's number, with any number of leading zeros, and go on with the expression ``ending``."""
+    pattern = re.compile(rf"0*([0-9]{{1,9}}){ending}", re.IGNORECASE)
+
+    def frame_of(file: str) -> str | None:
+        match = pattern.fullmatch(file)
+        return match and match[1]
+
+    return FileNames(frame_of, lambda name: usual.format(int(name)))
+
+
+IMAGE_FILES = _numbered(r"\.(?:jpg|jpeg|png)", "{}.jpg")
+MASK_FILES = _numbered(r"_mask\.npy", "{:05d}_mask.npy")
 
 
 class CelebAMaskHQ(MultiTaskDataset):
@@ -43,24 +65,22 @@ class CelebAMaskHQ(MultiTaskDataset):
 
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         self.root = config.data_dir
-        self.images = self.root / "CelebA-HQ-img"
-        if not self.images.is_dir():
-            raise DataError(f"data_dir_celebA: there is no folder {self.images}; expected CelebAMask-HQ")
+        images = self.root / "CelebA-HQ-img"
+        if not images.is_dir():
+            raise DataError(f"data_dir_celebA: there is no folder {images}; expected CelebAMask-HQ")
         super().__init__(config, celeba_splits(config)[split], training)
         self.void_is_background = config.mask_void == "background"
         self.label_set = config.label_set
         tasks = [get_task(name) for name in self.task_list]
-        _check_files(self.images, [f"{name}.jpg" for name in self.names], "the images")
+        self._images = index_files(images, IMAGE_FILES, self.names, "the images")
+        self._masks: dict[str, dict[str, Path]] = {}
         for task in tasks:
             if task.kind == "segmentation":
                 _check_manifest(self.root / MANIFEST, config.celebA_classes)
-                masks = [_mask_name(name) for name in self.names]
-                _check_files(self.root / task.source["celebA"], masks, f"task {task.name}")
+                folder = self.root / task.source["celebA"]
+                self._masks[task.name] = index_files(folder, MASK_FILES, self.names, f"task {task.name}")
         columns = [task.source["celebA"] for task in tasks if task.kind == "attribute"]
-        self.attributes = read_attributes(self.root / ATTRIBUTE_FILE, columns) if columns else {}
-        missing = [name for name in self.names if columns and name not in self.attributes]
-        if missing:
-            raise DataError(f"{self.root / ATTRIBUTE_FILE} has no line for {missing[0]}.jpg ({len(missing)} are missing)")
+        self.attributes = read_attributes(self.root / ATTRIBUTE_FILE, columns, self.names) if columns else {}
 
     def read(self, name: str) -> Sample:
         """The raw sample of image ``name`` (its number as text); the mask has a size of its own until it is resized."""
@@ -79,9 +99,8 @@ class CelebAMaskHQ(MultiTaskDataset):
     def files(self, name: str, task: str | None) -> list[Path]:
         """The image's file, or a mask's; an attribute has none, as all are read at once."""
         if task is None:
-            return [self.images / f"{name}.jpg"]
-        entry = get_task(task)
-        return [self.root / entry.source["celebA"] / _mask_name(name)] if entry.kind == "segmentation" else []
+            return [self._images[name]]
+        return [self._masks[task][name]] if task in self._masks else []
 
     def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
         """Target and mask, both (), of an attribute."""
@@ -101,16 +120,9 @@ class CelebAMaskHQ(MultiTaskDataset):
         return values.to(torch.uint8), valid
 
 
-def _mask_name(name: str) -> str:
-    return f"{int(name):05d}_mask.npy"
-
-
 def _check_manifest(path: Path, classes: int) -> None:
     """Refuse masks that were prepared with another number of classes; a folder from elsewhere has no such file."""
-    try:
-        prepared = json.loads(path.read_text(encoding="utf-8"))["recipe"]["classes"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return
+    prepared = read_recipe(path).get("classes", classes)
     if prepared != classes:
         raise DataError(
             f"celebA_classes: is {classes}, and the masks in {path.parent} were prepared with {prepared} classes; set "
@@ -118,109 +130,180 @@ def _check_manifest(path: Path, classes: int) -> None:
         )
 
 
-def _check_files(folder: Path, files: list[str], what: str) -> None:
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder, needed for {what}")
-    there = {path.name for path in folder.iterdir()}
-    missing = [file for file in files if file not in there]
-    if missing:
-        raise DataError(
-            f"{folder / missing[0]} is missing, needed for {what}; {len(missing)} of {len(files)} images of the split have no "
-            "such file"
-        )
+def face_number(text: object) -> str | None:
+    """``00012.jpg``, ``12.jpg`` or ``12`` as ``12``, also in a folder; None for what is no number."""
+    match = re.fullmatch(r"(?:.*/)?0*([0-9]{1,9})(?:\.[A-Za-z][A-Za-z0-9]*)?", str(text))
+    return match and match[1]
 
 
-def read_attributes(path: Path, columns: Iterable[str]) -> dict[str, dict[str, int]]:
+def read_attributes(path: Path, columns: Sequence[str], faces: Iterable[str] = ()) -> dict[str, dict[str, int]]:
     """Per image (its number as text) the asked-for attributes: 1, -1, or 0 where unknown.
 
-    Reads the official file with or without its first line (the number of images).
+    Args:
+        path: the official file, with or without its first line.
+        columns: names of attributes.
+        faces: the images that must have a line.
+
+    Raises:
+        DataError: there is no such file, or something is wrong with it.
     """
     try:
-        lines = path.read_text().splitlines()
-    except OSError:
+        attributes, problems = attribute_lines(path, columns)
+    except FileNotFoundError:
         raise DataError(f"{path}: there is no such file, needed for the attribute tasks") from None
-    lines = [line for line in lines if line.strip()]
-    if lines and lines[0].strip().isdigit():
-        lines = lines[1:]
-    header = lines[0].split() if lines else []
-    unknown = [column for column in columns if column not in header]
-    if unknown:
-        raise DataError(f"{path} has no column {unknown[0]}; its first line(s) must give the names of the attributes")
-    places = {column: header.index(column) for column in columns}
-    attributes: dict[str, dict[str, int]] = {}
-    for line in lines[1:]:
-        file, *values = line.split()
-        try:
-            if len(values) != len(header):
-                raise ValueError
-            chosen = {column: int(values[place]) for column, place in places.items()}
-            if not set(chosen.values()) <= {-1, 0, 1}:
-                raise ValueError
-            attributes[_number(file)] = chosen
-        except ValueError:
-            raise DataError(
-                f"{path}: the line of {file!r} is not '<number>.jpg' with {len(header)} values -1 or 1 (0: unknown)"
-            ) from None
+    refuse(problems + missing_attributes(path, attributes, faces))
     return attributes
 
 
-def _number(file: str) -> str:
-    """``00012.jpg``, ``12.jpg`` or ``12`` as ``12``."""
-    return str(int(Path(str(file)).stem))
+def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[str, int]], list[Problem]]:
+    """Per image what :func:`read_attributes` gives, and what is wrong line by line.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it is no text, or has no line with the names of all ``columns``.
+    """
+    lines = numbered_lines(path)
+    count = int(lines.pop(0)[1]) if lines and re.fullmatch("[0-9]{1,9}", lines[0][1]) else len(lines) - 1
+    header = lines.pop(0)[1].split() if lines else []
+    absent = [column for column in columns if column not in header]
+    if absent:
+        raise DataError(
+            f"{path} has no column {some(absent)}; expected the names of the attributes in the first or second line"
+        )
+    places = {column: header.index(column) for column in columns}
+    problems = []
+    if len(set(header)) < len(header):
+        twice = [name for place, name in enumerate(header) if name in header[:place]]
+        problems.append(Problem(str(path), f"has more than one column {some(twice)}", "every attribute once"))
+    attributes: dict[str, dict[str, int]] = {}
+    first: dict[str, int] = {}
+    for number, line in lines:
+        file, *values = line.split()
+        place, face = f"{path}:{number}", face_number(file)
+        wrong = [value for value in values if value not in ATTRIBUTE_VALUES]
+        if face is None:
+            problems.append(Problem(place, f"begins with {file!r}", "<number>.jpg"))
+            continue
+        if face in first:
+            problems.append(Problem(place, f"is of {face}.jpg, as line {first[face]} is", "one line per image"))
+        first.setdefault(face, number)
+        attributes[face] = {}
+        if len(values) != len(header):
+            problems.append(Problem(place, f"has {len(values)} values", f"{len(header)}, as there are attributes"))
+        elif wrong:
+            problems.append(Problem(place, f"has the value {wrong[0]!r}", "-1 or 1 (0: unknown)"))
+        else:
+            attributes[face] = {column: ATTRIBUTE_VALUES[values[at]] for column, at in places.items()}
+    if count != len(lines):
+        problems.append(Problem(str(path), f"has lines for {len(lines)} images", f"{count}, as its first line says"))
+    return attributes, problems
+
+
+def missing_attributes(path: Path, attributes: Mapping[str, Any], faces: Iterable[str]) -> list[Problem]:
+    """A problem if images have no line in the attribute file."""
+    missing = [f"{face}.jpg" for face in faces if face not in attributes]
+    return [Problem(str(path), f"has no line for {some(missing)}", "one line per image")] if missing else []
 
 
 def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
-    """Image numbers (as text) per role: of ``data_split_file``, or by the official split of the original CelebA."""
+    """Image numbers (as text) per role: of ``data_split_file``, or by the split of CelebAMask-HQ's own script."""
     if config.data_split_file is not None:
-        names = splits_from_json(config.data_dir, config.data_split_file)
+        path = _split_file(config.data_dir, config.data_split_file)
+        names, problems = read_split_file(path)
     else:
-        names = official_splits(config.data_dir / MAPPING_FILE)
-    if not names.get("val"):
+        path = config.data_dir / MAPPING_FILE
+        try:
+            names, problems = read_mapping(path)
+        except FileNotFoundError:
+            raise DataError(
+                f"{path}: there is no such file; it gives the split (or name a JSON file of names as data_split_file)"
+            ) from None
+    refuse(problems or face_split_problems(names, path))
+    if not names["val"]:
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
         log.warning("there is no validation split: %d of the training images are taken for it", len(names["val"]))
-    for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
-        shared = set(names[one]) & set(names[other])
-        if shared:
-            raise DataError(f"the {one} and the {other} split share {len(shared)} images (such as {min(shared)}.jpg)")
-    for role, members in names.items():
-        if not members:
-            raise DataError(f"the {role} split is empty")
     return names
 
 
-def splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
-    """Image numbers (as text) per role, of a JSON file in ``root`` or the working folder (``data_split_file``)."""
-    path = next((path for path in (root / file, Path(file).expanduser()) if path.is_file()), None)
+def face_split_problems(names: Mapping[str, Sequence[str]], path: Path) -> list[Problem]:
+    """What is wrong with the splits of a file; without images of its own, validation is cut from the training images."""
+    splits = {role: members for role, members in names.items() if members or role != "val"}
+    return split_problems(splits, dict.fromkeys(splits, path))
+
+
+def _split_file(root: Path, file: str) -> Path:
+    """``data_split_file``, in ``root`` or the working folder."""
+    places = (root / file, Path(file).expanduser())
+    path = next((path for path in places if path.exists() or path.is_symlink()), None)
     if path is None:
         raise DataError(f"data_split_file: {file!r}: there is no such file (looked in {root} and the working folder)")
-    try:
-        content = json.loads(path.read_text())
-        names = {role: [_number(name) for key in keys for name in content.get(key, [])] for role, keys in SPLIT_NAMES.items()}
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"data_split_file: {path} is not a JSON object of lists of file names, {{'train': ['0.jpg', ...], ...}} ({error})"
-        ) from None
-    if not names["train"] or not names["test"]:
-        raise DataError(f"data_split_file: {path} needs the keys 'train' and 'test' (and 'val'); it has {sorted(content)}")
-    return names
+    return path
 
 
-def official_splits(path: Path) -> dict[str, list[str]]:
-    """Image numbers (as text) per role, by the numbers that the mapping file says they have in the original CelebA."""
+def read_split_file(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
+    """Image numbers (as text) per role, of a JSON file of names (``data_split_file``), and what is wrong with it.
+
+    Raises:
+        DataError: it is no text, or no JSON object.
+    """
+    expected = "a JSON object of lists of file names, {'train': ['0.jpg', ...], 'val': ..., 'test': ...}"
+    text = read_text(path)
     try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        raise DataError(
-            f"{path}: there is no such file; it gives the official split (or name a JSON file of names as data_split_file)"
-        ) from None
+        content = json.loads(text, object_pairs_hook=_unique_keys)
+        if not isinstance(content, dict):
+            raise ValueError(f"it is a {type(content).__name__}")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not {expected} ({error})") from None
+    names: dict[str, list[str]] = {role: [] for role in SPLIT_NAMES}
+    problems = []
+    for role, words in SPLIT_NAMES.items():
+        keys = [key for key in content if key.lower() in words]
+        if len(keys) > 1:
+            problems.append(Problem(str(path), f"has the keys {' and '.join(keys)}", f"one list for {role}"))
+        elif not keys and role != "val":
+            problems.append(Problem(str(path), f"has no key {role!r} (but {', '.join(content) or 'none'})", expected))
+        for key in keys:
+            members = content[key] if isinstance(content[key], list) else [content[key]]
+            numbers = [face_number(name) for name in members]
+            wrong = [repr(name) for name, number in zip(members, numbers, strict=True) if number is None]
+            if not isinstance(content[key], list):
+                problems.append(Problem(str(path), f"has no list for the key {key!r}", expected))
+            elif wrong:
+                problems.append(Problem(str(path), f"names {some(wrong)} for {role}", "'<number>.jpg'"))
+            names[role] += [number for number in numbers if number is not None]
+    return names, problems
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that is given twice, the json module would keep the last value without a word."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError(f"it has a key twice: {', '.join(key for key, _ in pairs)}")
+    return content
+
+
+def read_mapping(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
+    """Image numbers (as text) per role, by the numbers that the mapping file says they have in the original CelebA, and the
+    lines that are not understood. Only a first line that begins with ``idx`` is a title.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it is no text.
+    """
     names: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for line in lines:
-        fields = line.split()
-        if not fields or not fields[0].isdigit():
-            continue  # the header, which some copies have
-        if len(fields) < 2 or not fields[1].isdigit():
-            raise DataError(f"{path}: expected 'idx orig_idx orig_file', found {line!r}")
-        original = int(fields[1])
+    problems = []
+    first: dict[str, int] = {}
+    for place, (number, line) in enumerate(numbered_lines(path)):
+        match = re.fullmatch(r"0*([0-9]{1,9})\s+([0-9]{1,9})(?:\s+\S+)?", line)
+        if match is None:
+            if place or line.split()[0] != "idx":
+                problems.append(Problem(f"{path}:{number}", f"is {line!r}", "idx orig_idx orig_file"))
+            continue
+        face, original = match[1], int(match[2])
+        if face in first:
+            problems.append(Problem(f"{path}:{number}", f"is of image {face}, as line {first[face]} is", "one line per image"))
+            continue
+        first[face] = number
         role = "test" if original >= FIRST_TEST else "val" if original >= FIRST_VALIDATION else "train"
-        names[role].append(fields[0])
-    return names
+        names[role].append(face)
+    return names, problems

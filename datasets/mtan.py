@@ -15,6 +15,7 @@ in the order of the numbers.
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from PIL import Image
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
+from datasets.file_index import FileNames, double_files, files_by_frame, index_files
 from datasets.images import channels
+from datasets.problems import Problem, refuse
 from datasets.sample import Sample
-from datasets.splits import cut_validation
+from datasets.splits import LEAST_TRAIN, cut_validation, number_of
 from datasets.targets import read_target
 from utils.config import ExperimentConfig
 from utils.errors import DataError, reason
@@ -35,6 +38,21 @@ from utils.tasks import Task, get_task
 log = logging.getLogger(__name__)
 
 IMAGES = "image"
+
+
+def _number_of(file: str) -> str | None:
+    """The frame that an array is of: its number without leading zeros, or else the name that the array has."""
+    stem, suffix = os.path.splitext(file)
+    if suffix.lower() != ".npy":
+        return None
+    return stem.lstrip("0") or "0" if _is_number(stem) else stem
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
+
+
+ARRAYS = FileNames(_number_of, "{}.npy".format)
 FORMS = {
     "image": "(height, width, 3), floats in [0, 1] or uint8",
     "segmentation": "(height, width), whole numbers from -1 (unlabelled) to 12",
@@ -61,8 +79,9 @@ class MTANDataset(MultiTaskDataset):
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         self.root = config.data_dir
         super().__init__(config, mtan_splits(config)[split], training)
+        self._files: dict[str | None, dict[str, Path]] = {None: self._index(IMAGES, "the images")}
         for task in self.task_list:
-            self._check_files(task)
+            self._files[task] = self._index(get_task(task).source["NYU_MTAN"], f"task {task}")
 
     def read(self, name: str) -> Sample:
         """The raw sample of frame ``name`` (such as ``train/0``) at its own size."""
@@ -81,19 +100,13 @@ class MTANDataset(MultiTaskDataset):
 
     def files(self, name: str, task: str | None) -> list[Path]:
         """The image's file, or that of a task's target."""
-        folder, number = name.split("/")
-        kind = IMAGES if task is None else get_task(task).source["NYU_MTAN"]
-        return [self.root / folder / kind / f"{number}.npy"]
+        return [self._files[task][name]]
 
-    def _check_files(self, task: str) -> None:
-        paths = [path for name in self.names for path in self.files(name, task)]
-        there = {path for folder in {path.parent for path in paths} if folder.is_dir() for path in folder.iterdir()}
-        missing = [path for path in paths if path not in there]
-        if missing:
-            raise DataError(
-                f"{missing[0]} is missing, needed for task {task}; {len(missing)} of {len(paths)} frames of the split have no "
-                "such file"
-            )
+    def _index(self, kind: str, what: str) -> dict[str, Path]:
+        """The file of each frame, all of which are in one folder."""
+        folder = self.names[0].split("/")[0]
+        found = index_files(self.root / folder / kind, ARRAYS, [name.split("/")[1] for name in self.names], what)
+        return {f"{folder}/{number}": path for number, path in found.items()}
 
 
 @cache
@@ -117,8 +130,6 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     names = {"train": _frames(config, "train"), "test": _frames(config, "test" if own_test else "val")}
     if own_test and own_val:
         return {**names, "val": _frames(config, "val")}
-    if len(names["train"]) < 2:
-        raise DataError(f"{root / 'train' / IMAGES} holds 1 frame; expected at least 2, as validation is cut from them")
     names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
     test = "test" if own_test else "val (MTAN's val is the official test set)"
     _say_once(
@@ -132,13 +143,26 @@ def _frames(config: ExperimentConfig, folder: str) -> list[str]:
     images = config.data_dir / folder / IMAGES
     if not images.is_dir():
         raise DataError(f"{config.data_dir_key}: there is no folder {images}; expected NYU-v2 in MTAN's layout")
-    stems = [path.stem for path in images.iterdir() if path.suffix == ".npy" and not path.name.startswith(".")]
-    strange = [stem for stem in stems if not (stem.isascii() and stem.isdigit())]
-    if strange:
-        raise DataError(f"{images / strange[0]}.npy: is not called after a number; expected 0.npy, 1.npy, ...")
-    if not stems:
-        raise DataError(f"{images} holds no frame; expected 0.npy, 1.npy, ...")
-    return [f"{folder}/{stem}" for stem in sorted(stems, key=lambda stem: (int(stem), stem))]
+    numbers, problems = list_frames(images)
+    refuse(problems)
+    return [f"{folder}/{number}" for number in numbers]
+
+
+def list_frames(images: Path) -> tuple[list[str], list[Problem]]:
+    """The numbers of the frames of a split, rising, by the arrays in its folder of images, and what is wrong with them."""
+    files = files_by_frame(images, ARRAYS)
+    numbers = sorted((name for name in files if _is_number(name)), key=int)
+    problems = [
+        Problem(str(path), "is not called after a number", "0.npy, 1.npy, ...")
+        for name, paths in files.items()
+        for path in paths
+        if not _is_number(name)
+    ]
+    problems += [problem for number in numbers for problem in double_files(files[number])]
+    least = LEAST_TRAIN if images.parent.name == "train" else 1
+    if len(numbers) < least:
+        problems.append(Problem(str(images), f"holds {number_of(numbers)}", f"at least {least}: 0.npy, 1.npy, ..."))
+    return numbers, problems
 
 
 def check_form(path: Path, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""NYU-v2 in the NYUD_MT layout: one folder per kind of target, ``gt_sets/*.txt`` with the frames of each split.
+"""NYU-v2 in the NYUD_MT layout: one folder per kind of target, ``gt_sets/*.txt`` with the frames of each split, one per line.
 
 Reads the paper's files (.npy depth and normals) and the other releases of the same set, which differ in file type only:
 ASTMT (segmentation and depth as .mat, normals as .jpg, edges as .png) and ATRC / InvPT (.png images and normals).
@@ -7,18 +7,22 @@ ASTMT (segmentation and depth as .mat, normals as .jpg, edges as .png) and ATRC 
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from pathlib import Path
 
 import torch
 
 from datasets.base import MultiTaskDataset
+from datasets.file_index import double_files, files_by_frame, index_files, named_after_frame
 from datasets.images import channels, read_photo
+from datasets.problems import Problem, refuse
 from datasets.sample import Sample
-from datasets.splits import cut_validation
+from datasets.splits import cut_validation, split_problems
 from datasets.targets import read_target
 from utils.config import ExperimentConfig
 from utils.errors import DataError
+from utils.files import numbered_lines
 from utils.tasks import Kind, get_task
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,8 @@ FILE_TYPES: dict[Kind, tuple[str, ...]] = {
     "normals": (".npy", ".png", ".jpg"),
     "edges": (".npy", ".png", ".jpg"),
 }
+TYPES = frozenset(IMAGE_TYPES).union(*FILE_TYPES.values())
+LISTS, LIST_FILES = "gt_sets", named_after_frame((".txt",))
 
 
 class NYUDataset(MultiTaskDataset):
@@ -51,13 +57,11 @@ class NYUDataset(MultiTaskDataset):
                 f"data_dir_NYU: {self.root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)"
             )
         super().__init__(config, nyu_splits(config)[split], training)
-        self._images = index_files(self.root / "images", IMAGE_TYPES, self.names, "the images")
-        self._files = {
-            name: index_files(
-                self.root / get_task(name).source["NYU"], FILE_TYPES[get_task(name).kind], self.names, f"task {name}"
-            )
-            for name in self.task_list
-        }
+        self._images = index_files(self.root / "images", named_after_frame(IMAGE_TYPES), self.names, "the images")
+        self._files = {}
+        for task in map(get_task, self.task_list):
+            files = named_after_frame(FILE_TYPES[task.kind])
+            self._files[task.name] = index_files(self.root / task.source["NYU"], files, self.names, f"task {task.name}")
 
     def files(self, name: str, task: str | None) -> list[Path]:
         """The image's file, or that of a task's target."""
@@ -90,58 +94,52 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     The published set has two files, ``train`` and ``val``, and its ``val`` is the official test set: then, and wherever
     no validation file of its own is named, validation is cut from the training frames, and the log says so.
     """
-    folder, splits = config.data_dir / "gt_sets", config.splits
-    test = splits.test
-    if not (folder / f"{test}.txt").is_file() and splits.val is not None and (folder / f"{splits.val}.txt").is_file():
-        _warn_once(f"there is no {folder / test}.txt: {splits.val}.txt is the test split (the published two-file form)")
-        test = splits.val
-    names = {"train": _read_split(folder, splits.train, "train"), "test": _read_split(folder, test, "test")}
-    if splits.val is None or splits.val in (test, splits.train):
+    folder, roles = config.data_dir / LISTS, config.splits
+    test = roles.test
+    if roles.val is not None and not _list_files(folder, test) and _list_files(folder, roles.val):
+        _warn_once(f"there is no {folder / test}.txt: {roles.val}.txt is the test split (the published two-file form)")
+        test = roles.val
+    lists = {"train": roles.train, "test": test}
+    if roles.val is not None and roles.val not in lists.values():
+        lists["val"] = roles.val
+    names: dict[str, list[str]] = {}
+    places: dict[str, Path] = {}
+    problems: list[Problem] = []
+    for role, name in lists.items():
+        files = _list_files(folder, name)
+        if not files:
+            there = ", ".join(sorted(files_by_frame(folder, LIST_FILES) if folder.is_dir() else ())) or "none"
+            raise DataError(f"splits.{role}: {name!r}: there is no file {folder / name}.txt; split files there: {there}")
+        places[role] = files[0]
+        names[role], wrong = read_list(files[0])
+        problems += [*double_files(files), *wrong]
+    refuse(problems or split_problems(names, places))
+    if "val" not in lists:
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
         _warn_once(
-            f"validation is cut from {folder / splits.train}.txt: {len(names['train'])} frames for training, "
+            f"validation is cut from {folder / roles.train}.txt: {len(names['train'])} frames for training, "
             f"{len(names['val'])} for validation; the test split is {test}.txt"
         )
-    else:
-        names["val"] = _read_split(folder, splits.val, "val")
-    for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
-        shared = set(names[one]) & set(names[other])
-        if shared:
-            raise DataError(
-                f"splits: {len(shared)} frames (such as {min(shared)}) of the {other} split are in the {one} split too, "
-                f"so that no {other} number could be trusted; use different files"
-            )
     return names
 
 
-def _read_split(folder: Path, file: str, role: str) -> list[str]:
-    path = folder / f"{file}.txt"
-    try:
-        names = path.read_text().split()
-    except OSError:
-        there = ", ".join(sorted(other.stem for other in folder.glob("*.txt"))) or "none"
-        raise DataError(f"splits.{role}: {file!r}: there is no file {path}; split files there: {there}") from None
-    least = 2 if role == "train" else 1
-    if len(names) < least:
-        raise DataError(f"splits.{role}: {path} names {len(names)} frames; expected at least {least}, one name per line")
-    return names
+def _list_files(folder: Path, name: str) -> list[Path]:
+    """The list called ``name``; several files where it is there in small and in capital letters, none where it is not."""
+    place = folder / f"{name}.txt"
+    return files_by_frame(place.parent, LIST_FILES).get(place.stem, []) if place.parent.is_dir() else []
 
 
-def index_files(folder: Path, types: tuple[str, ...], names: list[str], what: str) -> dict[str, Path]:
-    """Path per frame; where a frame has several files, the first type wins."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder, needed for {what}")
-    found: dict[str, Path] = {}
-    for path in folder.iterdir():
-        suffix = path.suffix.lower()
-        if suffix in types:
-            other = found.get(path.stem)
-            if other is None or types.index(suffix) < types.index(other.suffix.lower()):
-                found[path.stem] = path
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise DataError(
-            f"{folder / missing[0]} ({' or '.join(types)}) is missing, needed for {what}; {len(missing)} of "
-            f"{len(names)} frames of the split have no such file"
-        )
-    return found
+def read_list(path: Path) -> tuple[list[str], list[Problem]]:
+    """The frames of a list, one name per line (``0001``, or with the type of a file, ``0001.jpg``), and lines that are none.
+
+    Raises:
+        FileNotFoundError, TextError: see :func:`utils.files.read_text`.
+    """
+    names, problems = [], []
+    for number, line in numbered_lines(path):
+        stem, suffix = os.path.splitext(line)
+        if len(line.split()) > 1 or "/" in line or not line.isprintable():
+            problems.append(Problem(f"{path}:{number}", f"is {line!r}", "the name of one frame per line"))
+        else:
+            names.append(stem if suffix.lower() in TYPES else line)
+    return names, problems

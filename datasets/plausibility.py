@@ -17,6 +17,7 @@ import numpy as np
 
 from datasets.targets import decode, read_array, whole_labels
 from utils.errors import DataError
+from utils.files import evenly_spread
 from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Task, get_task
 
 if TYPE_CHECKING:
@@ -116,8 +117,7 @@ def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None
     """
     if config.dataset_name not in JUDGED:
         return
-    count = len(dataset.names)
-    names = [dataset.names[at * count // min(count, LOOKED_AT)] for at in range(min(count, LOOKED_AT))]
+    names = evenly_spread(dataset.names, LOOKED_AT)
     for task in dataset.task_list:
         files = [path for name in names for path in dataset.files(name, task) if path.is_file()]
         identities = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]

@@ -1,10 +1,50 @@
-"""Validation frames for data sets that come without any."""
+"""What the splits of every data set obey, and validation frames for sets that come without any."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
 
+from datasets.problems import Problem, some
+
+ROLES = ("train", "val", "test")
+LEAST_TRAIN = 2
+"""Frames of a training split."""
 RUN_LENGTH = 10
+
+
+def split_problems(
+    splits: Mapping[str, Sequence[str]], places: Mapping[str, Path | str], least_train: int = LEAST_TRAIN
+) -> list[Problem]:
+    """What is wrong with lists of frames: too few, a frame twice in one list, or in two of train, val and test.
+
+    Args:
+        splits: names of the frames per list; those of other names than ``ROLES`` may share frames with any.
+        places: the file that each list is in.
+        least_train: how many frames ``train`` must have; every other list needs one.
+    """
+    problems = []
+    for split, names in splits.items():
+        least = least_train if split == "train" else 1
+        if len(names) < least:
+            problems.append(Problem(str(places[split]), f"names {number_of(names)} for {split}", f"at least {least}"))
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            problems.append(Problem(str(places[split]), f"names {some(twice)} more than once for {split}", "every frame once"))
+    for one, other in combinations([role for role in ROLES if role in splits], 2):
+        members = set(splits[one])
+        shared = [name for name in dict.fromkeys(splits[other]) if name in members]
+        if shared:
+            said = f"names {some(shared)} for {other}, which {one} has too"
+            problems.append(Problem(str(places[other]), said, "every frame in one split"))
+    return problems
+
+
+def number_of(frames: Sequence[str]) -> str:
+    """``1 frame``, or ``2 frames``."""
+    return f"{len(frames)} frame{'s' * (len(frames) != 1)}"
 
 
 def cut_validation(names: Sequence[str], fraction: float) -> tuple[list[str], list[str]]:

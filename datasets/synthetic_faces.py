@@ -28,7 +28,7 @@ VERSION = 1
 SPLITS = ("train", "val", "test")
 
 FIRST_ORIGINAL = {"train": 0, "val": 162771, "test": 182638}
-"""Where each split begins in the numbering of CelebA, by which the official split goes."""
+"""Where each split of CelebAMask-HQ's own script begins in the numbering of CelebA."""
 
 _SKINS = ((0.98, 0.85, 0.75), (0.94, 0.76, 0.63), (0.86, 0.66, 0.5), (0.7, 0.49, 0.35), (0.5, 0.34, 0.24))
 _HAIRS = {

@@ -13,6 +13,10 @@ class DataError(UserError):
     """A data set on disk is not what the configuration says it is."""
 
 
+class TextError(DataError):
+    """A text file cannot be read, or is no UTF-8 text."""
+
+
 class TrialError(UserError):
     """A trial's folder, or a file in it, cannot be used."""
 

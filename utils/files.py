@@ -1,16 +1,32 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, text files of others, and by what one tells that a file is another one."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import hashlib
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import TypeVar
+
+from utils.errors import TextError
+
+T = TypeVar("T")
+
+_MARKS = (
+    *((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32")),
+    *((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16")),
+)
+"""Byte order marks. That of UTF-32 begins with that of UTF-16."""
+
+BLOCKS, BLOCK_BYTES = 16, 4096
+"""How many parts of a file :func:`fingerprint` reads, and how long they are."""
 
 _UNFINISHED = re.compile(r"\.(.+)\.\d+\.unfinished")
 
@@ -59,6 +75,74 @@ def refused(path: Path, error: OSError) -> OSError:
     sentence = OSError(f"{path} cannot be written ({error.strerror or error}); what was there before is unchanged")
     sentence.errno = error.errno
     return sentence
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark, with any kind of line ends.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TextError: the system does not let us read it, or it is no UTF-8 text; the sentence says what it looks like.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            raise
+        raise TextError(f"{path} cannot be read ({error.strerror or error})") from None
+    kind = next((kind for mark, kind in _MARKS if content.startswith(mark)), None)
+    if kind is None and b"\0" in content:
+        # Every other byte of Latin letters in UTF-16 is zero.
+        zeros = content[::2].count(0), content[1::2].count(0)
+        kind = "UTF-16" if min(zeros) == 0 and 4 * max(zeros) > len(content) else "a binary file"
+    if kind is None:
+        try:
+            return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            kind = f"Latin-1 or Windows-1252 (the byte {content[error.start]:02X} in line {line})"
+    raise TextError(f"{path} is no UTF-8 text, it looks like {kind}; expected UTF-8: save it anew with that encoding")
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that are not empty, without the space around them, each with its number (from 1).
+
+    Raises:
+        FileNotFoundError, TextError: as :func:`read_text`.
+    """
+    lines = ((number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), 1))
+    return [(number, line) for number, line in lines if line]
+
+
+def fingerprint(path: Path, blocks: int = BLOCKS) -> str:
+    """A hash of a file's size and of evenly spread blocks of ``BLOCK_BYTES``, its first and its last bytes among them.
+
+    A file that is not larger than its blocks together is read whole. A change between the blocks is not seen.
+
+    Args:
+        path: the file.
+        blocks: how many, at least 2.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(f"{size} ".encode())
+        if size <= blocks * BLOCK_BYTES:
+            digest.update(file.read())
+        else:
+            for block in range(blocks):
+                file.seek((size - BLOCK_BYTES) * block // (blocks - 1))
+                digest.update(file.read(BLOCK_BYTES))
+    return digest.hexdigest()
+
+
+def evenly_spread(items: Sequence[T], count: int) -> list[T]:
+    """At most ``count`` (at least 2) of some items, the first and the last among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[(len(items) - 1) * place // (count - 1)] for place in range(count)]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.cli import whole_number
+from utils.errors import DataError
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ LICENCE = (
     "CelebAMask-HQ: for non-commercial research and education only; neither the images nor what is made of them may be "
     "redistributed"
 )
+
+CHECKSUM = "checksum of the sources, by a sample"
+"""In the manifest. It is no part of the recipe: a file that stopped the preparation may be replaced before it goes on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from datasets.preparation.face_parts import IMAGES, MASKS, write_face
     from datasets.preparation.face_sources import TEXT_FILES, find_faces
     from datasets.preparation.workers import cores, in_processes
-    from datasets.preparation.workspace import finish, preparing
+    from datasets.preparation.workspace import MANIFEST, finish, preparing, read_object
     from utils.console import duration, track
     from utils.files import replacing
 
@@ -58,16 +62,22 @@ def run(args: argparse.Namespace) -> int:
     contents = (IMAGES, MASKS, *TEXT_FILES)
     with preparing(args.out, recipe, args.overwrite, contents) as wanted:
         if not wanted:
+            if read_object(args.out / MANIFEST).get(CHECKSUM, sources.checksum()) != sources.checksum():
+                raise DataError(
+                    f"--out {args.out}: holds a set of other images or masks than those of --root; choose another folder, "
+                    "or pass --overwrite"
+                )
             log.info("%s: this very set is there already (%s)", args.out, said)
             return 0
-        start, faces = time.monotonic(), list(sources.parts.items())
+        start = time.monotonic()
+        faces = [(number, sources.images[number], parts) for number, parts in sources.parts.items()]
         work = partial(write_face, args.root, args.out, args.size, args.classes)
         for _ in track(in_processes(work, faces, args.workers or cores()), "faces", len(faces)):
             pass
         for name in TEXT_FILES:
             with replacing(args.out / name) as temporary:
                 shutil.copyfile(args.root / name, temporary)
-        finish(args.out, recipe, _facts(args.size, args.classes, counts))
+        finish(args.out, recipe, {**_facts(args.size, args.classes, counts), CHECKSUM: sources.checksum()})
         took = duration(time.monotonic() - start)
         log.info("%s: %s, %d x %d, %d classes, in %s", args.out, said, args.size, args.size, args.classes, took)
     return 0
@@ -81,7 +91,7 @@ def _facts(size: int, classes: int, counts: dict[str, int]) -> dict[str, Any]:
     names = CELEBA_CLASSES if classes == len(CELEBA_CLASSES) else CELEBA_19_CLASSES
     return {
         "splits": counts,
-        "split_rule": "number in the original CelebA: from 182638 test, from 162771 validation, below it training",
+        "split_rule": "CelebAMask-HQ's own script: orig_idx from 182638 test, from 162771 validation, below it training",
         "classes": dict(enumerate(names)),
         "formats": {
             "CelebA-HQ-img/<k>.jpg": f"{size} x {size} RGB, antialiased bilinear, JPEG quality {JPEG_QUALITY}",

@@ -30,7 +30,7 @@ JPEG_QUALITY = 95
 
 
 def image_name(number: int) -> str:
-    """File of a face's image, official or prepared."""
+    """File of a face's prepared image."""
     return f"{IMAGES}/{number}.jpg"
 
 
@@ -44,7 +44,7 @@ def part_name(number: int, part: str) -> str:
     return f"{ANNOTATIONS}/{number // FACES_PER_FOLDER}/{number:05d}_{part}.png"
 
 
-def write_face(root: Path, out: Path, size: int, classes: int, face: tuple[int, Collection[str]]) -> None:
+def write_face(root: Path, out: Path, size: int, classes: int, face: tuple[int, Path, Collection[str]]) -> None:
     """Write a face's image and mask, ``size`` x ``size``, unless both are there.
 
     Args:
@@ -52,17 +52,17 @@ def write_face(root: Path, out: Path, size: int, classes: int, face: tuple[int, 
         out: the prepared folder, with its sub-folders.
         size: side in pixels.
         classes: 3 or 19.
-        face: its number, and the parts that it has files of.
+        face: its number, its official image, and the parts that it has files of.
 
     Raises:
         DataError: a file is not what it should be.
         OSError: a file cannot be written.
     """
-    number, parts = face
+    number, source, parts = face
     image_path, mask_path = out / image_name(number), out / mask_name(number)
     if image_path.is_file() and mask_path.is_file():
         return
-    image = _open(root / image_name(number), IMAGE_SIDE, read_photo, ("RGB",))
+    image = _open(source, IMAGE_SIDE, read_photo, ("RGB",))
     # The antialiased bilinear filter is the loaders' own, and for labels the nearest pixel, its centre at i + 1/2.
     small = image.resize((size, size), Image.Resampling.BILINEAR)
     labels = Image.fromarray(merge_parts(root, number, parts, classes)).resize((size, size), Image.Resampling.NEAREST)

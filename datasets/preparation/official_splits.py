@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.io import loadmat
 
-from datasets.splits import cut_validation
+from datasets.problems import refuse
+from datasets.splits import LEAST_TRAIN, cut_validation, split_problems
 from utils.errors import DataError
-
-LEAST_TRAIN = 2
-"""What the loaders ask of a training split."""
 
 
 class Splits(NamedTuple):
@@ -42,7 +39,7 @@ def read_splits(path: Path, count: int) -> tuple[list[int], list[int]]:
             f"--splits {path}: cannot be read as a MATLAB 5 file ({error}); expected the official splits.mat"
         ) from error
     parts = []
-    for name, least in (("trainNdxs", LEAST_TRAIN + 1), ("testNdxs", 1)):
+    for name in ("trainNdxs", "testNdxs"):
         if name not in arrays:
             there = ", ".join(key for key in arrays if not key.startswith("__")) or "nothing"
             raise DataError(f"--splits {path}: holds {there}; expected trainNdxs and testNdxs, as in the official splits.mat")
@@ -52,19 +49,11 @@ def read_splits(path: Path, count: int) -> tuple[list[int], list[int]]:
         wrong = values[(values < 1) | (values > count)]
         if wrong.size:
             raise DataError(f"--splits {path}: {name} has the frame {wrong[0]:g}; expected 1 to {count}, the frames of --mat")
-        numbers = sorted(int(value) for value in values)
-        twice = [one for one, other in pairwise(numbers) if one == other]
-        if twice:
-            raise DataError(f"--splits {path}: {name} has the frame {twice[0]} twice")
-        if len(numbers) < least:
-            raise DataError(f"--splits {path}: {name} has {len(numbers)} frames; expected at least {least}")
-        parts.append(numbers)
+        parts.append(sorted(int(value) for value in values))
     train, test = parts
-    both = sorted(set(train) & set(test))
-    if both:
-        raise DataError(
-            f"--splits {path}: the frame {both[0]} is in trainNdxs and in testNdxs ({len(both)} frames are in both)"
-        )
+    splits = {"train": [str(number) for number in train], "test": [str(number) for number in test]}
+    # One training frame more than the loaders ask for: validation is cut from them.
+    refuse(split_problems(splits, dict.fromkeys(splits, f"--splits {path}"), LEAST_TRAIN + 1))
     return train, test
 
 

@@ -18,7 +18,7 @@ from datasets.preparation.installation import install
 from utils.cli import whole_number
 from utils.console import track
 from utils.errors import DataError
-from utils.files import refused, write_text
+from utils.files import read_text, refused, write_text
 
 HELP = "draw a synthetic set: rooms in the NYUD_MT layout, or faces in that of CelebAMask-HQ"
 
@@ -166,7 +166,7 @@ def _prepare(dataset: str, shown: Path, counts: dict[str, int], size: int, seed:
 def _read_marker(out: Path) -> dict[str, Any] | None:
     """The parameters of the synthetic set in ``out``; None if there is no (readable) one."""
     try:
-        found = json.loads((out / MARKER).read_text(encoding="utf-8"))
+        found = json.loads(read_text(out / MARKER))
         kind_is_known = found["kind"] in DATASETS.values()
         counts_are_sane = all(type(found["counts"][split]) is int and found["counts"][split] >= 0 for split in SPLITS)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -17,7 +17,8 @@ from utils.tasks import get_task
 
 if TYPE_CHECKING:
     from datasets.plausibility import Facts
-    from datasets.preparation.verification.findings import Problem, Survey
+    from datasets.preparation.verification.findings import Survey
+    from datasets.problems import Problem
 
 HELP = "read everything in a data set's folder and list every file that the loaders could not use"
 

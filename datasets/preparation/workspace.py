@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.errors import DataError
-from utils.files import is_unfinished, refused, remove_unfinished, write_text
+from utils.files import is_unfinished, read_text, refused, remove_unfinished, write_text
 
 MANIFEST, BEGUN, LOCK = "manifest.json", ".preparing.json", ".preparing.lock"
 
@@ -110,13 +110,36 @@ def _clear(out: Path, contents: list[str] | None) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe in a manifest; empty if the file is not there or is none of ours.
+
+    Raises:
+        TextError: the file is there, and is no text.
+    """
+    return (_read(path) or {}).get("recipe", {})
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """What a manifest, or the file of an unfinished set, says; None if it is not there or is none of ours."""
+    facts = read_object(path)
+    return facts if isinstance(facts.get("recipe"), dict) else None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is none.
+
+    Raises:
+        TextError: the file is there, and is no text.
+    """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return facts if isinstance(facts, dict) and isinstance(facts.get("recipe"), dict) else None
+        text = read_text(path)
+    except FileNotFoundError:
+        return {}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def finish(out: Path, recipe: dict[str, Any], facts: dict[str, Any]) -> None:

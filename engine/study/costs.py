@@ -12,6 +12,7 @@ from optim import sparsity_report
 from utils import checkpoint as files
 from utils.console import track
 from utils.errors import TrialError, UserError
+from utils.files import fingerprint
 from utils.study.plan import Run
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ COUNTED = tuple(
 """Of the whole model and of its backbone: as trained, and compacted for the CPU."""
 
 LATENCIES = ("folded_latency_ms", "compact_latency_ms")
+
+BLOCKS = 256
+"""How many parts of a network's file are looked at to tell that it is the same (:func:`utils.files.fingerprint`)."""
 
 BUSY = 0.15
 """Share of the machine's CPU time that others may take while a latency is measured, without a word."""
@@ -116,10 +120,14 @@ def _save(run: Run, costs: Costs) -> None:
     files.save_json(run.folder / COSTS, {"network": _about(run), **asdict(costs)})
 
 
-def _about(run: Run) -> dict[str, int]:
-    """By what one tells that a network is another one."""
-    network = (run.folder / files.BEST).stat()
-    return {"bytes": network.st_size, "time": network.st_mtime_ns}
+def _about(run: Run) -> dict[str, int | str]:
+    """By what one tells that a network is another one: all networks of one kind have the same size, and a copy may have any
+    time."""
+    path = run.folder / files.BEST
+    try:
+        return {"time": path.stat().st_mtime_ns, "content": fingerprint(path, BLOCKS)}
+    except OSError as error:
+        raise TrialError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _known(run: Run) -> Costs | None:
@@ -127,6 +135,7 @@ def _known(run: Run) -> Costs | None:
     path = run.folder / COSTS
     if not path.is_file():
         return None
+    about = _about(run)
     try:
         content = files.load_json(path)
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
@@ -135,7 +144,7 @@ def _known(run: Run) -> Costs | None:
         if set(numbers) - set(LATENCIES) != {*GROUPS, *COUNTED}:
             log.info("%s is of another version, whose names mean something else, and is made anew", path)
             return None
-        return found if content["network"] == _about(run) else None
+        return found if content["network"] == about else None
     except (TrialError, AttributeError, KeyError, TypeError, ValueError):
         log.warning("%s cannot be read, and is made anew", path)
         return None

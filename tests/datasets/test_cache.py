@@ -283,6 +283,91 @@ def test_size_and_time_say_that_a_file_changed(what: str, root: Path, tmp_path: 
     assert _new_parts(tmp_path / "kept", parts) == {"depth_euclidean"}
 
 
+def _copy_with_times(source: Path, target: Path) -> None:
+    """A file in the place of one of equal size, with its time of change, as archives with normalised times leave it."""
+    assert source.stat().st_size == target.stat().st_size
+    time_ns = target.stat().st_mtime_ns
+    target.write_bytes(source.read_bytes())
+    os.utime(target, ns=(time_ns, time_ns))
+
+
+def _other_depth(path: Path) -> None:
+    """Other values in a file of the same size and time."""
+    np.save(path.with_name("other.npy"), np.load(path) * 2)
+    _copy_with_times(path.with_name("other.npy"), path)
+    path.with_name("other.npy").unlink()
+
+
+def test_two_sets_of_equal_names_sizes_and_times_share_nothing(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(root, other)
+    for path in (other / "depth").iterdir():
+        _other_depth(path)
+        os.utime(path, ns=(0, 0))
+        os.utime(root / "depth" / path.name, ns=(0, 0))
+    for folder in (root, other):
+        config = nyu_config(folder, cache=tmp_path / "kept")
+        for one, plain in zip(
+            _raw(build_dataset(config, "val")), _raw(build_dataset(config.with_values(cache=False), "val")), strict=True
+        ):
+            assert_within_rounding(one, plain)
+    assert len(part_folders(tmp_path / "kept")) == 10
+
+
+def test_other_content_in_the_same_place_is_read_again(root: Path, tmp_path: Path) -> None:
+    """As when another data set is mounted where the first was; and one file alone of a set that is not large."""
+    config = nyu_config(root, cache=tmp_path / "kept")
+    before = _raw(build_dataset(config, "val"))
+    parts = part_folders(tmp_path / "kept")
+    _other_depth(root / "depth/b1.npy")
+    after = build_dataset(config, "val")
+    assert _new_parts(tmp_path / "kept", parts) == {"depth_euclidean"}
+    assert not equal_samples(after.load(1), before[1])
+
+
+def test_only_some_of_the_content_of_many_files_is_looked_at(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What docs/data.md says is not seen."""
+    monkeypatch.setattr(cache, "SAMPLED", 2)
+    looked_at: list[Path] = []
+    monkeypatch.setattr(cache, "fingerprint", lambda path: looked_at.append(path) or path.read_bytes().hex())
+    config = nyu_config(root, cache=tmp_path / "kept", task_list=["depth_euclidean"])
+    build_dataset(config, "val")
+    assert looked_at == [root / name for name in ("images/b0.jpg", "images/b2.jpg", "depth/b0.npy", "depth/b2.npy")]
+    parts = part_folders(tmp_path / "kept")
+    _other_depth(root / "depth/b1.npy")
+    build_dataset(config, "val")
+    assert _new_parts(tmp_path / "kept", parts) == set()
+    os.utime(root / "depth/b1.npy")
+    build_dataset(config, "val")
+    assert _new_parts(tmp_path / "kept", parts) == {"depth_euclidean"}
+
+
+def test_a_folder_is_the_same_through_a_link_and_another_one_when_it_is_moved(root: Path, tmp_path: Path) -> None:
+    build_dataset(nyu_config(root, cache=tmp_path / "kept"), "val")
+    parts = part_folders(tmp_path / "kept")
+    (tmp_path / "link").symlink_to(root)
+    build_dataset(nyu_config(tmp_path / "link", cache=tmp_path / "kept"), "val")
+    assert part_folders(tmp_path / "kept") == parts
+    root.rename(tmp_path / "moved")
+    build_dataset(nyu_config(tmp_path / "moved", cache=tmp_path / "kept"), "val")
+    assert _new_parts(tmp_path / "kept", parts) == WHATS
+
+
+def test_a_link_that_leads_to_another_file_is_another_file(root: Path, tmp_path: Path) -> None:
+    for name, factor in (("one.npy", 1), ("two.npy", 2)):
+        np.save(tmp_path / name, np.load(root / "depth/b1.npy") * factor)
+        os.utime(tmp_path / name, ns=(0, 0))
+    config = nyu_config(root, cache=tmp_path / "kept")
+    means = []
+    for name in ("one.npy", "two.npy"):
+        (root / "depth/b1.npy").unlink()
+        (root / "depth/b1.npy").symlink_to(tmp_path / name)
+        means.append(float(build_dataset(config, "val").load(1)["targets"]["depth_euclidean"].mean()))
+    assert means[1] == pytest.approx(2 * means[0], rel=1e-3)
+
+
 def test_an_image_of_another_size_is_found_though_its_targets_are_kept(root: Path, tmp_path: Path) -> None:
     config = nyu_config(root, cache=tmp_path / "kept")
     build_dataset(config, "val")

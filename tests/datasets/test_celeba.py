@@ -1,7 +1,10 @@
 """CelebAMask-HQ: attributes, masks and splits, in the forms that copies of it have."""
 
+import codecs
 import json
 import logging
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import torch
 
 from datasets.celeba import ATTRIBUTE_FILE, MAPPING_FILE, CelebAMaskHQ, celeba_splits, read_attributes
 from tests.configs import make_config
-from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, write_array, write_celeba
+from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, equal_samples, write_array, write_celeba
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 
@@ -74,23 +77,55 @@ def test_an_unknown_column_is_named(tmp_path: Path) -> None:
         CelebAMaskHQ(_config(tmp_path), "train")
 
 
-@pytest.mark.parametrize("line", ["0.jpg  1 -1", "0.jpg  " + "x " * 40, "0.jpg  " + "2 " * 40, "zero.jpg  " + "1 " * 40])
-def test_a_line_that_is_none_is_quoted(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0.jpg  1 -1", "has 2 values; expected 40, as there are attributes"),
+        ("0.jpg  " + "x " * 40, r"has the value 'x'; expected -1 or 1 \(0: unknown\)"),
+        ("0.jpg  " + "-1 " * 39 + "2", "has the value '2'"),
+        ("zero.jpg  " + "1 " * 40, "begins with 'zero.jpg'; expected <number>.jpg"),
+        ("1_0.jpg  " + "1 " * 40, "begins with '1_0.jpg'"),
+    ],
+)
+def test_a_line_that_is_none_is_named_with_its_number(line: str, said: str, tmp_path: Path) -> None:
     write_celeba(tmp_path)
     path = tmp_path / ATTRIBUTE_FILE
     lines = path.read_text().splitlines()
     lines[2] = line
     path.write_text("\n".join(lines))
-    with pytest.raises(DataError, match=rf"the line of '{line.split()[0]}' is not '<number>.jpg' with 40 values"):
+    with pytest.raises(DataError, match=rf"anno\.txt:3 {said}"):
         read_attributes(path, ["Male"])
+
+
+@pytest.mark.parametrize("values", ["-1 " * 40, None])
+@pytest.mark.parametrize("file", ["0.jpg", "00000.jpg", "0.JPG"])
+def test_a_second_line_of_an_image_is_refused_whatever_it_says(file: str, values: str | None, tmp_path: Path) -> None:
+    write_celeba(tmp_path, first_line=False)
+    path = tmp_path / ATTRIBUTE_FILE
+    same = path.read_text().splitlines()[1].split(maxsplit=1)[1]
+    path.write_text(f"{path.read_text()}{file}  {values or same}\n")
+    with pytest.raises(DataError, match=r"anno\.txt:9 is of 0\.jpg, as line 2 is; expected one line per image$"):
+        read_attributes(path, ["Male"])
+
+
+def test_a_column_that_is_there_twice_and_a_file_that_is_not_whole_are_refused(tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    whole = path.read_text()
+    path.write_text(whole.replace(" Male ", " Smiling "))
+    with pytest.raises(DataError, match=r"anno\.txt has more than one column Smiling; expected every attribute once"):
+        read_attributes(path, ["Smiling"])
+    path.write_text(whole.rpartition("6.jpg")[0])
+    with pytest.raises(DataError, match=r"anno\.txt has lines for 6 images; expected 7, as its first line says"):
+        read_attributes(path, ["Smiling"])
 
 
 def test_images_without_a_line_are_named(tmp_path: Path) -> None:
     write_celeba(tmp_path)
     path = tmp_path / ATTRIBUTE_FILE
-    lines = [line for line in path.read_text().splitlines() if not line.startswith(("1.", "6."))]
+    lines = [line for line in path.read_text().splitlines()[1:] if not line.startswith(("1.", "6."))]
     path.write_text("\n".join(lines))
-    with pytest.raises(DataError, match=r"has no line for 1\.jpg \(2 are missing\)"):
+    with pytest.raises(DataError, match=r"has no line for 1\.jpg, 6\.jpg; expected one line per image"):
         CelebAMaskHQ(_config(tmp_path), "train")
     CelebAMaskHQ(_config(tmp_path, task_list=["segmentsemantic"]), "train")  # needs no attributes
 
@@ -230,10 +265,56 @@ def test_the_official_split_goes_by_the_number_in_the_original_celeba(header: bo
         assert [dataset[index]["name"] for index in range(len(dataset))] == names
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text + "00002 5 6.jpg\n", r":9 is of image 2, as line 4 is; expected one line per image"),
+        (lambda text: text + "\nidx orig_idx orig_file\n", r":10 is 'idx orig_idx orig_file'; expected idx orig_idx orig_file"),
+        (lambda text: "number original file\n" + text, r":1 is 'number original file'"),
+        (lambda text: "\ufeff\ufeff" + text.partition("\n")[2], r":1 is '\\ufeff0 5 000006\.jpg'"),
+        (lambda text: text + "7 8 9.jpg more\n", r":9 is '7 8 9\.jpg more'"),
+        (lambda text: text + "٧ 8 9.jpg\n", r":9 is '٧ 8 9\.jpg'"),
+        (lambda text: text.replace("6 100 ", "6,100,"), r":8 is '6,100,000101\.jpg'"),
+    ],
+)
+def test_only_a_first_line_idx_is_a_title_and_every_image_has_one_line(
+    change: Callable[[str], str], said: str, tmp_path: Path
+) -> None:
+    write_celeba(tmp_path)
+    path = tmp_path / MAPPING_FILE
+    path.write_text(change(path.read_text()), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"mapping\.txt{said}"):
+        celeba_splits(_config(tmp_path))
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_byte_order_mark_and_windows_line_ends_cost_no_face(header: bool, tmp_path: Path) -> None:
+    write_celeba(tmp_path, mapping_header=header, first_line=header)
+    for name in (MAPPING_FILE, ATTRIBUTE_FILE):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(codecs.BOM_UTF8 + content.replace(b"\n", b"\r\n"))
+    assert celeba_splits(_config(tmp_path)) == OFFICIAL
+    assert CelebAMaskHQ(_config(tmp_path), "train").attributes["0"]["Male"] == celeba_attributes(0)["Male"]
+
+
+@pytest.mark.parametrize("name", [MAPPING_FILE, ATTRIBUTE_FILE, "names.json", "manifest.json"])
+def test_a_text_file_that_cannot_be_read_is_not_taken_for_none(name: str, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    splits = None if name == MAPPING_FILE else _write_json(tmp_path, {"train": [0, 1], "val": [2], "test": [4]})
+    config = _config(tmp_path, data_split_file=splits)
+    (tmp_path / name).write_bytes("0 5 6.jpg\n".encode("utf-16"))
+    with pytest.raises(DataError, match=rf"{name} is no UTF-8 text, it looks like UTF-16; expected UTF-8"):
+        CelebAMaskHQ(config, "train")
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=rf"{name} cannot be read \(Is a directory\)$"):
+        CelebAMaskHQ(config, "train")
+
+
 def test_a_missing_or_broken_mapping_is_named(tmp_path: Path) -> None:
     write_celeba(tmp_path)
     (tmp_path / MAPPING_FILE).write_text("0\n")
-    with pytest.raises(DataError, match=r"expected 'idx orig_idx orig_file', found '0'"):
+    with pytest.raises(DataError, match=r"mapping\.txt:1 is '0'; expected idx orig_idx orig_file$"):
         celeba_splits(_config(tmp_path))
     (tmp_path / MAPPING_FILE).unlink()
     with pytest.raises(DataError, match=r"mapping\.txt: there is no such file; .*data_split_file"):
@@ -278,23 +359,40 @@ def test_test_images_in_another_split_are_refused(role: str, tmp_path: Path) -> 
     write_celeba(tmp_path)
     content: dict[str, list[int]] = {"train": [0, 1], "val": [2], "test": [4]}
     content[role].append(4)
-    with pytest.raises(DataError, match=rf"the {role} and the test split share 1 images \(such as 4\.jpg\)"):
+    with pytest.raises(DataError, match=rf"names\.json names 4 for test, which {role} has too; expected every frame in one"):
         celeba_splits(_config(tmp_path, data_split_file=_write_json(tmp_path, content)))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"train": [1, 2]}, r"needs the keys 'train' and 'test' .*it has \['train'\]"),
-        ({"train": [1, 2], "test": []}, "needs the keys 'train' and 'test'"),
+        ({"train": [1, 2]}, r"has no key 'test' \(but train\); expected a JSON object of lists"),
+        ({"train": [1, 2], "test": []}, "names 0 frames for test; expected at least 1"),
         ([1, 2], "is not a JSON object of lists"),
-        ({"train": ["one.jpg"], "test": ["2"]}, "is not a JSON object of lists"),
+        (
+            {"train": [0, 1, "00001.jpg"], "val": [2], "test": [4]},
+            "names 1 more than once for train; expected every",
+        ),
+        ({"train": [0, 1], "val": [2], "valid": [3], "test": [4]}, "has the keys val and valid; expected one list for val$"),
+        ({"train": [0, 1], "Validation": [2], "validation": [2], "test": [4]}, "has the keys Validation and validation"),
+        ({"train": "012", "test": [4]}, "has no list for the key 'train'; expected"),
+        ({"train": [0, 1.0, True], "test": [4]}, "names 1.0, True for train; expected '<number>.jpg'"),
+        ({"train": [0, "1_1.jpg"], "test": [4]}, "names '1_1.jpg' for train"),
+        ({"train": ["one.jpg"], "test": ["2"]}, "names 'one.jpg' for train; expected '<number>.jpg'$"),
     ],
 )
 def test_a_wrong_json_file_is_named(content: object, message: str, tmp_path: Path) -> None:
     write_celeba(tmp_path)
-    with pytest.raises(DataError, match=rf"data_split_file: .*names\.json.*{message}"):
+    with pytest.raises(DataError, match=rf"names\.json {message}"):
         celeba_splits(_config(tmp_path, data_split_file=_write_json(tmp_path, content)))
+
+
+def test_a_key_that_a_json_file_has_twice_is_refused(tmp_path: Path) -> None:
+    """The json module keeps the last one without a word."""
+    write_celeba(tmp_path)
+    (tmp_path / "names.json").write_text('{"train": [0, 1], "test": [4], "train": [1, 2]}')
+    with pytest.raises(DataError, match=r"names\.json is not a JSON object .* \(it has a key twice: train, test, train\)"):
+        celeba_splits(_config(tmp_path, data_split_file="names.json"))
 
 
 def test_a_missing_json_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -306,14 +404,35 @@ def test_a_missing_json_file_says_where_it_was_looked_for(tmp_path: Path) -> Non
 # Missing files
 
 
+@pytest.mark.parametrize(
+    ("file", "other"),
+    [
+        ("CelebA-HQ-img/1.jpg", "00001.jpg"),
+        ("CelebA-HQ-img/1.jpg", "1.JPG"),
+        ("CelebA-HQ-img/1.jpg", "1.png"),
+        ("CelebA-HQ-segmask/00001_mask.npy", "1_mask.npy"),
+        ("CelebA-HQ-segmask/00001_mask.npy", "00001_mask.NPY"),
+    ],
+)
+def test_of_a_face_one_file_is_read_however_it_is_spelled_and_two_are_refused(file: str, other: str, tmp_path: Path) -> None:
+    write_celeba(tmp_path)
+    expected = CelebAMaskHQ(_config(tmp_path), "train")[1]
+    shutil.copyfile(tmp_path / file, (tmp_path / file).with_name(other))
+    first, second = sorted([Path(file).name, other])
+    with pytest.raises(DataError, match=rf"{second} is there as well as {first}; expected one of them$"):
+        CelebAMaskHQ(_config(tmp_path), "train")
+    (tmp_path / file).unlink()
+    assert equal_samples(CelebAMaskHQ(_config(tmp_path), "train")[1], expected)
+
+
 def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data_dir_celebA: there is no folder .*CelebA-HQ-img"):
         CelebAMaskHQ(_config(tmp_path), "train")
     write_celeba(tmp_path)
     for number in (1, 6):
         (tmp_path / "CelebA-HQ-segmask" / f"{number:05d}_mask.npy").unlink()
-    with pytest.raises(DataError, match=r"00001_mask\.npy is missing, needed for task segmentsemantic; 2 of 3 images"):
+    with pytest.raises(DataError, match=r"00001_mask\.npy is missing, needed for task segmentsemantic; 2 of 3 frames"):
         CelebAMaskHQ(_config(tmp_path), "train")
     (tmp_path / "CelebA-HQ-img" / "6.jpg").unlink()
-    with pytest.raises(DataError, match=r"6\.jpg is missing, needed for the images; 1 of 3 images"):
+    with pytest.raises(DataError, match=r"6\.jpg is missing, needed for the images; 1 of 3 frames"):
         CelebAMaskHQ(_config(tmp_path), "train")

@@ -158,6 +158,23 @@ def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample["image"], frames["val/10"]["image"].transpose(2, 0, 1), atol=1e-6)
 
 
+def test_a_file_in_capital_letters_or_with_zeros_is_a_frame_too(tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 2, "val": 2})
+    for path in sorted((tmp_path / "val").rglob("1.npy")):
+        path.rename(path.with_name("0001.NPY"))
+    dataset = MTANDataset(_config(tmp_path), "test")
+    assert [sample["name"] for sample in map(dataset.read, dataset.names)] == ["val/0", "val/1"]
+
+
+@pytest.mark.parametrize("kind", ["image", "depth"])
+def test_two_files_of_one_frame_are_refused(kind: str, tmp_path: Path) -> None:
+    _write(tmp_path, {"train": 2, "val": 2})
+    folder = tmp_path / "val" / kind
+    (folder / "01.npy").write_bytes((folder / "1.npy").read_bytes())
+    with pytest.raises(DataError, match=rf"val/{kind}/1\.npy is there as well as 01\.npy; expected one of them"):
+        MTANDataset(_config(tmp_path), "test")
+
+
 def test_the_folder_of_nyu_is_taken_where_no_other_is_given(tmp_path: Path) -> None:
     _write(tmp_path, {"train": 2, "val": 1})
     other = _config(tmp_path, data_dir_NYU_MTAN=None, data_dir_NYU=tmp_path)
@@ -243,7 +260,7 @@ def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
     for path in (tmp_path / "train" / "normal").iterdir():
         path.unlink()
     (tmp_path / "train" / "normal").rmdir()
-    with pytest.raises(DataError, match=r"train/normal/0\.npy is missing, needed for task surface_normal; 3 of 3 frames"):
+    with pytest.raises(DataError, match=r"train/normal: there is no such folder, needed for task surface_normal"):
         MTANDataset(_config(tmp_path), "train")
 
 
@@ -257,10 +274,10 @@ def test_another_layout_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train/image holds 1 frame; expected at least 2"):
         MTANDataset(_config(tmp_path), "train")
     write_array(tmp_path / "train" / "image" / "kitchen.npy", np.zeros(3))
-    with pytest.raises(DataError, match=r"train/image/kitchen\.npy: is not called after a number"):
+    with pytest.raises(DataError, match=r"train/image/kitchen\.npy is not called after a number"):
         MTANDataset(_config(tmp_path), "train")
     (tmp_path / "train" / "image" / "kitchen.npy").unlink()
     (tmp_path / "train" / "image" / "0.npy").unlink()
     (tmp_path / "train" / "image" / "._0.npy").write_bytes(b"a Mac was here")
-    with pytest.raises(DataError, match=r"train/image holds no frame"):
+    with pytest.raises(DataError, match=r"train/image holds 0 frames"):
         MTANDataset(_config(tmp_path), "train")

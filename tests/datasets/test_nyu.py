@@ -1,6 +1,8 @@
 """NYU-v2 from every variant of its files, and what is said when something is wrong with them."""
 
+import codecs
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +182,89 @@ def test_test_frames_in_another_split_are_refused(role: str, tmp_path: Path) -> 
     names = {"train": ["a", "b"], "val": ["c"], "test": ["d", "e"]}
     names[role] = [*names[role], "d"]
     write_nyu(tmp_path, names)
-    with pytest.raises(DataError, match=rf"splits: 1 frames \(such as d\) of the test split are in the {role} split"):
+    with pytest.raises(DataError, match=rf"test\.txt names d for test, which {role} has too; expected every frame in one"):
         nyu_splits(_config(tmp_path))
+
+
+FRAMES = {"train": ["a", "b", "c"], "val": ["d"], "test": ["e", "f"]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: codecs.BOM_UTF8 + text,
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"\n", b"\r"),
+        lambda text: b"\n  " + text.replace(b"\n", b"\t \n\n"),
+        lambda text: text.replace(b"\n", b".jpg\n"),
+        lambda text: text.replace(b"\n", b".PNG\n").rstrip(),
+    ],
+)
+def test_the_frames_of_a_list_are_its_lines_however_it_was_saved(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    write_nyu(tmp_path, FRAMES)
+    for path in (tmp_path / "gt_sets").iterdir():
+        path.write_bytes(change(path.read_bytes()))
+    assert nyu_splits(_config(tmp_path)) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("e\nroom f\n", r":2 is 'room f'; expected the name of one frame per line$"),
+        ("e f\n", r":1 is 'e f'"),
+        ("e\n\nimages/f.jpg\n", r":3 is 'images/f\.jpg'"),
+        ("e\n\ufefff\n", r":2 is '\\ufefff'"),
+        ("e\ne\n", r" names e more than once for test; expected every frame once$"),
+        ("e\nf\n  e \r\nf.jpg\ne.png", r" names e, f more than once for test"),
+        ("e\nd.jpg\na \n", r" names a for test, which train has too; expected every frame in one split \(1 of 2 problems\)$"),
+    ],
+)
+def test_a_line_that_is_no_name_and_a_name_that_is_there_twice_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    write_nyu(tmp_path, FRAMES)
+    (tmp_path / "gt_sets/test.txt").write_text(text, encoding="utf-8", newline="")
+    with pytest.raises(DataError, match=rf"gt_sets/test\.txt{said}"):
+        nyu_splits(_config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("e\nf\n".encode("utf-16"), r"is no UTF-8 text, it looks like UTF-16; expected UTF-8"),
+        ("e\nküche\n".encode("latin-1"), r"is no UTF-8 text, it looks like Latin-1 or Windows-1252 \(the byte FC in line 2\)"),
+        (None, r"cannot be read \(Is a directory\)$"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_not_taken_for_none(content: bytes | None, said: str, tmp_path: Path) -> None:
+    """Without a list ``test``, ``val`` would be the test split."""
+    write_nyu(tmp_path, FRAMES)
+    path = tmp_path / "gt_sets/test.txt"
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"gt_sets/test\.txt {said}"):
+        nyu_splits(_config(tmp_path))
+
+
+def test_a_list_in_capital_letters_is_that_list(tmp_path: Path) -> None:
+    write_nyu(tmp_path, FRAMES)
+    path = tmp_path / "gt_sets/test.txt"
+    path.rename(path.with_suffix(".TXT"))
+    assert nyu_splits(_config(tmp_path)) == FRAMES
+    path.write_text("e\n")
+    with pytest.raises(DataError, match=r"test\.txt is there as well as test\.TXT"):
+        nyu_splits(_config(tmp_path))
+
+
+@pytest.mark.parametrize("other", ["images/a2.png", "images/a2.JPG", "depth/a2.mat", "segmentation/a2.npy"])
+def test_two_files_of_one_frame_are_refused(other: str, tmp_path: Path) -> None:
+    """They may differ, and which is meant nobody knows."""
+    write_nyu(tmp_path)
+    (tmp_path / other).touch()
+    with pytest.raises(DataError, match=r"/a2\.\w+ is there as well as a2\.\w+; expected one of them$"):
+        NYUDataset(_config(tmp_path), "train")
+    NYUDataset(_config(tmp_path), "val")
 
 
 def test_a_missing_split_file_is_named_with_those_that_are_there(tmp_path: Path) -> None:
@@ -194,10 +277,10 @@ def test_a_missing_split_file_is_named_with_those_that_are_there(tmp_path: Path)
 
 def test_an_empty_split_file_is_refused(tmp_path: Path) -> None:
     write_nyu(tmp_path, {"train": ["a", "b"], "val": [], "test": ["c"]})
-    with pytest.raises(DataError, match=r"splits\.val: .*val\.txt names 0 frames; expected at least 1"):
+    with pytest.raises(DataError, match=r"val\.txt names 0 frames for val; expected at least 1"):
         nyu_splits(_config(tmp_path))
     write_nyu(tmp_path, {"train": ["a"], "val": ["b"], "test": ["c"]})
-    with pytest.raises(DataError, match=r"splits\.train: .*train\.txt names 1 frames; expected at least 2"):
+    with pytest.raises(DataError, match=r"train\.txt names 1 frame for train; expected at least 2"):
         nyu_splits(_config(tmp_path))
 
 

@@ -1,9 +1,10 @@
-"""Validation cut from the training frames: a partition, in runs of neighbours."""
+"""What all splits obey; validation cut from the training frames: a partition, in runs of neighbours."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.splits import RUN_LENGTH, cut_validation
+from datasets.problems import Problem
+from datasets.splits import RUN_LENGTH, cut_validation, split_problems
 
 
 def _runs(held_out: list[int]) -> list[int]:
@@ -50,3 +51,29 @@ def test_the_runs_are_spread_over_the_whole_list() -> None:
 def test_the_same_names_give_the_same_cut() -> None:
     names = [str(index) for index in range(123)]
     assert cut_validation(names, 0.2) == cut_validation(tuple(names), 0.2)
+
+
+PLACES = {"train": "a.txt", "val": "b.txt", "test": "c.txt", "all": "d.txt"}
+
+
+def test_lists_without_doubles_and_overlaps_have_no_problem() -> None:
+    """A list of another name may be made of the others."""
+    assert split_problems({"train": ["1", "2"], "val": ["3"], "test": ["4"], "all": ["1", "2", "3"]}, PLACES) == []
+
+
+def test_every_double_and_every_overlap_is_one_problem() -> None:
+    found = split_problems({"train": ["1", "2", "2"], "val": ["3", "1"], "test": ["3", "2", "3", "1"], "all": []}, PLACES)
+    assert found == [
+        Problem("a.txt", "names 2 more than once for train", "every frame once"),
+        Problem("c.txt", "names 3 more than once for test", "every frame once"),
+        Problem("d.txt", "names 0 frames for all", "at least 1"),
+        Problem("b.txt", "names 1 for val, which train has too", "every frame in one split"),
+        Problem("c.txt", "names 2, 1 for test, which train has too", "every frame in one split"),
+        Problem("c.txt", "names 3, 1 for test, which val has too", "every frame in one split"),
+    ]
+
+
+def test_training_needs_two_frames() -> None:
+    assert split_problems({"train": ["1"], "test": ["2"]}, PLACES) == [
+        Problem("a.txt", "names 1 frame for train", "at least 2")
+    ]

@@ -1,5 +1,6 @@
 """Files are whole or not there, whatever ends the writing; what is left of it goes away."""
 
+import codecs
 import contextlib
 import errno
 import os
@@ -11,8 +12,22 @@ import pytest
 
 from tests.disks import small_disk
 from utils import files
-from utils.errors import DataError
-from utils.files import append_bytes, is_unfinished, remove_folder, remove_unfinished, replacing, unwritable, write_text
+from utils.errors import DataError, TextError
+from utils.files import (
+    BLOCK_BYTES,
+    BLOCKS,
+    append_bytes,
+    evenly_spread,
+    fingerprint,
+    is_unfinished,
+    numbered_lines,
+    read_text,
+    remove_folder,
+    remove_unfinished,
+    replacing,
+    unwritable,
+    write_text,
+)
 
 NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -216,3 +231,97 @@ def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> 
     (tmp_path / "plain").touch()
     write_text(tmp_path / "x", "text")
     assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+# Text files of others
+
+
+TEXT = "0001\nküche\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [TEXT.encode(), codecs.BOM_UTF8 + TEXT.encode(), TEXT.replace("\n", "\r\n").encode(), TEXT.replace("\n", "\r").encode()],
+)
+def test_a_text_is_the_same_with_and_without_a_mark_and_with_any_line_ends(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(content)
+    assert read_text(tmp_path / "list.txt") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (TEXT.encode("utf-16"), "UTF-16"),
+        (TEXT.encode("utf-16-be"), "UTF-16"),
+        (TEXT.encode("utf-16-le"), "UTF-16"),
+        (codecs.BOM_UTF16_LE + b"\0", "UTF-16"),
+        (TEXT.encode("utf-32"), "UTF-32"),
+        (TEXT.encode("latin-1"), "Latin-1 or Windows-1252 (the byte FC in line 2)"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0", "a binary file"),
+    ],
+)
+def test_what_is_no_utf_8_is_one_sentence_that_says_what_it_looks_like(content: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    with pytest.raises(TextError) as caught:
+        read_text(path)
+    assert (
+        str(caught.value) == f"{path} is no UTF-8 text, it looks like {kind}; expected UTF-8: save it anew with that encoding"
+    )
+
+
+def test_a_text_that_the_system_does_not_give_is_not_one_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "list.txt"
+    with pytest.raises(FileNotFoundError):
+        read_text(path)
+    path.symlink_to(tmp_path / "gone.txt")
+    with pytest.raises(TextError, match=rf"^{path} cannot be read \(No such file or directory\)$"):
+        read_text(path)
+
+    def refuse(self: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(TextError, match=rf"^{path} cannot be read \(Permission denied\)$"):
+        read_text(path)
+
+
+def test_lines_keep_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\r\n  a b \r\n\t\r\nc")
+    assert numbered_lines(tmp_path / "list.txt") == [(2, "a b"), (4, "c")]
+
+
+# What tells that a file is another one
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, BLOCKS * BLOCK_BYTES])
+def test_every_byte_of_a_small_file_counts(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(bytes(size))
+    whole = fingerprint(path)
+    found = {whole}
+    for place in {0, size // 3, size - 1} if size else ():
+        path.write_bytes(bytes(place) + b"\1" + bytes(size - place - 1))
+        found.add(fingerprint(path))
+    path.write_bytes(bytes(size + 1))
+    found.add(fingerprint(path))
+    assert len(found) == 2 + len({0, size // 3, size - 1} if size else ())
+
+
+def test_of_a_large_file_evenly_spread_blocks_count(tmp_path: Path) -> None:
+    path, size = tmp_path / "x", 2 * BLOCKS * BLOCK_BYTES
+    path.write_bytes(bytes(size))
+    whole = fingerprint(path)
+    seen = []
+    for place in range(BLOCK_BYTES // 2, size, BLOCK_BYTES):
+        path.write_bytes(bytes(place) + b"\1" + bytes(size - place - 1))
+        seen.append(fingerprint(path) != whole)
+    assert seen[0] and seen[-1] and BLOCKS <= sum(seen) < len(seen)
+    assert all(any(seen[place : place + 3]) for place in range(len(seen) - 3))
+
+
+def test_evenly_spread_items_begin_with_the_first_and_end_with_the_last() -> None:
+    assert evenly_spread(range(5), 8) == [0, 1, 2, 3, 4]
+    assert evenly_spread(range(100), 4) == [0, 33, 66, 99]

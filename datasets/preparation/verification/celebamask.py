@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from datasets.celeba import (
     ATTRIBUTE_FILE,
+    IMAGE_FILES,
     MAPPING_FILE,
+    MASK_FILES,
     SPLIT_NAMES,
     CelebAMaskHQ,
-    _number,
-    official_splits,
-    read_attributes,
-    splits_from_json,
+    attribute_lines,
+    face_split_problems,
+    missing_attributes,
+    read_mapping,
+    read_split_file,
 )
+from datasets.file_index import double_files, files_by_frame
 from datasets.preparation.synthetic import MARKER
 from datasets.preparation.verification.contents import examine_image
-from datasets.preparation.verification.findings import Content, File, Survey, refusal, some
-from datasets.preparation.verification.leftovers import read_json
-from datasets.preparation.verification.nyud_mt import check_members, check_overlaps
-from datasets.preparation.workspace import MANIFEST
+from datasets.preparation.verification.findings import Content, File, Survey, refusal
+from datasets.preparation.workspace import MANIFEST, read_object, read_recipe
+from datasets.problems import Problem
 from utils.errors import DataError
-from utils.tasks import CELEBA_19_CLASSES, CELEBA_ATTRIBUTES, CELEBA_CLASSES
+from utils.tasks import CELEBA_19_CLASSES, CELEBA_ATTRIBUTES, CELEBA_CLASSES, get_task
 
-IMAGES, SEGMENTATION = "CelebA-HQ-img", "segmentsemantic"
+T = TypeVar("T")
+
+IMAGES, MASKS = "CelebA-HQ-img", get_task("segmentsemantic").source["celebA"]
 LOOKED_AT = 25
 """Masks that are looked at to find out how many classes a set has that does not say it."""
 
 
-class Faces(CelebAMaskHQ):
-    """The files of a set, without a split: names are given one by one."""
+class MaskReader(CelebAMaskHQ):
+    """The loaders' way to read a mask, without a set."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.images = root, root / IMAGES
+    def __init__(self) -> None:
         self.void_is_background = False
 
     def mask_size(self, path: Path, classes: int) -> tuple[int, int]:
@@ -46,7 +51,7 @@ class Faces(CelebAMaskHQ):
 def examine_mask(path: Path, classes: int) -> Content:
     """A mask of labels below ``classes``, or 255."""
     try:
-        return Content(Faces(path.parent.parent).mask_size(path, classes))
+        return Content(MaskReader().mask_size(path, classes))
     except DataError as error:
         return Content(None, (refusal(path, error, "a whole array of whole numbers"),))
 
@@ -59,52 +64,70 @@ def is_celebamask(root: Path) -> bool:
 def survey_celebamask(root: Path) -> Survey:
     """The faces of all splits that the folder knows, with their images, masks and attributes."""
     survey = Survey("CelebAMask-HQ")
-    faces = Faces(root)
-    there = {path.name for path in faces.images.iterdir()}
+    images = files_by_frame(root / IMAGES, IMAGE_FILES)
     sources = _read_sources(root, survey)
     names = {name: source for source, splits in sources.items() for members in splits.values() for name in members}
     if not sources:
         # Without any list of faces, all are looked at that are there.
-        names = {Path(file).stem: IMAGES for file in sorted(there) if file.endswith(".jpg") and Path(file).stem.isdigit()}
-    survey.unused = len({Path(file).stem for file in there if file.endswith(".jpg")} - names.keys())
+        names = dict.fromkeys(images, IMAGES)
+    survey.unused = len(images.keys() - names.keys())
     for name, source in names.items():
-        (path,) = faces.files(name, None)
-        if path.name in there:
-            survey.files.append(File(path, examine_image))
+        if name in images:
+            survey.files.append(File(images[name][0], examine_image))
+            survey.problems += double_files(images[name])
         else:
-            survey.add(path, "is missing", f"a file, as {source} names it")
-    _add_masks(faces, names, survey)
-    if (root / ATTRIBUTE_FILE).is_file():
+            survey.add(root / IMAGES / IMAGE_FILES.usual(name), "is missing", f"a file, as {source} names it")
+    if (root / MASKS).is_dir():
+        _add_masks(root, images, names, survey)
+    if (root / ATTRIBUTE_FILE).exists():
         survey.targets.append("attributes")
-        _check_attributes(root / ATTRIBUTE_FILE, list(names), survey)
+        found = _read(partial(attribute_lines, columns=CELEBA_ATTRIBUTES), root / ATTRIBUTE_FILE, survey)
+        if found is not None:
+            survey.problems += missing_attributes(root / ATTRIBUTE_FILE, found, names)
     if not survey.targets:
-        survey.add(root, "has no targets", f"CelebA-HQ-segmask (prepare_data.py celeba makes it) or {ATTRIBUTE_FILE}")
+        survey.add(root, "has no targets", f"{MASKS} (prepare_data.py celeba makes it) or {ATTRIBUTE_FILE}")
     return survey
 
 
-def _add_masks(faces: Faces, names: dict[str, str], survey: Survey) -> None:
-    wanted = {name: faces.files(name, SEGMENTATION)[0] for name in names}
-    folder = next((path.parent for path in wanted.values()), None)
-    if folder is None or not folder.is_dir():
-        return
-    there = {path.name for path in folder.iterdir()}
-    classes, how = _classes(faces, [path for path in wanted.values() if path.name in there])
-    survey.targets.append(f"{folder.name} (.npy, {classes} classes{how})")
-    for name, path in wanted.items():
-        if path.name in there:
-            image = faces.files(name, None)[0]
-            examine = partial(examine_mask, classes=classes)
-            survey.files.append(File(path, examine, image=image, any_scale=True))
+def _read(read: Callable[[Path], tuple[T, list[Problem]]], path: Path, survey: Survey) -> T | None:
+    """What is in a text file, whose problems are noted; None if it cannot be read at all."""
+    try:
+        content, problems = read(path)
+    except DataError as error:
+        survey.problems.append(refusal(path, error, "a text file"))
+        return None
+    survey.problems += problems
+    return content
+
+
+def _if_text(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    """What a file says; nothing if it is no text, which is noted elsewhere."""
+    try:
+        return read(path)
+    except DataError:
+        return {}
+
+
+def _add_masks(root: Path, images: dict[str, list[Path]], names: dict[str, str], survey: Survey) -> None:
+    masks = files_by_frame(root / MASKS, MASK_FILES)
+    classes, how = _classes(root, [masks[name][0] for name in names if name in masks])
+    survey.targets.append(f"{MASKS} (.npy, {classes} classes{how})")
+    examine = partial(examine_mask, classes=classes)
+    for name, source in names.items():
+        if name in masks:
+            image = images[name][0] if name in images else None
+            survey.files.append(File(masks[name][0], examine, image=image, any_scale=True))
+            survey.problems += double_files(masks[name])
         else:
-            survey.add(path, "is missing", f"a file, as {names[name]} names {name}.jpg")
+            survey.add(root / MASKS / MASK_FILES.usual(name), "is missing", f"a file, as {source} names {name}.jpg")
 
 
-def _classes(faces: Faces, masks: list[Path]) -> tuple[int, str]:
+def _classes(root: Path, masks: list[Path]) -> tuple[int, str]:
     """3 or 19: as the manifest says, or else as most masks have it (every face has parts beyond hair and skin)."""
     few, many = len(CELEBA_CLASSES), len(CELEBA_19_CLASSES)
-    recipe = read_json(faces.root / MANIFEST).get("recipe")
-    if isinstance(recipe, dict) and recipe.get("classes") in (few, many):
-        return recipe["classes"], ""
+    prepared = _if_text(read_recipe, root / MANIFEST).get("classes")
+    if prepared in (few, many):
+        return prepared, ""
     beyond = readable = 0
     for path in masks[:: max(1, len(masks) // LOOKED_AT)]:
         fits = [not examine_mask(path, classes).problems for classes in (few, many)]
@@ -115,86 +138,21 @@ def _classes(faces: Faces, masks: list[Path]) -> tuple[int, str]:
 
 def _read_sources(root: Path, survey: Survey) -> dict[str, dict[str, list[str]]]:
     """Faces per split, per file that lists them: the mapping file and JSON files of names."""
-    found: dict[str, dict[str, list[str]]] = {}
     mapping = root / MAPPING_FILE
-    if mapping.is_file():
-        try:
-            _check_mapping(mapping, survey)
-            found[MAPPING_FILE] = official_splits(mapping)
-        except DataError as error:
-            _note_once(refusal(mapping, error, "lines 'idx orig_idx orig_file'"), survey)
-        except (OSError, ValueError) as error:
-            survey.add(mapping, f"cannot be read ({error})", "a text file")
+    readers = {mapping: read_mapping} if mapping.exists() else {}
+    known = {name for names in SPLIT_NAMES.values() for name in names}
     for path in sorted(root.glob("*.json")):
-        keys, known = read_json(path).keys(), {name for names in SPLIT_NAMES.values() for name in names}
-        if path.name in (MANIFEST, MARKER) or (keys and not keys & known):
-            continue  # about something else
-        try:
-            found[path.name] = splits_from_json(root, path.name)
-        except DataError as error:
-            survey.problems.append(refusal(path, error, "a JSON object of lists of file names per split"))
-    if not found and not mapping.is_file():
-        survey.add(mapping, "is missing", "the official split, or a JSON file of names per split")
-    for name, splits in found.items():
-        for split, members in splits.items():
-            # Without faces of its own, validation is cut from the training faces.
-            if members or split != "val":
-                check_members(root / name, split, members, survey)
-        check_overlaps(root / name, splits, "", survey)
+        keys = {key.lower() for key in _if_text(read_object, path)}
+        if path.name not in (MANIFEST, MARKER) and (not keys or keys & known):  # else it is about something else
+            readers[path] = read_split_file
+    found: dict[str, dict[str, list[str]]] = {}
+    for path, read in readers.items():
+        splits = _read(read, path, survey)
+        if splits is not None:
+            found[path.name] = splits
+            survey.problems += face_split_problems(splits, path)
+    if not found and not mapping.exists():
+        survey.add(mapping, "is missing", "the split of CelebAMask-HQ, or a JSON file of names per split")
     if found:
         survey.counts = {split: len(members) for split, members in next(iter(found.values())).items()}
     return found
-
-
-def _note_once(problem: tuple[str, str, str], survey: Survey) -> None:
-    """What a reader says of a whole text file, unless its lines are in the table already."""
-    path = problem[0]
-    if not any(row.path == path or row.path.startswith(f"{path}:") for row in survey.problems):
-        survey.add(*problem)
-
-
-def _check_mapping(path: Path, survey: Survey) -> None:
-    """Every line but a title: the face's number and its number in the original CelebA."""
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        fields = line.split()
-        title = number == 1 and fields[:1] == ["idx"]
-        if fields and not title and not (len(fields) >= 2 and fields[0].isdigit() and fields[1].isdigit()):
-            survey.add(f"{path}:{number}", f"is {line.strip()!r}", "idx orig_idx orig_file")
-
-
-def _check_attributes(path: Path, names: list[str], survey: Survey) -> None:
-    """Every line of the attribute file, and that every face has one."""
-    try:
-        lines = [(number, line.split()) for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip()]
-    except (OSError, ValueError) as error:
-        survey.add(path, f"cannot be read ({error})", "a text file")
-        return
-    count = lines.pop(0)[1] if lines and len(lines[0][1]) == 1 and lines[0][1][0].isdigit() else None
-    header = lines.pop(0)[1] if lines else []
-    absent = [column for column in CELEBA_ATTRIBUTES if column not in header]
-    if absent:
-        survey.add(path, f"has no column {some(absent)}", "the names of the forty attributes in the first or second line")
-        return
-    if count is not None and int(count[0]) != len(lines):
-        survey.add(path, f"has lines for {len(lines)} images", f"{count[0]}, as its first line says")
-    numbers: Counter[str] = Counter()
-    for number, (file, *values) in lines:
-        try:
-            numbers[_number(file)] += 1
-        except ValueError:
-            survey.add(f"{path}:{number}", f"begins with {file!r}", "<number>.jpg")
-        wrong = [value for value in values if value not in ("-1", "0", "1", "+1")]
-        if len(values) != len(header):
-            survey.add(f"{path}:{number}", f"has {len(values)} values", f"{len(header)}, as there are attributes")
-        elif wrong:
-            survey.add(f"{path}:{number}", f"has the value {wrong[0]!r}", "-1 or 1 (0: unknown)")
-    twice = [name for name, lines_of in numbers.items() if lines_of > 1]
-    if twice:
-        survey.add(path, f"has more than one line for {some(twice)}", "one line per image")
-    missing = [f"{name}.jpg" for name in names if name not in numbers]
-    if missing:
-        survey.add(path, f"has no line for {some(missing)}", "one line per image")
-    try:
-        read_attributes(path, CELEBA_ATTRIBUTES)
-    except DataError as error:
-        _note_once(refusal(path, error, "'<number>.jpg' and forty values per line"), survey)

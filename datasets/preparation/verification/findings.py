@@ -8,19 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.plausibility import Facts
+from datasets.problems import Problem
 from utils.errors import DataError
-
-SHOWN = 8
-"""How many names a sentence about many lists."""
-
-
-class Problem(NamedTuple):
-    """A row of the table."""
-
-    path: str
-    """The file, with ``:<number>`` for a line of it."""
-    problem: str
-    expected: str
 
 
 class Content(NamedTuple):
@@ -74,12 +63,6 @@ def refusal(path: Path, error: DataError, expected: str) -> Problem:
         text = text.replace(again, "")
     problem, _, wanted = text.partition("; expected ")
     return Problem(str(path), problem, wanted or expected)
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of many: ``a, b, c and 12 more``."""
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def size_problems(files: Sequence[File], sizes: dict[Path, tuple[int, int]]) -> list[Problem]:

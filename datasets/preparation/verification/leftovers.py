@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from datasets.preparation.synthetic import MARKER
-from datasets.preparation.verification.findings import Survey
-from datasets.preparation.workspace import BEGUN, MANIFEST
+from datasets.preparation.verification.findings import Survey, refusal
+from datasets.preparation.workspace import BEGUN, MANIFEST, read_object
+from utils.errors import DataError
 from utils.files import is_unfinished
 
 
@@ -24,21 +23,17 @@ def check_leftovers(root: Path, survey: Survey) -> None:
         survey.add(root / BEGUN, "the preparation of this set was not finished", "the same command again, which goes on")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A file that describes the set; empty if there is none, or if it is no JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def check_manifest(root: Path, survey: Survey) -> None:
     """Compare the splits with the numbers of frames that the set was prepared with."""
     for name in (MANIFEST, MARKER):
-        facts = read_json(root / name)
+        written = "the JSON object that the preparation wrote"
+        try:
+            facts = read_object(root / name)
+        except DataError as error:
+            survey.problems.append(refusal(root / name, error, written))
+            continue
         if (root / name).exists() and not facts:
-            survey.add(root / name, "cannot be read", "the JSON object that the preparation wrote")
+            survey.add(root / name, "cannot be read", written)
         counts = facts.get("counts", facts.get("splits"))
         for split, count in counts.items() if isinstance(counts, dict) else ():
             found = survey.counts.get(split, 0)

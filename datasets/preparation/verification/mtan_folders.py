@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from datasets.mtan import IMAGES, _read_image, check_form
+from datasets.file_index import double_files, files_by_frame
+from datasets.mtan import ARRAYS, IMAGES, _read_image, check_form, list_frames
 from datasets.preparation.verification.contents import examine_target
 from datasets.preparation.verification.findings import Content, File, Survey, refusal
+from datasets.problems import Problem
+from datasets.splits import ROLES
 from utils.errors import DataError
 from utils.tasks import TASKS, get_task
-
-SPLITS = ("train", "val", "test")
 
 
 def examine_mtan_image(path: Path) -> Content:
@@ -34,41 +35,42 @@ def examine_mtan_target(path: Path, task_name: str) -> Content:
 
 def is_mtan(root: Path) -> bool:
     """Is this folder in MTAN's layout?"""
-    return any((root / split / IMAGES).is_dir() for split in SPLITS)
+    return any((root / split / IMAGES).is_dir() for split in ROLES)
 
 
 def survey_mtan(root: Path) -> Survey:
     """The frames of every split, by their images, with every kind of target that has a folder."""
     survey = Survey("NYU-v2 in MTAN's layout")
-    splits = [split for split in SPLITS if (root / split).is_dir()]
+    splits = [split for split in ROLES if (root / split).is_dir()]
     kinds = {name: task.source["NYU_MTAN"] for name, task in TASKS.items() if "NYU_MTAN" in task.source}
     kinds = {name: kind for name, kind in kinds.items() if any((root / split / kind).is_dir() for split in splits)}
     survey.targets = [f"{kind} (.npy)" for kind in kinds.values()]
     if not kinds:
         survey.add(root, "has no targets", "a folder such as train/label, train/depth or train/normal")
     for split in splits:
-        there = {kind: _arrays(root / split / kind) for kind in (IMAGES, *kinds.values())}
-        least = 2 if split == "train" else 1
-        count = survey.counts[split] = len(there[IMAGES])
-        if count < least:
-            survey.add(root / split / IMAGES, f"number of frames: {count}", f"at least {least} (0.npy, 1.npy, ...)")
-        for stem in sorted(there[IMAGES], key=lambda stem: (len(stem), stem)):
-            image = root / split / IMAGES / f"{stem}.npy"
-            if not (stem.isascii() and stem.isdigit()):
-                survey.add(image, "is not called after a number", "0.npy, 1.npy, ...")
-            survey.files.append(File(image, examine_mtan_image))
-            for name, kind in kinds.items():
-                path = root / split / kind / f"{stem}.npy"
-                if stem in there[kind]:
+        images = root / split / IMAGES
+        numbers, problems = list_frames(images) if images.is_dir() else ([], [Problem(str(images), "is missing", "a folder")])
+        survey.problems += problems
+        survey.counts[split] = len(numbers)
+        frames = files_by_frame(images, ARRAYS) if images.is_dir() else {}
+        survey.files += [File(files[0], examine_mtan_image) for files in frames.values()]
+        for name, kind in kinds.items():
+            folder = root / split / kind
+            targets = files_by_frame(folder, ARRAYS) if folder.is_dir() else {}
+            for number, files in frames.items():
+                if number in targets:
                     examine = partial(examine_mtan_target, task_name=name)
-                    survey.files.append(File(path, examine, image=image, target=(name, "NYU_MTAN")))
+                    survey.files.append(File(targets[number][0], examine, image=files[0], target=(name, "NYU_MTAN")))
+                    survey.problems += double_files(targets[number])
                 else:
-                    survey.add(path, "is missing", f"a file, as there is {split}/{IMAGES}/{stem}.npy")
-        for kind in kinds.values():
-            for stem in sorted(there[kind] - there[IMAGES]):
-                survey.add(
-                    root / split / IMAGES / f"{stem}.npy", "is missing", f"a file, as there is {split}/{kind}/{stem}.npy"
-                )
+                    survey.add(
+                        folder / ARRAYS.usual(number), "is missing", f"a file, as there is {split}/{IMAGES}/{files[0].name}"
+                    )
+            for number, files in targets.items():
+                if number not in frames:
+                    survey.add(
+                        images / ARRAYS.usual(number), "is missing", f"a file, as there is {split}/{kind}/{files[0].name}"
+                    )
     if not (root / "train").is_dir():
         survey.add(root / "train", "is missing", "the frames for training")
     if splits == ["train"]:
@@ -76,8 +78,6 @@ def survey_mtan(root: Path) -> Survey:
     return survey
 
 
-def _arrays(folder: Path) -> set[str]:
-    """The names of a folder's arrays; none if there is no such folder."""
-    if not folder.is_dir():
-        return set()
-    return {path.stem for path in folder.iterdir() if path.suffix == ".npy" and not path.name.startswith(".")}
+def _missing(path: Path, other: Path) -> Problem:
+    """A frame's file is not there, but another one of the frame is."""
+    return Problem(str(path), "is missing", f"a file, as there is {'/'.join(other.parts[-3:])}")

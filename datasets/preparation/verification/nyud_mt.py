@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 
-from datasets.nyu import FILE_TYPES, IMAGE_TYPES, index_files
+from datasets.file_index import double_files, files_by_frame, named_after_frame
+from datasets.nyu import FILE_TYPES, IMAGE_TYPES, LIST_FILES, LISTS, read_list
 from datasets.preparation.verification.contents import examine_image, examine_target
-from datasets.preparation.verification.findings import File, Survey, some
+from datasets.preparation.verification.findings import File, Survey, refusal
+from datasets.splits import split_problems
+from utils.errors import DataError
 from utils.tasks import TASKS
 
-SPLIT_FILES = ("train", "val", "test")
-IMAGES, LISTS = "images", "gt_sets"
+IMAGES = "images"
 
 
 def is_nyud_mt(root: Path) -> bool:
@@ -26,12 +27,12 @@ def survey_nyud_mt(root: Path) -> Survey:
     """The frames of all lists in ``gt_sets``, with their images and every kind of target that has a folder."""
     survey = Survey("NYU-v2 in the NYUD_MT layout")
     splits = _read_lists(root / LISTS, survey)
-    images = index_files(root / IMAGES, IMAGE_TYPES, [], "")
-    targets: dict[str, dict[str, Path]] = {}
+    images = files_by_frame(root / IMAGES, named_after_frame(IMAGE_TYPES))
+    targets: dict[str, dict[str, list[Path]]] = {}
     for task in TASKS.values():
         folder = task.source.get("NYU")
         if folder is not None and (root / folder).is_dir():
-            targets[task.name] = index_files(root / folder, FILE_TYPES[task.kind], [], "")
+            targets[task.name] = files_by_frame(root / folder, named_after_frame(FILE_TYPES[task.kind]))
             survey.targets.append(f"{folder} ({', '.join(sorted(_types(targets[task.name])))})")
     if not targets:
         survey.add(root, "has no targets", "a folder such as segmentation, depth or normals")
@@ -46,22 +47,25 @@ def survey_nyud_mt(root: Path) -> Survey:
             continue
         _add_files(root / IMAGES, images, name, split, survey)
         if name in images:
-            survey.files.append(File(images[name], examine_image))
+            survey.files.append(File(images[name][0], examine_image))
         for task_name, files in targets.items():
             _add_files(root / TASKS[task_name].source["NYU"], files, name, split, survey)
             if name in files:
                 examine = partial(examine_target, task_name=task_name, dataset="NYU")
-                survey.files.append(File(files[name], examine, image=images.get(name), target=(task_name, "NYU")))
+                image = images[name][0] if name in images else None
+                survey.files.append(File(files[name][0], examine, image=image, target=(task_name, "NYU")))
     return survey
 
 
-def _types(files: Mapping[str, Path]) -> Counter[str]:
-    return Counter(path.suffix.lower() for path in files.values())
+def _types(files: Mapping[str, list[Path]]) -> Counter[str]:
+    return Counter(path.suffix.lower() for paths in files.values() for path in paths)
 
 
-def _add_files(folder: Path, files: Mapping[str, Path], name: str, split: str, survey: Survey) -> None:
-    """Note that a frame has no file in ``folder``, if so."""
-    if name not in files:
+def _add_files(folder: Path, files: Mapping[str, list[Path]], name: str, split: str, survey: Survey) -> None:
+    """Note that a frame has no file in ``folder``, or several, if so."""
+    if name in files:
+        survey.problems += double_files(files[name])
+    else:
         usual = _types(files).most_common(1)
         survey.add(folder / f"{name}{usual[0][0] if usual else ''}", "is missing", f"a file, as {split}.txt names {name}")
 
@@ -69,36 +73,21 @@ def _add_files(folder: Path, files: Mapping[str, Path], name: str, split: str, s
 def _read_lists(folder: Path, survey: Survey) -> dict[str, list[str]]:
     """Frames per list; what is wrong with the lists is noted."""
     splits: dict[str, list[str]] = {}
-    for path in sorted(folder.glob("*.txt")):
+    places: dict[str, Path] = {}
+    lists = files_by_frame(folder, LIST_FILES)
+    for split, files in lists.items():
+        survey.problems += double_files(files)
         try:
-            splits[path.stem] = path.read_text().split()
-        except (OSError, ValueError) as error:
-            survey.add(path, f"cannot be read ({error})", "a text file with one frame per line")
+            splits[split], problems = read_list(files[0])
+        except DataError as error:
+            survey.problems.append(refusal(files[0], error, "a text file with one frame per line"))
             continue
-        check_members(path, path.stem, splits[path.stem], survey)
-        survey.counts[path.stem] = len(splits[path.stem])
-    if not (folder / "train.txt").is_file():
+        survey.problems += problems
+        places[split] = files[0]
+        survey.counts[split] = len(splits[split])
+    if "train" not in lists:
         survey.add(folder / "train.txt", "is missing", "the frames for training, one per line")
-    if not any((folder / f"{split}.txt").is_file() for split in ("val", "test")):
+    if not lists.keys() & {"val", "test"}:
         survey.add(folder / "test.txt", "is missing, and so is val.txt", "the frames for testing, one per line")
-    check_overlaps(folder, splits, ".txt", survey)
+    survey.problems += split_problems(splits, places)
     return splits
-
-
-def check_members(path: Path, split: str, names: Sequence[str], survey: Survey) -> None:
-    """Note an empty list, and frames that are in it more than once."""
-    least = 2 if split == "train" else 1
-    if len(names) < least:
-        survey.add(path, f"number of frames named for {split}: {len(names)}", f"at least {least}")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        survey.add(path, f"names {some(twice)} more than once", "every frame once")
-
-
-def check_overlaps(path: Path, splits: Mapping[str, Sequence[str]], suffix: str, survey: Survey) -> None:
-    """Note frames that are in two of train, val and test (lists of other names may be parts of them)."""
-    for one, other in combinations([split for split in SPLIT_FILES if split in splits], 2):
-        shared = sorted(set(splits[one]) & set(splits[other]))
-        if shared:
-            where = path / f"{other}{suffix}" if suffix else path
-            survey.add(where, f"{other} and {one} share {some(shared)}", "frames of its own")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from datasets.preparation.verification.findings import Problem
+from datasets.problems import Problem
 
 HEAD = Problem._fields
 FRAME = 3 * len(HEAD) + 1

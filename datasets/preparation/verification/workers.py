@@ -9,8 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from datasets.preparation.interrupts import interrupts_held_back
-from datasets.preparation.verification.findings import Content, File, Problem
+from datasets.preparation.verification.findings import Content, File
 from datasets.preparation.workers import leave_interrupts_to_the_parent
+from datasets.problems import Problem
 
 ROUND = 64
 """Files per process and round: as many are examined again, one by one, where one of them crashed."""

@@ -1,9 +1,12 @@
 """The command that prepares CelebAMask-HQ: what it writes is what the loader reads; every mistake is one sentence."""
 
 import argparse
+import codecs
 import hashlib
 import json
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -151,10 +154,13 @@ ANNO = "CelebAMask-HQ-mask-anno"
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["CelebA-HQ-img/2.jpg", "CelebA-HQ-img/4000.jpg"], r"there is no CelebA-HQ-img/2\.jpg; .* 2 of the 6 images"),
+        (
+            ["CelebA-HQ-img/2.jpg", "CelebA-HQ-img/4000.jpg"],
+            r"CelebA-HQ-img/2\.jpg is missing, needed for the images of .*; 2 of 6 frames",
+        ),
         (
             [f"{ANNO}/1/02001_{part}.png" for part in ("skin", "hair", "l_eye", "hat")],
-            rf"no part has a mask {ANNO}/1/02001_<part>\.png; .* 1 of the 6 images",
+            rf"no part has a mask {ANNO}/1/02001_<part>\.png; .* 1 of 6 images",
         ),
         (["CelebAMask-HQ-attribute-anno.txt"], r"--root .*official: CelebAMask-HQ-attribute-anno\.txt is missing; expected"),
         (["CelebA-HQ-to-CelebA-mapping.txt"], r"--root .*official: CelebA-HQ-to-CelebA-mapping\.txt is missing; expected"),
@@ -169,31 +175,78 @@ def test_missing_files_are_named_before_anything_is_written(names: list[str], sa
     assert not (tmp_path / "out").exists()
 
 
-def test_masks_count_only_in_the_folder_that_their_number_says(tmp_path: Path) -> None:
-    """Two thousand faces to a folder: 2001 is in folder 1."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("0/00000_hair.PNG", "0/00000_Hair.png", "0/00000_hair.jpg", "0/00000_hair.jpeg", "0/00000_hair.bmp"),
+        *("0/00000_hairs.png", "0/0_hair.png", "0/0000_hair.png", "0/000000_hair.png", "0/hair_00000.png"),
+        *("0/00000-hair.png", "0/00000_hair (1).png", "0/00000_hair.png.part", "1/00000_hair.png", "00/00000_hair.png"),
+        *("00000_hair.png", "more/00000_hair.png"),
+    ],
+)
+def test_a_file_that_looks_like_a_part_is_never_left_out(name: str, tmp_path: Path) -> None:
+    """Where a part has no file, it is background."""
     write_official(tmp_path / "official")
     masks = tmp_path / "official" / ANNO
-    os.rename(masks / "1", masks / "3")
-    with pytest.raises(DataError, match=rf"no part has a mask {ANNO}/1/02001_<part>\.png"):
+    (masks / name).parent.mkdir(exist_ok=True)
+    os.rename(masks / "0" / "00000_hair.png", masks / name)
+    expected = rf"expected {ANNO}/0/00000_<part>\.png, <part> being one of skin, .* cloth$"
+    with pytest.raises(DataError, match=rf"{ANNO}/{re.escape(name)} is not called like a part, or lies elsewhere; {expected}"):
         _run(tmp_path)
+    assert not (tmp_path / "out").exists()
 
 
-def test_files_of_no_known_part_mean_nothing(tmp_path: Path) -> None:
+def test_files_that_look_like_no_part_of_a_face_in_the_list_mean_nothing(tmp_path: Path) -> None:
     write_official(tmp_path / "official")
-    for name in ("00000_beard.png", "._00000_skin.png", "Thumbs.db"):
+    for name in ("00077_beard.png", "._00000_skin.png", "Thumbs.db", "README.md"):
         (tmp_path / "official" / ANNO / "0" / name).write_bytes(b"what is this")
     (tmp_path / "official" / ANNO / "notes.txt").write_text("mine")
     assert _run(tmp_path) == 0
     assert _manifest(tmp_path)["recipe"]["sources"]["masks"] == 24
 
 
+def test_two_images_of_one_face_are_refused_and_one_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    write_official(tmp_path / "official")
+    image = tmp_path / "official" / "CelebA-HQ-img" / "2.jpg"
+    shutil.copyfile(image, image.with_name("00002.JPG"))
+    with pytest.raises(DataError, match=r"CelebA-HQ-img/2\.jpg is there as well as 00002\.JPG; expected one of them"):
+        _run(tmp_path)
+    image.unlink()
+    assert _run(tmp_path) == 0
+    assert (tmp_path / "out" / "CelebA-HQ-img" / "2.jpg").is_file()
+
+
+def test_a_finished_set_of_other_pictures_with_the_same_names_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    write_official(tmp_path / "official")
+    _run(tmp_path)
+    before = listing(tmp_path / "out")
+    masks = tmp_path / "official" / ANNO / "0"
+    shutil.copyfile(masks / "00002_hair.png", masks / "00001_hair.png")
+    with pytest.raises(DataError, match=r"--out .* holds a set of other images or masks than those of --root; .*--overwrite$"):
+        _run(tmp_path)
+    assert listing(tmp_path / "out") == before
+    assert _run(tmp_path, "--overwrite") == 0
+    assert _run(tmp_path) == 0
+
+
+def test_text_files_with_a_byte_order_mark_and_windows_line_ends_lose_no_face(tmp_path: Path) -> None:
+    write_official(tmp_path / "official")
+    for name in ("CelebAMask-HQ-attribute-anno.txt", "CelebA-HQ-to-CelebA-mapping.txt"):
+        path = tmp_path / "official" / name
+        text = path.read_text().removeprefix("idx     orig_idx    orig_file\n")
+        path.write_bytes(codecs.BOM_UTF8 + text.replace("\n", "\r\n").encode())
+    _run(tmp_path)
+    assert celeba_splits(_config(tmp_path)) == SPLITS
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0 12 000013.jpg\n0 12 000013.jpg\n", "lists image 0 twice"),
+        ("0 12 000013.jpg\n0 12 000013.jpg\n", r"mapping\.txt:2 is of image 0, as line 1 is; expected one line per image"),
         ("idx orig_idx orig_file\n", "lists no image"),
-        ("0\n", "expected 'idx orig_idx orig_file', found '0'"),
-        ("0 12 x\n7 13 y\n", r"has no line for 7\.jpg; that is so for 1 of the 2 images"),
+        ("#idx orig_idx orig_file\n0 12 x\n", r"mapping\.txt:1 is '#idx orig_idx orig_file'; expected idx orig_idx orig_file"),
+        ("0\n", r"mapping\.txt:1 is '0'; expected idx orig_idx orig_file"),
+        ("0 12 x\n7 13 y\n", r"has no line for 7\.jpg; expected one line per image"),
     ],
 )
 def test_a_wrong_mapping_is_named(text: str, said: str, tmp_path: Path) -> None:

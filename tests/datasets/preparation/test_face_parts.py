@@ -28,7 +28,7 @@ def _prepare(root: Path, size: int, classes: int, parts: tuple[str, ...]) -> tup
     out = root / "out"
     for folder in ("CelebA-HQ-img", "CelebA-HQ-segmask"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    write_face(root, out, size, classes, (7, parts))
+    write_face(root, out, size, classes, (7, root / "CelebA-HQ-img" / "7.jpg", parts))
     with Image.open(out / "CelebA-HQ-img" / "7.jpg") as image:
         image.load()
     return image, np.load(out / "CelebA-HQ-segmask" / "00007_mask.npy")

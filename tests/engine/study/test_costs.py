@@ -137,6 +137,29 @@ def test_an_equally_long_network_of_another_time_is_another_one(run: Run, monkey
     assert len(calls) == 1
 
 
+def test_another_network_of_the_same_length_and_time_is_another_one(run: Run) -> None:
+    """As an archive with normalised times leaves it: all networks of one kind have the same length."""
+    path = run.folder / files.BEST
+    state = files.load_tensors(path)
+    files.save_tensors(path, state)
+    first, about = cost(run), path.stat()
+    for name, value in state["model"].items():
+        if "layer4" in name:
+            value.zero_()
+    files.save_tensors(path, state)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert path.stat().st_size == about.st_size
+    assert cost(run).numbers["channels_removed"] > first.numbers["channels_removed"]
+
+
+def test_a_network_that_is_gone_is_named_and_stops_no_other(runs: list[Run]) -> None:
+    costs_of(runs, [])
+    (runs[0].folder / files.BEST).unlink()
+    found, damaged = costs_of(runs, [])
+    assert list(found) == [runs[1]]
+    assert damaged == {runs[0]: f"{runs[0].folder / files.BEST}: cannot be read (No such file or directory)"}
+
+
 def test_a_damaged_file_is_made_anew(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     first = cost(run)
     good = json.loads((run.folder / COSTS).read_text())
@@ -222,7 +245,8 @@ def test_a_latency_from_a_busy_machine_is_doubtful_and_is_measured_again(runs: l
     assert clock.calls == [runs, runs]
 
 
-def test_a_network_that_is_damaged_when_it_is_timed_stops_no_other(runs: list[Run]) -> None:
+def test_a_network_that_is_damaged_when_it_is_timed_stops_no_other(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "_about", lambda run: {})
     dense, sparse = runs
     first, _ = costs_of(runs, [])
     about = (dense.folder / files.BEST).stat()

@@ -86,14 +86,15 @@ TEXTS: list[tuple[str, Damage, dict[str, tuple[str, str]], bool]] = [
     (ATTRIBUTE_FILE, last_line("6.jpg " + "0 " * 40), {}, False),
     (ATTRIBUTE_FILE, last_line("9.jpg " + "1 " * 40), {"": NO_LINE}, True),
     (ATTRIBUTE_FILE, by.replace_text("7\n5_o", "5_o"), {}, False),
-    (ATTRIBUTE_FILE, by.replace_text("7\n5_o", "8\n5_o"), {"": ("has lines for 7 images", "8, as its first line says")}, False),
-    (ATTRIBUTE_FILE, by.replace_text(" Male ", " Mail "), {"": ("has no column Male", "forty attributes")}, True),
-    (MAPPING_FILE, by.append("seven 8 9.jpg\n"), {":9": ("is 'seven 8 9.jpg'", "idx orig_idx orig_file")}, False),
+    (ATTRIBUTE_FILE, by.replace_text("7\n5_o", "8\n5_o"), {"": ("has lines for 7 images", "8, as its first line says")}, True),
+    (ATTRIBUTE_FILE, by.replace_text(" Male ", " Mail "), {"": ("has no column Male", "names of the attributes")}, True),
+    (MAPPING_FILE, by.append("seven 8 9.jpg\n"), {":9": ("is 'seven 8 9.jpg'", "idx orig_idx orig_file")}, True),
+    (ATTRIBUTE_FILE, last_line("00005.jpg " + "1 " * 40), {":9": ("is of 5.jpg, as line 8 is", "one line"), "": NO_LINE}, True),
     (MAPPING_FILE, by.append("7\n"), {":9": ("is '7'", "idx orig_idx orig_file")}, True),
-    (MAPPING_FILE, by.append("0 5 6.jpg\n"), {"": ("names 0 more than once", "every frame once")}, False),
-    (MAPPING_FILE, by.append("0 190000 6.jpg\n"), {"": ("test and train share 0", "frames of its own")}, True),
-    (MAPPING_FILE, lambda path: path.write_text("5 202598 x.jpg\n"), {"": ("named for train: 0", "at least 2")}, True),
-    (MAPPING_FILE, Path.unlink, {"": ("is missing", "the official split")}, True),
+    (MAPPING_FILE, by.append("0 5 6.jpg\n"), {":9": ("is of image 0, as line 2 is", "one line per image")}, True),
+    (MAPPING_FILE, by.append("00 190000 6.jpg\n"), {":9": ("is of image 0, as line 2 is", "one line per image")}, True),
+    (MAPPING_FILE, lambda path: path.write_text("5 202598 x.jpg\n"), {"": ("names 0 frames for train", "at least 2")}, True),
+    (MAPPING_FILE, Path.unlink, {"": ("is missing", "the split of CelebAMask-HQ")}, True),
 ]
 
 

@@ -63,6 +63,7 @@ FILES: list[tuple[str, Damage, str, str, str, bool]] = [
     ("train/label/0.npy", by.put(13, 3, 4), "", "has the label 13", "-1 (unlabelled) or 0..12", True),
     ("train/label/0.npy", by.put(0.5, 3, 4), "", "has the label 0.5", "whole numbers", True),
     ("train/depth/0.npy", by.array(lambda a: a[:, :30]), "", "is 16 x 30", "the size of image/0.npy, 16 x 32", True),
+    ("train/depth/00.npy", Path.touch, "", "is there as well as 0.npy", "one of them", True),
     ("train/depth/0.npy", by.pickled, "", "cannot be read", "metres", True),
     ("train/depth/0.npy", by.put(np.nan, 1, 1, 0), "", "has 1 values that are not finite", "floats in metres", False),
     ("train/normal/0.npy", by.array(lambda a: a[..., 0]), "", "has the shape (16, 32)", "(height, width, 3)", True),
@@ -100,6 +101,6 @@ def test_a_split_without_frames_is_a_row(tmp_path: Path) -> None:
     for kind in ("image", "label", "depth", "normal"):
         empty_folder(tmp_path / "val" / kind)
     (row,) = problems_in(tmp_path)
-    assert (row.path, row.problem) == ("val/image", "number of frames: 0")
+    assert (row.path, row.problem) == ("val/image", "holds 0 frames")
     with pytest.raises(DataError):
         load_all(tmp_path)

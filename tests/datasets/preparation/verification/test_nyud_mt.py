@@ -68,6 +68,7 @@ FILES: list[tuple[str, Damage, str, str, bool]] = [
     ("segmentation/a0.png", by.few_bits, "is a grey image of 4 bits", "a grey image of 8 bits", True),
     ("segmentation/a0.png", by.wrong_checksum, "cannot be read whole", "a whole file", False),
     ("depth/a0.npy", by.cut(0.5), "cannot be read (", "a whole file", True),
+    ("images/a0.png", Path.touch, "is there as well as a0.jpg", "one of them", True),
     ("depth/a0.npy", by.pickled, "cannot be read (it is no .npy file of numbers)", "a whole file", True),
     ("depth/a0.npy", by.array(lambda a: a[None, :5]), "is 5 x 32", "the size of images/a0.jpg", True),
     ("depth/a0.npy", by.array(lambda a: a[0]), "has the shape (32,)", "(height, width)", True),
@@ -148,14 +149,16 @@ def test_a_palette_of_colours_or_of_the_labels_themselves_is_read_as_it_was_mean
 
 
 LISTS: list[tuple[str, Damage, str, bool]] = [
-    ("gt_sets/test.txt", by.append("c1\n"), "names c1 more than once", False),
-    ("gt_sets/test.txt", by.append("a3 a4\n"), "test and train share a3, a4", True),
-    ("gt_sets/val.txt", by.append("c0\n"), "val has", True),
+    ("gt_sets/test.txt", by.append("c1\n"), "names c1 more than once for test", True),
+    ("gt_sets/test.txt", by.append("c1.jpg\n"), "names c1 more than once for test", True),
+    ("gt_sets/test.txt", by.folder_instead, "cannot be read (Is a directory)", True),
+    ("gt_sets/test.txt", by.append("a3\na4\n"), "names a3, a4 for test, which train has too", True),
+    ("gt_sets/val.txt", by.append("c0\n"), "later of two", True),
     ("gt_sets/test.txt", by.append("z9\n"), "names the frame z9, which is not there", True),
-    ("gt_sets/val.txt", lambda path: path.write_text("\n"), "number of frames named for val: 0", True),
-    ("gt_sets/train.txt", lambda path: path.write_text("a0\n"), "number of frames named for train: 1", True),
+    ("gt_sets/val.txt", lambda path: path.write_text("\n"), "names 0 frames for val", True),
+    ("gt_sets/train.txt", lambda path: path.write_text("a0\n"), "names 1 frame for train", True),
     ("gt_sets/train.txt", Path.unlink, "is missing", True),
-    ("gt_sets/more.txt", lambda path: path.write_bytes(b"\xff\xfe\x00"), "cannot be read ('utf-8' codec", False),
+    ("gt_sets/more.txt", lambda path: path.write_bytes(b"\xff\xfe\x00"), "is no UTF-8 text, it looks like UTF-16", False),
 ]
 
 
@@ -164,8 +167,8 @@ def test_a_damaged_list_is_a_row(file: str, damage: Damage, problem: str, refuse
     write_nyu(tmp_path, size=(16, 32))
     damage(tmp_path / file)
     (row,) = problems_in(tmp_path)
-    if problem == "val has":  # the later of two lists is named
-        assert row == ("gt_sets/test.txt", "test and val share c0", "frames of its own")
+    if problem == "later of two":  # the later of two lists is named
+        assert row == ("gt_sets/test.txt", "names c0 for test, which val has too", "every frame in one split")
     else:
         assert row.path == file and problem in row.problem, row
     if refused:
@@ -173,6 +176,15 @@ def test_a_damaged_list_is_a_row(file: str, damage: Damage, problem: str, refuse
             load_all(tmp_path)
     else:
         load_all(tmp_path)
+
+
+def test_every_line_that_is_no_name_is_a_row(tmp_path: Path) -> None:
+    write_nyu(tmp_path, size=(16, 32))
+    by.append("c1 c2\n\nimages/c1.jpg\n")(tmp_path / "gt_sets/test.txt")
+    assert problems_in(tmp_path) == [
+        ("gt_sets/test.txt:3", "is 'c1 c2'", "the name of one frame per line"),
+        ("gt_sets/test.txt:5", "is 'images/c1.jpg'", "the name of one frame per line"),
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""What is wrong with a data set's files: the loaders refuse it, ``prepare_data.py verify`` lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from utils.errors import DataError
+
+SHOWN = 8
+"""How many names a sentence about many lists."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong."""
+
+    path: str
+    """The file, with ``:<number>`` for a line of it."""
+    problem: str
+    expected: str
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Do nothing if there is no problem.
+
+    Raises:
+        DataError: the first problem as a sentence.
+    """
+    if problems:
+        path, problem, expected = problems[0]
+        count = f" (1 of {len(problems)} problems)" if len(problems) > 1 else ""
+        raise DataError(f"{path} {problem}; expected {expected}{count}")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of many: ``a, b, c and 12 more``."""
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
