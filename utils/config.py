@@ -20,6 +20,7 @@ from utils.config_file import apply_override, read_yaml
 from utils.config_sections import (
     Adam,
     Augmentation,
+    BackboneOptimizerParams,
     Bool,
     Cache,
     FileName,
@@ -125,7 +126,7 @@ class ExperimentConfig(Schema):
     """Its settings."""
     bb_optimizer: Adam = "adamw"
     """Optimizer of the backbone: AdamW, followed by the proximal step."""
-    bb_optimizer_params: OptimizerParams = OptimizerParams(weight_decay=0.1)
+    bb_optimizer_params: BackboneOptimizerParams = BackboneOptimizerParams()
     """Its settings, and the penalty."""
     group_sparsity: Bool = False
     """Train with the penalty; without it, `lambda` counts as 0."""
