@@ -17,6 +17,7 @@ from datasets.sample import Sample
 from datasets.splits import cut_validation
 from utils.config import ExperimentConfig
 from utils.errors import DataError
+from utils.paths import expanded
 from utils.tasks import IGNORE_INDEX, get_task
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,8 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
 
 def splits_from_json(root: Path, file: str) -> dict[str, list[str]]:
     """Image numbers (as text) per role, of a JSON file in ``root`` or the working folder (``data_split_file``)."""
-    path = next((path for path in (root / file, Path(file).expanduser()) if path.is_file()), None)
+    given = expanded(file, "data_split_file")
+    path = next((path for path in (root / given, given) if path.is_file()), None)
     if path is None:
         raise DataError(f"data_split_file: {file!r}: there is no such file (looked in {root} and the working folder)")
     try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import multiprocessing
-import os
 import re
 import signal
 import threading
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from datasets.base import MultiTaskDataset
 from utils.config import ExperimentConfig
+from utils.cores import cores
 from utils.errors import DataError
 
 T = TypeVar("T", covariant=True)
@@ -44,10 +45,16 @@ class ProcessLoader(DataLoader[T]):
 
 def worker_count(config: ExperimentConfig) -> int:
     """``num_workers``, but not more than there are cores."""
-    cores = os.cpu_count() or 1
-    if cores < config.num_workers:
-        log.info("num_workers: %d asked for, %d used, as many as there are cores", config.num_workers, cores)
-    return min(config.num_workers, cores)
+    most = cores()
+    if most < config.num_workers:
+        _say_fewer(config.num_workers, most)
+    return min(config.num_workers, most)
+
+
+@functools.cache
+def _say_fewer(asked: int, used: int) -> None:
+    """Once, though every loader of every run asks."""
+    log.info("num_workers: %d asked for, %d used, as many as there are cores", asked, used)
 
 
 def worker_settings(config: ExperimentConfig, dataset: MultiTaskDataset) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from utils.config_sections import (
 )
 from utils.errors import ConfigError
 from utils.files import write_text
+from utils.paths import expanded
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,8 @@ class ExperimentConfig(Schema):
     """Epochs without improvement of a task's validation loss before its head is frozen."""
 
     checkpoint: Bool = False
-    """Continue an interrupted experiment, as `--resume` does."""
+    """Continue what is there of the experiment, as `--resume` does, and begin it where nothing is there, which `--resume`
+    refuses."""
     checkpoint_folder: Text = "results/runs/"
     """Where the trials' folders go."""
     device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -186,7 +188,7 @@ class ExperimentConfig(Schema):
         """Folder of the data set that `dataset_name` names."""
         folder = getattr(self, self.data_dir_key)
         assert folder is not None, "load_config refuses this"
-        return Path(folder).expanduser()
+        return expanded(folder, self.data_dir_key)
 
     @property
     def data_dir_key(self) -> str:
@@ -235,7 +237,7 @@ class ExperimentConfig(Schema):
 
     def trial_folder(self, trial: int) -> Path:
         """Folder of trial number ``trial`` (from 0)."""
-        return Path(self.checkpoint_folder).expanduser() / f"{self.Experiment_name}_trial_{trial}"
+        return expanded(self.checkpoint_folder, "checkpoint_folder") / f"{self.Experiment_name}_trial_{trial}"
 
     def with_values(self, **values: Any) -> ExperimentConfig:
         """A copy with other values of top-level keys, validated like a file's."""
