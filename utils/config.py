@@ -154,9 +154,10 @@ class ExperimentConfig(Schema):
     lr_schedule: LRSchedule = LRSchedule()
     """How the learning rates change."""
     earlystop_patience: Annotated[Int, Field(ge=1)] = 25
-    """Epochs without improvement of the summed validation loss before the trial ends."""
+    """The trial ends after this many epochs in a row without improvement of the summed validation loss."""
     task_earlystop_patience: Annotated[Int, Field(ge=1)] = 25
-    """Epochs without improvement of a task's validation loss before its head is frozen."""
+    """A head is frozen after this many epochs in a row without improvement of its task's validation loss; once all are, the trial
+    ends."""
 
     checkpoint: Bool = False
     """Continue what is there of the experiment, as `--resume` does, and begin it where nothing is there, which `--resume`
@@ -322,14 +323,8 @@ def _given(config: ExperimentConfig, name: str) -> bool:
 
 
 def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Accept the habits of published files: 'None' as text, two names for the input's channels."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return None if isinstance(value, str) and value == "None" else value
-
-    values = {str(key): plain(value) for key, value in raw.items()}
+    """Accept two names for the input's channels, as published files have them."""
+    values = {str(key): value for key, value in raw.items()}
     problems = []
     if "num_input_ch" in values:
         channels = values.pop("num_input_ch")

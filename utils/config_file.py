@@ -77,7 +77,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def _not_utf8(path: Path) -> ConfigError:
-    return ConfigError(f"{path}: is not UTF-8 text, as of an editor that saves UTF-16 or Latin-1; save it as UTF-8")
+    return ConfigError(f"{path}: is not UTF-8 text; if it is text in another encoding (UTF-16, Latin-1), save it as UTF-8")
 
 
 class _NotYAMLError(ValueError):
@@ -153,10 +153,13 @@ def _what_was_meant(node: yaml.ScalarNode) -> str:
 
 
 def _without_aliases(value: Any) -> Any:
-    """A copy in which no two places are one object, so that a change of one is no change of the other."""
+    """A copy in which no two places are one object, so that a change of one is no change of the other. Published files have
+    None where YAML has null."""
     if isinstance(value, dict):
         return {key: _without_aliases(item) for key, item in value.items()}
-    return [_without_aliases(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_without_aliases(item) for item in value]
+    return None if value == "None" else value
 
 
 def _is_bottomless(value: Any) -> bool:

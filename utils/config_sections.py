@@ -132,6 +132,7 @@ class LRSchedule(Section):
     factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """What `plateau` multiplies by."""
     patience: Annotated[Int, Field(ge=0)] = 5
-    """Epochs without improvement before `plateau` acts."""
+    """Epochs in a row without improvement that `plateau` lets pass: it acts at the end of the next one, the `patience` + 1st
+    (torch's rule)."""
     min_lr: Annotated[Number, Field(ge=0)] = 1e-7
     """Lower end of every learning rate."""

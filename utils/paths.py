@@ -24,7 +24,7 @@ def expanded(path: str | Path, key: str = "") -> Path:
     text = str(path)
     where = f"{key}: {text!r}" if key else repr(text)
     if not text.strip() or "\0" in text:
-        raise UserError(f"{where} is no path")
+        raise UserError(f"{where} is not valid; expected a path")
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
