@@ -164,7 +164,8 @@ def _read_tensors(name: str, init_weights: str) -> dict[str, Tensor]:
 
 def _named_tensors(content: Any) -> dict[str, Tensor]:
     """The tensors of nested mappings, each mapping once; their names are joined by points."""
-    found, seen, waiting = {}, set(), [("", content)]
+    found: dict[str, Tensor] = {}
+    seen, waiting = set(), [("", content)]
     for before, mapping in waiting:
         if id(mapping) in seen or not isinstance(mapping, Mapping):
             continue

@@ -156,8 +156,8 @@ class ExperimentConfig(Schema):
     earlystop_patience: Annotated[Int, Field(ge=1)] = 25
     """The trial ends after this many epochs in a row without improvement of the summed validation loss."""
     task_earlystop_patience: Annotated[Int, Field(ge=1)] = 25
-    """A head is frozen after this many epochs in a row without improvement of its task's validation loss; once all are, the trial
-    ends."""
+    """A head is frozen after this many epochs in a row without improvement of its task's validation loss; once all are, the
+    trial ends."""
 
     checkpoint: Bool = False
     """Continue what is there of the experiment, as `--resume` does, and begin it where nothing is there, which `--resume`

@@ -485,7 +485,8 @@ def test_without_that_variable_it_is_below_the_home_folder(tmp_path: Path, root:
         root / FOLDER,
         tmp_path / "home/.cache/less-is-more" / FOLDER,
     ]
-    assert cache.cache_folders(config.with_values(cache="~/frames")) == [tmp_path / "home/frames"]
+    for written in ("~/frames", "$HOME/frames"):
+        assert cache.cache_folders(config.with_values(cache=written)) == [tmp_path / "home/frames"]
 
 
 def test_a_cache_beside_data_that_cannot_be_written_is_used(
