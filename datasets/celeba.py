@@ -16,6 +16,7 @@ from datasets.preparation.workspace import MANIFEST
 from datasets.sample import Sample
 from datasets.splits import cut_validation
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.errors import DataError
 from utils.paths import expanded
 from utils.tasks import IGNORE_INDEX, get_task
@@ -176,7 +177,8 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         names = official_splits(config.data_dir / MAPPING_FILE)
     if not names.get("val"):
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        log.warning("there is no validation split: %d of the training images are taken for it", len(names["val"]))
+        said = f"{config.data_dir}: there is no validation split: {len(names['val'])} of the training images are taken for it"
+        say_once(log, logging.WARNING, said)
     for one, other in (("train", "test"), ("val", "test"), ("train", "val")):
         shared = set(names[one]) & set(names[other])
         if shared:

@@ -15,7 +15,6 @@ in the order of the numbers.
 from __future__ import annotations
 
 import logging
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,7 @@ from datasets.nyu import image_tensor, read_target, whole_labels
 from datasets.sample import Sample
 from datasets.splits import cut_validation
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.errors import DataError, reason
 from utils.tasks import IGNORE_INDEX, LABEL_SETS, Task, get_task
 
@@ -95,12 +95,6 @@ class MTANDataset(MultiTaskDataset):
             )
 
 
-@cache
-def _say_once(message: str) -> None:
-    """Every loader asks for the splits: say it the first time only."""
-    log.warning("%s", message)
-
-
 def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Names of the frames per role (train, val, test).
 
@@ -120,9 +114,11 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         raise DataError(f"{root / 'train' / IMAGES} holds 1 frame; expected at least 2, as validation is cut from them")
     names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
     test = "test" if own_test else "val (MTAN's val is the official test set)"
-    _say_once(
+    say_once(
+        log,
+        logging.WARNING,
         f"validation is cut from {root / 'train'}: {len(names['train'])} frames for training, {len(names['val'])} for "
-        f"validation; the test split is {test}"
+        f"validation; the test split is {test}",
     )
     return names
 

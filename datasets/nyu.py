@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from datasets.sample import Sample
 from datasets.splits import cut_validation
 from datasets.transforms import MIN_NORMAL_LENGTH, unit_normals, vector_length
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.errors import DataError, reason
 from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Kind, Task, get_task
 
@@ -82,12 +82,6 @@ class NYUDataset(MultiTaskDataset):
         return Sample(image=image, targets=targets, masks=masks, name=name)
 
 
-@cache
-def _warn_once(message: str) -> None:
-    """Every loader asks for the splits: say it the first time only."""
-    log.warning("%s", message)
-
-
 def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Names of the frames per role (train, val, test).
 
@@ -97,14 +91,17 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     folder, splits = config.data_dir / "gt_sets", config.splits
     test = splits.test
     if not (folder / f"{test}.txt").is_file() and splits.val is not None and (folder / f"{splits.val}.txt").is_file():
-        _warn_once(f"there is no {folder / test}.txt: {splits.val}.txt is the test split (the published two-file form)")
+        said = f"there is no {folder / test}.txt: {splits.val}.txt is the test split (the published two-file form)"
+        say_once(log, logging.WARNING, said)
         test = splits.val
     names = {"train": _read_split(folder, splits.train, "train"), "test": _read_split(folder, test, "test")}
     if splits.val is None or splits.val in (test, splits.train):
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        _warn_once(
+        say_once(
+            log,
+            logging.WARNING,
             f"validation is cut from {folder / splits.train}.txt: {len(names['train'])} frames for training, "
-            f"{len(names['val'])} for validation; the test split is {test}.txt"
+            f"{len(names['val'])} for validation; the test split is {test}.txt",
         )
     else:
         names["val"] = _read_split(folder, splits.val, "val")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import multiprocessing
 import re
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from datasets.base import MultiTaskDataset
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.cores import cores
 from utils.errors import DataError
 
@@ -47,14 +47,9 @@ def worker_count(config: ExperimentConfig) -> int:
     """``num_workers``, but not more than there are cores."""
     most = cores()
     if most < config.num_workers:
-        _say_fewer(config.num_workers, most)
+        said = f"num_workers: {config.num_workers} asked for, {most} used, as many as there are cores"
+        say_once(log, logging.INFO, said)
     return min(config.num_workers, most)
-
-
-@functools.cache
-def _say_fewer(asked: int, used: int) -> None:
-    """Once, though every loader of every run asks."""
-    log.info("num_workers: %d asked for, %d used, as many as there are cores", asked, used)
 
 
 def worker_settings(config: ExperimentConfig, dataset: MultiTaskDataset) -> dict[str, Any]:

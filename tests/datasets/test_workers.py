@@ -21,7 +21,7 @@ from datasets.sample import Sample
 from datasets.workers import worker_count, worker_deaths, worker_settings
 from tests.configs import make_config
 from tests.datasets.cached import frames_of, nyu_config, part_folders, write_frames
-from utils.console import run_script
+from utils.console import run_script, say_once
 from utils.errors import DataError
 
 
@@ -265,7 +265,7 @@ def test_no_more_processes_than_cores_and_that_is_said_once(
     asked: int, cores: int, used: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(workers, "cores", lambda: cores)
-    workers._say_fewer.cache_clear()
+    say_once.cache_clear()
     caplog.set_level(logging.INFO)
     assert {worker_count(make_config(num_workers=asked)) for _ in range(3)} == {used}
     said = [f"num_workers: {asked} asked for, {used} used, as many as there are cores"]
