@@ -8,21 +8,22 @@ the trained one, or these are no numbers (nothing is written), or the system ref
 """
 
 import argparse
-from pathlib import Path
 
-from utils.cli import positive
+from utils.cli import path_argument, positive
 from utils.console import run_script, setup_logging
 
 
 def main() -> int:
     """Parse the command line, compact, check and measure; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--exp_folder_path", required=True, type=Path, help="folder of a trained trial")
+    parser.add_argument("--exp_folder_path", required=True, type=path_argument, help="folder of a trained trial")
     parser.add_argument("--onnx", action="store_true", help="write compact.onnx too, check it and time it in onnxruntime")
     parser.add_argument(
         "--check", type=positive, default=8, metavar="N", help="on how many images the outputs are compared (default: 8)"
     )
-    parser.add_argument("--data_dir", help="folder of the data set (default: what the trial's configuration says)")
+    parser.add_argument(
+        "--data_dir", type=path_argument, help="folder of the data set (default: what the trial's configuration says)"
+    )
     parser.add_argument("--device", default="cpu", help="the device to compact for: cpu (default), cuda, auto, ...")
     args = parser.parse_args()
     setup_logging()

@@ -15,7 +15,7 @@ def main() -> int:
     from engine import compact_is_equal, evaluate_experiment
 
     table = evaluate_experiment(
-        args.exp_name,
+        str(args.exp_name),
         args.num_trials,
         args.results_dir,
         "celebA",

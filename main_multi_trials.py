@@ -9,19 +9,22 @@ import shlex
 import sys
 from pathlib import Path
 
+from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 
 
 def main() -> int:
     """Parse the command line and run the experiment, or the study; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config_exp", required=True, type=Path, help="YAML file of the experiment or the study (config/)")
+    parser.add_argument(
+        "--config_exp", required=True, type=path_argument, help="YAML file of the experiment or the study (config/)"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the file")
     again = parser.add_mutually_exclusive_group()
-    resume = "continue an interrupted experiment; finished trials stay (a study always does so)"
+    resume = "continue an interrupted experiment, which has to be there; finished trials stay (a study always does so)"
     again.add_argument("--resume", action="store_true", help=resume)
     again.add_argument("--overwrite", action="store_true", help="delete the trials that are there and start again")
-    parser.add_argument("--out_dir", type=Path, help="folder of an experiment's tables (default: out_csv)")
+    parser.add_argument("--out_dir", type=path_argument, help="folder of an experiment's tables (default: out_csv)")
     parser.add_argument(
         "--plan", action="store_true", help="of a study: show what is to be run and how long it takes, and stop"
     )
@@ -45,7 +48,7 @@ def _study(args: argparse.Namespace) -> int:
     from engine.study.run import run_study
 
     command = shlex.join(["python", *sys.argv])
-    outcomes = run_study(study, args.config_exp, command, plan_only=args.plan, overwrite=args.overwrite)
+    outcomes = run_study(study, args.config_exp, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 

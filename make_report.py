@@ -12,13 +12,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 
 
 def main() -> int:
     """Parse the command line and write the report; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", required=True, type=Path, help="folder of the study: results/studies/<name>")
+    parser.add_argument("--study", required=True, type=path_argument, help="folder of the study: results/studies/<name>")
     parser.add_argument("--latex", action="store_true", help="write the tables as LaTeX (booktabs) too")
     parser.add_argument(
         "--latency",
@@ -26,7 +27,9 @@ def main() -> int:
         default="auto",
         help="time a compact model of each setting on the CPU: auto (default) if the machine is idle",
     )
-    parser.add_argument("--out_dir", type=Path, default=Path("out_csv"), help="folder of the CSV tables (default: out_csv)")
+    parser.add_argument(
+        "--out_dir", type=path_argument, default=Path("out_csv"), help="folder of the CSV tables (default: out_csv)"
+    )
     args = parser.parse_args()
     setup_logging()
 

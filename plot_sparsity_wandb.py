@@ -6,15 +6,15 @@ The figure goes to wandb too where the trial's configuration (or --tracking) say
 """
 
 import argparse
-from pathlib import Path
 
+from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 
 
 def main() -> int:
     """Parse the command line, draw and save; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--exp_folder_path", required=True, type=Path, help="folder of a trained trial")
+    parser.add_argument("--exp_folder_path", required=True, type=path_argument, help="folder of a trained trial")
     parser.add_argument(
         "--tracking",
         choices=("online", "offline", "disabled"),

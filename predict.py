@@ -8,17 +8,21 @@ photo's own size, <out>/attributes.csv, and <out>/predictions.json, which says w
 """
 
 import argparse
-from pathlib import Path
 
+from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 
 
 def main() -> int:
     """Parse the command line and predict; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, type=Path, help="folder of a trained trial, or a compact.safetensors")
-    parser.add_argument("--images", required=True, type=Path, help="folder of photos (sub-folders are left out), or one photo")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the predictions")
+    parser.add_argument(
+        "--model", required=True, type=path_argument, help="folder of a trained trial, or a compact.safetensors"
+    )
+    parser.add_argument(
+        "--images", required=True, type=path_argument, help="folder of photos (sub-folders are left out), or one photo"
+    )
+    parser.add_argument("--out", required=True, type=path_argument, help="folder of the predictions")
     parser.add_argument("--tasks", metavar="TASK,TASK", help="only these of the model's tasks (default: all)")
     parser.add_argument("--device", help="auto, cpu, cuda, ... (default: what the model's configuration says)")
     parser.add_argument(

@@ -36,6 +36,7 @@ from models.compaction.runner import Runner
 from models.resnetd import ResNetD
 from optim.groups import grouped_weights
 from optim.sparsity import sparsity_report
+from utils.cli import path_argument
 
 Run = Callable[[], Any]
 
@@ -170,7 +171,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON object of figures")
     parser.add_argument("--backbone", default="resnetd50", choices=("resnetd18", "resnetd50", "resnetd101"))
     parser.add_argument("--sparsity", type=float, default=0.7, help="share of zero groups of the random pattern")
-    parser.add_argument("--trial", type=Path, help="folder of a trained trial, in place of the random pattern")
+    parser.add_argument("--trial", type=path_argument, help="folder of a trained trial, in place of the random pattern")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--size", type=int, default=256, help="height and width of the images")
     parser.add_argument("--seconds", type=float, default=20, help="of measuring per batch size")

@@ -20,6 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.cli import path_argument
+
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = ["segmentsemantic", "depth_euclidean", "surface_normal"]
 AUGMENTATION = {"hflip": True, "scale_crop": [1.0, 1.2, 1.5]}
@@ -28,7 +30,7 @@ AUGMENTATION = {"hflip": True, "scale_crop": [1.0, 1.2, 1.5]}
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", type=Path, default=os.environ.get("NYUD_MT_ROOT"), help="default: $NYUD_MT_ROOT")
+    parser.add_argument("--data_dir", type=path_argument, default=os.environ.get("NYUD_MT_ROOT"), help="default: $NYUD_MT_ROOT")
     parser.add_argument("--size", type=int, default=256, help="side of the input in pixels")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2, help="processes that read files, threads that read the cache")
@@ -47,6 +49,7 @@ def main() -> None:
     from datasets import train_loader
     from datasets.synthetic_rooms import write_rooms
     from utils.config import ExperimentConfig, load_config
+    from utils.cores import cores
     from utils.device import resolve
 
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +92,7 @@ def main() -> None:
         if args.steps:
             figures |= waiting(small, args.steps, Path(folder))
     print(
-        f"{args.size} x {args.size}, 3 tasks, batch {args.batch}, {args.workers} workers of {os.cpu_count()} cores, torch "
+        f"{args.size} x {args.size}, 3 tasks, batch {args.batch}, {args.workers} workers of {cores()} cores, torch "
         f"{torch.__version__}, {'NYU-v2' if args.data_dir else 'synthetic'} frames, {batches * args.batch} frames a pass, "
         f"median of {args.repeats}"
     )

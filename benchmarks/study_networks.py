@@ -15,14 +15,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils.cli import path_argument
+
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--study", type=Path, required=True, help="its folder")
+    parser.add_argument("--study", type=path_argument, required=True, help="its folder")
     parser.add_argument("--network", choices=("best", "last"), default="best")
     parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--json", type=Path, help="write the metrics of each run into this file, and read there what it has")
+    parser.add_argument(
+        "--json", type=path_argument, help="write the metrics of each run into this file, and read there what it has"
+    )
     return parser.parse_args()
 
 

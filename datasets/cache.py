@@ -32,6 +32,7 @@ from datasets.sample import Sample
 from utils.config import ExperimentConfig
 from utils.errors import DataError
 from utils.files import evenly_spread, fingerprint
+from utils.paths import expanded
 from utils.tasks import get_task
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def attach_cache(dataset: MultiTaskDataset, config: ExperimentConfig, split: str
 def cache_folders(config: ExperimentConfig) -> list[Path]:
     """Where the parts of a configuration may lie; those that are missing go into the last of these folders."""
     if isinstance(config.cache, str):
-        return [Path(config.cache).expanduser()]
+        return [expanded(config.cache, "cache")]
     beside = config.data_dir / FOLDER
     if os.access(beside if beside.exists() else config.data_dir, os.W_OK):
         return [beside]

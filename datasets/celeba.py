@@ -21,8 +21,10 @@ from datasets.sample import Sample
 from datasets.splits import cut_validation, split_problems
 from datasets.targets import read_array, whole_labels
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.errors import DataError
 from utils.files import numbered_lines, read_text
+from utils.paths import expanded
 from utils.tasks import IGNORE_INDEX, get_task
 
 log = logging.getLogger(__name__)
@@ -221,7 +223,8 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     refuse(problems or face_split_problems(names, path))
     if not names["val"]:
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        log.warning("there is no validation split: %d of the training images are taken for it", len(names["val"]))
+        said = f"{config.data_dir}: there is no validation split: {len(names['val'])} of the training images are taken for it"
+        say_once(log, logging.WARNING, said)
     return names
 
 
@@ -233,8 +236,8 @@ def face_split_problems(names: Mapping[str, Sequence[str]], path: Path) -> list[
 
 def _split_file(root: Path, file: str) -> Path:
     """``data_split_file``, in ``root`` or the working folder."""
-    places = (root / file, Path(file).expanduser())
-    path = next((path for path in places if path.exists() or path.is_symlink()), None)
+    given = expanded(file, "data_split_file")
+    path = next((path for path in (root / given, given) if path.exists() or path.is_symlink()), None)
     if path is None:
         raise DataError(f"data_split_file: {file!r}: there is no such file (looked in {root} and the working folder)")
     return path

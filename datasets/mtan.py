@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from datasets.sample import Sample
 from datasets.splits import LEAST_TRAIN, cut_validation, number_of
 from datasets.targets import read_target
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.errors import DataError, reason
 from utils.tasks import Task, get_task
 
@@ -109,12 +109,6 @@ class MTANDataset(MultiTaskDataset):
         return {f"{folder}/{number}": path for number, path in found.items()}
 
 
-@cache
-def _say_once(message: str) -> None:
-    """Every loader asks for the splits: say it the first time only."""
-    log.warning("%s", message)
-
-
 def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Names of the frames per role (train, val, test).
 
@@ -132,9 +126,11 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         return {**names, "val": _frames(config, "val")}
     names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
     test = "test" if own_test else "val (MTAN's val is the official test set)"
-    _say_once(
+    say_once(
+        log,
+        logging.WARNING,
         f"validation is cut from {root / 'train'}: {len(names['train'])} frames for training, {len(names['val'])} for "
-        f"validation; the test split is {test}"
+        f"validation; the test split is {test}",
     )
     return names
 

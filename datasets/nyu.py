@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from datasets.sample import Sample
 from datasets.splits import cut_validation, split_problems
 from datasets.targets import read_target
 from utils.config import ExperimentConfig
+from utils.console import say_once
 from utils.errors import DataError
 from utils.files import numbered_lines
 from utils.tasks import Kind, get_task
@@ -82,12 +82,6 @@ class NYUDataset(MultiTaskDataset):
         return Sample(image=image, targets=targets, masks=masks, name=name)
 
 
-@cache
-def _warn_once(message: str) -> None:
-    """Every loader asks for the splits: say it the first time only."""
-    log.warning("%s", message)
-
-
 def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """Names of the frames per role (train, val, test).
 
@@ -97,7 +91,8 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     folder, roles = config.data_dir / LISTS, config.splits
     test = roles.test
     if roles.val is not None and not _list_files(folder, test) and _list_files(folder, roles.val):
-        _warn_once(f"there is no {folder / test}.txt: {roles.val}.txt is the test split (the published two-file form)")
+        said = f"there is no {folder / test}.txt: {roles.val}.txt is the test split (the published two-file form)"
+        say_once(log, logging.WARNING, said)
         test = roles.val
     lists = {"train": roles.train, "test": test}
     if roles.val is not None and roles.val not in lists.values():
@@ -116,9 +111,11 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     refuse(problems or split_problems(names, places))
     if "val" not in lists:
         names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        _warn_once(
+        say_once(
+            log,
+            logging.WARNING,
             f"validation is cut from {folder / roles.train}.txt: {len(names['train'])} frames for training, "
-            f"{len(names['val'])} for validation; the test split is {test}.txt"
+            f"{len(names['val'])} for validation; the test split is {test}.txt",
         )
     return names
 

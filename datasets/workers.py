@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import re
 import signal
 import threading
@@ -18,6 +17,8 @@ from torch.utils.data import DataLoader
 
 from datasets.base import MultiTaskDataset
 from utils.config import ExperimentConfig
+from utils.console import say_once
+from utils.cores import cores
 from utils.errors import DataError
 
 T = TypeVar("T", covariant=True)
@@ -44,10 +45,11 @@ class ProcessLoader(DataLoader[T]):
 
 def worker_count(config: ExperimentConfig) -> int:
     """``num_workers``, but not more than there are cores."""
-    cores = os.cpu_count() or 1
-    if cores < config.num_workers:
-        log.info("num_workers: %d asked for, %d used, as many as there are cores", config.num_workers, cores)
-    return min(config.num_workers, cores)
+    most = cores()
+    if most < config.num_workers:
+        said = f"num_workers: {config.num_workers} asked for, {most} used, as many as there are cores"
+        say_once(log, logging.INFO, said)
+    return min(config.num_workers, most)
 
 
 def worker_settings(config: ExperimentConfig, dataset: MultiTaskDataset) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from models.compaction.runner import library
 from utils import checkpoint as files
 from utils.checkpoint import save_json
 from utils.device import resolve
-from utils.errors import DataError
+from utils.errors import UserError
 from utils.figures import save_figure
 from utils.plot_compaction import compaction_figure
 
@@ -73,7 +73,7 @@ def make_compact(trial: SavedTrial, device: torch.device) -> Networks:
 
 
 def compact_trial(
-    folder: Path, device: str = "cpu", *, images: int = 8, onnx: bool = False, data_dir: str | None = None
+    folder: Path, device: str = "cpu", *, images: int = 8, onnx: bool = False, data_dir: Path | None = None
 ) -> bool:
     """Write the compact model of a trial, and the report, into the trial's folder; those of an earlier run are replaced.
 
@@ -94,7 +94,7 @@ def compact_trial(
         require_onnx()
     trial = load_trial(folder)
     changes = {"device": device, "precision": "fp32"} | (
-        {f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {}
+        {f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {}
     )
     _, where = resolve(trial.config.model_copy(update=changes))
     if not (folder / files.TEST).is_file():
@@ -124,20 +124,20 @@ def compact_trial(
     return True
 
 
-def check_images(trial: SavedTrial, count: int, data_dir: str | None = None) -> tuple[Tensor, str]:
+def check_images(trial: SavedTrial, count: int, data_dir: Path | None = None) -> tuple[Tensor, str]:
     """Images (N, C, H, W) at the network's input size, and what they are: evenly spaced frames of the test split, at most as
     many as there are, or, where the data set is not there, random ones.
 
     Raises:
         DataError: ``data_dir`` is given, and holds no data set.
     """
-    config = trial.config.model_copy(update={f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {})
+    config = trial.config.model_copy(update={f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {})
     try:
         dataset = build_dataset(config, "test")
         if len(dataset):
             photos = evenly_spaced(dataset, count)["image"]
             return photos, f"{len(photos)} of the {len(dataset)} frames of the test split"
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         if data_dir:
             raise
         log.warning("outputs are compared on random images, as the data set cannot be read: %s", error)

@@ -12,7 +12,15 @@ import torch
 
 from datasets import eval_loader, refuse_unlabelled, train_loader
 from engine.pictures import draw_predictions
-from engine.resuming import check_folders, continue_trial, existing_trials, is_finished, remove_leftovers, saved_row
+from engine.resuming import (
+    check_begun,
+    check_folders,
+    continue_trial,
+    existing_trials,
+    is_finished,
+    remove_leftovers,
+    saved_row,
+)
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
 from engine.trainer import TrainingDivergedError, fit
@@ -82,7 +90,7 @@ def run_experiment(
 
     Args:
         config: as ``utils.config.load_config`` gives it.
-        resume: continue an interrupted experiment; finished trials are kept.
+        resume: continue an interrupted experiment, which has to be there; finished trials are kept.
         overwrite: delete the experiment's trials first.
         out_dir: folder of the tables.
 
@@ -93,12 +101,14 @@ def run_experiment(
         UserError: a setting, a folder or the data is not as it should be.
         TrainingDivergedError: a trial met a loss that is not finite; the other trials are finished and tabulated.
     """
-    resume = resume or config.checkpoint
     runs = [resolve(single) for single in expand_lambdas(config)]
     # Whatever can be refused is refused here: before anything is written or removed, and not after hours of training.
     for single, _ in runs:
         refuse_if_held(single.trial_folder(0).parent, single.Experiment_name)
-        check_folders(single, resume, overwrite, out_dir)
+        check_folders(single, resume or config.checkpoint, overwrite, out_dir)
+    if resume and not overwrite:
+        check_begun(config.Experiment_name, [single for single, _ in runs])
+    resume = resume or config.checkpoint
     check_writable(out_dir)
     check_inputs(runs[0][0])
     unused = unused_keys(config)

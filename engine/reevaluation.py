@@ -27,7 +27,7 @@ def evaluate_experiment(
     results_dir: Path,
     dataset_name: str,
     *,
-    data_dir: str | None = None,
+    data_dir: Path | None = None,
     split: str = "test",
     device: str | None = None,
     out_dir: Path = Path("out_csv"),
@@ -73,7 +73,7 @@ def evaluate_experiment(
     for number in wanted:
         log.info("trial %d: %s", number, found[number])
         trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
-        moved = {f"data_dir_{trial.config.dataset_name}": data_dir} if data_dir else {}
+        moved = {f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {}
         config, where = resolve(trial.config.model_copy(update={**changes, **moved}))
         trial.model.to(where)
         warn_of_dead_layers(trial.model, config, f"trial {number}")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.trial import Trial
 from utils import checkpoint as files
 from utils.config import ExperimentConfig, load_config
-from utils.errors import TrialError
+from utils.config_check import nearest
+from utils.errors import TrialError, UserError
 from utils.files import is_unfinished, remove_unfinished
+from utils.paths import expanded
 from utils.results import result_paths
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,10 @@ MAY_CHANGE = {
     *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
 }
 """Keys that a resumed experiment may have other values of: no number depends on them. (``epochs`` may grow; where the cache
-lies and how a data folder is spelled make no difference either.)"""
+lies and how a path is spelled make no difference either.)"""
+
+_FILES = ("data_split_file", "init_weights")
+"""Keys of files; those of folders begin with ``data_dir_``."""
 
 
 def existing_trials(config: ExperimentConfig) -> list[Path]:
@@ -40,6 +45,28 @@ def remove_leftovers(config: ExperimentConfig, out_dir: Path) -> None:
         remove_unfinished(out_dir, re.escape(path.name))
 
 
+def check_begun(name: str, runs: Sequence[ExperimentConfig]) -> None:
+    """Refuse to resume an experiment that was never begun, such as one whose name is mistyped.
+
+    Args:
+        name: of the experiment.
+        runs: what it consists of: one configuration, or one per entry of ``lambda_list``.
+
+    Raises:
+        TrialError: there is no folder of a trial.
+    """
+    if not any(map(existing_trials, runs)):
+        root = runs[0].trial_folder(0).parent
+        raise nothing_to_resume(f"trial of {name!r}", root, runs[0].Experiment_name, files.experiments(root))
+
+
+def nothing_to_resume(what: str, root: Path, name: str, known: Iterable[str]) -> TrialError:
+    """The sentence about ``--resume`` where there is no ``what`` in ``root``, with the nearest to ``name`` of the ``known``."""
+    return TrialError(
+        f"there is nothing to resume: no {what} is in {root} (without --resume it begins anew){nearest(name, known)}"
+    )
+
+
 def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_dir: Path) -> None:
     """Refuse to go on where something could be lost or mixed; changes nothing.
 
@@ -49,9 +76,9 @@ def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_d
     there = existing_trials(config)
     tables = [path for path in result_paths(out_dir, config.Experiment_name) if path.exists()]
     if (there or tables) and not (resume or overwrite):
+        go_on = "continue that experiment with --resume, " if there else ""
         raise TrialError(
-            f"{(there or tables)[0]} is there already: continue that experiment with --resume, replace it with --overwrite, or "
-            "choose another Experiment_name"
+            f"{(there or tables)[0]} is there already: {go_on}replace it with --overwrite, or choose another Experiment_name"
         )
     for folder in there:
         check_folder(config, folder, resume and not overwrite)
@@ -81,19 +108,36 @@ def _check_whole(folder: Path) -> None:
 
 def _check_same(config: ExperimentConfig, folder: Path) -> None:
     """Refuse to continue a trial under another configuration."""
-    saved, now = load_config(folder / files.CONFIG).as_dict(), config.as_dict()
-    different = changed_keys(saved, now)
-    if different:
-        changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in different)
+    changes = changed_values(load_config(folder / files.CONFIG), config)
+    if changes:
         raise TrialError(
-            f"{folder} was trained with another configuration ({changes}): give the same values to continue it, or use "
+            f"{folder} was trained with another configuration ({told(changes)}): give the same values to continue it, or use "
             "--overwrite, or another Experiment_name"
         )
 
 
-def changed_keys(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Keys whose values are others now, and that make a difference to a trial."""
-    return [key for key in now if key not in MAY_CHANGE and not _same(key, saved.get(key), now[key])]
+Changes = Mapping[str, tuple[Any, Any]]
+"""Per ``key.path`` its two values: the one that a trial was trained with, and the one that it shall go on with."""
+
+
+def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
+    """What makes a difference to a trial and is another value now."""
+    before, after = saved.as_dict(), now.as_dict()
+    changed = [key for key in after if key not in MAY_CHANGE and not _same(key, before[key], after[key])]
+    return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
+
+
+def _parts(path: str, there: Any, now: Any) -> Changes:
+    """The single keys that differ, where both values are sections with the same keys."""
+    if not (isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys()):
+        return {path: (there, now)}
+    different = [key for key in now if there[key] != now[key]]
+    return {part: both for key in different for part, both in _parts(f"{path}.{key}", there[key], now[key]).items()}
+
+
+def told(changes: Changes) -> str:
+    """In words."""
+    return "; ".join(f"{path}: {there!r} there, {now!r} now" for path, (there, now) in changes.items())
 
 
 def _same(key: str, saved: Any, now: Any) -> bool:
@@ -102,9 +146,17 @@ def _same(key: str, saved: Any, now: Any) -> bool:
         return now >= saved
     if key == "cache":
         return bool(saved) == bool(now)
-    if key.startswith("data_dir_") and saved and now:
-        return Path(saved).expanduser().resolve() == Path(now).expanduser().resolve()
+    if (key.startswith("data_dir_") or key in _FILES) and saved and now:
+        return _place(saved) == _place(now)
     return saved == now
+
+
+def _place(path: str) -> Path:
+    """What a path leads to; one that leads nowhere here, for want of a variable, stays as it is."""
+    try:
+        return expanded(path).resolve()
+    except UserError:
+        return Path(path)
 
 
 def saved_row(folder: Path) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from utils.errors import UserError
+from utils.paths import expanded
 from utils.tensor_files import ForeignFileError, read_tensors
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
@@ -75,13 +76,13 @@ class TorchvisionResNet(nn.Module):
 def load_init_weights(network: nn.Module, name: str, init_weights: str) -> str:
     """Load ``init_weights`` into torchvision's ``network`` strictly and say in one line what was loaded.
 
-    A file may lack the classifier (``fc.*``), which is not used; every other weight must be there and fit, and
-    nothing may be left over. torch's bookkeeping ``num_batches_tracked`` is optional, as in files of old versions.
+    A file may hold the weights in a larger network or below other names (:func:`_find_network`). It may lack the classifier
+    (``fc.*``), which is not used; every other weight must be there and fit, and the network that it holds may have no others.
+    torch's bookkeeping ``num_batches_tracked`` is optional, as in files of old versions.
     """
-    state = _read_state(name, init_weights)
-    for prefix in ("module.", "backbone."):
-        if state and all(key.startswith(prefix) for key in state):
-            state = OrderedDict((key.removeprefix(prefix), value) for key, value in state.items())
+    tensors = _read_tensors(name, init_weights)
+    prefix = _find_network(tensors, init_weights)
+    state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     own = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
     given = {key: value for key, value in state.items() if not key.startswith("fc.")}
     problems = [f"lacks {key}" for key in own if key not in given and not key.endswith("num_batches_tracked")]
@@ -91,30 +92,62 @@ def load_init_weights(network: nn.Module, name: str, init_weights: str) -> str:
         for key in own
         if key in given and given[key].shape != own[key].shape
     ]
+    where = f" (below {prefix!r})" if prefix else ""
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"init_weights: {init_weights!r} does not fit backbone {name!r}: {'; '.join(problems[:3])}{more}")
+        raise UserError(
+            f"init_weights: {init_weights!r}{where} does not fit backbone {name!r}: {'; '.join(problems[:3])}{more}"
+        )
     network.load_state_dict(given, strict=False)
     count = sum(value.numel() for value in given.values())
     left = sorted(set(state) - set(given))
-    return f"{init_weights}: loaded {len(given)} tensors ({count:,} numbers) into {name}" + (
-        f"; left out {', '.join(left)}" if left else ""
+    beside = len(tensors) - len(state)
+    return (
+        f"{init_weights}{where}: loaded {len(given)} tensors ({count:,} numbers) into {name}"
+        + (f"; left out {', '.join(left)}" if left else "")
+        + (f"; left out {beside} tensors beside it" if beside else "")
     )
 
 
-def _read_state(name: str, init_weights: str) -> dict[str, Tensor]:
-    path = Path(init_weights).expanduser()
+_LANDMARK = "layer1.0.conv1.weight"
+"""A weight that every ResNet has, and that ends like no other of its weights."""
+
+_ORDINARY = {"state_dict", "model_state_dict", "model", "net", "network", "module", "backbone", "encoder"}
+"""What the network that somebody trained is called; another one beside it is its moving average, or its teacher."""
+
+
+def _find_network(tensors: dict[str, Tensor], init_weights: str) -> str:
+    """What the names of a ResNet's weights begin with in a file, such as ``model_state_dict.module.``; often nothing.
+
+    Raises:
+        UserError: there is no ResNet, or there are several, none of which has an ordinary name alone.
+    """
+    prefixes = [key.removesuffix(_LANDMARK) for key in tensors if key == _LANDMARK or key.endswith(f".{_LANDMARK}")]
+    if not prefixes:
+        raise UserError(
+            f"init_weights: {init_weights!r} holds no ResNet with torchvision's names (such as {_LANDMARK}); its first names "
+            f"are {', '.join(list(tensors)[:3])}"
+        )
+    ordinary = [prefix for prefix in prefixes if set(prefix.split(".")[:-1]) <= _ORDINARY]
+    if len(prefixes) > 1 and len(ordinary) != 1:
+        raise UserError(
+            f"init_weights: {init_weights!r} holds several networks, below {', '.join(map(repr, prefixes))}; save the one "
+            "that is meant alone"
+        )
+    return ordinary[0] if ordinary else prefixes[0]
+
+
+def _read_tensors(name: str, init_weights: str) -> dict[str, Tensor]:
+    """All tensors of a file, or of torchvision's weights, by name; those of a mapping in a mapping are ``outer.inner``."""
+    path = expanded(init_weights, "init_weights")
     if path.is_file():
         try:
-            state = read_tensors(path)
+            tensors = _named_tensors(read_tensors(path))
         except ForeignFileError as error:
             raise UserError(f"init_weights: {init_weights!r} is not a file of tensors: it {error}") from None
-        for key in ("state_dict", "model"):
-            if isinstance(state, dict) and isinstance(state.get(key), dict):
-                state = state[key]
-        if not (isinstance(state, dict) and state and all(isinstance(value, Tensor) for value in state.values())):
+        if not tensors:
             raise UserError(f"init_weights: {init_weights!r} holds no state dict (names with tensors)")
-        return state
+        return tensors
     known = get_model_weights(name).__members__
     if init_weights not in known:
         raise UserError(
@@ -127,3 +160,16 @@ def _read_state(name: str, init_weights: str) -> dict[str, Tensor]:
         raise UserError(
             f"init_weights: {init_weights!r} could not be downloaded ({error}); download the file and give its path"
         ) from error
+
+
+def _named_tensors(content: Any) -> dict[str, Tensor]:
+    """The tensors of nested mappings, each mapping once; their names are joined by points."""
+    found: dict[str, Tensor] = {}
+    seen, waiting = set(), [("", content)]
+    for before, mapping in waiting:
+        if id(mapping) in seen or not isinstance(mapping, Mapping):
+            continue
+        seen.add(id(mapping))
+        found |= {f"{before}{key}": value for key, value in mapping.items() if isinstance(value, Tensor)}
+        waiting += [(f"{before}{key}.", value) for key, value in mapping.items()]
+    return found

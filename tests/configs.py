@@ -1,5 +1,6 @@
 """Small configurations."""
 
+from pathlib import Path
 from typing import Any
 
 from utils.config import ExperimentConfig, validate_config
@@ -31,5 +32,5 @@ def make_config(**values: Any) -> ExperimentConfig:
         "device": "cpu",
         "precision": "fp32",
     }
-    given = {key: str(value) if key.startswith("data_dir") else value for key, value in values.items()}
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
     return validate_config({**small, **given}, source="test")

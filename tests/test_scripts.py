@@ -1,5 +1,6 @@
 """The command lines, as a user meets them: help, mistakes, refusals, and Ctrl-C."""
 
+import argparse
 import contextlib
 import io
 import json
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,7 @@ MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT, COMPACT = (
     *("predict.py", "compact_model.py"),
 )
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
+BENCHMARKS = sorted(f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py"))
 
 
 def environment() -> dict[str, str]:
@@ -168,7 +171,7 @@ def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
     [
         (["--config_exp", "none.yaml"], "none.yaml: there is no such file; beside it: mine.yaml"),
         (["--config_exp", "rooms"], "rooms: cannot be read"),
-        (["--config_exp", "rooms/images/0000.jpg"], "0000.jpg: cannot be read"),
+        (["--config_exp", "rooms/images/0000.jpg"], "0000.jpg is no UTF-8 text"),
         (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir_NYU: nowhere is no folder"),
         (["--config_exp", "mine.yaml", "splits.train=other"], "splits.train: 'other': there is no file"),
         (["--config_exp", "mine.yaml", "num_trials=0"], "num_trials: is 0"),
@@ -182,10 +185,35 @@ def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
         (["--config_exp", "mine.yaml", "Experiment_name=../up"], "Experiment_name: '../up'"),
         (["--config_exp", "mine.yaml", "--resume", "--overwrite"], "not allowed with"),
         (["--config_exp", "mine.yaml", "epochs"], "override 'epochs': expected key=value"),
+        (["--config_exp", "mine.yaml", "epochs=010"], "override 'epochs=010': 010 is 8 to YAML; write 10"),
+        (["--config_exp", "mine.yaml", "--resume"], "there is nothing to resume: no trial of 'mine_' is in results/runs"),
     ],
 )
 def test_main_refuses_in_one_message_and_writes_nothing(empty: Path, arguments: list[str], message: str) -> None:
     assert message in refused(empty, MAIN, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("argument --config_exp", ["--config_exp={}"]),
+        ("argument --out_dir", ["--config_exp=mine.yaml", "--out_dir={}"]),
+        ("data_dir_NYU", ["--config_exp=mine.yaml", "data_dir_NYU={}"]),
+        ("checkpoint_folder", ["--config_exp=mine.yaml", "checkpoint_folder={}"]),
+        ("cache", ["--config_exp=mine.yaml", "cache={}"]),
+        ("init_weights", ["--config_exp=mine.yaml", "backbone=resnet18", "init_weights={}"]),
+    ],
+)
+def test_a_path_that_names_nothing_is_refused_and_no_folder_is_called_so(
+    empty: Path, name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOWHERE", raising=False)
+    cases = {
+        "$NOWHERE/a": "'$NOWHERE/a': the environment variable NOWHERE is not set",
+        "~no-such-user/a": "'~no-such-user/a': ~no-such-user has no home folder here",
+    }
+    for path, said in cases.items():
+        assert f"{name}: {said}" in refused(empty, MAIN, *(argument.format(path) for argument in arguments))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +230,46 @@ def test_an_empty_split_file_and_a_missing_frame_are_named(empty: Path) -> None:
     assert "splits.val: rooms/gt_sets/val.txt names 0 frames" in refused(empty, MAIN, "--config_exp", "mine.yaml")
     (empty / "rooms" / "gt_sets" / "val.txt").write_text("0005\n9999\n")
     assert "9999" in refused(empty, MAIN, "--config_exp", "mine.yaml")
+
+
+def test_a_mistyped_name_is_not_resumed_but_told_the_nearest(trained: Path) -> None:
+    message = refused(trained, MAIN, "--config_exp", "mine.yaml", "--resume", "Experiment_name=mien_")
+    assert message.endswith(
+        "error: there is nothing to resume: no trial of 'mien_' is in results/runs (without --resume it begins anew); did you "
+        "mean 'mine_'?\n"
+    )
+
+
+FREE_TEXT = {"overrides", "device", "tasks", "backbone"}
+"""Arguments that are neither paths nor checked by a type of their own."""
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, *BENCHMARKS])
+def test_all_paths_are_read_alike(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An option without a type would be a path that keeps its ``~``, if it is one."""
+    actions: list[argparse.Action] = []
+    add = argparse.ArgumentParser.add_argument
+
+    def add_argument(self: argparse.ArgumentParser, *names: Any, **settings: Any) -> argparse.Action:
+        actions.append(add(self, *names, **settings))
+        return actions[-1]
+
+    monkeypatch.setattr(argparse.ArgumentParser, "add_argument", add_argument)
+    assert call(tmp_path, script, "--help").returncode == 0
+    plain = [action for action in actions if action.nargs != 0 and action.type in (None, str, Path) and not action.choices]
+    assert {action.dest for action in plain} <= FREE_TEXT
+    assert len(actions) > 1
+
+
+@pytest.mark.parametrize("out", ["~/set", "$PLACE/set", "${PLACE}/set"])
+def test_an_option_that_is_a_path_leads_where_it_says(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "PLACE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    (tmp_path / "here").mkdir()
+    done = call(tmp_path / "here", PREPARE, "synthetic", "--dataset=nyu", "--frames=3", "--size=32", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "home" / "set" / "gt_sets").is_dir()
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_a_second_run_on_top_is_refused(trained: Path) -> None:

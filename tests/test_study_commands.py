@@ -181,7 +181,8 @@ def test_what_is_refused_before_anything_starts(trained: Path, work: Path) -> No
     assert "500" in refused(work, MAIN, *study, "train_batch_size=500")
     assert "--out_dir" in refused(work, MAIN, *study, "--out_dir", "x")
     message = refused(trained, MAIN, *study, "optimizer_params.learning_rate=0.5")
-    assert message.startswith(f"error: {STUDY}/{NAMES[0]} was trained with another configuration (optimizer_params: ")
+    said = "was trained with another configuration (optimizer_params.learning_rate: 0.0001 there, 0.5 now): give"
+    assert message.startswith(f"error: {STUDY}/{NAMES[0]} {said}")
     assert len(message.splitlines()) == 1
     assert "study=<name>" in message
 

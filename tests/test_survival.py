@@ -59,9 +59,9 @@ SHORT: dict[str, Any] = {
 
 
 def make_work(folder: Path, **values: Any) -> Path:
-    """A folder with rooms and a configuration, all paths relative to it."""
+    """A folder with rooms and a configuration, all paths relative to it, that goes on where something is there."""
     write_rooms(folder / "rooms", ROOMS, SIZE)
-    small_config(Path("rooms"), Path(), Experiment_name=NAME, **values).save(folder / "mine.yaml")
+    small_config(Path("rooms"), Path(), Experiment_name=NAME, checkpoint=True, **values).save(folder / "mine.yaml")
     return folder
 
 
@@ -155,7 +155,7 @@ def test_a_run_that_is_killed_at_every_bad_moment_ends_as_if_it_had_not_been(who
     make_work(work, **STEERED)
     for where, moment in MOMENTS.items():
         workers = ("num_workers=2",) if "processes" in where else ()
-        run = start(work, "--resume", *workers, moment=moment)
+        run = start(work, *workers, moment=moment)
         assert run.end() == KILLED, f"{where}: {run.stderr}"
         check_whole_files(work, where)
     last = start(work, "--resume")
@@ -193,14 +193,14 @@ def survive(folder: Path, whole_takes: float, seed: int) -> None:
     """
     rng = random.Random(seed)
     for kill in range(15):
-        run = start(folder, "--resume")
+        run = start(folder)
         code = run.kill(after=rng.uniform(0.1, 0.6 if kill > 1 else 0.3) * whole_takes)
         assert code in (KILLED, 0), f"seed {seed}, kill {kill}: {run.stderr}"
         if code == 0:
             assert kill > 1, f"seed {seed}: killed {kill} times only, a whole run took {whole_takes:.1f} s"
             return
         check_whole_files(folder, f"seed {seed}, kill {kill}")
-    last = start(folder, "--resume")
+    last = start(folder)
     assert last.end() == 0, f"seed {seed}: {last.stderr}"
 
 
@@ -223,7 +223,7 @@ def test_an_experiment_that_was_half_removed_is_in_nobodys_way(work: Path) -> No
     assert start(work / "whole").end() == 0
     shutil.copytree(work / "whole", work / "killed")
     assert start(work / "killed", "--overwrite", moment=Moment("shutil:rmtree", half_a_removal)).end() == KILLED
-    run = start(work / "killed", "--resume")
+    run = start(work / "killed")
     assert run.end() == 0, run.stderr
     check_same(work / "killed", work / "whole", "killed while it removed the trials")
 
@@ -242,7 +242,7 @@ def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, wo
         ),
     }
     for message, moment in moments.items():
-        run = start(work, "--resume", moment=moment)
+        run = start(work, moment=moment)
         assert run.end() == 130, run.stderr
         said = run.stderr.splitlines()[-3:]
         assert said[0].endswith(f"WARNING trial 0 was interrupted {message}")
@@ -256,7 +256,7 @@ def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, wo
 
 def test_of_runs_that_are_started_together_one_trains_and_the_others_are_told_who_it_is(whole: Path, work: Path) -> None:
     make_work(work, **STEERED)
-    runs = [start(work, *option) for option in ((), ("--resume",), ("--overwrite",), ())]
+    runs = [start(work, *option) for option in ((), (), ("--overwrite",), ())]
     codes = [run.end() for run in runs]
     assert sorted(codes) == [0, 2, 2, 2], [run.stderr for run in runs]
     winner = runs[codes.index(0)].process.pid
@@ -290,7 +290,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(work: Path, scratc
         path = name.removesuffix(" (the first)")
         path = path if "/" in path else f"runs/{NAME}_trial_0/{path}"
         before = (work / path).read_bytes() if (work / path).exists() else None
-        run = start(work, "--resume", moment=moment)
+        run = start(work, moment=moment)
         assert run.end() == 1, f"{name}: {run.stderr}"
         sentence = f"error: {path} cannot be written (File too large); what was there before is unchanged"
         said = [line for line in run.stderr.splitlines() if not re.match(r"\d\d:\d\d:\d\d (INFO|WARNING) ", line)]

@@ -105,6 +105,12 @@ def numbered(folder: Path, stem: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def experiments(folder: Path) -> list[str]:
+    """Names of the experiments whose trials are in ``folder``."""
+    configs = folder.glob(f"*_trial_*/{CONFIG}") if folder.is_dir() else ()
+    return sorted({re.sub(r"_trial_\d+$", "", path.parent.name) for path in configs})
+
+
 def find_trials(folder: Path, name: str) -> dict[int, Path]:
     """The saved trials of an experiment, by number: ``name`` as an exact folder (one trial), else as the name of the
     experiment, with and without a last underscore.
@@ -123,9 +129,7 @@ def find_trials(folder: Path, name: str) -> dict[int, Path]:
         found = {number: path for number, path in numbered(folder, stem).items() if (path / CONFIG).is_file()}
         if found:
             return found
-    there = sorted(
-        {re.sub(r"_trial_\d+$", "", path.parent.name) for path in folder.glob(f"*_trial_*/{CONFIG}")} if folder.is_dir() else ()
-    )
+    there = experiments(folder)
     known = f"experiments there: {', '.join(there)}" if there else "no experiment is there"
     looked = ", ".join(f"{stem}<i>" for stem in stems)
     raise TrialError(f"--exp_name {name!r}: no trial of that name in {folder} (looked for {looked}); {known}")

@@ -20,6 +20,7 @@ from utils.config_file import apply_override, read_yaml
 from utils.config_sections import (
     Adam,
     Augmentation,
+    BackboneOptimizerParams,
     Bool,
     Cache,
     FileName,
@@ -37,6 +38,7 @@ from utils.config_sections import (
 )
 from utils.errors import ConfigError
 from utils.files import write_text
+from utils.paths import expanded
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ class ExperimentConfig(Schema):
     """Its settings."""
     bb_optimizer: Adam = "adamw"
     """Optimizer of the backbone: AdamW, followed by the proximal step."""
-    bb_optimizer_params: OptimizerParams = OptimizerParams(weight_decay=0.1)
+    bb_optimizer_params: BackboneOptimizerParams = BackboneOptimizerParams()
     """Its settings, and the penalty."""
     group_sparsity: Bool = False
     """Train with the penalty; without it, `lambda` counts as 0."""
@@ -152,12 +154,14 @@ class ExperimentConfig(Schema):
     lr_schedule: LRSchedule = LRSchedule()
     """How the learning rates change."""
     earlystop_patience: Annotated[Int, Field(ge=1)] = 25
-    """Epochs without improvement of the summed validation loss before the trial ends."""
+    """The trial ends after this many epochs in a row without improvement of the summed validation loss."""
     task_earlystop_patience: Annotated[Int, Field(ge=1)] = 25
-    """Epochs without improvement of a task's validation loss before its head is frozen."""
+    """A head is frozen after this many epochs in a row without improvement of its task's validation loss; once all are, the
+    trial ends."""
 
     checkpoint: Bool = False
-    """Continue an interrupted experiment, as `--resume` does."""
+    """Continue what is there of the experiment, as `--resume` does, and begin it where nothing is there, which `--resume`
+    refuses."""
     checkpoint_folder: Text = "results/runs/"
     """Where the trials' folders go."""
     device: Annotated[str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -185,7 +189,7 @@ class ExperimentConfig(Schema):
         """Folder of the data set that `dataset_name` names."""
         folder = getattr(self, self.data_dir_key)
         assert folder is not None, "load_config refuses this"
-        return Path(folder).expanduser()
+        return expanded(folder, self.data_dir_key)
 
     @property
     def data_dir_key(self) -> str:
@@ -234,7 +238,7 @@ class ExperimentConfig(Schema):
 
     def trial_folder(self, trial: int) -> Path:
         """Folder of trial number ``trial`` (from 0)."""
-        return Path(self.checkpoint_folder).expanduser() / f"{self.Experiment_name}_trial_{trial}"
+        return expanded(self.checkpoint_folder, "checkpoint_folder") / f"{self.Experiment_name}_trial_{trial}"
 
     def with_values(self, **values: Any) -> ExperimentConfig:
         """A copy with other values of top-level keys, validated like a file's."""
@@ -319,14 +323,8 @@ def _given(config: ExperimentConfig, name: str) -> bool:
 
 
 def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Accept the habits of published files: 'None' as text, two names for the input's channels."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return None if isinstance(value, str) and value == "None" else value
-
-    values = {str(key): plain(value) for key, value in raw.items()}
+    """Accept two names for the input's channels, as published files have them."""
+    values = {str(key): value for key, value in raw.items()}
     problems = []
     if "num_input_ch" in values:
         channels = values.pop("num_input_ch")

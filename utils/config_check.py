@@ -197,6 +197,8 @@ def _number_hint(name: str, value: Any) -> str:
             return f"; a share, not a percentage: {float(text.rstrip('% ').replace(',', '.')) / 100:g}"
         if re.fullmatch(r"[-+]?\d+,\d+", text):
             return f"; with a point, {text.replace(',', '.')}"
+        if re.fullmatch(r"[-+]?0\d+", text):
+            return f"; write {int(text)}"
         return "; without quotes" if re.fullmatch(r"[-+]?\d+(\.\d+)?", text) else ""
     if name in _SHARES and isinstance(value, int | float) and 2 <= value <= 100:
         return f"; a share, not a percentage: {value / 100:g}"

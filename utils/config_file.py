@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from utils.config_check import shown
-from utils.errors import ConfigError
+from utils.errors import ConfigError, TextError
+from utils.files import read_text
 
 MOST_LEVELS, MOST_VALUES = 20, 10_000
 """How deep a configuration may be nested, and how many values it may have: far more than there are keys."""
@@ -49,16 +50,18 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         near = ", ".join(str(other) for other in sorted(path.parent.glob("*.yaml"))[:8])
         raise ConfigError(f"{path}: there is no such file" + (f"; beside it: {near}" if near else "")) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as a YAML file ({error})") from None
+    except TextError as error:
+        raise ConfigError(str(error)) from None
     try:
         raw = _parse(text)
     except _NotYAMLError as error:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from None
+    except _NotMeantError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
     if raw is None:
@@ -74,22 +77,82 @@ class _NotYAMLError(ValueError):
     """Why a text cannot be read."""
 
 
+class _NotMeantError(Exception):
+    """Which numbers YAML reads otherwise than they were meant, one sentence each."""
+
+
 def _parse(text: str) -> Any:
+    loader = None
     try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
+        loader = _UniqueKeyLoader(text)  # a SafeLoader
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        ambiguous = list(_ambiguous_numbers(node, "", set()))
+        if ambiguous:
+            raise _NotMeantError("; ".join(ambiguous))
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise _NotYAMLError(" ".join(str(error).split())) from None
     except (ValueError, OverflowError) as error:  # of a date such as 2024-13-45, or a number such as 0x_
         raise _NotYAMLError(f"a value is not what it looks like ({error})") from None
     except (AttributeError, KeyError, TypeError):  # how PyYAML fails on a tag such as !!bool maybe
         raise _NotYAMLError("a value is not what its tag (!!) says") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _ambiguous_numbers(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
+    """A sentence about each number that YAML 1.1 reads otherwise than people do: 010 (octal), 1:30 (in sixties), 0x10, 0b11,
+    1_000.
+
+    Args:
+        node: its numbers are looked at, keys included.
+        path: of the node, as ``key.path``.
+        seen: ids of the nodes that were looked at, as aliases lead to one again.
+    """
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag in (_INT, "tag:yaml.org,2002:float"):
+            meant = _what_was_meant(node)
+            yield from [f"{path}: {meant}" if path else meant] if meant else []
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _ambiguous_numbers(item, path, seen)
+    else:
+        for key, item in node.value:
+            yield from _ambiguous_numbers(key, path, seen)
+            yield from _ambiguous_numbers(item, f"{path}.{key.value}" if path else str(key.value), seen)
+
+
+_INT = "tag:yaml.org,2002:int"
+
+
+def _what_was_meant(node: yaml.ScalarNode) -> str:
+    """How to write a number that is ambiguous; empty for all others, and for what is no number, which is refused later."""
+    text = node.value.strip()
+    digits = text.lstrip("+-")
+    if not ("_" in digits or ":" in digits or (node.tag == _INT and re.match("0.", digits))):
+        return ""
+    try:
+        number = yaml.SafeLoader("").construct_object(node)
+        meant = int(text.replace("_", "")) if re.fullmatch("0[0-7_]+", digits) else number
+    except ValueError:
+        return ""
+    return f"{text} is {number} to YAML; write {meant}, or '{text}' if it is a text"
 
 
 def _without_aliases(value: Any) -> Any:
-    """A copy in which no two places are one object, so that a change of one is no change of the other."""
+    """A copy in which no two places are one object, so that a change of one is no change of the other. Published files have
+    None where YAML has null."""
     if isinstance(value, dict):
         return {key: _without_aliases(item) for key, item in value.items()}
-    return [_without_aliases(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_without_aliases(item) for item in value]
+    return None if value == "None" else value
 
 
 def _is_bottomless(value: Any) -> bool:
@@ -117,6 +180,8 @@ def apply_override(raw: dict[str, Any], override: str) -> list[str]:
     drop_other_name(raw, match[1])
     try:
         value = _parse(match[2])
+    except _NotMeantError as error:
+        return [f"override {shown(override)}: {error}"]
     except (_NotYAMLError, RecursionError):
         return [f"override {shown(override)}: the value is not valid YAML (put it in quotes?)"]
     if _is_bottomless(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from utils.config_check import to_number
 
@@ -49,6 +49,16 @@ class Schema(BaseModel):
     )
 
 
+class Section(Schema):
+    """Keys below a key, each with a default of its own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        """YAML has null for a section without keys."""
+        return {} if value is None else value
+
+
 class Warmup(Schema):
     """A strength of the penalty that rises from 0."""
 
@@ -67,7 +77,7 @@ PenaltyName = Literal["l1_l2", "group_mcp", "sparse_group_lasso"]
 """The names in ``optim.PENALTIES``."""
 
 
-class OptimizerParams(Schema):
+class OptimizerParams(Section):
     """Settings of AdamW, and of the penalty where it applies (the backbone, and the heads if `sparsify` says so)."""
 
     learning_rate: Annotated[Number, Field(gt=0)] = 1e-4
@@ -91,7 +101,14 @@ class OptimizerParams(Schema):
     """Share of `sparse_group_lasso` that acts on single weights; 0 is `l1_l2`."""
 
 
-class Augmentation(Schema):
+class BackboneOptimizerParams(OptimizerParams):
+    """The backbone's, as the paper has them."""
+
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.1
+    """Decoupled weight decay."""
+
+
+class Augmentation(Section):
     """Random changes of the training frames. All off in the paper."""
 
     hflip: Bool = False
@@ -100,7 +117,7 @@ class Augmentation(Schema):
     """Enlarge by one of these factors, drawn at random, and crop back (depth in metres is divided by the factor)."""
 
 
-class Splits(Schema):
+class Splits(Section):
     """Which file of `gt_sets` plays which role (NYU)."""
 
     train: Text = "train"
@@ -111,7 +128,7 @@ class Splits(Schema):
     """File of the test frames; where there is no such file, `val` is taken (the published two-file form)."""
 
 
-class LRSchedule(Schema):
+class LRSchedule(Section):
     """How the learning rates change over the epochs."""
 
     name: Literal["plateau", "cosine", "constant"] = "plateau"
@@ -119,6 +136,7 @@ class LRSchedule(Schema):
     factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """What `plateau` multiplies by."""
     patience: Annotated[Int, Field(ge=0)] = 5
-    """Epochs without improvement before `plateau` acts."""
+    """Epochs in a row without improvement that `plateau` lets pass: it acts at the end of the next one, the `patience` + 1st
+    (torch's rule)."""
     min_lr: Annotated[Number, Field(ge=0)] = 1e-7
     """Lower end of every learning rate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import get_annotations
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -17,13 +18,12 @@ def key_table(schema: type[BaseModel] = ExperimentConfig) -> str:
 def _rows(schema: type[BaseModel], prefix: str) -> list[str]:
     rows = []
     for name, info in schema.model_fields.items():
+        if name not in get_annotations(schema):
+            continue  # of a section whose keys, with these defaults, have their rows
         key = prefix + (info.alias or name)
         meaning = " ".join((info.description or "").split()).replace("|", "\\|")
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            # the two optimizers have the same keys: the heads' are explained, the backbone's are the same
-            rows.append(f"| `{key}` | | {meaning} |")
-            if name != "bb_optimizer_params":
-                rows += _rows(info.annotation, f"{key}.")
+            rows += [f"| `{key}` | | {meaning} |", *_rows(info.annotation, f"{key}.")]
             continue
         choices = _choices(info.annotation)
         if choices and not all(f"`{choice}`" in meaning for choice in choices):

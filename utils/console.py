@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import signal
@@ -41,6 +42,12 @@ def setup_logging() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("matplotlib", "PIL", "wandb", "filelock", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@functools.cache
+def say_once(logger: logging.Logger, level: int, message: str) -> None:
+    """Log what every loader of every run would say again, the first time only."""
+    logger.log(level, "%s", message)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:

@@ -7,10 +7,10 @@ import logging
 import shutil
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from utils.cli import whole_number
+from utils.cli import path_argument, whole_number
+from utils.cores import cores
 from utils.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
         "--root",
-        type=Path,
+        type=path_argument,
         required=True,
         help="the unpacked download: CelebA-HQ-img, CelebAMask-HQ-mask-anno, the attribute and the mapping file",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to make, such as data/CelebAMask-HQ-3")
+    parser.add_argument("--out", type=path_argument, required=True, help="folder to make, such as data/CelebAMask-HQ-3")
     parser.add_argument("--size", type=whole_number(16, 1024), default=256, help="side in pixels (default: %(default)s)")
     classes = "3: background, hair, skin; 19: background and the 18 parts (default: %(default)s)"
     parser.add_argument("--classes", type=int, choices=(3, 19), default=3, help=classes)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from datasets.preparation.face_parts import IMAGES, MASKS, write_face
     from datasets.preparation.face_sources import TEXT_FILES, find_faces
-    from datasets.preparation.workers import cores, in_processes
+    from datasets.preparation.workers import in_processes
     from datasets.preparation.workspace import MANIFEST, finish, preparing, read_object
     from utils.console import duration, track
     from utils.files import replacing

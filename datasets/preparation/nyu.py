@@ -12,7 +12,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.cli import whole_number
+from utils.cli import path_argument, whole_number
+from utils.cores import cores
 from utils.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,11 +58,14 @@ def _window(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--mat", type=Path, required=True, help="the official nyu_depth_v2_labeled.mat (2.8 GB)")
-    parser.add_argument("--splits", type=Path, required=True, help="the official splits.mat (trainNdxs, testNdxs)")
-    parser.add_argument("--out", type=Path, default=Path("data/NYUD_MT"), help="folder to fill (default: %(default)s)")
+    parser.add_argument("--mat", type=path_argument, required=True, help="the official nyu_depth_v2_labeled.mat (2.8 GB)")
+    parser.add_argument("--splits", type=path_argument, required=True, help="the official splits.mat (trainNdxs, testNdxs)")
+    parser.add_argument("--out", type=path_argument, default=Path("data/NYUD_MT"), help="folder to fill (default: %(default)s)")
     parser.add_argument(
-        "--normals", type=Path, metavar="DIR", help="folder of normals, <frame>.png, .jpg or .npy (default: derive from depth)"
+        "--normals",
+        type=path_argument,
+        metavar="DIR",
+        help="folder of normals, <frame>.png, .jpg or .npy (default: derive from depth)",
     )
     parser.add_argument(
         "--val_fraction", type=_share, default=0.1, help="share of the training frames for validation (default: %(default)s)"
@@ -164,7 +168,6 @@ def _make(
     from datasets.preparation.nyu_frames import FORMATS, frame_name, is_complete, write_frame
     from datasets.preparation.official_nyu import CAMERA
     from datasets.preparation.threads import in_threads
-    from datasets.preparation.workers import cores
     from datasets.preparation.workspace import finish, preparing
     from utils.console import track
     from utils.files import write_text

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets.preparation.installation import install
-from utils.cli import whole_number
+from utils.cli import path_argument, whole_number
 from utils.console import track
 from utils.errors import DataError
 from utils.files import read_text, refused, write_text
@@ -73,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{split}", type=whole_number(LEAST[split], MOST), metavar="N", help=text)
     parser.add_argument("--size", type=whole_number(SMALLEST, LARGEST), default=96, help="side in pixels (default: 96)")
     parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), default=0, help="default: 0")
-    parser.add_argument("--out", type=Path, help="folder to make (default: data/synthetic_nyu or data/synthetic_celeba)")
+    parser.add_argument(
+        "--out", type=path_argument, help="folder to make (default: data/synthetic_nyu or data/synthetic_celeba)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set that is in --out")
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datasets.preparation.synthetic import SPLITS
-from utils.cli import whole_number
+from utils.cli import path_argument, whole_number
 from utils.console import duration, track
+from utils.cores import cores
 from utils.errors import DataError
 from utils.tasks import get_task
 
@@ -33,7 +34,9 @@ MOST_SIZES = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--data_dir", type=Path, required=True, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout")
+    parser.add_argument(
+        "--data_dir", type=path_argument, required=True, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout"
+    )
     help_text = "processes that read (default: as many as there are cores)"
     parser.add_argument("--workers", type=whole_number(1, 1024), metavar="N", help=help_text)
 
@@ -45,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
         DataError: the folder is not there, or holds no data set.
     """
     from datasets.preparation.verification.table import print_table
-    from datasets.preparation.workers import cores
 
     start = time.monotonic()
     survey = survey_folder(args.data_dir)

@@ -21,11 +21,6 @@ CHUNK = 4
 """Items that a process takes at a time: Ctrl-C waits for no more than that."""
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[R]:
     """Yield ``function(item)`` of every item in turn; the first error, or Ctrl-C, ends all processes.
 

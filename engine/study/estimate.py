@@ -15,6 +15,7 @@ import torch
 
 from datasets import Loader, eval_loader, train_loader
 from datasets.sample import Sample
+from datasets.workers import worker_count
 from engine.evaluation import evaluate
 from engine.study.progress import Progress
 from engine.trainer import forward_losses
@@ -147,7 +148,8 @@ def _together(reading: float, computing: float, config: ExperimentConfig) -> flo
     """Seconds of a batch: with loading processes, it is read while the one before it is computed."""
     if config.cache:
         return computing
-    return max(computing, reading / config.num_workers) if config.num_workers else computing + reading
+    workers = worker_count(config)
+    return max(computing, reading / workers) if workers else computing + reading
 
 
 def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.launch import with_remedy
-from engine.resuming import changed_keys, check_folder, is_finished
+from engine.resuming import Changes, changed_values, check_folder, is_finished, told
 from utils import checkpoint as files
 from utils.config import load_config
 from utils.errors import HeldError, TrialError, UserError
@@ -33,8 +33,8 @@ class Progress:
     """Who is at it, if somebody is."""
     failure: str = ""
     """Why it failed the last time, or cannot be continued."""
-    changed: tuple[str, ...] = ()
-    """Keys of the configuration that it was trained with other values of."""
+    changed: Changes = field(default_factory=dict)
+    """Values of the configuration that were others when it was trained."""
 
     @property
     def word(self) -> str:
@@ -88,13 +88,12 @@ def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -
     path, may_differ = run.folder / files.CONFIG, set(ignoring)
     if run.config.precision == "auto":
         may_differ.add("precision")  # engine/launch.py keeps the one that the run was begun with
-    changed: tuple[str, ...] = ()
+    changed: Changes = {}
     finished, damage = False, ""
     try:
         saved = load_config(path) if path.is_file() else None
         if saved is not None:
-            keys = changed_keys(saved.as_dict(), run.config.as_dict())
-            changed = tuple(key for key in keys if key not in may_differ)
+            changed = {path: values for path, values in changed_values(saved, run.config).items() if path not in may_differ}
         if not held:  # who is at it may be writing what is looked at here
             check_folder(saved or run.config, run.folder, resume=True)
         finished = saved is not None and is_finished(run.folder, run.config)
@@ -125,11 +124,9 @@ def finished_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
 
 def _other_values(there: Progress) -> str:
     """Why a study cannot go on."""
-    saved, now = load_config(there.run.folder / files.CONFIG).as_dict(), there.run.config.as_dict()
-    changes = "; ".join(f"{key}: {saved.get(key)!r} there, {now[key]!r} now" for key in there.changed)
     return (
-        f"{there.run.folder} was trained with another configuration ({changes}): give the same values to continue the study, "
-        "delete all of its runs with --overwrite, or begin another one with study=<name>"
+        f"{there.run.folder} was trained with another configuration ({told(there.changed)}): give the same values to "
+        "continue the study, delete all of its runs with --overwrite, or begin another one with study=<name>"
     )
 
 

@@ -15,10 +15,10 @@ from rich.table import Table
 
 from engine.experiment import check_inputs
 from engine.launch import Launcher, Outcome, one_after_another
-from engine.resuming import check_folder, existing_trials
+from engine.resuming import check_folder, existing_trials, nothing_to_resume
 from engine.study.estimate import Clock
 from engine.study.progress import Progress, failure_path, note_failure, progress_of
-from engine.study.record import write_record
+from engine.study.record import RECORD, write_record
 from utils import checkpoint as files
 from utils.config import ExperimentConfig
 from utils.console import duration
@@ -37,6 +37,7 @@ def run_study(
     command: str,
     *,
     plan_only: bool = False,
+    resume: bool = False,
     overwrite: bool = False,
     launcher: Launcher = one_after_another,
 ) -> list[Outcome]:
@@ -47,6 +48,7 @@ def run_study(
         source: the study's file, which is kept beside the runs.
         command: as it was typed.
         plan_only: show the plan, and do nothing.
+        resume: continue what is there, and refuse to begin (without it, a study does what is left, from its begin on).
         overwrite: delete all runs of the study first.
         launcher: does the runs.
 
@@ -59,6 +61,10 @@ def run_study(
     there = unwritable(study.folder)
     if there is not None:
         raise ConfigError(f"folder: {study.folder} cannot be written ({there} is no folder that this user may write into)")
+    if resume and not _folders(study):
+        root = study.folder.parent
+        names = sorted(path.parent.name for path in root.glob(f"*/{RECORD}"))
+        raise nothing_to_resume(f"run of study {study.name!r}", root, study.name, names)
     progress = _as_new(study) if overwrite else progress_of(study)
     wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
     _check_inputs(map(_uncached, wanted))

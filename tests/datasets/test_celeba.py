@@ -335,10 +335,12 @@ def test_a_json_file_of_names_is_the_split(words: tuple[str, ...], tmp_path: Pat
     assert celeba_splits(config) == {"train": ["5", "2", "3"], "val": ["1"], "test": ["0"]}
 
 
-def test_a_json_file_may_lie_anywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["", "~/", "$HOME/"])
+def test_a_json_file_may_lie_anywhere(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     write_celeba(tmp_path / "data")
     _write_json(tmp_path, {"train": ["1", "2"], "val": ["3"], "test": ["4"]})
-    config = _config(tmp_path / "data", data_split_file=str(tmp_path / "names.json"))
+    config = _config(tmp_path / "data", data_split_file=f"{place or tmp_path}/names.json")
     assert celeba_splits(config)["test"] == ["4"]
 
 
@@ -352,6 +354,9 @@ def test_without_validation_names_it_is_cut_from_the_training_and_the_log_says_s
     assert len(splits["val"]) == 5
     assert sorted(splits["train"] + splits["val"]) == [str(number) for number in range(100, 120)]
     assert "there is no validation split: 5 of the training images" in caplog.text
+    caplog.clear()
+    celeba_splits(_config(tmp_path, data_split_file=names, val_fraction=0.25))
+    assert not caplog.messages, "said once, though every loader asks"
 
 
 @pytest.mark.parametrize("role", ["train", "val"])

@@ -177,6 +177,6 @@ def test_a_prepared_face_is_the_upright_one(tmp_path: Path) -> None:
     rotated(tmp_path / IMAGES / "7.jpg", upright)
     for folder in (IMAGES, "CelebA-HQ-segmask"):
         (tmp_path / "out" / folder).mkdir(parents=True)
-    write_face(tmp_path, tmp_path / "out", 32, 3, (7, ()))
+    write_face(tmp_path, tmp_path / "out", 32, 3, (7, tmp_path / IMAGES / "7.jpg", ()))
     small = np.asarray(read_photo(tmp_path / "out" / IMAGES / "7.jpg"))
     assert small[:7].min() > 200 and small[9:].max() < 50

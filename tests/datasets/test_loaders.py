@@ -1,6 +1,5 @@
 """Loaders: which frames come, in which order and in which batches."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,7 @@ def test_the_order_is_that_of_seed_and_epoch(root: Path) -> None:
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enough of them for two loading processes."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr("datasets.workers.cores", lambda: 4)
 
 
 def _same(batches: list[Sample], expected: list[Sample]) -> bool:

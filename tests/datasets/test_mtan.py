@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets import mtan
 from datasets.loaders import build_dataset, eval_loader
 from datasets.mtan import MTANDataset, mtan_splits
 from tests.configs import NYU_TASKS, make_config
@@ -124,7 +123,6 @@ def test_depth_that_is_no_number_or_negative_is_invalid(tmp_path: Path) -> None:
 
 def test_the_published_val_is_the_test_split_and_the_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     _write(tmp_path, {"train": 20, "val": 3})
-    mtan._say_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             splits = mtan_splits(_config(tmp_path, val_fraction=0.2))

@@ -135,19 +135,23 @@ def test_a_model_that_is_not_equal_is_not_written(
     assert "Nothing is written" in caplog.text
 
 
-def test_images_are_random_where_the_data_set_is_not_there(trained: Trained, work: Path) -> None:
+def test_images_are_random_where_the_data_set_is_not_there(
+    trained: Trained, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOWHERE", raising=False)
     trial = load_trial(trained.runs / "sparse__trial_0")
     photos, source = check_images(trial, 2)
     assert torch.equal(photos[1], build_dataset(trial.config, "test")[2]["image"])
     assert source == "2 of the 5 frames of the test split"
     with pytest.raises(DataError, match="is no folder"):
-        check_images(trial, 2, str(work / "nowhere"))
+        check_images(trial, 2, work / "nowhere")
     shutil.copytree(trial.folder, work / "moved")
     text = (work / "moved" / "config_file.yaml").read_text()
-    (work / "moved" / "config_file.yaml").write_text(text.replace(str(trial.config.data_dir_NYU), "nowhere"))
-    photos, source = check_images(load_trial(work / "moved"), 2)
-    assert photos.shape == (2, 3, 32, 32)
-    assert source == "2 random images (uniform, seed 0)"
+    for gone in ("nowhere", "$NOWHERE/rooms"):
+        (work / "moved" / "config_file.yaml").write_text(text.replace(str(trial.config.data_dir_NYU), gone))
+        photos, source = check_images(load_trial(work / "moved"), 2)
+        assert photos.shape == (2, 3, 32, 32)
+        assert source == "2 random images (uniform, seed 0)"
 
 
 @pytest.mark.parametrize(

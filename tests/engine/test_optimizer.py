@@ -5,13 +5,17 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_penalty, build_scheduler
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.heads import feature_convs
 from optim import PENALTIES, GroupLasso, GroupMCP, LambdaSchedule, ProxAdam, SparseGroupLasso, SparsityController, TwoControls
 from tests.configs import make_config
+from utils.config import ExperimentConfig
+from utils.config_sections import LRSchedule
 
 SETTINGS: dict[str, Any] = {
     "bb_optimizer_params": {
@@ -252,6 +256,23 @@ def test_plateau_multiplies_every_learning_rate_and_stops_at_the_smallest() -> N
     start, half, lowest = [0.002, 0.002, 0.004, 0.001], [0.001, 0.001, 0.002, 0.0008], [0.0008, 0.0008, 0.001, 0.0008]
     # The tiny decrease counts; then two epochs without improvement are one more than the patience.
     assert rates == [pytest.approx(row) for row in (start, start, start, half, half, lowest)]
+
+
+def test_the_text_of_each_patience_says_after_how_many_epochs_it_acts() -> None:
+    patience = Patience(2)
+    plateau = ReduceLROnPlateau(torch.optim.SGD([torch.zeros(1)], lr=1.0), patience=2)
+    acted = {"early stopping": 0, "plateau": 0}
+    for epoch, loss in enumerate([1.0, 2.0, 2.0, 2.0, 2.0]):  # epoch 1 is the first without improvement
+        patience.update(loss)
+        plateau.step(loss)
+        acted["early stopping"] = acted["early stopping"] or epoch * patience.exhausted
+        acted["plateau"] = acted["plateau"] or epoch * (plateau.get_last_lr() != [1.0])
+    assert acted == {"early stopping": 2, "plateau": 2 + 1}
+    assert "after this many epochs in a row without" in str(ExperimentConfig.model_fields["earlystop_patience"].description)
+    assert "after this many epochs in a row without" in str(
+        ExperimentConfig.model_fields["task_earlystop_patience"].description
+    )
+    assert "`patience` + 1st" in str(LRSchedule.model_fields["patience"].description)
 
 
 def test_cosine_falls_to_the_smallest_rate_over_the_epochs() -> None:

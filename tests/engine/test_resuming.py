@@ -13,7 +13,7 @@ import torch
 
 from engine import trainer
 from engine.evaluation import Evaluation
-from engine.resuming import MAY_CHANGE, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
+from engine.resuming import MAY_CHANGE, check_begun, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
 from engine.trainer import fit
 from engine.trial import Trial
 from optim import live_mask
@@ -21,7 +21,7 @@ from tests.configs import NYU_TASKS, make_config
 from tests.small import listing, make_trial, same, small_config, snapshot, unlabelled
 from utils import checkpoint as files
 from utils.config import ExperimentConfig
-from utils.config_sections import Augmentation, LRSchedule, OptimizerParams, Splits
+from utils.config_sections import Augmentation, BackboneOptimizerParams, LRSchedule, OptimizerParams, Splits
 from utils.errors import TrialError
 from utils.tasks import get_task
 from utils.tracking import NoTracker
@@ -73,7 +73,7 @@ OTHER: dict[str, Any] = {
     **{"cache": True, "on_bad_sample": "skip", "backbone": "resnetd18", "output_stride": 16, "init_weights": "weights.pt"},
     **{"normalize": "imagenet", "head_width": 9, "aspp_rates": (3,), "seg_loss_fn": "dice", "comb_loss": "uncertainty"},
     **{"loss_weights": {"depth_euclidean": 2.0}, "loss_weight_lr": 0.5, "optimizer": "adam", "bb_optimizer": "adam"},
-    **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": OptimizerParams(weight_decay=0.5)},
+    **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": BackboneOptimizerParams(weight_decay=0.5)},
     **{"group_sparsity": True, "sparsify": "backbone_and_heads", "sparsity_threshold": 1, "target_sparsity": 0.5},
     **{"sparsity_until": 0.5, "debias_from": 0.5, "lr_schedule": LRSchedule(name="cosine"), "earlystop_patience": 3},
     **{"task_earlystop_patience": 3, "device": "cuda", "precision": "bf16", "channels_last": False, "deterministic": True},
@@ -97,11 +97,28 @@ def test_another_value_of_a_key_is_refused_with_both(runs: Path, key: str) -> No
     make_folder(config)
     now = config.model_copy(update={key: OTHER[key]})
     there, wanted = config.as_dict()[key], now.as_dict()[key]
+    if isinstance(there, dict):  # a section: of its keys the one that differs
+        (inner,) = [name for name in there if there[name] != wanted[name]]
+        key, there, wanted = f"{key}.{inner}", there[inner], wanted[inner]
     with pytest.raises(TrialError) as error:
         check(now)
     assert f"small_trial_0 was trained with another configuration ({key}: {there!r} there, {wanted!r} now): " in str(
         error.value
     )
+
+
+@pytest.mark.parametrize(
+    ("there", "now", "said"),
+    [
+        ({"value": 0.1, "warmup": 1}, {"value": 0.2, "warmup": 1}, r"bb_optimizer_params.lambda.value: 0\.1 there, 0\.2 now"),
+        ({"value": 0.1, "warmup": 1}, 0.1, r"bb_optimizer_params.lambda: \{'value': 0\.1, 'warmup': 1\.0\} there, 0\.1 now"),
+        (None, 0.1, r"bb_optimizer_params.lambda: None there, 0\.1 now"),
+    ],
+)
+def test_a_value_deep_inside_is_named_by_its_path(runs: Path, there: Any, now: Any, said: str) -> None:
+    make_folder(config_in(runs, bb_optimizer_params={"lambda": there}))
+    with pytest.raises(TrialError, match=rf"\({said}\): give"):
+        check(config_in(runs, bb_optimizer_params={"lambda": now}))
 
 
 def test_all_keys_that_differ_are_named_at_once(runs: Path) -> None:
@@ -145,8 +162,31 @@ def test_a_folder_of_data_may_be_spelled_otherwise(runs: Path, tmp_path: Path, m
     make_folder(config_in(runs))
     check(config_in(runs).with_values(data_dir_NYU="rooms"))
     check(config_in(runs).with_values(data_dir_NYU=str(tmp_path / "x" / ".." / "rooms")))
-    with pytest.raises(TrialError, match="data_dir_NYU"):
-        check(config_in(runs).with_values(data_dir_NYU="rooms2"))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    check(config_in(runs).with_values(data_dir_NYU="$PLACE/rooms"))
+    monkeypatch.delenv("PLACE")
+    for other in ("rooms2", "$PLACE/rooms"):
+        with pytest.raises(TrialError, match="data_dir_NYU"):
+            check(config_in(runs).with_values(data_dir_NYU=other))
+
+
+@pytest.mark.parametrize("key", ["data_split_file", "init_weights"])
+def test_a_file_may_be_spelled_otherwise(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_folder(config_in(runs, backbone="resnet18", **{key: str(tmp_path / "file")}))
+    check(config_in(runs, backbone="resnet18", **{key: "~/file"}))
+    with pytest.raises(TrialError, match=f"{key}: "):
+        check(config_in(runs, backbone="resnet18", **{key: "~/other"}))
+
+
+def test_what_was_never_begun_is_not_resumed(runs: Path) -> None:
+    begun, small = config_in(runs, Experiment_name="small_lambda0.1"), config_in(runs)
+    with pytest.raises(TrialError, match=r"no trial of 'small' is in \S+runs \(without --resume it begins anew\)$"):
+        check_begun("small", [small])
+    make_folder(begun, 1)
+    check_begun("small", [config_in(runs, Experiment_name="small_lambda0.01"), begun])  # one of several is enough
+    with pytest.raises(TrialError, match=r"no trial of 'smal' is in \S+runs .*; did you mean 'small_lambda0\.1'\?$"):
+        check_begun("smal", [config_in(runs, Experiment_name="smal_lambda0.1")])
 
 
 def test_the_second_trial_is_looked_at_too(runs: Path) -> None:
@@ -213,9 +253,11 @@ def test_a_trial_that_has_only_its_configuration_may_go_on(runs: Path) -> None:
 def test_tables_alone_are_in_the_way_too(runs: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).touch()
-    with pytest.raises(TrialError, match=f"{name} is there already: continue that experiment with --resume"):
+    with pytest.raises(TrialError, match=f"{name} is there already: replace it with --overwrite, or choose another"):
         check(config_in(runs), resume=False)
     check(config_in(runs))
+    with pytest.raises(TrialError, match="nothing to resume"):
+        check_begun("small", [config_in(runs)])
 
 
 def test_a_saved_row_has_nan_where_json_has_null(runs: Path) -> None:

@@ -1,6 +1,7 @@
 """torchvision's ResNets, dilated, and the weights they start from."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,20 +74,54 @@ def _save(tmp_path: Path, content: object) -> str:
     return str(tmp_path / "weights.pt")
 
 
-@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module.", "backbone."])
+def _below(prefix: str, weights: "OrderedDict[str, Tensor]") -> dict[str, Tensor]:
+    return {prefix + key: value for key, value in weights.items()}
+
+
+WRAPPED: dict[str, Callable[["OrderedDict[str, Tensor]"], dict[str, object]]] = {
+    "": dict,
+    **{
+        f"{word}.": lambda weights, word=word: {word: weights, "epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(1)}}}}
+        for word in ("state_dict", "model_state_dict", "model", "net", "ema")
+    },
+    **{
+        prefix: lambda weights, prefix=prefix: _below(prefix, weights)
+        for prefix in ("module.", "backbone.", "model.", "encoder.", "module.encoder.", "_orig_mod.")
+    },
+    "state_dict.module.model.": lambda weights: {"state_dict": _below("module.model.", weights)},
+    "checkpoint.model.state_dict.": lambda weights: {"checkpoint": {"model": {"state_dict": weights}}},
+    "model.backbone.": lambda weights: {"model": {**_below("backbone.", weights), "heads.a.weight": torch.ones(1)}},
+    "model.module.": lambda weights: {"model_ema": _below("module.", weights), "model": _below("module.", weights)},
+}
+"""By what the names of the weights begin with: how people save them."""
+
+
+@pytest.mark.parametrize("prefix", WRAPPED)
 def test_a_local_file_is_loaded_whole_whatever_it_is_wrapped_in(
-    weights: "OrderedDict[str, Tensor]", wrap: str, tmp_path: Path
+    weights: "OrderedDict[str, Tensor]", prefix: str, tmp_path: Path
 ) -> None:
-    content: dict[str, object] = dict(weights)
-    if wrap.endswith("."):
-        content = {wrap + key: value for key, value in weights.items()}
-    elif wrap != "plain":
-        content = {wrap: content, "epoch": 3}
-    backbone = TorchvisionResNet("resnet18", init_weights=_save(tmp_path, content))
+    backbone = TorchvisionResNet("resnet18", init_weights=_save(tmp_path, WRAPPED[prefix](weights)))
+    assert (f"(below {prefix!r})" in backbone.init_report) == bool(prefix)
     state = backbone.state_dict()
     assert set(state) == {key for key in weights if not key.startswith("fc.")}
     for key, value in state.items():
         assert torch.equal(value, weights[key]), key
+
+
+@pytest.mark.parametrize("names", [("encoder_q", "encoder_k"), ("student", "teacher"), ("model", "net")])
+def test_of_several_networks_none_is_taken_for_the_one_that_is_meant(
+    weights: "OrderedDict[str, Tensor]", names: tuple[str, str], tmp_path: Path
+) -> None:
+    content = {name: {key: value + 0 for key, value in weights.items()} for name in names}
+    said = rf"holds several networks, below '{names[0]}\.', '{names[1]}\.'; save the one that is meant alone$"
+    with pytest.raises(UserError, match=said):
+        TorchvisionResNet("resnet18", init_weights=_save(tmp_path, content))
+
+
+def test_names_of_another_kind_are_shown(weights: "OrderedDict[str, Tensor]", tmp_path: Path) -> None:
+    content = {"state_dict": {f"0.{place}": value for place, value in enumerate(weights.values())}}
+    with pytest.raises(UserError, match=r"holds no ResNet with torchvision's names .*; its first names are state_dict\.0\.0, "):
+        TorchvisionResNet("resnet18", init_weights=_save(tmp_path, content))
 
 
 def test_the_report_says_what_was_loaded_and_what_was_left_out(weights: "OrderedDict[str, Tensor]", tmp_path: Path) -> None:

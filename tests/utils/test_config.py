@@ -8,6 +8,7 @@ import pydantic
 import pytest
 import yaml
 
+from engine.experiment import expand_lambdas
 from tests.configs import make_config
 from utils.config import ExperimentConfig, OptimizerParams, load_config, unused_keys
 from utils.config_check import shown
@@ -166,6 +167,48 @@ def test_a_dense_run_has_no_penalty_whatever_lambda_says(tmp_path: Path) -> None
 def test_a_partly_given_section_keeps_the_schemas_other_defaults(tmp_path: Path) -> None:
     params = _load(tmp_path, MINIMAL + "optimizer_params: {learning_rate: 3e-4}\n").optimizer_params
     assert params == OptimizerParams(learning_rate=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ("", ()),
+        ("bb_optimizer_params:\n", ()),
+        ("bb_optimizer_params: None\n", ()),
+        ("bb_optimizer_params: {}\n", ()),
+        ("bb_optimizer_params: {lambda: 1e-5}\n", ()),
+        ("", ("bb_optimizer_params.lambda=1e-5",)),
+        ("bb_optimizer_params:\n", ("bb_optimizer_params.learning_rate=1e-3",)),
+        ("", ("bb_optimizer_params={}",)),
+        ("optimizer_params: {weight_decay: 0.5}\n", ("bb_optimizer_params={penalty: group_mcp}",)),
+    ],
+)
+def test_the_backbones_weight_decay_is_the_papers_unless_it_is_given(
+    tmp_path: Path, text: str, overrides: tuple[str, ...]
+) -> None:
+    config = _load(tmp_path, MINIMAL + text, *overrides)
+    assert config.bb_optimizer_params.weight_decay == 0.1
+    assert _load(tmp_path, MINIMAL + text, *overrides, "bb_optimizer_params.weight_decay=0.3").bb_optimizer_params == (
+        config.bb_optimizer_params.model_copy(update={"weight_decay": 0.3})
+    )
+    config.save(tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml") == config
+    for one in expand_lambdas(config.with_values(group_sparsity=True, lambda_list=[1e-5, 1e-4])):
+        assert one.bb_optimizer_params.weight_decay == 0.1
+
+
+def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
+    """Of every section: that of the whole is made of those of its keys."""
+    sections = {
+        name: info
+        for name, info in ExperimentConfig.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, pydantic.BaseModel)
+    }
+    empty = _load(tmp_path, MINIMAL + "".join(f"{name}:\n" for name in sections))
+    assert empty == _load(tmp_path, MINIMAL)
+    assert len(sections) == 5
+    for info in sections.values():
+        assert info.default == info.annotation()  # type: ignore[misc]
 
 
 # Errors name key, value, what was expected, and the nearest valid one
@@ -455,7 +498,7 @@ MALFORMED = [
 @pytest.mark.parametrize("text", MALFORMED)
 def test_another_form_of_lambda_is_refused_with_the_ones_there_are(text: str, tmp_path: Path) -> None:
     problem = _problem(tmp_path, SPARSE + f"bb_optimizer_params: {{lambda: {text}}}\n")
-    value = shown(yaml.safe_load(text))
+    value = shown(yaml.safe_load(text.replace("None", "null")))
     assert problem.startswith(f"bb_optimizer_params.lambda: {value} is not valid; expected: Strength of the penalty")
     for form in ("a number", "`{value: 1e-4, warmup: 10}`", "`[[epoch, lambda], ...]`"):
         assert form in problem
@@ -779,7 +822,7 @@ def test_every_key_has_a_docstring() -> None:
             assert field.description, f"{model.__name__}.{name}"
             if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
                 models.append(field.annotation)
-    assert len({model.__name__ for model in models}) == 5
+    assert len({model.__name__ for model in models}) == 6
 
 
 # The files that are shipped

@@ -111,3 +111,61 @@ def test_a_new_value_of_one_name_drops_the_other_name() -> None:
         assert raw == {"epochs": 1}
         drop_other_name(raw, "epochs")
         assert raw == {"epochs": 1}
+
+
+NUMBERS = {
+    "010": "010 is 8 to YAML; write 10",
+    "-0_17": "-0_17 is -15 to YAML; write -17",
+    "00": "00 is 0 to YAML; write 0",
+    "!!int '010'": "010 is 8 to YAML; write 10",
+    "1:30": "1:30 is 90 to YAML; write 90",
+    "1:30.5": "1:30.5 is 90.5 to YAML; write 90.5",
+    "0b11": "0b11 is 3 to YAML; write 3",
+    "0x10": "0x10 is 16 to YAML; write 16",
+    "1_000": "1_000 is 1000 to YAML; write 1000",
+    "1_0.5": "1_0.5 is 10.5 to YAML; write 10.5",
+}
+"""As written: what is said about it."""
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_a_number_that_yaml_reads_otherwise_is_refused_with_the_one_that_was_meant(text: str, tmp_path: Path) -> None:
+    said, bare = NUMBERS[text], text.split()[-1].strip("'")
+    place = f"{tmp_path / 'file.yaml'}: "
+    assert refusal(tmp_path, f"a: {{b: [2, {text}]}}") == f"{place}a.b: {said}, or '{bare}' if it is a text"
+    assert said in refusal(tmp_path, f"{text}: 1")
+    assert said in refusal(tmp_path, f"a: &a {text}\nb: *a")
+    raw: dict[str, Any] = {}
+    assert apply_override(raw, f"a={text}") == [f"override {f'a={text}'!r}: {said}, or '{bare}' if it is a text"]
+    assert raw == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("'010'", "010"), ("0", 0), ("-7", -7), ("0.5", 0.5), ("00.5", 0.5), ("1.0e-6", 1e-6), ("1e-6", "1e-6")),
+        *(("a_1:2", "a_1:2"), ("08", "08"), ("None", None)),
+    ],
+)
+def test_what_can_only_be_meant_so_is_read(text: str, value: Any, tmp_path: Path) -> None:
+    assert read(tmp_path, f"a: {text}") == {"a": value}
+
+
+def test_all_numbers_of_a_file_are_named_at_once(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "epochs: 010\nset: {optimizer_params.eps: 1:30}\n")
+    assert "epochs: 010 is 8" in said
+    assert "set.optimizer_params.eps: 1:30 is 90" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_mark_at_the_begin_of_a_file_is_no_part_of_its_first_key(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_bytes("größe: 1\n".encode(encoding))
+    assert read_yaml(tmp_path / "file.yaml") == {"größe": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_a_file_in_another_encoding_is_one_sentence(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_bytes("a: größe\n".encode(encoding))
+    with pytest.raises(ConfigError, match=r"^\S+file\.yaml is no UTF-8 text, it looks like"):
+        read_yaml(path)

@@ -14,6 +14,7 @@ from utils.config_check import describe_problems, nearest
 from utils.config_file import apply_override, drop_other_name, read_yaml
 from utils.config_sections import Bool, FileName, Int, Number, PenaltyName, Schema, Text
 from utils.errors import ConfigError
+from utils.paths import expanded
 from utils.tasks import TASKS, is_task
 
 TASK_SETS = ("singles", "pairs", "all")
@@ -87,12 +88,7 @@ def _above_zero(value: float) -> float:
 
 
 def _usable_path(value: str) -> str:
-    try:
-        Path(value).expanduser()
-    except RuntimeError:
-        raise ValueError("expected a path; this user has no home folder here") from None
-    if "\0" in value:
-        raise ValueError("expected a path")
+    expanded(value)  # which refuses what is none
     return value
 
 
@@ -209,7 +205,7 @@ def load_study_file(path: Path, overrides: Iterable[str] = ()) -> tuple[StudyFil
             problems.append(f"{where}.seed: has to be the same in all runs, which are paired by it; give it in the study's set")
     base: dict[str, Any] = {}
     try:
-        base = read_yaml(path.parent / Path(study.base).expanduser())
+        base = read_yaml(path.parent / expanded(study.base))
         if _is_study(base):
             problems.append(f"base: {study.base} is a study itself; expected an experiment's file")
     except ConfigError as error:

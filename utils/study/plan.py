@@ -13,6 +13,7 @@ import yaml
 
 from utils.config import ExperimentConfig, validate_config
 from utils.errors import ConfigError
+from utils.paths import expanded
 from utils.study.config import Axes, StudyFile, load_study_file
 from utils.tasks import get_task, is_task
 
@@ -112,7 +113,7 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         ConfigError: a file, an override or the configuration of a run is wrong.
     """
     file, grids = load_study_file(path, overrides)
-    folder = Path(file.folder).expanduser() / file.study
+    folder = expanded(file.folder) / file.study
     settings: dict[str, Setting] = {}
     for number, (axes, values) in enumerate(zip(file.axes, grids, strict=True)):
         common = {

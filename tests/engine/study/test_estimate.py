@@ -150,10 +150,10 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch, reading: float, computing: float
 @pytest.mark.parametrize(
     ("values", "step", "batch"),
     [
-        ({}, 3.0 + 2.0, 1.0 + 2.0),
+        ({}, 3.0 + 2.0, 0.5 + 2.0),
         ({"num_workers": 1}, 3.0, 2.0),
-        ({"num_workers": 4}, 3.0, 1.0),
-        ({"cache": "somewhere"}, 3.0, 1.0),
+        ({"num_workers": 4}, 3.0, 1.0),  # there are two cores
+        ({"cache": "somewhere"}, 3.0, 0.5),
     ],
 )
 def test_an_epoch_is_steps_validation_and_saving(
@@ -161,7 +161,8 @@ def test_an_epoch_is_steps_validation_and_saving(
 ) -> None:
     """5 frames of training and 3 of validation in batches of 2, 5 of the test in batches of 4: 2, 2 and 2 batches."""
     (run,) = make_study(work, rooms, SEG, test_batch_size=4, **values).runs
-    slow_steps(monkeypatch, reading=2.0, computing=3.0, evaluating=2.0, saving=0.5)
+    monkeypatch.setattr("datasets.workers.cores", lambda: 2)
+    slow_steps(monkeypatch, reading=2.0, computing=3.0, evaluating=1.0, saving=0.5)
     assert time_steps(run.config) == Speed(2 * step + 2 * batch + 2 * 0.5, 2 * batch * 4 / 2)
 
 

@@ -78,8 +78,8 @@ def test_another_configuration(key: str, value: Any, differs: bool, study: Study
     fake_run(run, {})
     run.config.model_copy(update={key: value}).save(run.folder / files.CONFIG)
     there = look(study, run)
-    assert there.changed == ((key,) if differs else ())
-    assert look(study, run, ignoring=[key]).changed == ()
+    assert there.changed == ({key: (value, run.config.seed)} if differs else {})
+    assert look(study, run, ignoring=[key]).changed == {}
     if differs:
         with pytest.raises(
             TrialError, match=rf"seg_dense_trial_0 was trained with another configuration \({key}: 3 there, 0 now\)"
@@ -93,7 +93,7 @@ def test_a_precision_that_is_left_to_the_machine_may_be_any(study: Study, work: 
     run.config.model_copy(update={"precision": "bf16"}).save(run.folder / files.CONFIG)
     assert words(study) == ["finished"]
     (strict,) = make_study(work, axes=SEG, precision="fp32").runs
-    assert look(study, strict).changed == ("precision",)
+    assert look(study, strict).changed == {"precision": ("bf16", "fp32")}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"row": 5}', "\xff"])

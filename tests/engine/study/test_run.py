@@ -19,6 +19,7 @@ from tests.killed_runs import ROOT
 from tests.small import listing
 from tests.studies import Recorder, fake_run, make_study, never
 from utils import checkpoint as files
+from utils.errors import TrialError
 from utils.locks import experiment_lock
 from utils.study.plan import Run
 
@@ -70,6 +71,20 @@ def test_only_what_is_new_is_done(rooms: Path, work: Path, untimed: None, capsys
     assert table["seg_dense"] == ["1", "finished"]
     assert table["seg_depth_dense"] == ["3", "2", "finished,", "1", "new", "2", "min", "30", "s"]
     assert read_record(study.folder).study == study
+
+
+def test_a_study_of_which_nothing_is_there_is_not_resumed(rooms: Path, work: Path, untimed: None) -> None:
+    """A mistyped name; without --resume it is a new study."""
+    first = {"tasks": "singles", "group_sparsity": False, "trials": 1}
+    go(make_study(work, rooms, first, "study=mine"), work, launcher=Recorder(), resume=False)
+    before = listing(work / "studies")
+    mistyped = make_study(work, rooms, first, "study=mien")
+    with pytest.raises(TrialError, match=r"nothing to resume: no run of study 'mien' is in .*; did you mean 'mine'\?$"):
+        go(mistyped, work, launcher=never, resume=True)
+    assert listing(work / "studies") == before
+    recorder = Recorder()
+    go(make_study(work, rooms, {**first, "trials": 2}, "study=mine"), work, launcher=recorder, resume=True)
+    assert recorder.launched == ["seg_dense_trial_1", "depth_dense_trial_1"]
 
 
 def test_a_failure_stops_nothing_is_listed_and_tried_again(

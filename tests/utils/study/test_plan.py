@@ -446,6 +446,20 @@ def epochs_and_rates(study: Study) -> list[tuple[int, float, float]]:
     ]
 
 
+@pytest.mark.parametrize("params", [None, {}, {"learning_rate": 1e-2}, {"penalty": "group_mcp"}])
+def test_dense_and_sparse_twins_have_one_weight_decay_whatever_a_study_sets(tmp_path: Path, params: Any) -> None:
+    grids = [
+        {"tasks": "all", "group_sparsity": False},
+        {"tasks": "all", "lambda": [1e-4], "set": {"bb_optimizer_params.eps": 1e-7}},
+        {"tasks": "all", "lambda": [1e-4], "variant": "v", "set": {"bb_optimizer_params": {}}},
+        {"tasks": "all", "target_sparsity": 0.5, "variant": "w", "set": {"bb_optimizer_params": None}},
+    ]
+    of_the_study = {} if params is None or "penalty" in params else {"set": {"bb_optimizer_params": params}}
+    study = planned(tmp_path, grids, base={"bb_optimizer_params": params}, **of_the_study)
+    assert [one.config.bb_optimizer_params.weight_decay for one in study.settings] == [0.1] * 4
+    assert study_from_values(json.loads(json.dumps(study_values(study))), study.folder) == study
+
+
 def test_a_grid_s_values_win_over_the_study_s_and_the_command_line_over_all(tmp_path: Path) -> None:
     grids = [
         {"tasks": [DEPTH]},
