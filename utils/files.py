@@ -86,10 +86,10 @@ def read_text(path: Path) -> str:
     """
     try:
         content = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a name with a zero byte
         if isinstance(error, FileNotFoundError) and not path.is_symlink():
             raise
-        raise TextError(f"{path} cannot be read ({error.strerror or error})") from None
+        raise TextError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
     kind = next((kind for mark, kind in _MARKS if content.startswith(mark)), None)
     if kind is None and b"\0" in content:
         # Every other byte of Latin letters in UTF-16 is zero.

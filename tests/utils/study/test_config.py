@@ -166,7 +166,7 @@ OF_THE_STUDY: list[tuple[dict[str, Any], list[str]]] = [
     ({"num_trials": 3}, ["num_trials cannot be given in a study", "trials=<number>"]),
     ({"base": "study.yaml"}, ["base: study.yaml is a study itself", "an experiment's file"]),
     ({"base": "gone.yaml"}, ["base: ", "gone.yaml: there is no such file; beside it: ", "base.yaml"]),
-    ({"base": "."}, ["base: ", "cannot be read as a YAML file"]),
+    ({"base": "."}, ["base: ", "cannot be read"]),
 ]
 
 
