@@ -170,7 +170,7 @@ def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
     ("arguments", "message"),
     [
         (["--config_exp", "none.yaml"], "none.yaml: there is no such file; beside it: mine.yaml"),
-        (["--config_exp", "rooms"], "rooms: cannot be read"),
+        (["--config_exp", "rooms"], "rooms cannot be read"),
         (["--config_exp", "rooms/images/0000.jpg"], "0000.jpg is no UTF-8 text"),
         (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir_NYU: nowhere is no folder"),
         (["--config_exp", "mine.yaml", "splits.train=other"], "splits.train: 'other': there is no file"),
@@ -227,7 +227,7 @@ def test_a_file_that_is_no_configuration_is_one_message(tmp_path: Path, content:
 
 def test_an_empty_split_file_and_a_missing_frame_are_named(empty: Path) -> None:
     (empty / "rooms" / "gt_sets" / "val.txt").write_text("")
-    assert "splits.val: rooms/gt_sets/val.txt names 0 frames" in refused(empty, MAIN, "--config_exp", "mine.yaml")
+    assert "rooms/gt_sets/val.txt names 0 frames for val" in refused(empty, MAIN, "--config_exp", "mine.yaml")
     (empty / "rooms" / "gt_sets" / "val.txt").write_text("0005\n9999\n")
     assert "9999" in refused(empty, MAIN, "--config_exp", "mine.yaml")
 

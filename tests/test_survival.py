@@ -145,7 +145,7 @@ MOMENTS = {
     "in the middle of the test": Moment("engine.saved_trial:evaluate", kill_after),
     "between the test and the tables": Moment("engine.experiment:write_results", kill_before),
     "before the second trial": Moment("engine.experiment:Trial", kill_before),
-    "between the two tables": Moment("utils.results:replacing", kill_before, 2),
+    "between the two tables": Moment("utils.csv_tables:replacing", kill_before, 2),
 }
 """Each of a run that goes on where the one before it was killed. What is saved when: the state of epoch 0; then per epoch the
 lines, the best network (in the last epoch) and the state."""

@@ -741,7 +741,7 @@ def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.yaml: "):
+    with pytest.raises(ConfigError, match=r"binary\.yaml is no UTF-8"):
         load_config(tmp_path / "binary.yaml")
 
 
