@@ -1,15 +1,16 @@
 """Time one ProxAdam step over the ResNet-50-D backbone (55 convolutions) against torch's fused AdamW, side by side.
 
-    python benchmarks/bench_prox_adam.py [--device cpu|cuda] [--json]
+    python benchmarks/bench_prox_adam.py [--device cpu|cuda] [--penalty l1_l2 group_l0] [--json]
 
 Two states: ``live`` (gradients of scale 1e-3, lambda 1e-5: nearly all groups live) and ``dead`` (70 % of the groups are zero
-and stay zero). In turn, --steps times after --warmup: torch.optim.AdamW(fused=True); ProxAdam as a user gets it (``default``);
-the same while lambda is found for a wanted sparsity (``target``); ProxAdam with torch operations only (``torch``), which is
-what a machine without a C compiler gets. Medians and their ratios to AdamW.
+and stay zero). In turn, --steps times after --warmup: torch.optim.AdamW(fused=True); and for each penalty ProxAdam as a user
+gets it (``default``); the same while lambda is found for a wanted sparsity (``target``); ProxAdam with torch operations only
+(``torch``), which is what a machine without a C compiler gets. Medians and their ratios to AdamW.
 """
 
 import argparse
 import ctypes
+import itertools
 import json
 import logging
 import os
@@ -18,19 +19,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
 from models.resnetd import ResNetD
-from optim import PENALTIES, ProxAdam, count_groups
+from optim import PENALTIES, GroupL0, ProxAdam, count_groups
 from optim.groups import along_groups, grouped_weights
+from optim.penalties import Saliency
 from utils.memory import keep_freed_memory
 
 GRADIENT, LAMBDA, DEAD_SHARE = 1e-3, 1e-5, 0.7
-OURS = ("default", "target", "torch")
+MODES = ("default", "target", "torch")
 
 
 def parse() -> argparse.Namespace:
@@ -38,7 +40,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="resnetd50", choices=("resnetd18", "resnetd50", "resnetd101"))
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--penalty", default="l1_l2", choices=sorted(PENALTIES))
+    parser.add_argument("--penalty", nargs="+", default=["l1_l2", "group_l0"], choices=sorted(PENALTIES))
+    parser.add_argument("--saliency", default="adam", choices=get_args(Saliency), help="of group_l0")
     parser.add_argument("--layout", default="channels_last", choices=("channels_last", "contiguous"))
     parser.add_argument("--steps", type=int, default=21, help="steps that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
@@ -65,17 +68,17 @@ def build(args: argparse.Namespace, state: str) -> list[torch.nn.Parameter]:
 
 def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
     """Median seconds of a step per optimizer, and the share of zero groups at the end."""
-    penalty = PENALTIES[args.penalty](LAMBDA)
-    models = {name: build(args, state) for name in ("adamw", *OURS)}
     common: dict[str, Any] = {"lr": 1e-4, "weight_decay": 0.1, "fused": True}
-    optimizers: dict[str, torch.optim.Optimizer] = {
-        "adamw": torch.optim.AdamW(models["adamw"], **common),
-        "default": ProxAdam(models["default"], penalty=penalty, **common),
-        "target": ProxAdam(models["target"], penalty=penalty, **common),
-        "torch": ProxAdam(models["torch"], penalty=penalty, kernel="torch", **common),
-    }
-    # As much sparsity as there is: in the live state a few groups.
-    optimizers["target"].zero_share = 0.001 if state == "live" else DEAD_SHARE  # type: ignore[attr-defined]
+    models = {"adamw": build(args, state)}
+    optimizers: dict[str, torch.optim.Optimizer] = {"adamw": torch.optim.AdamW(models["adamw"], **common)}
+    for name, mode in itertools.product(args.penalty, MODES):
+        penalty = GroupL0(LAMBDA, args.saliency) if name == GroupL0.name else PENALTIES[name](LAMBDA)
+        models[f"{name}_{mode}"] = weights = build(args, state)
+        ours = ProxAdam(weights, penalty=penalty, kernel="torch" if mode == "torch" else "auto", **common)
+        if mode == "target":
+            # As much sparsity as there is: in the live state a few groups.
+            ours.zero_share = 0.001 if state == "live" else DEAD_SHARE
+        optimizers[f"{name}_{mode}"] = ours
     times: dict[str, list[float]] = {name: [] for name in optimizers}
     for _ in range(args.warmup + args.steps):
         for name, optimizer in optimizers.items():
@@ -85,10 +88,9 @@ def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
             synchronise(args.device)
             times[name].append(time.perf_counter() - start)
     figures = {f"{state}_{name}_s": statistics.median(seconds[args.warmup :]) for name, seconds in times.items()}
-    for name in OURS:
+    for name in [name for name in optimizers if name != "adamw"]:
         figures[f"{state}_{name}_ratio"] = figures[f"{state}_{name}_s"] / figures[f"{state}_adamw_s"]
-    figures[f"{state}_group_sparsity"] = count_groups(("", weight) for weight in models["default"]).group_sparsity
-    for name in OURS:
+        figures[f"{state}_{name}_group_sparsity"] = count_groups(("", weight) for weight in models[name]).group_sparsity
         extra = extra_memory(args.device, optimizers[name])
         if extra is not None:
             largest = max(weight.numel() * weight.element_size() for weight in models[name])
@@ -156,11 +158,11 @@ def main() -> None:
     for state in ("live", "dead"):
         figures |= measure(args, state)
     print(
-        f"{args.backbone}, {args.penalty}, {args.layout} weights, {args.device}, {torch.get_num_threads()} threads, "
+        f"{args.backbone}, {args.layout} weights, {args.device}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}, median of {args.steps} steps in turn"
     )
     for name, value in figures.items():
-        print(f"  {name:36} {value:9.4f}")
+        print(f"  {name:52} {value:9.4f}")
     if args.json:
         print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
 

@@ -6,6 +6,7 @@ from models.compaction.dense import fold_batch_norm
 from models.compaction.files import load_compact, save_compact
 from models.compaction.report import CompactReport
 from models.multi_task import MultiTaskModel, build_model
+from models.normalised import normalised_convolutions
 
 __all__ = [
     "CompactModel",
@@ -17,5 +18,6 @@ __all__ = [
     "fold_batch_norm",
     "load_compact",
     "mask_dense",
+    "normalised_convolutions",
     "save_compact",
 ]

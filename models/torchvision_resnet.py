@@ -11,7 +11,7 @@ from torchvision.models import get_model, get_model_weights
 
 from utils.errors import UserError
 from utils.paths import expanded
-from utils.tensor_files import ForeignFileError, read_tensors
+from utils.tensor_files import ForeignFileError, misfits, read_tensors
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 """What a dense backbone keeps of torchvision's network, in order."""
@@ -85,13 +85,7 @@ def load_init_weights(network: nn.Module, name: str, init_weights: str) -> str:
     state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     own = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
     given = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    problems = [f"lacks {key}" for key in own if key not in given and not key.endswith("num_batches_tracked")]
-    problems += [f"has {key}, which {name} has not" for key in given if key not in own]
-    problems += [
-        f"{key} is {tuple(given[key].shape)}, expected {tuple(own[key].shape)}"
-        for key in own
-        if key in given and given[key].shape != own[key].shape
-    ]
+    problems = misfits(own, given, name)
     where = f" (below {prefix!r})" if prefix else ""
     if problems:
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""

@@ -10,6 +10,7 @@ of a convolution and rows of a linear layer's weight (out, in).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -40,6 +41,11 @@ def group_count(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
 def group_size(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
     """Number of weights in one group: out * kh * kw for an input channel."""
     return weight.shape[1 - axis] * weight.shape[2:].numel()
+
+
+def least_groups(groups: int, share: float) -> int:
+    """How many of a weight's ``groups`` a floor keeps: ``share`` of them, rounded up, but at least one; 0 for a share of 0."""
+    return max(1, math.ceil(share * groups - 1e-9)) if share else 0
 
 
 def keep_group_size(weight: Tensor, size: int) -> None:

@@ -1,29 +1,35 @@
 """Penalties on groups of weights: small frozen objects with ``value`` and ``prox`` side by side.
 
-Both use one group weight, ``lambda_g = lambda_ * sqrt(group size)`` (``optim/groups.py``).
+All use one group weight, ``lambda_g = lambda_ * sqrt(group size)`` (``optim/groups.py``).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from optim.groups import INPUT_CHANNELS, as_columns, from_columns, group_norms, group_weight
+from optim.groups import INPUT_CHANNELS, along_groups, as_columns, from_columns, group_norms, group_weight, live_groups
 from optim.proximal import column_norms, prox_group_lasso, prox_group_mcp, soft_threshold
+
+Saliency = Literal["adam", "fisher", "taylor"]
+"""Metrics of :class:`GroupL0`."""
 
 
 @dataclass(frozen=True)
 class KernelForm:
-    """What the batched kernels know of a penalty on one weight: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat."""
+    """What the batched kernels know of a penalty on one weight: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat;
+    or, with ``hard``, ``strength [z != 0]``."""
 
     strength: Tensor | float
     """lambda_g, which includes sqrt(group size); a scalar tensor where it was found on a GPU."""
     inverse_gamma: float = 0.0
     """0 for the group lasso."""
+    hard: int = 0
+    """The power of Adam's metric d in the hard threshold 1/2 sum d^hard x^2 <= lr strength; 0: the penalty is a norm's."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,13 @@ class Penalty:
 
     lambda_: Tensor | float
     name: ClassVar[str]
+    selects: ClassVar[bool] = False
+    """True: a group is zero or is left as it is. Under a target (``ProxAdam.zero_share``) its zeros are then final."""
+
+    @property
+    def takes_products(self) -> bool:
+        """True: ``metric`` is a running mean of (gradient . weight)^2 per group, (groups,), which the optimizer keeps."""
+        return False
 
     def __post_init__(self) -> None:
         if not isinstance(self.lambda_, Tensor) and not (math.isfinite(self.lambda_) and self.lambda_ >= 0):
@@ -186,7 +199,62 @@ class SparseGroupLasso(Penalty):
         return high
 
 
-PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (GroupLasso, GroupMCP, SparseGroupLasso)}
+@dataclass(frozen=True)
+class GroupL0(Penalty):
+    """``group_l0``: sum over groups of lambda_g [w_g != 0]. Its prox is a hard threshold; what lives is left as it is.
+
+    In any metric M, argmin_z 1/2 (z - x)' M (z - x) + lr lambda_g [z != 0] is 0 where 1/2 x' M x <= lr lambda_g, and else x
+    itself. ``saliency`` names M, with d = sqrt(v_hat) + eps the diagonal of Adam's metric:
+
+    - ``adam``: diag(d), the metric in which Adam itself steps;
+    - ``fisher``: diag(d^2), the diagonal of the empirical Fisher information (optimal brain damage, LeCun et al. 1989);
+    - ``taylor``: E[g g'] within the group, whose x' M x is a running mean of (g . x)^2, the square of what removing the group
+      changes in the loss, to first order (Molchanov et al. 2019). ``metric`` is then this mean, (groups,).
+
+    Rescaling a layer before batch norm scales its gradients inversely: it changes ``adam``, and neither of the others.
+    """
+
+    saliency: Saliency = "adam"
+    name: ClassVar[str] = "group_l0"
+    selects: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.saliency not in get_args(Saliency):
+            raise ValueError(f"saliency must be one of {', '.join(get_args(Saliency))}, got {self.saliency!r}")
+
+    @property
+    def takes_products(self) -> bool:
+        """See :class:`Penalty`."""
+        return self.saliency == "taylor"
+
+    def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.value`."""
+        return self.lambda_ * group_weight(weight, axis) * live_groups(weight, axis).sum().to(weight.dtype)
+
+    def energy(self, weight: Tensor, metric: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
+        """x' M x of every group: (groups,)."""
+        if self.takes_products:
+            return torch.where(live_groups(weight, axis), metric, 0.0)
+        terms = (metric * weight).square() if self.saliency == "fisher" else metric * weight.square()
+        return as_columns(terms, axis).sum(0)
+
+    def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.prox`; with the metric M that ``saliency`` makes of ``metric``."""
+        dead = self.critical(weight, metric, lr, axis) <= self.lambda_
+        return torch.where(along_groups(dead, weight, axis), 0.0, weight)
+
+    def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """See :meth:`Penalty.critical`: x' M x / (2 lr sqrt(group size))."""
+        return self.energy(weight, metric, axis) / (2 * lr * group_weight(weight, axis))
+
+    def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm | None:
+        """See :meth:`Penalty.kernel_form`; ``taylor`` has nothing left to measure."""
+        power = {"adam": 1, "fisher": 2}.get(self.saliency)
+        return None if power is None else KernelForm(self.lambda_ * group_weight(weight, axis), hard=power)
+
+
+PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (GroupLasso, GroupMCP, SparseGroupLasso, GroupL0)}
 """Every penalty by the name that the configuration uses."""
 
 

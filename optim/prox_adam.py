@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -13,6 +15,7 @@ from optim.groups import (
     INPUT_CHANNELS,
     OUTPUT_CHANNELS,
     along_groups,
+    as_columns,
     group_weight,
     is_grouped,
     keep_group_size,
@@ -22,12 +25,34 @@ from optim.groups import (
 from optim.kernels import solve
 from optim.kernels.weight_step import WeightStep
 from optim.penalties import Penalty, penalty_from_state
+from optim.proximal import column_norms
 
 CHUNK = {"cpu": 2**19}
 """Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""
 DEFAULT_CHUNK = 2**20
-OWN_OPTIONS = ("penalty", "axis", "keep", "steered", "removed_groups")
-"""What a parameter group holds beside AdamW's options."""
+PER_WEIGHT = ("floors", "normalised")
+OWN_OPTIONS = ("penalty", "axis", "keep", "steered", "removed_groups", *PER_WEIGHT)
+"""What a parameter group holds beside AdamW's options; ``PER_WEIGHT``: in a list with one entry per parameter."""
+PRODUCTS, DECAY = "products", 0.99
+"""State of a weight: the running mean, with this decay, of (gradient . weight)^2 per group. It starts from 0, as Adam's do."""
+
+
+ZERO_FOR_GOOD = -math.inf
+"""Stands for the critical lambda of a group that is zero whatever lambda is."""
+
+
+@dataclass
+class Aim:
+    """What becomes of one weight in a step that aims at a share of zero groups."""
+
+    place: int
+    """Which of its parameter group's."""
+    critical: Tensor
+    """(groups,): the lambda that just sets each group to zero; minus or plus infinity where that is settled already."""
+    largest: Tensor
+    """Groups on the floor: the indices of those that stay, whatever lambda is."""
+    dead: Tensor
+    """(groups,) bool: what is to be zero."""
 
 
 class ProxAdam(torch.optim.AdamW):
@@ -45,7 +70,10 @@ class ProxAdam(torch.optim.AdamW):
     Args:
         params: parameters, or parameter groups as for any torch optimizer. A group may hold ``penalty``, a
             :class:`optim.Penalty` or None, and ``axis``; all of its parameters must then have groups along ``axis``. With
-            ``steered`` False (default: True) its penalty keeps its own lambda whatever ``zero_share`` is.
+            ``steered`` False (default: True) its penalty keeps its own lambda whatever ``zero_share`` is. ``floors`` (a
+            number per parameter) says how many groups live on at least where lambda is found for ``zero_share``;
+            ``normalised`` (True or False per parameter), which weights batch norm makes indifferent to their scale: what
+            the prox of a norm leaves of them keeps the norm that it had.
         lr: learning rate, >= 0; a number or a scalar tensor.
         betas: decay rates of the running means, in [0, 1).
         eps: added to the root of the second moment, >= 0.
@@ -60,8 +88,8 @@ class ProxAdam(torch.optim.AdamW):
     Attributes:
         zero_share: None, or a share in [0, 1]: each step then finds the lambda that sets exactly this share of all penalised
             and steered groups of weights to zero, in place of the penalties' own (docs/math.md). Groups that were removed
-            from the network (``removed_groups`` of a parameter group) count among them, as zero. It is not part of
-            ``state_dict``.
+            from the network (``removed_groups`` of a parameter group) count among them, as zero. The zeros of a penalty that
+            selects (:class:`optim.GroupL0`) are then final. It is not part of ``state_dict``.
         found_lambda: that lambda, of the last step, as a scalar tensor.
 
     ``state_dict`` holds plain numbers, text and tensors only, so that ``torch.load(weights_only=True)`` reads it.
@@ -113,6 +141,8 @@ class ProxAdam(torch.optim.AdamW):
         param_group.setdefault("keep", None)
         param_group.setdefault("steered", True)
         param_group.setdefault("removed_groups", 0)
+        param_group.setdefault("floors", None)
+        param_group.setdefault("normalised", None)
         penalty, axis = param_group["penalty"], param_group["axis"]
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
@@ -130,51 +160,148 @@ class ProxAdam(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:  # type: ignore[override]
         """One AdamW step, then the proximal step of every penalised group."""
-        loss = super().step(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self._mask(gradients=True)
+        products = [pair for group in self.penalised() if group["penalty"].takes_products for pair in self._products(group)]
+        super().step()
+        self._mask(gradients=False)
         found_inf = getattr(self, "found_inf", None)  # set by GradScaler, whose bad steps torch skips inside its kernel
         if found_inf is not None and found_inf.device.type == "cpu":
             if found_inf.item():
                 return loss
             found_inf = None
+        taken = None if found_inf is None else found_inf == 0
+        for weight, product in products:
+            self._update_products(weight, product, taken)
         groups = [group for group in self.penalised() if not (_is_number(group["lr"]) and float(group["lr"]) == 0)]
-        penalties = [group["penalty"] for group in groups]
-        if self.zero_share is not None:
-            penalties = self._find_lambda(groups, penalties)
-        for group, penalty in zip(groups, penalties, strict=True):
-            if isinstance(penalty.lambda_, Tensor) or penalty.lambda_ > 0:
-                self._prox_step(group, penalty, group["lr"] if found_inf is None else group["lr"] * (found_inf == 0))
-        for group in self.penalised():
-            self._keep_zeros(group)
+        aims = {} if self.zero_share is None else self._aim([group for group in groups if group["steered"]])
+        for group in groups:
+            lr = group["lr"] if taken is None else group["lr"] * taken
+            if id(group) not in aims:
+                self._prox(group, group["penalty"], lr)
+            elif group["penalty"].selects:
+                self._select(group, aims[id(group)], taken)
+            else:
+                self._prox(group, group["penalty"].with_strength(self._found_strength()), lr, aims[id(group)])
         return loss
 
-    def _find_lambda(self, groups: list[dict[str, Any]], penalties: list[Penalty]) -> list[Penalty]:
-        """The penalties, the steered ones with the lambda that sets ``zero_share`` of their groups of weights to zero now."""
-        critical = [
-            values
-            for group, penalty in zip(groups, penalties, strict=True)
-            if group["steered"]
-            for values in self._prox_step(group, penalty.with_strength(0.0), group["lr"])
-        ]
-        if not critical:
-            return penalties
-        # What is gone is zero already, whatever lambda is.
-        removed = sum(group["removed_groups"] for group in groups if group["steered"])
-        values = torch.cat([*critical, critical[0].new_zeros(removed)])
-        count = round((self.zero_share or 0.0) * values.numel())
+    def _aim(self, groups: list[dict[str, Any]]) -> dict[int, list[Aim]]:
+        """Find the lambda that sets ``zero_share`` of the groups of weights of these parameter groups to zero now.
+
+        Returns:
+            By the id of a parameter group, what that means for each of its weights that has a gradient.
+        """
+        aims = {id(group): self._measure(group) for group in groups}
+        flat = [aim for group in groups for aim in aims[id(group)]]
+        if not flat:
+            return {}
+        # What is gone is zero already, whatever lambda is; what is on the floor stays.
+        removed = sum(group["removed_groups"] for group in groups)
+        values = torch.cat([*(aim.critical for aim in flat), flat[0].critical.new_full((removed,), ZERO_FOR_GOOD)])
+        spared = sum(aim.largest.numel() for aim in flat)
+        count = min(round((self.zero_share or 0.0) * values.numel()), values.numel() - spared)
+        order = values.argsort(stable=True)
+        dead = torch.zeros_like(values, dtype=torch.bool).index_fill_(0, order[:count], True)
         found = values.new_zeros(())
         if count:
-            last = values.kthvalue(count).values
+            last = values[order[count - 1]].clamp_min(0.0)
             # The prox rounds another way than what is critical: a hair more, but not as far as the next group.
             room = 1e-4 * last
             if count < values.numel():
-                room = torch.minimum(room, 0.5 * (values.kthvalue(count + 1).values - last))
+                room = torch.minimum(room, 0.5 * (values[order[count]].clamp_min(0.0) - last))
             found = last + room
         self.found_lambda = found
-        strength = float(found) if _is_number(found) else found
+        sizes = [aim.critical.numel() for aim in flat]
+        for aim, part in zip(flat, dead[: sum(sizes)].split(sizes), strict=True):
+            aim.dead = part
+        return aims
+
+    def _measure(self, group: dict[str, Any]) -> list[Aim]:
+        """The critical lambdas of every weight that has a gradient, with those that are settled already at either end."""
+        places = [i for i, weight in enumerate(group["params"]) if weight.grad is not None]
+        aims = []
+        for i, critical in zip(places, self._prox_step(group, group["penalty"].with_strength(0.0), group["lr"]), strict=True):
+            if group["keep"] is not None:
+                critical = torch.where(group["keep"][i] > 0, critical, ZERO_FOR_GOOD)
+            floor = 0 if group["floors"] is None else min(group["floors"][i], critical.numel())
+            largest = critical.topk(floor).indices
+            aims.append(Aim(i, critical.index_fill(0, largest, math.inf), largest, torch.empty(0)))
+        return aims
+
+    def _found_strength(self) -> Tensor | float:
+        assert self.found_lambda is not None
+        return float(self.found_lambda) if _is_number(self.found_lambda) else self.found_lambda
+
+    def _select(self, group: dict[str, Any], aims: list[Aim], taken: Tensor | None) -> None:
+        """Set the groups that are aimed at to zero, for good: weights and moments now, and gradients from now on."""
+        if group["keep"] is None:
+            group["keep"] = [weight.new_ones(weight.shape[group["axis"]]) for weight in group["params"]]
+        for aim in aims:
+            weight, keep = group["params"][aim.place], group["keep"][aim.place]
+            dead = aim.dead & (keep > 0)
+            dead = dead if taken is None else dead & taken
+            if dead.device.type == "cpu" and not bool(dead.any()):
+                continue
+            weight.masked_fill_(along_groups(dead, weight, group["axis"]), 0.0)
+            keep.masked_fill_(dead, 0.0)
+            self._forget(weight, dead, group["axis"])
+
+    def _forget(self, weight: Tensor, dead: Tensor, axis: int) -> None:
+        """Set the state of groups that are zero for good to zero."""
+        for name, value in self.state[weight].items():
+            if name == PRODUCTS:
+                value.masked_fill_(dead, 0.0)
+            elif isinstance(value, Tensor) and value.shape == weight.shape:
+                value.masked_fill_(along_groups(dead, weight, axis), 0.0)
+
+    def _mask(self, gradients: bool) -> None:
+        """Hold groups at zero that are zero for good. A penalty that selects has set their moments to zero as well, so that
+        without a gradient AdamW's step is exactly 0; else the weights are set to zero after the step."""
+        for group in self.penalised():
+            for weight, keep in zip(group["params"], group["keep"] or (), strict=False):
+                if gradients == group["penalty"].selects and weight.grad is not None:
+                    (weight.grad if gradients else weight).mul_(along_groups(keep, weight, group["axis"]))
+
+    def _products(self, group: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
+        """Every weight that has a gradient, with (gradient . weight)^2 of each of its groups: (groups,)."""
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        scale = getattr(self, "grad_scale", None)  # of gradients that GradScaler leaves to the fused step
+        products = [as_columns(weight.grad * weight, group["axis"]).sum(0) for weight in weights]
         return [
-            penalty.with_strength(strength) if group["steered"] else penalty
-            for group, penalty in zip(groups, penalties, strict=True)
+            (weight, (product if scale is None else product / scale.to(product.device)).square())
+            for weight, product in zip(weights, products, strict=True)
         ]
+
+    def _update_products(self, weight: Tensor, product: Tensor, taken: Tensor | None) -> None:
+        """Take the products of a step into their running mean."""
+        mean = self.state[weight].get(PRODUCTS)
+        mean = torch.zeros_like(product) if mean is None else mean
+        moved = mean.lerp(product, 1 - DECAY)
+        self.state[weight][PRODUCTS] = moved if taken is None else torch.where(taken, moved, mean)
+
+    def _prox(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float, aims: Sequence[Aim] = ()) -> None:
+        """The proximal step of one parameter group. What would be zero and is on the floor is left as it is, and where batch
+        norm follows a weight, what a norm's prox leaves of it keeps its norm."""
+        if not isinstance(penalty.lambda_, Tensor) and penalty.lambda_ == 0:
+            return
+        axis, weights = group["axis"], group["params"]
+        spared = [(weights[aim.place], aim.largest) for aim in aims]
+        columns = [weight.index_select(axis, largest) for weight, largest in spared]
+        flags = () if penalty.selects else group["normalised"] or ()
+        scaled = [weight for weight, flag in zip(weights, flags, strict=False) if flag and weight.grad is not None]
+        squares = [column_norms(as_columns(weight, axis)).square() for weight in scaled]
+        self._prox_step(group, penalty, lr)
+        for (weight, largest), before in zip(spared, columns, strict=True):
+            after = weight.index_select(axis, largest)
+            live = along_groups(live_groups(after, axis), after, axis)
+            weight.index_copy_(axis, largest, torch.where(live, after, before))
+        for weight, before in zip(scaled, squares, strict=True):
+            after = column_norms(as_columns(weight, axis)).square()
+            left, wanted = after.sum(), torch.where(after > 0, before, 0.0).sum()
+            weight.mul_(torch.where(left > 0, (wanted / left).sqrt(), 1.0))
 
     def _prox_step(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> list[Tensor]:
         """The proximal step of one parameter group; with strength 0 it only measures.
@@ -184,7 +311,7 @@ class ProxAdam(torch.optim.AdamW):
         """
         axis, parts, rest = group["axis"], [], []
         weights = [weight for weight in group["params"] if weight.grad is not None]
-        for weight, correction in zip(weights, self._corrections(weights, group), strict=True):
+        for weight, correction in zip(weights, self._corrections(weights, group["betas"][1]), strict=True):
             form = penalty.kernel_form(weight, axis) if self.kernel == "auto" else None
             if form is None:
                 rest.append(weight)
@@ -205,7 +332,8 @@ class ProxAdam(torch.optim.AdamW):
     ) -> Tensor:
         """The proximal step of one weight with torch operations, or only its groups' critical lambda."""
         axis = group["axis"]
-        v, correction = self.state[weight]["exp_avg_sq"], self._corrections([weight], group)[0]
+        v, decay = self.state[weight]["exp_avg_sq"], DECAY if penalty.takes_products else group["betas"][1]
+        correction = self._corrections([weight], decay)[0]
         width = max(1, CHUNK.get(weight.device.type, DEFAULT_CHUNK) * weight.shape[axis] // max(1, weight.numel()))
         critical = [weight.new_empty(0)]
         for start in range(0, weight.shape[axis], width):
@@ -214,23 +342,26 @@ class ProxAdam(torch.optim.AdamW):
             # Halves have too few digits for the equation.
             x = part.float() if part.dtype in (torch.float16, torch.bfloat16) else part
             keep_group_size(x, penalised_group_size(weight, axis))
-            metric = (v_part.to(x.dtype) / correction).sqrt_().add_(group["eps"])
+            if penalty.takes_products:
+                metric = self.state[weight][PRODUCTS].narrow(0, start, count).to(x.dtype) / correction
+            else:
+                metric = (v_part.to(x.dtype) / correction).sqrt_().add_(group["eps"])
             if measuring:
                 critical.append(penalty.critical(x, metric, lr, axis))
             else:
                 part.copy_(penalty.prox(x, metric, lr, axis))
         return torch.cat(critical)
 
-    def _corrections(self, weights: list[Tensor], group: dict[str, Any]) -> list[Tensor | float]:
-        """1 - beta2^t of each weight; on a GPU, where t may live, as tensors there: nobody waits for them."""
-        steps, beta2 = [self.state[weight]["step"] for weight in weights], group["betas"][1]
+    def _corrections(self, weights: list[Tensor], decay: float) -> list[Tensor | float]:
+        """1 - decay^t of each weight; on a GPU, where t may live, as tensors there: nobody waits for them."""
+        steps = [self.state[weight]["step"] for weight in weights]
         if all(_is_number(step) for step in steps):
-            return [1 - beta2 ** float(step) for step in steps]
-        return list((1 - beta2 ** torch.stack(steps).double()).unbind())
+            return [1 - decay ** float(step) for step in steps]
+        return list((1 - decay ** torch.stack(steps).double()).unbind())
 
     def metric(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
         """The diagonal d = sqrt(v_hat) + eps of Adam's metric, shaped like ``weight``."""
-        return (self.state[weight]["exp_avg_sq"] / self._corrections([weight], group)[0]).sqrt_().add_(group["eps"])
+        return (self.state[weight]["exp_avg_sq"] / self._corrections([weight], group["betas"][1])[0]).sqrt_().add_(group["eps"])
 
     @torch.no_grad()
     def keep_zeros(self) -> None:
@@ -241,11 +372,8 @@ class ProxAdam(torch.optim.AdamW):
         for group in self.param_groups:
             if group["penalty"] is not None:
                 group["keep"] = [live_groups(weight, group["axis"]).to(weight.dtype) for weight in group["params"]]
-
-    def _keep_zeros(self, group: dict[str, Any]) -> None:
-        for weight, keep in zip(group["params"], group["keep"] or (), strict=False):
-            if weight.grad is not None:
-                weight.mul_(along_groups(keep, weight, group["axis"]))
+                for weight, keep in zip(group["params"], group["keep"] if group["penalty"].selects else (), strict=False):
+                    self._forget(weight, keep == 0, group["axis"])
 
     def state_dict(self) -> dict[str, Any]:
         """As for any torch optimizer, the penalties as plain values."""

@@ -8,7 +8,7 @@ about the optimizer's steered parameter groups (by default all); :class:`TwoCont
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from optim.prox_adam import ProxAdam
 
@@ -94,18 +94,26 @@ class SparsityController:
         target: share of zero groups among all penalised and steered groups, in (0, 1).
         start: epoch before which the penalty is off.
         until: epoch at which the zero groups are fixed.
+        ramp: how the wanted share rises: ``smooth``, with slope 0 at both ends, or ``cubic``, 1 - (1 - t)^3, which is steepest
+            at the start (Zhu and Gupta, 2017).
+        held: share of the time between start and until, at its end, in which the target is held: groups near the limit still
+            change places in it, unless the penalty makes zeros that are final.
     """
 
-    RAMP = 0.85
-    """Share of the time between start and until in which the wanted share rises; it is held in the rest, in which groups
-    near the limit still change places."""
+    HELD = 0.15
 
-    def __init__(self, target: float, start: float, until: float) -> None:
+    def __init__(
+        self, target: float, start: float, until: float, ramp: Literal["smooth", "cubic"] = "smooth", held: float = HELD
+    ) -> None:
+        if ramp not in ("smooth", "cubic"):
+            raise ValueError(f"ramp must be 'smooth' or 'cubic', got {ramp!r}")
+        if not 0 <= held < 1:
+            raise ValueError(f"held must be a share from 0 to below 1, got {held}")
         if not 0 < target < 1:
             raise ValueError(f"target must be a share between 0 and 1, got {target}")
         if not start < until:
             raise ValueError(f"until must come after start, got start {start} and until {until}")
-        self.target, self.start, self.until = target, start, until
+        self.target, self.start, self.until, self.ramp, self.held = target, start, until, ramp, held
         self.debiasing = False
 
     def is_full(self, epoch: float) -> bool:
@@ -113,9 +121,9 @@ class SparsityController:
         return epoch >= self.until
 
     def wanted(self, epoch: float) -> float:
-        """The share of zero groups at a time: rises from 0 to the target with slope 0 at both ends."""
-        t = min(1.0, max(0.0, (epoch - self.start) / (self.RAMP * (self.until - self.start))))
-        return self.target * t * t * (3 - 2 * t)
+        """The share of zero groups at a time: rises from 0 to the target."""
+        t = min(1.0, max(0.0, (epoch - self.start) / ((1 - self.held) * (self.until - self.start))))
+        return self.target * (t * t * (3 - 2 * t) if self.ramp == "smooth" else 1 - (1 - t) ** 3)
 
     def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:
         """Tell ``optimizer`` what to aim at in a step that begins at ``epoch`` and takes ``length`` epochs.

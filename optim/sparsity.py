@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
-from optim.groups import group_count, group_size, grouped_weights, live_groups
+from optim.groups import group_count, group_norms, group_size, grouped_weights, least_groups, live_groups
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,10 @@ class SparsityReport:
         names = dict.fromkeys(layer.stage for layer in self.layers)
         return {name: SparsityReport(tuple(layer for layer in self.layers if layer.stage == name)) for name in names}
 
+    def at_floor(self, share: float) -> list[LayerSparsity]:
+        """Layers that have no more live groups than the floor of ``share`` keeps (``optim.groups.least_groups``)."""
+        return [layer for layer in self.layers if 0 < layer.live_groups <= least_groups(layer.groups, share)]
+
     def dead_layers(self) -> list[str]:
         """Layers without any live group: their output does not depend on their input any more."""
         return [layer.layer for layer in self.layers if layer.live_groups == 0]
@@ -102,6 +106,32 @@ def stage_of(layer: str) -> str:
     first = layer.split(".")[0]
     # torchvision's stem has no name of its own: its convolution is called conv1
     return "stem" if first in {"stem", "conv1"} else first
+
+
+def group_squares(model: nn.Module) -> dict[str, Tensor]:
+    """Per shared convolution the squared norms of its groups, (groups,), float64."""
+    backbone = getattr(model, "backbone", model)
+    return {name: group_norms(weight.detach()).double().square() for name, weight in grouped_weights(backbone)}
+
+
+def live_rms(model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, float]:
+    """Size of the groups that live, relative to what the same groups had before: 1 where they are as large as they were.
+
+    Args:
+        model: whose shared convolutions are looked at.
+        before: what :func:`group_squares` gave then.
+
+    Returns:
+        The root mean square of the weights in live groups, divided by that of the same weights before: per stage, and of all
+        layers under the empty name; NaN where no group lives.
+    """
+    sums: dict[str, Tensor] = {}
+    for name, now in group_squares(model).items():
+        live = now > 0
+        pair = torch.stack([now[live].sum(), before[name].to(now.device)[live].sum()])
+        for key in ("", stage_of(name)):
+            sums[key] = sums[key] + pair if key in sums else pair
+    return {key: float((now / then).sqrt()) for key, (now, then) in sums.items()}
 
 
 def live_mask(model: nn.Module) -> Tensor:

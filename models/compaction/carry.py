@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from models.compaction.report import ParameterMap
 from optim import ProxAdam
 from optim.groups import group_count
+from optim.prox_adam import PER_WEIGHT, PRODUCTS
 
 
 def carry_optimizer_state(
@@ -26,8 +27,8 @@ def carry_optimizer_state(
     Of a parameter that is left, whatever is shaped like it (moments) is taken through its map and the rest (the step) is
     copied; a parameter that both optimizers hold, such as a learned loss weight, keeps all of it. As in ``load_state_dict``,
     each parameter group takes over all options of its counterpart: learning rate, decay, penalty with its present strength.
-    ``keep`` and ``removed_groups`` of :class:`optim.ProxAdam` follow what is left, and so does ``zero_share``. A learning
-    rate schedule belongs to its optimizer: make another one and load its state.
+    ``keep``, ``removed_groups`` and what :class:`optim.ProxAdam` knows of each weight follow what is left, and so does
+    ``zero_share``. A learning rate schedule belongs to its optimizer: make another one and load its state.
 
     Args:
         optimizer: of ``model``; left alone.
@@ -49,8 +50,8 @@ def carry_optimizer_state(
             raise ValueError(f"parameter group {number} of the compact model's optimizer has no counterpart in the dense one's")
         for parameter, dense, part in triples:
             if dense in optimizer.state:
-                compact_optimizer.state[parameter] = _state(optimizer.state[dense], parameter, dense, part)
-        own = ("params", "keep", "removed_groups")
+                compact_optimizer.state[parameter] = _state(optimizer.state[dense], parameter, dense, part, source.get("axis"))
+        own = ("params", "keep", "removed_groups", *PER_WEIGHT)
         group.update({name: _copied(value) for name, value in source.items() if name not in own})
         if isinstance(optimizer, ProxAdam):
             _carry_groups(group, source, [(dense, part) for _, dense, part in triples])
@@ -81,28 +82,39 @@ def _dense(
     return (parameter, ParameterMap()) if name is None else (model.get_parameter(name), maps[name])
 
 
-def _state(state: Mapping[str, Any], parameter: Tensor, dense: Tensor, part: ParameterMap) -> dict[str, Any]:
-    """An optimizer's state of ``parameter``, in its layout, from that of ``dense``."""
-    return {
-        name: torch.empty_like(parameter, dtype=value.dtype).copy_(part.take(value))
-        if isinstance(value, Tensor) and value.ndim and value.shape == dense.shape
-        else _copied(value)
-        for name, value in state.items()
-    }
+def _state(state: Mapping[str, Any], parameter: Tensor, dense: Tensor, part: ParameterMap, axis: int | None) -> dict[str, Any]:
+    """An optimizer's state of ``parameter``, in its layout, from that of ``dense``, whose groups lie along ``axis``."""
+    left = {}
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.ndim and value.shape == dense.shape:
+            left[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(part.take(value))
+        elif name == PRODUCTS and axis is not None:
+            left[name] = _groups_of(part, axis).take(value)
+        else:
+            left[name] = _copied(value)
+    return left
 
 
 def _carry_groups(group: dict[str, Any], source: Mapping[str, Any], pairs: list[tuple[Tensor, ParameterMap]]) -> None:
     """What a parameter group of ProxAdam knows about its groups of weights."""
     if source["penalty"] is None:
         return
+    for name in PER_WEIGHT:
+        if source[name] is not None:
+            values = {id(weight): value for weight, value in zip(source["params"], source[name], strict=True)}
+            group[name] = [values[id(weight)] for weight, _ in pairs]
     axis = source["axis"]
     there = sum(group_count(weight, axis) for weight in source["params"])
     left = sum(group_count(weight, axis) for weight in group["params"])
     group["removed_groups"] = source["removed_groups"] + there - left
     if source["keep"] is not None:
         keep = {id(weight): mask for weight, mask in zip(source["params"], source["keep"], strict=True)}
-        # a mask has one number per group: where it counts columns, they are its rows
-        group["keep"] = [ParameterMap(part.columns if axis else part.rows).take(keep[id(weight)]) for weight, part in pairs]
+        group["keep"] = [_groups_of(part, axis).take(keep[id(weight)]) for weight, part in pairs]
+
+
+def _groups_of(part: ParameterMap, axis: int) -> ParameterMap:
+    """What is left of one number per group: where these are columns, they are its rows."""
+    return ParameterMap(part.columns if axis else part.rows)
 
 
 def _copied(value: Any) -> Any:

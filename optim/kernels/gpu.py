@@ -52,6 +52,7 @@ class _Step(ctypes.Structure):
     _fields_ = [
         ("critical", ctypes.c_int64),
         *((name, ctypes.c_double) for name in ("lr", "correction", "eps", "strength", "inverse_gamma")),
+        ("hard", ctypes.c_int64),
     ]
 
 
@@ -159,7 +160,9 @@ def _steps(parts: Sequence[WeightStep], device: torch.device) -> Tensor:
     steps = (_Step * len(parts))()
     for i, part in enumerate(parts):
         numbers = {name: 0.0 if name in on_device else float(values[i]) for name, values in columns.items()}
-        steps[i] = _Step(part.critical.data_ptr(), eps=part.eps, inverse_gamma=part.form.inverse_gamma, **numbers)
+        steps[i] = _Step(
+            part.critical.data_ptr(), eps=part.eps, inverse_gamma=part.form.inverse_gamma, hard=part.form.hard, **numbers
+        )
     table = _upload(steps, device)
     for name, values in on_device.items():
         column = table.view(torch.float64).view(len(parts), -1)[:, getattr(_Step, name).offset // 8]

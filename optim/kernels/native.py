@@ -27,6 +27,7 @@ class _Layer(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("outer", "inner", "groups")),
         *((name, ctypes.c_int64 * 3) for name in ("w_stride", "v_stride")),
         *((name, ctypes.c_double) for name in ("scale", "eps", "step", "strength", "inverse_gamma")),
+        ("hard", ctypes.c_int64),
     ]
 
 
@@ -104,6 +105,7 @@ def _layer(part: WeightStep) -> _Layer:
         *(outer, inner, weight.shape[axis]),
         *((*w_strides, weight.stride(axis)), (*v_strides, v.stride(axis))),
         *(1 / float(part.correction), part.eps, float(part.lr), float(part.form.strength), part.form.inverse_gamma),
+        part.form.hard,
     )
 
 

@@ -5,7 +5,8 @@
  * beyond. What float cannot hold is solved again in double, one group at a time.
  *
  * The names are those of optim/proximal.py: z = x * d r / (q r + p), q = d - bend, p = step * strength,
- * bend = step / gamma (0 for the group lasso), and S(r) = sum (d x)^2 / (q r + p)^2 = 1.
+ * bend = step / gamma (0 for the group lasso), and S(r) = sum (d x)^2 / (q r + p)^2 = 1. For a hard threshold (penalties.GroupL0)
+ * a group is 0 or stays x, by half the sum of d^hard x^2.
  */
 #include <math.h>
 #include <stdint.h>
@@ -30,6 +31,7 @@ typedef struct {
     int64_t outer, inner, groups;
     int64_t w_stride[3], v_stride[3];
     double scale, eps, step, strength, inverse_gamma;
+    int64_t hard; /* the power of d in the hard threshold, 1 or 2; 0 for the penalties of norms */
 } Layer;
 
 typedef struct {
@@ -304,9 +306,24 @@ static void solve(const Layer *L, int64_t rows, int width, float *X, const float
 /* 0 is the minimiser iff ||d x|| <= p and, for group MCP, x itself is not better: see penalties.GroupMCP.critical. */
 static float critical(const Layer *L, const Lanes *s, int lane)
 {
+    if (L->hard) return (float)(0.5 * (L->hard == 1 ? s->dxx[lane] : s->dx2[lane]) / L->step);
     const double zero = sqrt(s->dx2[lane]) / L->step, bend = L->inverse_gamma;
     if (bend == 0) return (float)zero;
     return (float)fmax(zero, sqrt(s->dxx[lane] * bend / L->step));
+}
+
+/* The hard threshold: sets the groups of a tile to zero whose critical strength says so. */
+static void threshold(const Layer *L, int64_t column, int width)
+{
+    int dead[TILE], count = 0;
+    for (int j = 0; j < width; j++)
+        if (L->critical[column + j] <= (float)L->strength) dead[count++] = j;
+    if (!count) return;
+    Walk walk = walk_from(L, L->w_stride, 0);
+    for (int64_t row = 0; row < L->outer * L->inner; row++) {
+        float *target = L->w + column * L->w_stride[2] + next(&walk);
+        for (int k = 0; k < count; k++) target[dead[k] * L->w_stride[2]] = 0;
+    }
 }
 
 static void prox_tile(const Layer *L, int64_t column, float *scratch)
@@ -325,6 +342,10 @@ static void prox_tile(const Layer *L, int64_t column, float *scratch)
     }
     for (int j = 0; j < width; j++) L->critical[column + j] = critical(L, &sums[j / LANES], j % LANES);
     if (L->strength == 0) return;
+    if (L->hard) {
+        threshold(L, column, width);
+        return;
+    }
     for (int block = 0; block * LANES < width; block++)
         solve(L, rows, width - block * LANES < LANES ? width - block * LANES : LANES, X + block * rows * LANES,
               D + block * rows * LANES, &sums[block]);

@@ -7,6 +7,9 @@ the caches, where the columns fit.
 
 The names are those of optim/proximal.py: z = x * d r / (q r + p), q = d - bend, p = step * strength, bend = step / gamma (0
 for the group lasso), and S(r) = sum (d x)^2 / (q r + p)^2 = 1. Importing this module needs triton.
+
+"Not" is written ``== 0``, and a constant stands right of a tensor: triton 3.8's interpreter knows neither ``~`` of a truth
+value nor ``constant * tensor``.
 """
 # mypy: allow-incomplete-defs
 # (Only compile-time constants carry an annotation: triton reads it.)
@@ -15,7 +18,7 @@ import triton
 import triton.language as tl
 
 LAYER_FIELDS = tl.constexpr(11)
-STEP_FIELDS = tl.constexpr(6)
+STEP_FIELDS = tl.constexpr(7)
 MAX_SWEEPS = tl.constexpr(100)
 SMALLEST = tl.constexpr(1e-15)  # thresholds and norms whose squares float holds with room to spare (proximal.SAFE)
 LARGEST = tl.constexpr(1e15)
@@ -37,8 +40,8 @@ def _elements(place, start, wanted, scale, block: tl.constexpr):
 
 
 @triton.jit
-def _measure(place, wanted, scale, lasso, block: tl.constexpr, width: tl.constexpr):
-    """Per column ||d x||, ||x||, for the group lasso sum d^3 x^2 and else sum d x^2, and max d."""
+def _measure(place, wanted, scale, cubes, block: tl.constexpr, width: tl.constexpr):
+    """Per column ||d x||, ||x||, sum d^3 x^2 if ``cubes`` (of the group lasso) and else sum d x^2, and max d."""
     dx2 = tl.zeros((block, width), tl.float32)
     x2, third, steepest = dx2, dx2, dx2
     for start in range(0, place[2], block):
@@ -46,7 +49,7 @@ def _measure(place, wanted, scale, lasso, block: tl.constexpr, width: tl.constex
         square = x * x
         x2 += square
         dx2 += d * x * (d * x)
-        third += square * d * tl.where(lasso, d * d, 1.0)
+        third += square * d * tl.where(cubes, d * d, 1.0)
         steepest = tl.maximum(steepest, d)
     return tl.sqrt(tl.sum(dx2, 0)), tl.sqrt(tl.sum(x2, 0)), tl.sum(third, 0), tl.max(steepest, 0)
 
@@ -99,9 +102,9 @@ def _newton(place, inside, scale, p, bend, r, lowest, flat, lasso, block: tl.con
     while (sweep < MAX_SWEEPS) & (tl.max(moving.to(tl.int32), 0) > 0):
         s, first, second = _secular_sums(place, moving, scale, p, bend, r, block, width)
         slope = first / s
-        falls = moving & ~(slope > 0)  # group MCP without a local minimum inside
-        inside = inside & ~falls
-        moving = moving & ~falls
+        falls = moving & ((slope > 0) == 0)  # group MCP without a local minimum inside
+        inside = inside & (falls == 0)
+        moving = moving & (falls == 0)
         excess = tl.sqrt(s) - 1.0
         step = excess / slope
         curve = 1.5 * (second / s - slope * slope) / slope * step * step
@@ -157,10 +160,10 @@ def _finish(place, written, scale, p, bend, r, inside, block: tl.constexpr):
 def _solve(place, there, sums, scale, p, bend, flat, lasso, block: tl.constexpr, width: tl.constexpr):
     """Finds what becomes of each column, and writes it."""
     norm, x_norm, cubes, steepest = sums
-    keep = ~(norm < float("inf"))  # a NaN stays visible
+    keep = (norm < float("inf")) == 0  # a NaN stays visible
     slope = steepest - bend
     lowest = tl.where(slope > 0, (norm - p) / slope, 0.0)
-    inside = there & (norm > p) & (lowest < flat) & ~keep
+    inside = there & (norm > p) & (lowest < flat) & (keep == 0)
     # The group lasso starts on a curve that is exact for a constant metric. Where p is near the norm, it follows
     # r = (norm - p) * sum (d x)^2 / sum d^3 x^2; where p is near 0, r = ||x||.
     share = p / norm
@@ -171,9 +174,11 @@ def _solve(place, there, sums, scale, p, bend, flat, lasso, block: tl.constexpr,
     if not lasso:
         inside, flat_wins = _choose(place, sums, scale, p, bend, r, inside, flat, block, width)
         keep = keep | flat_wins
-    written = there & ~keep
+    written = there & (keep == 0)
     if tl.max(written.to(tl.int32), 0) > 0:
-        _finish(place, written, (tl.full((width,), 1.0, tl.float32), scale[1], scale[2]), p, bend, r, inside & ~keep, block)
+        _finish(
+            place, written, (tl.full((width,), 1.0, tl.float32), scale[1], scale[2]), p, bend, r, inside & (keep == 0), block
+        )
 
 
 @triton.jit
@@ -187,9 +192,30 @@ def _critical(sums, unit, d_unit, lr, inverse_gamma, lasso):
 
 
 @triton.jit
+def _hard_critical(sums, unit, d_unit, lr, hard):
+    """The same of the hard threshold (penalties.GroupL0.critical): half the sum of d^hard x^2 by lr, in double."""
+    norm, _, dxx, _ = sums
+    wide, d_wide = unit.to(tl.float64), d_unit.to(tl.float64)
+    of_d = dxx.to(tl.float64) / (wide * wide * d_wide)
+    of_square = norm.to(tl.float64) * norm.to(tl.float64) / (wide * wide * d_wide * d_wide)
+    return (0.5 * tl.where(hard == 1, of_d, of_square) / lr).to(tl.float32)
+
+
+@triton.jit
+def _clear(place, dead, block: tl.constexpr, width: tl.constexpr):
+    """Writes 0 to the columns ``dead``."""
+    w, _v, rows, magic, w_column, w_step, w_jump, _v_column, _v_step, _v_jump = place
+    for start in range(0, rows, block):
+        row = start + tl.arange(0, block)
+        outer = tl.umulhi(row.to(tl.uint32), magic).to(tl.int32)
+        here = (row < rows)[:, None] & dead[None, :]
+        tl.store(w + ((row * w_step + outer * w_jump)[:, None] + w_column[None, :]), 0.0, mask=here)
+
+
+@triton.jit
 def _in_range(p, bend, norm, x_norm, steepest):
     """True where no square below leaves the range of float."""
-    in_range = (p >= SMALLEST) & (p <= LARGEST) & (bend <= LARGEST) & (steepest * x_norm <= SPREAD * p)
+    in_range = (p >= SMALLEST) & (p <= LARGEST) & (bend <= LARGEST) & (steepest * x_norm <= p * SPREAD)
     return in_range & ((norm <= p) | ((x_norm >= SMALLEST) & (steepest * x_norm * x_norm <= LARGEST * LARGEST)))
 
 
@@ -207,27 +233,35 @@ def _tile(layer, step, column, rows, block: tl.constexpr, width: tl.constexpr):
 
     numbers = step.to(tl.pointer_type(tl.float64))
     lr, correction, eps = tl.load(numbers + 1), tl.load(numbers + 2), tl.load(numbers + 3).to(tl.float32)
-    strength, inverse_gamma = tl.load(numbers + 4), tl.load(numbers + 5)
+    strength, inverse_gamma, hard = tl.load(numbers + 4), tl.load(numbers + 5), tl.load(step + 6)
     lasso = inverse_gamma == 0
+    cubes = lasso & (hard == 0)
     one = tl.full((width,), 1.0, tl.float32)
     p, bend = one * (lr * strength), one * (lr * inverse_gamma)  # in double
     flat = tl.where(lasso, float("inf"), strength / tl.where(lasso, 1.0, inverse_gamma))
 
     unit, d_unit = one, one
     root = (1.0 / tl.sqrt(correction)).to(tl.float32)
-    sums = _measure(place, there, (one, one * root, one * eps), lasso, block, width)
+    sums = _measure(place, there, (one, one * root, one * eps), cubes, block, width)
     norm, x_norm, _, steepest = sums
-    measured = (p == 0) & ((norm >= SMALLEST) | (x_norm == 0))
+    measured = ((p == 0) | (hard > 0)) & ((norm >= SMALLEST) | (x_norm == 0))
     safe = (norm <= LARGEST) & (x_norm <= LARGEST) & (measured | _in_range(p, bend, norm, x_norm, steepest))
-    if tl.max((there & ~safe).to(tl.int32), 0) > 0:
+    if tl.max((there & (safe == 0)).to(tl.int32), 0) > 0:
         # The problem is homogeneous in x and in d, and powers of two cost no digit: both are brought near 1.
         largest = _largest(place, there, (one, one * root, one * eps), block, width)
         unit = tl.where(safe, 1.0, _power_of_two(largest))
         d_unit = tl.where(safe, 1.0, _power_of_two(steepest))
-        sums = _measure(place, there, (unit, d_unit * root, d_unit * eps), lasso, block, width)
+        sums = _measure(place, there, (unit, d_unit * root, d_unit * eps), cubes, block, width)
     critical = tl.load(step).to(tl.pointer_type(tl.float32))
-    tl.store(critical + columns, _critical(sums, unit, d_unit, lr, inverse_gamma, lasso), mask=there)
-    if lr * strength > 0:
+    found = _critical(sums, unit, d_unit, lr, inverse_gamma, lasso)
+    if hard > 0:
+        found = _hard_critical(sums, unit, d_unit, lr, hard)
+    tl.store(critical + columns, found, mask=there)
+    if (hard > 0) & (lr * strength > 0):
+        dead = there & (found <= strength.to(tl.float32))
+        if tl.max(dead.to(tl.int32), 0) > 0:
+            _clear(place, dead, block, width)
+    elif lr * strength > 0:
         # Beyond these ends nothing changes any more, and float would overflow.
         threshold = tl.minimum(tl.maximum(p * unit * d_unit, TINY), 1 / TINY).to(tl.float32)
         bends = tl.minimum(bend * d_unit, 1 / TINY).to(tl.float32)

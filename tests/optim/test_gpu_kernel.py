@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, as_columns
 from optim.kernels import gpu
 from optim.kernels.weight_step import WeightStep
-from optim.penalties import GroupLasso, GroupMCP, KernelForm, Penalty
+from optim.penalties import GroupL0, GroupLasso, GroupMCP, KernelForm, Penalty
 from optim.proximal import prox_group_lasso, prox_group_mcp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,7 @@ class Case:
     layout: str = "channels_last"
     v_layout: str | None = None
     inverse_gamma: float = 0.0
+    hard: int = 0
     decades: float = 2.0  # that the metric of a group spans
     x_scale: float = 1.0
     d_scale: float = 1.0
@@ -61,11 +62,12 @@ class Case:
         strength = self.strength
         if strength is None:
             dx = as_columns(d.double() * self.x_scale * x, self.axis)
-            strength = self.share * float(dx.norm(dim=0).median()) / self.lr
+            size = 0.5 * (dx**2 * as_columns(d.double(), self.axis) ** (self.hard - 2)).sum(0) if self.hard else dx.norm(dim=0)
+            strength = self.share * float(size.median()) / self.lr
         numbers: list[Any] = [correction, self.lr, strength]
         if self.as_tensors:
             numbers = [torch.tensor(correction, dtype=torch.float64), torch.tensor(self.lr), torch.tensor([strength])[0]]
-        form = KernelForm(numbers[2], self.inverse_gamma)
+        form = KernelForm(numbers[2], self.inverse_gamma, self.hard)
         return WeightStep(weight, v, self.axis, numbers[0], eps, numbers[1], form, torch.full((self.shape[self.axis],), -1.0))
 
 
@@ -95,6 +97,13 @@ CASES |= {
     "strong": Case((20, 18, 3, 3), share=1e9),
     "tensors": Case((20, 18, 3, 3), as_tensors=True),
     "tensors-mcp": Case((20, 18, 3, 3), inverse_gamma=0.3, as_tensors=True),
+    "hard": Case((11, 35, 3, 3), hard=1),
+    "hard-fisher": Case((11, 35, 3, 3), hard=2),
+    "hard-long": Case((60, 11, 3, 3), hard=1),
+    "hard-rows": Case((20, 18, 3, 3), OUTPUT_CHANNELS, "contiguous", "channels_last", hard=2),
+    "hard-tensors": Case((20, 18, 3, 3), hard=1, as_tensors=True),
+    "hard-tiny": Case((4, 6, 3, 3), hard=2, x_scale=1e-16),
+    "hard-huge": Case((4, 6, 3, 3), hard=1, x_scale=1e16),
 }
 SCALES = {
     "tiny": (1e-30, 1.0, 0.5),
@@ -113,6 +122,8 @@ UNTOUCHED = {
     "strength-0-huge": Case((4, 6, 3, 3), strength=0.0, x_scale=1e25, inverse_gamma=0.3),
     "strength-0-mcp": Case((20, 18, 3, 3), strength=0.0, inverse_gamma=0.3),
     "strength-0-tensor": Case((20, 18, 3, 3), strength=0.0, as_tensors=True),
+    "strength-0-hard": Case((20, 18, 3, 3), strength=0.0, hard=1),
+    "lr-0-hard": Case((20, 18, 3, 3), lr=0.0, strength=1.0, hard=2),
     "lr-0": Case((20, 18, 3, 3), lr=0.0, strength=1.0),
     "lr-0-tensor": Case((20, 18, 3, 3), lr=0.0, strength=1.0, as_tensors=True),
 }
@@ -181,6 +192,8 @@ def _columns(part: WeightStep) -> tuple[Tensor, Tensor]:
 def _objective(z: Tensor, x: Tensor, d: Tensor, lr: float, form: KernelForm) -> Tensor:
     norm, strength = z.norm(dim=0), float(form.strength)
     value = strength * norm
+    if form.hard:
+        return 0.5 * (d**form.hard * (z - x) ** 2).sum(0) + lr * strength * (norm > 0)
     if form.inverse_gamma:
         flat_from = strength / form.inverse_gamma
         bent = value - 0.5 * form.inverse_gamma * norm**2
@@ -195,7 +208,9 @@ def test_the_kernel_finds_the_minimiser(name: str, solved: dict[str, tuple[Tenso
     (x, d), form, lr = _columns(part), part.form, float(part.lr)
     z = as_columns(solved[name][0].double(), part.axis)
     strength = float(form.strength)
-    if form.inverse_gamma:
+    if form.hard:
+        expected = torch.where(0.5 * (d**form.hard * x**2).sum(0) <= lr * strength, 0.0, x)
+    elif form.inverse_gamma:
         expected = prox_group_mcp(x, d, lr, strength, 1 / form.inverse_gamma)
     else:
         expected = prox_group_lasso(x, d, lr * strength)
@@ -208,6 +223,7 @@ def test_the_kernel_finds_the_minimiser(name: str, solved: dict[str, tuple[Tenso
     assert zero[x.shape[1] // 2]
     error = (z - expected).norm(dim=0) / x.norm(dim=0)
     assert (error[~zero] < 1e-5).all(), error
+    assert not form.hard or torch.equal(z, torch.where(zero, 0.0, x))
 
 
 @needs_triton
@@ -223,6 +239,8 @@ def test_the_critical_strength_is_that_of_the_penalty(name: str, solved: dict[st
     x, d = _columns(part)
     form = part.form
     penalty: Penalty = GroupMCP(1.0, gamma=1 / form.inverse_gamma) if form.inverse_gamma else GroupLasso(1.0)
+    if form.hard:
+        penalty = GroupL0(1.0, saliency="adam" if form.hard == 1 else "fisher")
     expected = penalty.critical(x, d, float(part.lr)) * x.shape[0] ** 0.5
     torch.testing.assert_close(solved[name][1], expected.float(), rtol=1e-5, atol=0)
 
@@ -256,7 +274,8 @@ def test_numbers_on_the_device_stay_there() -> None:
     for part, row, numbers in zip(parts, rows.tolist(), table.view(len(parts), -1).tolist(), strict=True):
         assert numbers[0] == part.critical.data_ptr()
         wanted = [float(part.lr), float(part.correction), part.eps, float(part.form.strength), part.form.inverse_gamma]
-        assert row[1:] == pytest.approx(wanted, rel=1e-7)
+        assert row[1:-1] == pytest.approx(wanted, rel=1e-7)
+        assert numbers[-1] == part.form.hard
 
 
 @pytest.mark.parametrize("v_layout", LAYOUTS)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from optim import PENALTIES, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso
+from optim import PENALTIES, GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso
 from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, live_groups
 from optim.penalties import penalty_from_state
 from optim.proximal import prox_group_lasso, prox_group_mcp
 
 BOTH = [GroupLasso(0.03), GroupMCP(0.03, gamma=4.0)]
-ALL = [*BOTH, SparseGroupLasso(0.03, l1_ratio=0.2)]
+ALL = [*BOTH, SparseGroupLasso(0.03, l1_ratio=0.2), GroupL0(0.03), GroupL0(0.03, saliency="fisher")]
 AXES = [INPUT_CHANNELS, OUTPUT_CHANNELS]
 
 
@@ -39,6 +39,8 @@ def _value_of_group(penalty: Penalty, group: list[float]) -> float:
     if isinstance(penalty, SparseGroupLasso):
         share = penalty.l1_ratio
         return (1 - share) * strength * norm + share * penalty.lambda_ * sum(map(abs, group))
+    if isinstance(penalty, GroupL0):
+        return strength * (norm > 0)
     return strength * norm
 
 
@@ -126,9 +128,10 @@ def test_prox_lowers_what_it_should_minimise(penalty: Penalty, weight: Tensor) -
     weight = weight.double()
     metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(3)).double() + 0.1
     lr = 0.3
+    of_penalty = metric**2 if penalty == GroupL0(0.03, saliency="fisher") else metric
 
     def objective(z: Tensor) -> float:
-        return float(0.5 * (metric * (z - weight) ** 2).sum() + lr * penalty.value(z))
+        return float(0.5 * (of_penalty * (z - weight) ** 2).sum() + lr * penalty.value(z))
 
     z = penalty.prox(weight, metric, lr)
     # Scaling the groups one by one tests the strength of each.
@@ -169,6 +172,11 @@ def test_an_impossible_l1_ratio_is_refused_with_its_value(l1_ratio: float) -> No
         SparseGroupLasso(0.1, l1_ratio)
 
 
+def test_an_unknown_saliency_is_refused_with_its_value() -> None:
+    with pytest.raises(ValueError, match="saliency must be one of adam, fisher, taylor, got 'hessian'"):
+        GroupL0(0.1, "hessian")  # type: ignore[arg-type]
+
+
 def test_strength_can_be_changed_but_not_in_place() -> None:
     penalty = GroupMCP(0.1, gamma=5.0)
     assert penalty.with_strength(0.2) == GroupMCP(0.2, gamma=5.0)
@@ -186,8 +194,8 @@ def test_state_is_plain_and_gives_the_penalty_back(penalty: Penalty) -> None:
 
 
 def test_penalties_are_known_by_the_names_of_the_configuration() -> None:
-    names = ("l1_l2", "group_mcp", "sparse_group_lasso")
-    assert [PENALTIES[name] for name in names] == [GroupLasso, GroupMCP, SparseGroupLasso]
+    names = ("l1_l2", "group_mcp", "sparse_group_lasso", "group_l0")
+    assert [PENALTIES[name] for name in names] == [GroupLasso, GroupMCP, SparseGroupLasso, GroupL0]
     assert all(penalty.name == name for name, penalty in PENALTIES.items())
     assert {type(penalty) for penalty in ALL} == set(PENALTIES.values()), "each is tested here"
 
@@ -304,6 +312,59 @@ def test_the_sparse_group_lasso_shows_a_nan(weight: Tensor) -> None:
     z = SparseGroupLasso(0.03).prox(weight, torch.ones_like(weight), 0.1)
     assert z[:, 4].isnan().any()
     assert z[:, :4].isfinite().all()
+
+
+# Group L0
+
+
+@pytest.mark.parametrize("penalty", ALL[3:], ids=str)
+def test_what_a_hard_threshold_leaves_is_left_as_it_is(penalty: Penalty, weight: Tensor) -> None:
+    metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(12)) + 0.1
+    z = penalty.prox(weight, metric, 0.05)
+    live = live_groups(z)
+    assert 0 < int(live.sum()) < len(live)
+    assert z[:, live].equal(weight[:, live])
+    weight[2, int(live.nonzero()[0]), 1, 1] = math.nan
+    assert penalty.prox(weight, metric, 0.05).isnan().sum() == 1
+
+
+def test_taylor_is_the_hard_threshold_in_the_metric_of_the_mean_of_gg(weight: Tensor) -> None:
+    """x' E[g g'] x = E[(g . x)^2] in each group: the best of 0 and x, and no point on the way or beyond is better."""
+    gradients = torch.randn(5, *weight.shape, generator=torch.Generator().manual_seed(13))
+    weight, gradients, lr = weight.double(), gradients.double(), 0.5
+    products = (gradients * weight).sum((1, 3, 4)).square().mean(0)
+    penalty = GroupL0(0.03, saliency="taylor")
+    z = penalty.prox(weight, products, lr)
+    assert 0 < int(live_groups(z).sum()) < int(live_groups(weight).sum())
+    generator = torch.Generator().manual_seed(14)
+    for c in range(weight.shape[1]):
+        x, g = weight[:, c].flatten(), gradients[:, :, c].flatten(1)
+        matrix = g.T @ g / len(g)
+
+        def objective(point: Tensor, x: Tensor = x, matrix: Tensor = matrix) -> float:
+            return float(0.5 * (point - x) @ matrix @ (point - x)) + lr * 0.03 * math.sqrt(len(x)) * bool(point.any())
+
+        best = objective(z[:, c].flatten())
+        others = [factor * x for factor in (-1.0, 0.0, 0.5, 1.0, 2.0)]
+        others += [x + 10.0**size * torch.randn(x.shape, generator=generator, dtype=x.dtype) for size in range(-6, 2)]
+        assert all(best <= objective(other) + 1e-12 for other in others)
+
+
+@pytest.mark.parametrize(("saliency", "power"), [("adam", 1), ("fisher", 0), ("taylor", 0)])
+def test_how_rescaling_a_layer_before_batch_norm_changes_what_is_critical(saliency: str, power: int) -> None:
+    """The function is the same with the weights a times as large, and gradients 1 / a times: so is v's root."""
+    generator = torch.Generator().manual_seed(15)
+    weight, gradient = torch.randn(2, 6, 5, 3, 3, generator=generator)
+    a, criticals = 64.0, []
+    for scale in (1.0, a):
+        parameter = torch.nn.Parameter(scale * weight)
+        optimizer = ProxAdam([parameter], lr=1e-30, eps=0.0, weight_decay=0.0, penalty=GroupL0(0.0, saliency))  # type: ignore[arg-type]
+        for factor in (1.0, -0.3):
+            parameter.grad = factor * gradient / scale
+            optimizer.step()
+        group = optimizer.param_groups[0]
+        criticals.append(optimizer._prox_step(group, group["penalty"], 1.0)[0])
+    torch.testing.assert_close(criticals[1], a**power * criticals[0])
 
 
 # The critical lambda

@@ -1,6 +1,7 @@
 """The penalty's strength over the epochs: given, or found for a wanted sparsity."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -346,3 +347,20 @@ def test_a_steered_weight_stays_one_when_an_older_state_does_not_say_so() -> Non
     assert [group.pop("steered") for group in state["param_groups"]] == [True, False]
     optimizer.load_state_dict(state)
     assert [group["steered"] for group in optimizer.param_groups] == [True, False]
+
+
+@pytest.mark.parametrize(("ramp", "half"), [("smooth", 0.5), ("cubic", 0.875)])
+def test_a_ramp_rises_from_nothing_to_the_target_and_is_held(ramp: Any, half: float) -> None:
+    controller = SparsityController(0.6, start=2, until=12, ramp=ramp, held=0.2)
+    wanted = [controller.wanted(2 + 0.8 * step) for step in range(11)]
+    assert wanted[0] == 0.0
+    assert wanted[5] == pytest.approx(half * 0.6)
+    assert wanted == sorted(wanted)
+    assert controller.wanted(10) == controller.wanted(11.9) == pytest.approx(0.6)
+    assert SparsityController(0.6, start=2, until=12, ramp=ramp, held=0.0).wanted(11.9) < 0.6
+
+
+@pytest.mark.parametrize("wrong", [{"ramp": "linear"}, {"held": 1.0}, {"held": -0.1}])
+def test_an_impossible_ramp_is_refused_with_its_value(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be .*{next(iter(wrong.values()))}"):
+        SparsityController(0.6, 2, 12, **wrong)

@@ -8,7 +8,17 @@ from torch import nn
 
 from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
-from optim import GroupLasso, GroupMCP, Penalty, ProxAdam, count_groups, live_mask, sparsity_report
+from optim import (
+    GroupLasso,
+    GroupMCP,
+    Penalty,
+    ProxAdam,
+    count_groups,
+    group_squares,
+    live_mask,
+    live_rms,
+    sparsity_report,
+)
 from optim.groups import grouped_weights
 
 
@@ -189,3 +199,31 @@ def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(penalty: 
         by_hand = sum(int((weight.detach().abs().amax((0, 2, 3)) == 0).sum()) for weight in weights)
         report = sparsity_report(network)
         assert report.zero_groups == int((~live_mask(network)).sum()) == by_hand == round(share * report.groups)
+
+
+def test_the_size_of_what_lives_is_relative_to_the_same_groups_before() -> None:
+    network = nn.ModuleDict({"conv1": nn.Conv2d(3, 4, 3), "layer1": nn.Conv2d(4, 5, 1)})
+    before = group_squares(network)
+    with torch.no_grad():
+        network["conv1"].weight[:, 1] *= 3
+        network["conv1"].weight[:, 2] = 0
+        network["layer1"].weight *= 0.1
+    found = live_rms(network, before)
+    live = before["conv1"][:2]
+    assert found["stem"] == pytest.approx(float(((live * torch.tensor([1.0, 9.0])).sum() / live.sum()).sqrt()))
+    assert found["layer1"] == pytest.approx(0.1)
+    assert 0.1 < found[""] < found["stem"]
+    with torch.no_grad():
+        network["layer1"].weight.zero_()
+    assert math.isnan(live_rms(network, before)["layer1"])
+
+
+def test_layers_at_the_floor_are_those_that_may_lose_no_more() -> None:
+    weights = {"conv1": torch.ones(2, 3, 1, 1), "layer1": torch.ones(2, 50, 1, 1), "layer2": torch.ones(2, 50, 1, 1)}
+    weights["conv1"][:, 1:] = 0
+    weights["layer1"][:, 2:] = 0
+    weights["layer2"][:, 1:] = 0
+    names = [layer.layer for layer in count_groups(weights.items()).at_floor(0.03)]
+    assert names == ["conv1", "layer1", "layer2"]
+    assert [layer.layer for layer in count_groups(weights.items()).at_floor(0.02)] == ["conv1", "layer2"]
+    assert count_groups(weights.items()).at_floor(0.0) == []
