@@ -23,6 +23,7 @@ from engine.resuming import (
 )
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
+from engine.starting import check_start, start_from
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
 from models import build_model
@@ -172,6 +173,7 @@ def check_inputs(config: ExperimentConfig) -> None:
         refuse_unlabelled(loader.dataset, split)  # type: ignore[arg-type]
     if config.init_weights is not None:
         build_model(config)
+    check_start(config)
 
 
 def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
@@ -193,6 +195,8 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     if report:
         log.info("backbone: %s", report)
     run_id = continue_trial(trial) if resume else None
+    if config.start_from is not None and trial.saved is None:
+        log.info("trial %d starts from %s", number, start_from(trial.model, config, number))
     # A test of fewer epochs goes first: a trial that has one counts as finished.
     (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)

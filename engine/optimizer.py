@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
-from models import MultiTaskModel
+from models import MultiTaskModel, normalised_convolutions
 from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
-from optim.groups import grouped_weights
+from optim.groups import group_count, grouped_weights, least_groups
 from utils.config import ExperimentConfig
 from utils.config_sections import OptimizerParams, Strength, Warmup
 
@@ -44,13 +44,16 @@ def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityCont
     """A controller for ``target_sparsity``, else a schedule."""
     if config.group_sparsity and config.target_sparsity is not None:
         until = config.epoch_at(config.sparsity_until)
-        return SparsityController(config.target_sparsity, config.sparsity_threshold, until)
+        penalty = PENALTIES[config.bb_optimizer_params.penalty or "l1_l2"]
+        # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
+        held = 0.0 if penalty.selects else SparsityController.HELD
+        return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)
     return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else 0.0, config)
 
 
 def _schedule(strength: Strength, config: ExperimentConfig) -> LambdaSchedule:
     """Strength of one penalty over the epochs."""
-    start, debias = config.sparsity_threshold if config.group_sparsity else 0, config.debias_epoch
+    start, debias = config.sparsity_epoch if config.group_sparsity else 0, config.debias_epoch
     if isinstance(strength, Warmup):
         return LambdaSchedule(strength.value, start, strength.warmup, debias_from=debias)
     return LambdaSchedule(strength or 0.0, start, debias_from=debias)
@@ -72,7 +75,7 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     rest = [parameter for parameter in model.heads.parameters() if id(parameter) not in reader_ids]
     backbone, heads = _settings(config.bb_optimizer_params), _settings(config.optimizer_params)
     groups: list[dict[str, Any]] = [
-        {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone},
+        {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone, **_limits(model, config)},
         {"name": "backbone_other", "params": other, **backbone},
         {"name": "heads_convs", "params": readers, "penalty": build_head_penalty(config), "steered": False, **heads},
         {"name": "heads", "params": rest, **heads},
@@ -96,6 +99,19 @@ def _settings(params: OptimizerParams) -> dict[str, Any]:
         "betas": params.betas,
         "eps": params.eps,
         "weight_decay": params.weight_decay,
+    }
+
+
+def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:
+    """What the penalty on the backbone's convolutions must not do: empty a layer, and shrink weights before batch norm."""
+    if not config.group_sparsity:
+        return {}
+    convs = list(grouped_weights(model.backbone))
+    normalised = normalised_convolutions(model.backbone) if config.preserves_norm else set()
+    floors = [least_groups(group_count(weight), config.keep_layers) for _, weight in convs]
+    return {
+        "floors": floors if config.target_sparsity is not None else None,
+        "normalised": [name in normalised for name, _ in convs] if normalised else None,
     }
 
 

@@ -27,7 +27,7 @@ MAY_CHANGE = {
 """Keys that a resumed experiment may have other values of: no number depends on them. (``epochs`` may grow; where the cache
 lies and how a path is spelled make no difference either.)"""
 
-_FILES = ("data_split_file", "init_weights")
+_FILES = ("data_split_file", "init_weights", "start_from")
 """Keys of files; those of folders begin with ``data_dir_``."""
 
 

@@ -66,7 +66,7 @@ def load_trial(folder: Path, device: torch.device | None = None, network: str = 
     config = load_config(folder / files.CONFIG)
     state = files.load_tensors(folder / network)
     # The checkpoint has every weight: a file that the training started from need not be there any more.
-    model = build_model(config.model_copy(update={"init_weights": None}))
+    model = build_model(config.model_copy(update={"init_weights": None, "start_from": None}))
     try:
         model.load_state_dict(state["model"])
         numbers = [int(state[name]) for name in ("trial", "seed", "epochs")]

@@ -18,10 +18,10 @@ from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of
 from engine.pictures import draw_predictions
 from engine.sparsity_numbers import dead_layers, sparsity_numbers, warn_of_dead_layers
 from engine.trial import Trial
-from optim import Penalty, live_mask, sparsity_report, strength_of
+from optim import Penalty, SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
 from utils import checkpoint as files
-from utils.console import duration, track
+from utils.console import duration, listed, track
 from utils.figures import save_figure
 from utils.tasks import get_task
 from utils.tracking import Tracker
@@ -115,6 +115,8 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
     """
     trial.model.train()
     live = live_mask(trial.model)
+    if trial.ramp_start is None and trial.config.group_sparsity and trial.epoch >= trial.config.sparsity_epoch:
+        trial.ramp_start = group_squares(trial.model)
     sums, start = EpochSums(), time.perf_counter()
     batches = track(timed(loader, sums), f"epoch {trial.epoch + 1}/{trial.config.epochs}", total=len(loader))
     for index, batch in enumerate(batches):
@@ -142,16 +144,28 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
 
 def step_point(trial: Trial, now: float) -> dict[str, Any]:
     """Lambda and sparsity after a step, at time ``now`` (in epochs)."""
-    share = trial.control.wanted(now)
+    share, report = trial.control.wanted(now), sparsity_report(trial.model)
     return {
         "step": trial.step,
         "time": now,
         "epoch": trial.epoch,
         "lambda": trial.control.strength(trial.optimizer),
-        "group_sparsity": sparsity_report(trial.model).group_sparsity,
+        "group_sparsity": report.group_sparsity,
         "wanted_sparsity": None if share is None else 100.0 * share,
         "debiasing": trial.control.debiasing,
+        **survivors(trial, report),
     }
+
+
+def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
+    """What the penalty does to the groups that live: ``live_rms``, in total and per stage, and groups at the floor."""
+    if trial.ramp_start is None:
+        return {}
+    sizes = live_rms(trial.model, trial.ramp_start)
+    floor = {}
+    if trial.config.target_sparsity is not None:
+        floor = {"groups_at_floor": sum(layer.live_groups for layer in report.at_floor(trial.config.keep_layers))}
+    return {**{f"live_rms/{stage}".removesuffix("/"): value for stage, value in sizes.items()}, **floor}
 
 
 def _check_finite(losses: Mapping[str, float | None], trial: Trial, loss: str, when: str) -> None:
@@ -246,6 +260,10 @@ def announce_debias(trial: Trial) -> None:
         "trial %d: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
         *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
     )
+    floor = report.at_floor(trial.config.keep_layers) if trial.config.target_sparsity is not None else []
+    if floor:
+        names = [f"{layer.layer} ({layer.live_groups} of {layer.groups} live)" for layer in floor]
+        log.info("trial %d: layers at the floor of keep_layers: %s", trial.number, listed(names))
 
 
 def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
@@ -278,7 +296,8 @@ def epoch_line(
     trial: Trial, sums: EpochSums, evaluation: Evaluation, learning_rates: dict[str, float], weights: dict[str, float]
 ) -> dict[str, Any]:
     """One epoch as a flat record: a line of ``metrics.jsonl``, and what the tracker gets."""
-    stages = sparsity_report(trial.model).stages().items()
+    report = sparsity_report(trial.model)
+    stages = report.stages().items()
     means = sums.means()
     head_lambda = {"head_lambda": strength_of(trial.optimizer, steered=False)} if trial.config.sparsifies_heads else {}
     return {
@@ -294,8 +313,9 @@ def epoch_line(
         **head_lambda,
         "penalty": penalty_value(trial),
         **sparsity_numbers(trial.model, trial.config),
-        **{f"group_sparsity/{stage}": report.group_sparsity for stage, report in stages},
-        **{f"parameter_sparsity/{stage}": report.parameter_sparsity for stage, report in stages},
+        **{f"group_sparsity/{stage}": of_stage.group_sparsity for stage, of_stage in stages},
+        **{f"parameter_sparsity/{stage}": of_stage.parameter_sparsity for stage, of_stage in stages},
+        **survivors(trial, report),
         "groups_died": sums.groups_died,
         "groups_revived": sums.groups_revived,
         "active_tasks": len(trial.active_tasks),

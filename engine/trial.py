@@ -43,6 +43,8 @@ class Trial:
         """The next epoch to train, that is, how many are done."""
         self.step = 0
         self.done = False
+        self.ramp_start: dict[str, torch.Tensor] | None = None
+        """What ``optim.group_squares`` gave when the penalty began to act; None before."""
         self.saved: int | None = None
         """How many epochs are in ``last.pt``; None: there is none."""
 
@@ -64,6 +66,7 @@ class Trial:
             "frozen": sorted(self.model.frozen),
             "step": self.step,
             "done": self.done,
+            "ramp_start": self.ramp_start,
             "rng": rng_state(),
         }
 
@@ -96,6 +99,7 @@ class Trial:
         for task, patience in self.task_patience.items():
             patience.load_state_dict(state["task_patience"][task])
         self.epoch, self.step, self.done = state["epochs"], state["step"], state["done"]
+        self.ramp_start = state.get("ramp_start")
         if state["config"]["epochs"] != self.config.epochs:
             stretch_schedule(self.scheduler, self.optimizer, self.config.epochs)
         set_rng_state(state["rng"])

@@ -105,6 +105,9 @@ class ExperimentConfig(Schema):
     """Input size divided by the size of the shared features."""
     init_weights: Text | None = None
     """Weights to start a torchvision backbone from: a torchvision name such as `IMAGENET1K_V2`, or a local file."""
+    start_from: Text | None = None
+    """Folder of a trial, or a checkpoint, whose whole network (backbone, heads and batch norm's statistics) the training starts
+    from, with fresh moments; `{trial}` in it stands for the trial's number."""
     normalize: Literal["none", "imagenet"] = "none"
     """Normalisation of the input, inside the model."""
     head_width: Annotated[Int, Field(ge=1)] = 256
@@ -135,14 +138,22 @@ class ExperimentConfig(Schema):
     """Which groups have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
     the heads' convolutions that read the shared features, with the penalty and the lambda of `optimizer_params`
     (`target_sparsity` and `lambda_list` are about the backbone alone)."""
-    sparsity_threshold: Annotated[Int, Field(ge=0)] = 0
-    """Epoch from which the penalty acts, and the best network is looked for."""
+    sparsity_threshold: Annotated[Number, Field(ge=0)] = 0
+    """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for."""
     target_sparsity: Annotated[Number, Field(gt=0, lt=1)] | None = None
     """Share of the shared groups that is to be zero, such as 0.7: lambda is then found while training, and the penalty's
     own is not used."""
     sparsity_until: Time = 0.6
     """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
+    sparsity_ramp: Literal["smooth", "cubic"] = "smooth"
+    """How the share of zero groups rises to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
+    (1 - (1 - t)^3)."""
+    keep_layers: Annotated[Number, Field(ge=0, lt=1)] = 0.02
+    """With `target_sparsity`: share of its groups, but at least one, that each layer keeps; 0 lets layers die."""
+    preserve_norm: Bool | None = None
+    """What a penalty on norms leaves of a shared layer before batch norm keeps the norm that it had, so that it is not shrunk;
+    none: with `target_sparsity`. `group_l0` shrinks nothing."""
     debias_from: Time | None = None
     """The same without `target_sparsity`: from then on zero groups stay zero and the penalty is off (epoch, or share of
     `epochs`)."""
@@ -232,6 +243,16 @@ class ExperimentConfig(Schema):
         time = self.debias_from if self.target_sparsity is None else self.sparsity_until
         return None if time is None else self.epoch_at(time)
 
+    @property
+    def preserves_norm(self) -> bool:
+        """What `preserve_norm` means in this experiment."""
+        return self.target_sparsity is not None if self.preserve_norm is None else self.preserve_norm
+
+    @property
+    def sparsity_epoch(self) -> int:
+        """Epoch from which the penalty acts."""
+        return self.epoch_at(self.sparsity_threshold)
+
     def epoch_at(self, time: float) -> int:
         """The epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""
         return epoch_at(time, self.epochs)
@@ -298,7 +319,11 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     """Keys that were set and change nothing in this experiment (the caller says so in one line)."""
     unused = []
     if not config.sparsifies_heads:
-        unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma", "l1_ratio") if _given(config, name)]
+        unused = [
+            f"optimizer_params.{name}"
+            for name in ("penalty", "lambda", "gamma", "l1_ratio", "saliency")
+            if _given(config, name)
+        ]
     if config.sparsify != "backbone" and not config.group_sparsity:
         unused.append("sparsify (group_sparsity is false: the run is dense)")
     if config.target_sparsity is not None and not config.group_sparsity:

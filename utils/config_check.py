@@ -278,9 +278,11 @@ def _rule_weights(loss_weights: Any, task_list: Any) -> str | None:
     return None if total > 0 and math.isfinite(total) else "loss_weights: are all 0; expected at least one above 0"
 
 
-def _rule_init_weights(backbone: Any, init_weights: Any, input_img_channels: Any) -> str | None:
+def _rule_init_weights(backbone: Any, init_weights: Any, start_from: Any, input_img_channels: Any) -> str | None:
     if init_weights is None:
         return None
+    if start_from is not None:
+        return "init_weights: contradicts start_from, which gives the whole network; give one of them"
     if str(backbone).startswith("resnetd"):
         return f"init_weights: {shown(init_weights)} is for torchvision's backbones, and backbone is {backbone!r}"
     if input_img_channels != 3:
@@ -289,9 +291,12 @@ def _rule_init_weights(backbone: Any, init_weights: Any, input_img_channels: Any
 
 
 def _rule_threshold(group_sparsity: Any, sparsity_threshold: Any, epochs: Any) -> str | None:
-    if group_sparsity and sparsity_threshold >= epochs:
+    value = float(to_number(sparsity_threshold))
+    if value >= 1 and value != round(value):
+        return f"sparsity_threshold: {_NO_TIME.format(sparsity_threshold)}"
+    if group_sparsity and epoch_at(value, epochs) >= epochs:
         return (
-            f"sparsity_threshold: {sparsity_threshold} is not below epochs: {epochs}, so the penalty would never act; "
+            f"sparsity_threshold: {value:g} is not below epochs: {epochs}, so the penalty would never act; "
             "lower it, or set group_sparsity to false"
         )
     return None
@@ -299,14 +304,17 @@ def _rule_threshold(group_sparsity: Any, sparsity_threshold: Any, epochs: Any) -
 
 def epoch_at(time: float, epochs: int) -> int:
     """The epoch that a time means: itself, or a share of ``epochs`` if below 1."""
-    return max(1, round(time * epochs)) if time < 1 else round(time)
+    return max(1, round(time * epochs)) if 0 < time < 1 else round(time)
 
 
-def _time_problem(key: str, time: Any, start: int, epochs: int) -> str | None:
-    value = float(to_number(time))
+_NO_TIME = "{} is neither an epoch (a whole number) nor a share of epochs (below 1)"
+
+
+def _time_problem(key: str, time: Any, threshold: Any, epochs: int) -> str | None:
+    value, start = float(to_number(time)), epoch_at(float(to_number(threshold)), epochs)
     at = epoch_at(value, epochs)
     if value >= 1 and value != at:
-        return f"{key}: {time} is neither an epoch (a whole number) nor a share of epochs (below 1)"
+        return f"{key}: {_NO_TIME.format(time)}"
     if start < at < epochs:
         return None
     return (
@@ -387,7 +395,7 @@ def _rule_lambda(
         return None
     key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.get("lambda")
     debias = None if debias_from is None else ("debias_from", debias_from)
-    problem = _strength_problem(key, strength, sparsity_threshold, epochs, debias)
+    problem = _strength_problem(key, strength, epoch_at(float(to_number(sparsity_threshold)), epochs), epochs, debias)
     if problem is None and isinstance(strength, list | tuple) and lambda_list is not None:
         return f"lambda_list: contradicts the points in {key}; give one of them"
     return problem
@@ -413,7 +421,8 @@ def _rule_head_lambda(
             f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
         )
     debias = ("sparsity_until", sparsity_until) if target_sparsity is not None else ("debias_from", debias_from)
-    return _strength_problem(key, strength, sparsity_threshold, epochs, None if debias[1] is None else debias)
+    start = epoch_at(float(to_number(sparsity_threshold)), epochs)
+    return _strength_problem(key, strength, start, epochs, None if debias[1] is None else debias)
 
 
 def _largest(strength: Any) -> float:
@@ -435,7 +444,7 @@ _RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
     (_rule_tasks, ("dataset_name", "task_list")),
     (_rule_data_dir, ("dataset_name", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")),
     (_rule_weights, ("loss_weights", "task_list")),
-    (_rule_init_weights, ("backbone", "init_weights", "input_img_channels")),
+    (_rule_init_weights, ("backbone", "init_weights", "start_from", "input_img_channels")),
     (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
     (_rule_until, ("group_sparsity", "target_sparsity", "sparsity_until", "sparsity_threshold", "epochs")),
     (_rule_debias, ("group_sparsity", "target_sparsity", "debias_from", "sparsity_threshold", "epochs")),

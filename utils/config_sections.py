@@ -73,7 +73,7 @@ Strength = Annotated[Number, Field(ge=0)] | Warmup | Points | None
 Time = Annotated[Number, Field(gt=0)]
 
 
-PenaltyName = Literal["l1_l2", "group_mcp", "sparse_group_lasso"]
+PenaltyName = Literal["l1_l2", "group_mcp", "sparse_group_lasso", "group_l0"]
 """The names in ``optim.PENALTIES``."""
 
 
@@ -89,8 +89,8 @@ class OptimizerParams(Section):
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
     penalty: PenaltyName | None = "l1_l2"
-    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp` or `sparse_group_lasso`. The heads' is
-    unused unless `sparsify` is `backbone_and_heads`."""
+    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp`, `sparse_group_lasso`, or `group_l0`, which selects groups and
+    leaves the others as they are. The heads' is unused unless `sparsify` is `backbone_and_heads`."""
     lambda_: Strength = Field(default=None, alias="lambda")
     """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
     which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. The heads' as
@@ -99,6 +99,9 @@ class OptimizerParams(Section):
     """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""
     l1_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.05
     """Share of `sparse_group_lasso` that acts on single weights; 0 is `l1_l2`."""
+    saliency: Literal["adam", "fisher", "taylor"] = "adam"
+    """What `group_l0` goes by: the squared norm of a group in Adam's metric (`adam`), in the diagonal of the Fisher information
+    (`fisher`), or a running mean of (gradient . weight)^2 (`taylor`); docs/math.md."""
 
 
 class BackboneOptimizerParams(OptimizerParams):

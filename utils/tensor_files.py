@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from utils.errors import UserError
+
+
+def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], network: str) -> list[str]:
+    """Say in words which tensors of a file do not fit those of a ``network``: missing, superfluous, of another shape.
+
+    torch's bookkeeping ``num_batches_tracked`` may be missing, as in files of old versions.
+    """
+    return [
+        *(f"lacks {key}" for key in own if key not in given and not key.endswith("num_batches_tracked")),
+        *(f"has {key}, which {network} has not" for key in given if key not in own),
+        *(
+            f"{key} is {tuple(given[key].shape)}, expected {tuple(own[key].shape)}"
+            for key in own
+            if key in given and given[key].shape != own[key].shape
+        ),
+    ]
 
 
 class ForeignFileError(UserError):

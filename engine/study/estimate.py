@@ -37,6 +37,7 @@ PATIENCE = 20.0
 _OF_NO_TIME = {
     *("Experiment_name", "num_trials", "seed", "epochs", "lambda_list", "target_sparsity", "sparsity_threshold"),
     *("sparsity_until", "debias_from", "lr_schedule", "earlystop_patience", "task_earlystop_patience", "loss_weights"),
+    *("sparsity_ramp", "keep_layers", "start_from"),
     *("init_weights", "tracking", "wandb_project", "wandb_entity", "bb_optimizer_params", "optimizer_params"),
 }
 """Keys that make no difference to how long an epoch takes."""

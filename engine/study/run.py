@@ -84,7 +84,8 @@ def run_study(
 
 _INPUTS = (
     *("dataset_name", "task_list", "input_shape", "input_img_channels", "splits", "val_fraction", "data_split_file"),
-    *("celebA_classes", "train_batch_size", "cache", "on_bad_sample", "device", "init_weights", "backbone", "tracking"),
+    *("celebA_classes", "train_batch_size", "cache", "on_bad_sample", "device", "backbone", "tracking"),
+    *("init_weights", "start_from"),
 )
 """Keys that what a run needs from outside depends on."""
 

@@ -205,9 +205,11 @@ def test_a_steered_run_reaches_its_target_and_then_trains_without_penalty(
 def check_points(trial: Trial, lines: list[dict[str, Any]], groups: int) -> None:
     """``steps.jsonl`` of a steered run: one line a step, and the sparsity is the wanted one to the group."""
     points = files.read_lines(trial.folder / files.STEPS)
-    assert [set(point) for point in points] == [
-        {"step", "time", "epoch", "lambda", "group_sparsity", "wanted_sparsity", "debiasing"}
-    ] * (6 * STEPS)
+    always = {"step", "time", "epoch", "lambda", "group_sparsity", "wanted_sparsity", "debiasing"}
+    stages = {"live_rms", *(f"live_rms/{stage}" for stage in ("stem", "layer1", "layer2", "layer3", "layer4"))}
+    ramp = {*always, *stages, "groups_at_floor"}
+    assert [set(point) for point in points] == [always] * STEPS + [ramp] * 5 * STEPS
+    assert all(set(line) >= ramp - always for line in lines[1:])
     assert [point["step"] for point in points] == list(range(1, 6 * STEPS + 1))
     assert [point["time"] for point in points] == pytest.approx([step / STEPS for step in range(1, 6 * STEPS + 1)])
     assert [point["epoch"] for point in points] == [step // STEPS for step in range(6 * STEPS)]

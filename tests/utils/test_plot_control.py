@@ -159,6 +159,23 @@ def test_everything_stays_inside_the_figure(points: Points) -> None:
         assert axes.get_xlim()[1] >= max(1.0, points[-1]["time"])
 
 
+def test_the_size_of_what_lives_is_drawn_in_total_and_per_stage_from_the_start_of_the_ramp(steered: Points) -> None:
+    for point in steered[10:]:
+        values = {"live_rms": 0.9, "live_rms/stem": 1.0, "live_rms/layer1": point["time"] / 100, "groups_at_floor": 7}
+        point.update(values)
+    steered[-1]["live_rms/layer1"] = None  # no group of it lives
+    figure = control_figure(steered, "")
+    _, below, sizes = figure.axes
+    assert "7 groups kept by the floor" in _texts(below)
+    lines = _lines(sizes)
+    assert {"stem", "layer1", "all layers"} <= set(lines)
+    assert np.isnan(lines["layer1"][:10, 1]).all() and np.isnan(lines["layer1"][-1, 1])
+    np.testing.assert_allclose(lines["layer1"][10:-1], [[point["time"], point["time"] / 100] for point in steered[10:-1]])
+    assert sizes.get_xlabel() == "epoch"
+    assert sizes.get_yscale() == "log"
+    assert _shaded(sizes) == [(6, 10)]
+
+
 def test_no_points_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one point"):
         control_figure([], "")

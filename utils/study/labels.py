@@ -17,7 +17,10 @@ NOTHING = "—"
 
 ARROWS = {"up": "↑", "down": "↓"}
 
-_PENALTIES = {"l1_l2": "group lasso", "group_mcp": "group MCP", "sparse_group_lasso": "sparse group lasso"}
+_PENALTIES = {
+    **{"l1_l2": "group lasso", "group_mcp": "group MCP", "sparse_group_lasso": "sparse group lasso"},
+    "group_l0": "group L0",
+}
 
 _METRICS = {
     "abs_err": "absolute error",

@@ -18,10 +18,13 @@ _PENALTY = (
     "sparsity_threshold",
     "target_sparsity",
     "sparsity_until",
+    "sparsity_ramp",
+    "keep_layers",
+    "preserve_norm",
     "debias_from",
     "lambda_list",
 )
-_OF_AN_OPTIMIZER = ("penalty", "lambda", "gamma", "l1_ratio")
+_OF_AN_OPTIMIZER = ("penalty", "lambda", "gamma", "l1_ratio", "saliency")
 """Keys of the configuration, and of an optimizer's section, that are about the penalty alone."""
 
 

@@ -1,0 +1,88 @@
+"""A training that starts from a network that was trained before has all of it, and nothing of its optimizer."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine import run_experiment
+from engine.starting import check_start, start_from
+from engine.trainer import fit
+from models import build_model
+from tests.small import make_trial, same, small_config
+from utils import checkpoint as files
+from utils.errors import UserError
+from utils.tracking import NoTracker
+
+
+@pytest.fixture
+def trained(rooms: Path, work: Path) -> Path:
+    """The folder of a trial of one epoch."""
+    trial = make_trial(small_config(rooms, work, Experiment_name="dense", epochs=1))
+    fit(trial, NoTracker())
+    return trial.folder
+
+
+def test_the_whole_network_is_the_one_of_the_checkpoint(rooms: Path, work: Path, trained: Path) -> None:
+    """Of a folder its best network; of a file that file."""
+    for name, file in ((str(trained), files.BEST), (str(trained / files.LAST), files.LAST)):
+        config = small_config(rooms, work, start_from=name, seed=5)
+        model = build_model(config)
+        assert str(trained / file) in start_from(model, config, 0)
+        saved = files.load_tensors(trained / file)["model"]
+        assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
+
+
+def test_each_trial_may_start_from_its_own(rooms: Path, work: Path, trained: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    place = str(trained).replace("trial_0", "trial_{trial}")
+    config = small_config(rooms, work, start_from=place, num_trials=2, epochs=1)
+    with pytest.raises(UserError, match=r"start_from: .*dense_trial_1.* there is no such file"):
+        run_experiment(config, out_dir=work / "out")
+    assert not config.trial_folder(0).exists()
+    run_experiment(config.with_values(num_trials=1), out_dir=work / "out")
+    assert f"trial 0 starts from {trained / files.BEST}" in caplog.text
+
+
+def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path, work: Path, trained: Path) -> None:
+    """Nor does it need the network any more."""
+    folder = work / "copy"
+    trained.rename(folder)
+    config = small_config(rooms, work, start_from=str(folder), epochs=2)
+    ends = []
+    for interrupted in (False, True):
+        one = config.with_values(checkpoint_folder=str(work / f"runs{interrupted}"))
+        if interrupted:
+            trial = make_trial(one.with_values(epochs=1))
+            start_from(trial.model, one, 0)
+            assert not trial.optimizer.state
+            fit(trial, NoTracker())
+            trial.config.with_values(epochs=1).save(trial.folder / files.CONFIG)
+            folder.rename(work / "gone")
+        if interrupted:
+            with pytest.raises(UserError, match="start_from"):
+                check_start(one)
+            trial = make_trial(one)
+            trial.load_state_dict(files.load_tensors(trial.folder / files.LAST))
+            fit(trial, NoTracker())
+        else:
+            run_experiment(one, out_dir=work / "out")
+        ends.append(files.load_tensors(one.trial_folder(0) / files.LAST)["model"])
+    assert same(*ends)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"head_width": 16}, r"does not fit: it heads\..* is \(.*\), expected \(16"),
+        ({"task_list": ["depth_euclidean"], "setup": "singletask"}, "does not fit: it has heads.segmentsemantic"),
+        ({"normalize": "imagenet"}, "does not fit: it lacks normalize.mean"),
+        ({"start_from": "nowhere"}, "start_from: nowhere: there is no such file"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(
+    rooms: Path, work: Path, trained: Path, values: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        check_start(small_config(rooms, work, **{"start_from": str(trained), **values}))
