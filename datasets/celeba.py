@@ -179,6 +179,7 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
         problems.append(Problem(str(path), f"has more than one column {some(twice)}", "every attribute once"))
     attributes: dict[str, dict[str, int]] = {}
     first: dict[str, int] = {}
+    seen: set[str] = set()
     for number, line in lines:
         file, *values = line.split()
         place, face = f"{path}:{number}", face_number(file)
@@ -195,7 +196,10 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
         elif wrong:
             problems.append(Problem(place, f"has the value {wrong[0]!r}", "-1 or 1 (0: unknown)"))
         else:
+            seen.update(values)
             attributes[face] = {column: ATTRIBUTE_VALUES[values[at]] for column, at in places.items()}
+    if "0" in seen and "-1" not in seen:
+        problems.append(Problem(str(path), "has the value 0 and never -1: no is 0", "-1 for no and 1 for yes (0: unknown)"))
     if count != len(lines):
         problems.append(Problem(str(path), f"has lines for {len(lines)} images", f"{count}, as its first line says"))
     return attributes, problems

@@ -79,12 +79,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(grey: np.ndarray) -> np.ndarray:
     """(H, W) integers of 16 or 32 bits, or floats, as uint8. White is 65535, or where the type does not say it, the first of
-    1 (floats), 255 and 65535 that no value exceeds."""
+    1 (floats), 255 and 65535 that no value exceeds (by more than 1 %, as resizing may)."""
     values = np.nan_to_num(grey.astype(np.float64), posinf=0, neginf=0)
     largest = values.max()
     if grey.dtype.itemsize == 2:
         white = 65535.0
     else:
         ranges = (1.0, 255.0, 65535.0) if grey.dtype.kind == "f" else (255.0, 65535.0)
-        white = next((white for white in ranges if largest <= white), largest)
+        white = next((white for white in ranges if largest <= 1.01 * white), largest)
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)

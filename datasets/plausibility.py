@@ -7,7 +7,7 @@ decoded has files that are all right one by one. The loaders judge by a few file
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from datasets.targets import decode, read_array, whole_labels
 from utils.errors import DataError
 from utils.files import evenly_spread
-from utils.tasks import FIRST_LABEL, IGNORE_INDEX, Task, get_task
+from utils.tasks import FIRST_LABEL, IGNORE_INDEX, LABEL_SETS, Task, get_task
 
 if TYPE_CHECKING:
     from datasets.base import MultiTaskDataset
@@ -28,8 +28,14 @@ log = logging.getLogger(__name__)
 
 LOOKED_AT = 24
 """Files of a split and task that a loader looks at before it begins: a fraction of a second."""
-JUDGED = ("NYU", "NYU_MTAN")
-"""The data sets whose targets are judged (of CelebAMask-HQ, each mask shows by itself how many classes it has)."""
+JUDGED = ("NYU", "NYU_MTAN", "celebA19")
+"""The label sets of the data whose targets are judged; that a mask has more than 3 classes, it shows by itself."""
+HANDFUL = 6
+"""Files of NYU-v2 of which one has the last class: two of three frames have it."""
+FEW = 0.1
+"""Share of the frames that may be strange."""
+SPECKS = 1e-3
+"""Share of a frame's pixels that compression may leave with the faintest strength."""
 FAINTEST = 1.01 / 255
 """A set whose strongest edge is not above it holds 0 and 1 in 8 bits, or 8-bit values in 16 bits."""
 NEAREST = 1.0
@@ -42,6 +48,8 @@ class Facts(NamedTuple):
     labels: frozenset[int] = frozenset()
     lowest: float = 0.0
     largest: float = 0.0
+    binary: bool = False
+    """Edges of 8 bits that are 0 and 1, perhaps with 255 as a mark of void."""
 
 
 class Finding(NamedTuple):
@@ -66,7 +74,8 @@ def facts_of(task: Task, array: np.ndarray, path: Path, dataset: str) -> Facts:
         present = np.flatnonzero(np.bincount(array.ravel())) if array.dtype == np.uint8 else np.unique(labels)
         return Facts(frozenset(present.tolist()))
     values, _ = decode(task, array, path, dataset)
-    return Facts(lowest=float(values.min()), largest=float(values.max()))
+    binary = task.kind == "edges" and array.dtype == np.uint8 and bool(np.isin(array, (0, 1, 255)).all())
+    return Facts(lowest=float(values.min()), largest=float(values.max()), binary=binary and float((array == 1).mean()) > SPECKS)
 
 
 def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | None:
@@ -80,6 +89,10 @@ def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | No
     path = max(facts, key=lambda path: facts[path].largest)
     if largest <= 0 <= lowest:
         return None  # there is no value
+    binary = [path for path, fact in facts.items() if fact.binary]
+    if len(binary) > max(1, FEW * len(facts)):
+        problem = f"has edges of 0 and 1 in 8 bits, as {len(binary)} of {files} have"
+        return Finding(binary[0], problem, "full edges of 255 (8 bits), 65535 (16 bits), or 1 (floats, 1 bit)")
     if task.kind == "edges" and largest <= FAINTEST:
         problem = f"has no edge above {largest:.2g} of the largest value of its type, nor has any of {files}"
         return Finding(path, problem, "full edges of 255 (8 bits), 65535 (16 bits), or 1 (floats, 1 bit)")
@@ -100,11 +113,23 @@ def _judge_labels(facts: Mapping[Path, Facts], files: str, dataset: str, classes
         if void is not None:
             path = next(path for path, fact in facts.items() if void in fact.labels)
             problem = f"has the label {void}, and of {files} some have 0 and none {last}: classes are counted from 0"
-            return Finding(path, problem, f"classes from {first} to {last}, and 0 where unlabelled")
+            expected = f"classes from {first} to {last}, and 0 where unlabelled"
+            # That a class occurs in none of a handful of files is no proof.
+            return Finding(path, problem, expected, refused=len(facts) >= HANDFUL)
+    if dataset == "celebA19" and classes_by_look(fact.labels for fact in facts.values()) < classes:
+        problem = f"has no part beyond hair and skin, nor have most of {files}: a set of {len(LABEL_SETS['celebA'])} classes"
+        return Finding(path, problem, f"labels up to {last} (celebA_classes: {classes})")
     if dataset == "NYU_MTAN" and last + 1 in present and -1 not in present:
         problem = f"has the label {last + 1}, and none of {files} has -1: classes are counted from 1"
         return Finding(path, problem, f"classes from {first} to {last}, and -1 where void")
     return None
+
+
+def classes_by_look(masks: Iterable[Collection[int]]) -> int:
+    """How many classes CelebAMask-HQ's masks have, by the labels of each: every face has parts beyond hair and skin."""
+    few, many = len(LABEL_SETS["celebA"]), len(LABEL_SETS["celebA19"])
+    beyond = [any(few <= label < many for label in labels) for labels in masks]
+    return many if 2 * sum(beyond) > len(beyond) else few
 
 
 def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None:
@@ -115,13 +140,13 @@ def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None
     Raises:
         DataError: the targets would be wrong.
     """
-    if config.dataset_name not in JUDGED:
+    if config.label_set not in JUDGED:
         return
     names = evenly_spread(dataset.names, LOOKED_AT)
     for task in dataset.task_list:
         files = [path for name in names for path in dataset.files(name, task) if path.is_file()]
         identities = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        _check(task, config.dataset_name, tuple(files), tuple(identities))
+        _check(task, config.label_set, tuple(files), tuple(identities))
 
 
 @lru_cache(maxsize=64)

@@ -2,10 +2,10 @@
 
 - **segmentation**: whole numbers of any type. Unlabelled pixels are invalid; a label out of range is refused.
 - **depth**: floats in metres. 0, negative and not finite are invalid. Whole-number types, more than the sensor reaches
-  (millimetres), and files that are mostly negative are refused.
-- **normals**: floats in [-1, 1], or uint8 as n = 2x / 255 - 1. Zero vectors, not finite ones and those longer than 1.25 (a
-  black pixel of 8 bits) are invalid; the others get unit length. Other types, a length above 2, and files that are mostly of
-  other lengths than 1 are refused.
+  (millimetres), and files with many different negative values are refused.
+- **normals**: floats in [-1, 1], or uint8 as n = 2x / 255 - 1. Zero vectors, not finite ones, those longer than 1.25 (black and
+  white of 8 bits) and, of 8 bits, those shorter than 0.5 (grey) are invalid; the others get unit length. Other types, a length
+  above 2, and files that are mostly of other lengths than 1 are refused.
 - **edges**: uint8 / 255, uint16 / 65535, else 0 to 1. Not finite is invalid; out of range is refused.
 
 What one file cannot show is judged over several (``datasets/plausibility.py``). All that is wrong is a ``DataError``.
@@ -26,6 +26,10 @@ from utils.tasks import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGT
 
 DEPTH_TOLERANCE = 1.01
 """How far beyond the sensor's range rounding and resizing may take a depth."""
+MOST_NEGATIVE = 0.01
+"""Share of a file's depths that may be negative and differ, as overshoot at borders does."""
+MOST_MARKS = 8
+"""Different negative depths that mark invalid pixels."""
 LENGTH_TOLERANCE = 0.1
 """How far from 1 the length of a stored normal may be. In JPEG files of quality 95 to 50, 0.1 to 3 % of them are farther."""
 LONGEST_NORMAL = 1.25
@@ -33,8 +37,10 @@ LONGEST_NORMAL = 1.25
 one. In JPEG files of real normals 1 in 100,000 is longer than 1.15, none longer than 1.25."""
 MAX_LENGTH = 2.0
 """A vector of 8 bits per axis is at most 1.74 long; anything longer holds no normals."""
-BLACK = -0.75
-"""Decoded 8-bit values that are all below it are black, also after JPEG."""
+SHORTEST_COLOUR = 0.5
+"""Below it a vector of 8 bits per axis is grey, which means "unknown" as well."""
+EXTREME = 0.75
+"""Decoded 8-bit values that are all beyond it are white, or below its negative black, also after JPEG."""
 STRENGTH_TOLERANCE = 1e-3
 """How far resizing with overshoot may have taken an edge out of [0, 1]."""
 
@@ -67,6 +73,8 @@ def read_array(path: Path, labels: bool = False) -> np.ndarray:
         elif path.suffix.lower() == ".mat":
             # MATLAB stores floats that happen to be whole as integers; mat_dtype gives what they are.
             arrays = {key: value for key, value in loadmat(path, mat_dtype=True).items() if not key.startswith("__")}
+            if len(arrays) > 1 and path.parent.name not in arrays:
+                raise DataError(f"{path} holds {', '.join(arrays)}; expected one array, or one called {path.parent.name}")
             array = arrays.get(path.parent.name, next(iter(arrays.values()), None))
         else:
             array = _image_array(path, labels)
@@ -149,10 +157,10 @@ def _depth(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
     negative = finite & (plane < 0)
     values = np.where(finite & (plane > 0), plane, 0).astype(np.float32)[None]
     known = values > 0
-    if negative.sum() > known.sum():
-        low, high = float(plane[negative].min()), float(plane[negative].max())
-        if low < high:  # one value for all is a mark of invalid pixels
-            raise DataError(f"{path} has depths from {low:g} to {high:g}; expected {METRES}")
+    marks = np.unique(plane[negative])  # a few values are marks of invalid pixels
+    many = negative.sum() > MOST_NEGATIVE * finite.sum() and len(marks) > MOST_MARKS
+    if many or (len(marks) > 1 and negative.sum() > known.sum()):
+        raise DataError(f"{path} has depths from {marks[0]:g} to {marks[-1]:g}; expected {METRES}")
     return values, known
 
 
@@ -173,10 +181,10 @@ def unit_vectors(array: np.ndarray, path: Path) -> Decoded:
         if len(wrong):
             longest = math.hypot(*map(float, array[tuple(wrong[0])]))
             raise DataError(f"{path} has a vector of length {longest:g}; expected {VECTORS}")
-    stored, off = _off_length(length)
+    stored, off = _off_length(length, array.dtype)
     if 2 * off.sum() > stored.sum():
-        black = (vectors < BLACK).all(axis=0)
-        stored, off = stored & ~black, off & ~black
+        unknown = (vectors < -EXTREME).all(axis=0) | (vectors > EXTREME).all(axis=0)
+        stored, off = stored & ~unknown, off & ~unknown
         if 2 * off.sum() > stored.sum():
             raise DataError(f"{path} has {_lengths(off, length)}; expected {VECTORS}")
     known = stored & (length <= LONGEST_NORMAL)
@@ -198,9 +206,10 @@ def _vectors(array: np.ndarray, path: Path) -> Decoded:
         return vectors, np.sqrt(np.einsum("khw,khw->hw", vectors, vectors))
 
 
-def _off_length(length: np.ndarray) -> Decoded:
+def _off_length(length: np.ndarray, stored_as: np.dtype) -> Decoded:
     """Where a file has a vector, and where its length is not about 1."""
-    stored = (length > MIN_NORMAL_LENGTH) & (length < np.inf)
+    shortest = SHORTEST_COLOUR if stored_as == np.uint8 else MIN_NORMAL_LENGTH
+    stored = (length > shortest) & (length < np.inf)
     return stored, stored & (np.abs(length - 1) > LENGTH_TOLERANCE)
 
 
@@ -262,7 +271,7 @@ def blemish(task: Task, array: np.ndarray, path: Path, dataset: str) -> DataErro
         )
     if task.kind == "normals" and array.dtype.kind == "f" and dataset == "NYU":
         length = _vectors(array, path)[1]
-        off = _off_length(length)[1]
+        off = _off_length(length, array.dtype)[1]
         if off.any():
             return DataError(f"{path} has {_lengths(off, length)}; expected {VECTORS}")
     return None

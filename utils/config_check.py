@@ -60,8 +60,10 @@ def to_number(value: Any) -> Any:
     """A number that PyYAML reads as text (``1e-6`` has no point) as a float; anything else unchanged."""
     if isinstance(value, bool):
         raise ValueError("expected a number")
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value.strip()):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value.strip()):
         return float(value)
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise ValueError("expected a number")  # pydantic takes 1_0e-3, and digits of other scripts, as Python does
     return value
 
 

@@ -14,6 +14,8 @@ _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([^}]*)\})", re.ASCII)
 def expanded(path: str | Path, key: str = "") -> Path:
     """The path with its environment variables (``$NAME``, ``${NAME}``) and its first ``~`` or ``~user`` replaced.
 
+    What is there under the very name that was written is taken as it is.
+
     Args:
         path: as the user wrote it.
         key: that it is the value of, for the message.
@@ -25,6 +27,9 @@ def expanded(path: str | Path, key: str = "") -> Path:
     where = f"{key}: {text!r}" if key else repr(text)
     if not text.strip() or "\0" in text:
         raise UserError(f"{where} is not valid; expected a path")
+
+    if "$" in text and os.path.lexists(os.path.expanduser(text)):
+        return Path(os.path.expanduser(text))  # a name that really has a dollar
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]

@@ -95,9 +95,10 @@ def _find_parts(root: Path, numbers: Container[int]) -> tuple[dict[int, set[str]
     found: dict[int, set[str]] = {}
     problems = []
     folder = root / ANNOTATIONS
-    below = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    for place in (ANNOTATIONS, *(f"{ANNOTATIONS}/{name}" for name in below)):
-        for file in sorted(os.listdir(root / place)):
+    for path, folders, names in os.walk(folder):
+        folders.sort()
+        place = Path(path).relative_to(root).as_posix()
+        for file in sorted(names):
             part = _PART.fullmatch(file)
             if part and part[2] in PARTS and f"{place}/{file}" == part_name(int(part[1]), part[2]):
                 found.setdefault(int(part[1]), set()).add(part[2])

@@ -441,3 +441,12 @@ def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
     (tmp_path / "CelebA-HQ-img" / "6.jpg").unlink()
     with pytest.raises(DataError, match=r"6\.jpg is missing, needed for the images; 1 of 3 frames"):
         CelebAMaskHQ(_config(tmp_path), "train")
+
+
+def test_attributes_whose_no_is_0_are_refused(tmp_path: Path) -> None:
+    """0 is unknown: all that would be left are the positives."""
+    write_celeba(tmp_path)
+    path = tmp_path / ATTRIBUTE_FILE
+    path.write_text(path.read_text().replace("-1", "0"))
+    with pytest.raises(DataError, match="has the value 0 and never -1: no is 0; expected -1 for no and 1 for yes"):
+        read_attributes(path, ["Male"])

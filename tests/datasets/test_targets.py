@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from datasets.loaders import build_dataset
 from datasets.preparation.verification import workers
-from datasets.targets import read_target
+from datasets.targets import read_array, read_target
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
 from tests.datasets.mtan_frames import write_mtan
@@ -284,3 +285,33 @@ def test_labels_are_the_same_in_every_type(tmp_path: Path) -> None:
         for found, wanted in zip(read("segmentsemantic", labels.astype(kind), tmp_path), expected, strict=True):
             np.testing.assert_array_equal(found, wanted)
     assert torch.from_numpy(expected[0]).dtype == torch.uint8
+
+
+@pytest.mark.parametrize(("colour", "suffix"), [(128, ".jpg"), (127, ".png"), (255, ".png")])
+def test_grey_and_white_of_8_bits_are_unknown_too(colour: int, suffix: str, tmp_path: Path) -> None:
+    normals = np.zeros((64, 96, 3))
+    normals[..., 2] = -1.0
+    unknown = np.zeros((64, 96), bool)
+    unknown[:, :64] = True
+    pixels = np.where(unknown[..., None], colour, np.rint(127.5 * (normals + 1))).astype(np.uint8)
+    _, known = read("surface_normal", pixels, tmp_path, suffix)
+    sharp = np.abs(np.arange(96) - 63.5) > 8
+    np.testing.assert_array_equal(known[0][:, sharp], ~unknown[:, sharp])
+
+
+def test_many_different_negative_depths_are_another_scale(tmp_path: Path) -> None:
+    depth = np.random.default_rng(0).uniform(0.5, 9.9, (64, 64))
+    with pytest.raises(DataError, match=r"has depths from -0\.\d+ to -0\.\d+; expected floats in metres"):
+        read("depth_euclidean", np.log(depth), tmp_path)
+    marked = np.where(np.arange(depth.size).reshape(depth.shape) % 3 == 0, -1.0, depth)
+    assert read("depth_euclidean", marked, tmp_path)[1].mean() == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_one_of_several_arrays_is_not_chosen_by_chance(tmp_path: Path) -> None:
+    (tmp_path / "depth").mkdir()
+    path = tmp_path / "depth" / "0.mat"
+    savemat(path, {"filled": np.ones((2, 3)), "raw": np.zeros((2, 3))})
+    with pytest.raises(DataError, match="holds filled, raw; expected one array, or one called depth"):
+        read_array(path)
+    savemat(path, {"filled": np.ones((2, 3)), "depth": np.zeros((2, 3))})
+    assert not read_array(path).any()

@@ -942,3 +942,9 @@ def test_cache_is_on_off_or_a_folder(text: str, value: bool | str, tmp_path: Pat
     assert config.cache is value if isinstance(value, bool) else config.cache == value
     config.save(tmp_path / "again.yaml")
     assert load_config(tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize("text", ["1_0e-3", "1_000.5e0", "٣e-3"])
+def test_a_number_as_text_is_written_in_plain_digits(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"bb_optimizer_params\.lambda.* is not valid"):
+        load_config(_write(tmp_path, MINIMAL), [f"bb_optimizer_params.lambda={text}"])

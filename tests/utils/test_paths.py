@@ -57,3 +57,10 @@ def test_a_path_that_leads_nowhere_is_one_sentence(written: str, said: str) -> N
         expanded(written)
     with pytest.raises(UserError, match=f"^cache: {re.escape(said)}$"):
         expanded(written, "cache")
+
+
+def test_a_name_that_really_has_a_dollar_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d$Money").mkdir()
+    assert expanded(str(tmp_path / "d$Money")) == tmp_path / "d$Money"
+    monkeypatch.setenv("Money", "x")
+    assert expanded(str(tmp_path / "e$Money")) == tmp_path / "ex"

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from datasets.celeba import (
     ATTRIBUTE_FILE,
     IMAGE_FILES,
@@ -21,19 +23,20 @@ from datasets.celeba import (
     read_split_file,
 )
 from datasets.file_index import double_files, files_by_frame
+from datasets.plausibility import LOOKED_AT, classes_by_look
 from datasets.preparation.synthetic import MARKER
 from datasets.preparation.verification.contents import examine_image
 from datasets.preparation.verification.findings import Content, File, Survey, refusal
 from datasets.preparation.workspace import MANIFEST, read_object, read_recipe
 from datasets.problems import Problem
+from datasets.targets import read_array
 from utils.errors import DataError
+from utils.files import evenly_spread
 from utils.tasks import CELEBA_19_CLASSES, CELEBA_ATTRIBUTES, CELEBA_CLASSES, get_task
 
 T = TypeVar("T")
 
 IMAGES, MASKS = "CelebA-HQ-img", get_task("segmentsemantic").source["celebA"]
-LOOKED_AT = 25
-"""Masks that are looked at to find out how many classes a set has that does not say it."""
 
 
 class MaskReader(CelebAMaskHQ):
@@ -128,12 +131,11 @@ def _classes(root: Path, masks: list[Path]) -> tuple[int, str]:
     prepared = _if_text(read_recipe, root / MANIFEST).get("classes")
     if prepared in (few, many):
         return prepared, ""
-    beyond = readable = 0
-    for path in masks[:: max(1, len(masks) // LOOKED_AT)]:
-        fits = [not examine_mask(path, classes).problems for classes in (few, many)]
-        readable += fits[1]
-        beyond += fits[1] and not fits[0]
-    return (many if 2 * beyond > readable else few), ", by the look of them"
+    labels = []
+    for path in evenly_spread(masks, LOOKED_AT):
+        if not examine_mask(path, many).problems:
+            labels.append(np.unique(read_array(path)).tolist())
+    return classes_by_look(labels), ", by the look of them"
 
 
 def _read_sources(root: Path, survey: Survey) -> dict[str, dict[str, list[str]]]:
