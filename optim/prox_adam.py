@@ -259,11 +259,16 @@ class ProxAdam(torch.optim.AdamW):
 
     def _mask(self, gradients: bool) -> None:
         """Hold groups at zero that are zero for good. A penalty that selects has set their moments to zero as well, so that
-        without a gradient AdamW's step is exactly 0; else the weights are set to zero after the step."""
+        without a gradient AdamW's step is exactly 0 (0 / 0 if eps is 0); else the weights are set to zero after the step."""
         for group in self.penalised():
+            selects = group["penalty"].selects
             for weight, keep in zip(group["params"], group["keep"] or (), strict=False):
-                if gradients == group["penalty"].selects and weight.grad is not None:
+                if weight.grad is None:
+                    continue
+                if gradients == selects:
                     (weight.grad if gradients else weight).mul_(along_groups(keep, weight, group["axis"]))
+                elif selects and group["eps"] == 0:
+                    weight.masked_fill_(along_groups(keep == 0, weight, group["axis"]), 0.0)
 
     def _products(self, group: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
         """Every weight that has a gradient, with (gradient . weight)^2 of each of its groups: (groups,)."""

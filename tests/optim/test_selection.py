@@ -61,6 +61,15 @@ def test_the_wanted_number_of_groups_is_zero_and_stays_zero(penalty: Penalty, ke
                 assert not value.movedim(axis, 0)[keep == 0].any(), "moments of zero groups are zero"
 
 
+def test_zeros_are_final_without_an_eps_too() -> None:
+    optimizer = _optimizer(_weights(), L0[0], eps=0.0)
+    for step, share in enumerate([0.5, 0.5, None]):
+        optimizer.zero_share = share
+        _step(optimizer, step)
+        assert int(_dead(optimizer).sum()) == 28
+        assert all(bool(weight.isfinite().all()) for weight in optimizer.param_groups[0]["params"])
+
+
 @pytest.mark.parametrize("penalty", L0, ids=str)
 def test_those_that_live_are_what_adamw_makes_of_them(penalty: Penalty) -> None:
     ours, theirs = _weights(), _weights()
