@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 _LAMBDA, _SPARSITY, _WANTED, _DEBIAS = "#D55E00", "#0072B2", "#000000", "#EEEEEE"
 _STAGES = ("#999999", "#56B4E9", "#E69F00", "#CC79A7", "#009E73")
@@ -88,6 +88,7 @@ def _draw_sizes(axes: Axes, time: np.ndarray, points: Sequence[Mapping[str, Any]
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.5), max(high, 2.0))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="best")
