@@ -233,7 +233,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
 
 
 def face_split_problems(names: Mapping[str, Sequence[str]], path: Path) -> list[Problem]:
-    """What is wrong with the splits of a file; without images of its own, validation is cut from the training images."""
+    """Find what is wrong with the splits of a file; without images of its own, validation is cut from the training images."""
     splits = {role: members for role, members in names.items() if members or role != "val"}
     return split_problems(splits, dict.fromkeys(splits, path))
 

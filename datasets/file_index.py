@@ -12,7 +12,7 @@ from utils.errors import DataError
 
 
 class FileNames(NamedTuple):
-    """What the files of one kind are called."""
+    """Names of the files of one kind."""
 
     frame_of: Callable[[str], str | None]
     """The frame that a file belongs to, by the file's name; None for files of another kind."""

@@ -43,7 +43,7 @@ NEAREST = 1.0
 
 
 class Facts(NamedTuple):
-    """What one file shows: the labels that occur in it, or the range of its values (0 where they are invalid)."""
+    """Evidence of one file: the labels that occur in it, or the range of its values (0 where they are invalid)."""
 
     labels: frozenset[int] = frozenset()
     lowest: float = 0.0
@@ -53,7 +53,7 @@ class Facts(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What is wrong with a set: a file for an example, what it shows, what was expected."""
+    """Fault of a set: a file for an example, what it shows, what was expected."""
 
     path: Path
     problem: str
