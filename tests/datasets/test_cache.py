@@ -224,7 +224,6 @@ def test_frames_that_another_version_of_the_reader_kept_are_not_served(
     ("values", "expected"),
     [
         ({"mask_void": "background"}, {"segmentsemantic"}),
-        ({"celebA_classes": 19}, {"segmentsemantic"}),
         ({"task_list": ["class_smile", "class_glasses"]}, set()),
     ],
     ids=str,
