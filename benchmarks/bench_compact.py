@@ -2,8 +2,9 @@
 
     python benchmarks/bench_compact.py [--json] [--backbone resnetd50] [--sparsity 0.7] [--trial FOLDER] [--batch 1 8]
 
-Every network is measured in each runtime that is there (eager, torch.compile with frozen weights, onnxruntime), eager in both
-memory formats. Networks alternate, so that a machine that slows down slows all of them; medians are compared. Networks:
+Every network is measured in each runtime that is there (eager, torch.compile with frozen weights, onnxruntime; on a GPU the
+first two), eager in both memory formats. Networks alternate, so that a machine that slows down slows all of them; medians are
+compared. Networks:
 
     folded   as trained, batch norm folded
     compact  models.compact: eager is the project's own kernel on the CPU ("kernel") or torch operations ("torch")
@@ -98,14 +99,15 @@ def runtimes(network: nn.Module, torch_network: nn.Module, images: Tensor, folde
     """The network in every runtime: ``network`` eager, ``torch_network`` (the same without the kernel) elsewhere."""
     last = images.contiguous(memory_format=torch.channels_last)
     runs: dict[str, Run] = {}
-    if torch_network is not network:
+    if torch_network is not network and images.device.type == "cpu":
         runs["kernel"] = lambda: network(images)
     planes = copy.deepcopy(torch_network)
     pixels = copy.deepcopy(torch_network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     runs["eager contiguous"] = lambda: planes(images)
     runs["eager channels_last"] = lambda: pixels(last)
     runs["torch.compile"] = compiled(pixels, last)
-    runs["onnxruntime"] = in_onnxruntime(torch_network, images, folder, name)
+    if images.device.type == "cpu":
+        runs["onnxruntime"] = in_onnxruntime(torch_network, images, folder, name)
     return runs
 
 
@@ -139,16 +141,22 @@ def inner_pairs(backbone: nn.Module) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
     return [pair for chain in chains for pair in itertools.pairwise(chain)]
 
 
-def alternate(runs: dict[str, Run], seconds: float) -> dict[str, float]:
+def alternate(runs: dict[str, Run], seconds: float, device: torch.device) -> dict[str, float]:
     """Median milliseconds of each run; they take turns for about ``seconds``, at least seven times."""
+    def finish() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
     times: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
+    finish()
     start = time.perf_counter()
     while time.perf_counter() - start < seconds or min(map(len, times.values())) < 7:
         for name, run in runs.items():
             before = time.perf_counter()
             run()
+            finish()
             times[name].append(1000 * (time.perf_counter() - before))
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -175,6 +183,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--size", type=int, default=256, help="height and width of the images")
     parser.add_argument("--seconds", type=float, default=20, help="of measuring per batch size")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
@@ -186,9 +195,11 @@ def main() -> None:
     sparsity = sparsity_report(backbone)
     threads = torch.get_num_threads()
     figures: dict[str, Any] = {"pattern": pattern, "group_sparsity": sparsity.group_sparsity, "threads": threads}
-    print(f"{pattern}: {sparsity.group_sparsity:.1f} % of {sparsity.groups} groups zero; {threads} threads")
+    print(f"{pattern}: {sparsity.group_sparsity:.1f} % of {sparsity.groups} groups zero; {args.device}, {threads} threads")
     networks = {"folded": (dense, dense), "compact": (small, torch_small)}
-    sample = torch.rand(1, 3, args.size, args.size)
+    for network in (dense, small, torch_small):
+        network.to(args.device)
+    sample = torch.rand(1, 3, args.size, args.size, device=args.device)
     try:
         pruned = torch_pruned(dense, sample)
         networks["pruned"] = (pruned, pruned)
@@ -202,13 +213,13 @@ def main() -> None:
             figures[f"backbone_{name}_GMACs"] = macs
             print(f"{name:8} {macs:6.2f} GMACs, largest relative difference {error:.1e}")
         for batch in args.batch:
-            images = torch.rand(batch, 3, args.size, args.size)
+            images = torch.rand(batch, 3, args.size, args.size, device=args.device)
             runs = {
                 f"{name}: {runtime}": run
                 for name, (network, other) in networks.items()
                 for runtime, run in runtimes(network, other, images, folder, name).items()
             }
-            figures[f"batch_{batch}"] = summary(alternate(runs, args.seconds), batch)
+            figures[f"batch_{batch}"] = summary(alternate(runs, args.seconds, args.device), batch)
     if args.json:
         print(json.dumps(figures))
 

@@ -3,7 +3,8 @@
     python benchmarks/bench_train_step.py [--json]
 
 The default is the setting of docs/results.md: ResNet-50-D, 128 x 128, batch 4, fp32, CPU. The frames are real where the
-environment variable NYUD_MT_ROOT names a folder in NYUD_MT layout, else synthetic. Medians over --steps steps after --warmup.
+environment variable NYUD_MT_ROOT names a folder in NYUD_MT layout, else synthetic. Medians over --steps steps after --warmup;
+on a GPU also the largest memory that tensors took in them.
 """
 
 import argparse
@@ -29,6 +30,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
+    parser.add_argument("--layout", choices=("channels_last", "contiguous"), default="channels_last", help="of the network")
+    parser.add_argument("--compile", action="store_true", help="the network through torch.compile")
     parser.add_argument("--default-allocator", action="store_true", help="do not keep freed memory (utils/memory.py)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()
@@ -65,6 +68,7 @@ def main() -> None:
             "bb_optimizer_params": {"lambda": args.strength, "weight_decay": 0.1},
             "precision": args.precision,
             "device": args.device,
+            "channels_last": args.layout == "channels_last",
         }
         if args.default_allocator:
             devices.keep_freed_memory = lambda: False
@@ -73,6 +77,8 @@ def main() -> None:
         batch = to_device(next(iter(train_loader(config, 0))), device, config)
         trial.control.apply(trial.optimizer, 0)
         trial.model.train()
+        if args.compile:
+            trial.model.compile()
 
         def synchronised() -> float:
             if device.type == "cuda":
@@ -80,8 +86,10 @@ def main() -> None:
             return time.perf_counter()
 
         times: list[tuple[float, float, float]] = []
-        for _ in range(args.warmup + args.steps):
+        for step in range(args.warmup + args.steps):
             start = synchronised()
+            if step == args.warmup and device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
             _, total = forward_losses(trial, batch)
             assert total is not None, "no frame of the batch has a target"
             forward = synchronised()
@@ -92,11 +100,13 @@ def main() -> None:
             end = synchronised()
             times.append((forward - start, backward - forward, end - backward))
         times = times[args.warmup :]
+        memory = {"peak_memory_GB": torch.cuda.max_memory_allocated(device) / 1e9} if device.type == "cuda" else {}
     parts = dict(zip(("forward_s", "backward_s", "optimizer_s"), map(statistics.median, zip(*times, strict=True)), strict=True))
-    figures = {**parts, "total_s": statistics.median(map(sum, times)), "images_per_second": 0.0}
-    figures["images_per_second"] = args.batch / figures["total_s"]
+    total = statistics.median(map(sum, times))
+    figures = {**parts, "total_s": total, "images_per_second": args.batch / total, **memory}
     print(
         f"{args.backbone}, 3 tasks, {args.size} x {args.size}, batch {args.batch}, {args.precision}, {device}, "
+        f"{args.layout}, {'compiled' if args.compile else 'eager'}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"{'NYU-v2' if root != folder else 'synthetic'} frames, median of {args.steps} steps"
     )
