@@ -72,7 +72,8 @@ class ProxKernel:
     """The compiled kernel."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._tile = library.prox_tile_width()
+        self._tile_width = library.prox_tile_width
+        self._tile_width.argtypes = [ctypes.c_void_p]
         self._prox_step = library.prox_step
         self._prox_step.argtypes = [
             ctypes.c_void_p,
@@ -87,10 +88,11 @@ class ProxKernel:
     def step(self, parts: Sequence[WeightStep]) -> None:
         """The proximal step of all ``parts``, in place. Extra memory: a few hundred kilobytes per thread."""
         layers = (_Layer * len(parts))(*map(_layer, parts))
-        tiles = [(i, column) for i, part in enumerate(parts) for column in range(0, layers[i].groups, self._tile)]
+        widths = [self._tile_width(ctypes.byref(layer)) for layer in layers]
+        tiles = [(i, column) for i, width in enumerate(widths) for column in range(0, layers[i].groups, width)]
         flat = (_Tile * len(tiles))(*(_Tile(*tile) for tile in tiles))
         threads = torch.get_num_threads()
-        size = 2 * self._tile * max(layer.outer * layer.inner for layer in layers)
+        size = 2 * max(width * layer.outer * layer.inner for width, layer in zip(widths, layers, strict=True))
         scratch = torch.empty(threads, size)
         self._prox_step(layers, flat, len(tiles), scratch.data_ptr(), size, threads)
 

@@ -1,8 +1,8 @@
 /* The proximal step of optim/proximal.py on the CPU, for many weights in one call (float32). Compiled by utils/native.py.
  *
  * A group is a column of x and of the metric d = sqrt(v * scale) + eps. A tile of columns at a time is copied into a small
- * scratch, which stays in the core's cache while Newton sweeps over it. Sums run in float over BLOCK rows and in double
- * beyond. What float cannot hold is solved again in double, one group at a time.
+ * scratch, which stays in the core's cache while Newton sweeps over it; where sums over a group are all that is needed, wide
+ * tiles are read in place. Sums run in float over BLOCK rows and in double beyond. What float cannot hold is solved again in double, one group at a time.
  *
  * The names are those of optim/proximal.py: z = x * d r / (q r + p), q = d - bend, p = step * strength,
  * bend = step / gamma (0 for the group lasso), and S(r) = sum (d x)^2 / (q r + p)^2 = 1. For a hard threshold (penalties.GroupL0)
@@ -18,6 +18,7 @@
 #define LANES 16              /* groups that are solved side by side: one vector register */
 #define BLOCKS 4
 #define TILE (BLOCKS * LANES) /* groups that are copied from memory at once */
+#define WIDE 512              /* groups of a tile that is read only once */
 #define BLOCK 64              /* rows */
 #define MAX_SWEEPS 100
 #define SMALLEST 1e-15 /* proximal.SAFE */
@@ -304,18 +305,18 @@ static void solve(const Layer *L, int64_t rows, int width, float *X, const float
 }
 
 /* 0 is the minimiser iff ||d x|| <= p and, for group MCP, x itself is not better: see penalties.GroupMCP.critical. */
-static float critical(const Layer *L, const Lanes *s, int lane)
+static float critical(const Layer *L, double dx2, double dxx)
 {
-    if (L->hard) return (float)(0.5 * (L->hard == 1 ? s->dxx[lane] : s->dx2[lane]) / L->step);
-    const double zero = sqrt(s->dx2[lane]) / L->step, bend = L->inverse_gamma;
+    if (L->hard) return (float)(0.5 * (L->hard == 1 ? dxx : dx2) / L->step);
+    const double zero = sqrt(dx2) / L->step, bend = L->inverse_gamma;
     if (bend == 0) return (float)zero;
-    return (float)fmax(zero, sqrt(s->dxx[lane] * bend / L->step));
+    return (float)fmax(zero, sqrt(dxx * bend / L->step));
 }
 
 /* The hard threshold: sets the groups of a tile to zero whose critical strength says so. */
 static void threshold(const Layer *L, int64_t column, int width)
 {
-    int dead[TILE], count = 0;
+    int dead[WIDE], count = 0;
     for (int j = 0; j < width; j++)
         if (L->critical[column + j] <= (float)L->strength) dead[count++] = j;
     if (!count) return;
@@ -324,6 +325,31 @@ static void threshold(const Layer *L, int64_t column, int width)
         float *target = L->w + column * L->w_stride[2] + next(&walk);
         for (int k = 0; k < count; k++) target[dead[k] * L->w_stride[2]] = 0;
     }
+}
+
+/* A wide tile whose groups lie side by side: the critical strengths, and the hard threshold. */
+static void wide_tile(const Layer *L, int64_t column)
+{
+    const int64_t rows = L->outer * L->inner, left = L->groups - column;
+    const int width = left < WIDE ? (int)left : WIDE;
+    const float scale = (float)L->scale, eps = (float)L->eps;
+    double dx2[WIDE] = {0}, dxx[WIDE] = {0};
+    Walk w_walk = walk_from(L, L->w_stride, 0), v_walk = walk_from(L, L->v_stride, 0);
+    for (int64_t from = 0; from < rows; from += BLOCK) {
+        const int64_t to = from + BLOCK < rows ? from + BLOCK : rows;
+        float dx2_sum[WIDE] = {0}, dxx_sum[WIDE] = {0};
+        for (int64_t row = from; row < to; row++) {
+            const float *restrict X = L->w + column + next(&w_walk), *restrict V = L->v + column + next(&v_walk);
+            for (int j = 0; j < width; j++) {
+                float x = X[j], d = sqrtf(V[j] * scale) + eps, dx = d * x;
+                dx2_sum[j] += dx * dx;
+                dxx_sum[j] += dx * x;
+            }
+        }
+        for (int j = 0; j < width; j++) dx2[j] += dx2_sum[j], dxx[j] += dxx_sum[j];
+    }
+    for (int j = 0; j < width; j++) L->critical[column + j] = critical(L, dx2[j], dxx[j]);
+    if (L->strength > 0) threshold(L, column, width);
 }
 
 static void prox_tile(const Layer *L, int64_t column, float *scratch)
@@ -340,7 +366,7 @@ static void prox_tile(const Layer *L, int64_t column, float *scratch)
         for (int block = 0; block < BLOCKS; block++)
             measure(L, from, to, X + block * rows * LANES, D + block * rows * LANES, &sums[block]);
     }
-    for (int j = 0; j < width; j++) L->critical[column + j] = critical(L, &sums[j / LANES], j % LANES);
+    for (int j = 0; j < width; j++) L->critical[column + j] = critical(L, sums[j / LANES].dx2[j % LANES], sums[j / LANES].dxx[j % LANES]);
     if (L->strength == 0) return;
     if (L->hard) {
         threshold(L, column, width);
@@ -357,12 +383,13 @@ static void prox_tile(const Layer *L, int64_t column, float *scratch)
     }
 }
 
-int prox_tile_width(void)
+/* Groups of a tile, for threads to share the work: wide where groups lie side by side and nobody sweeps over them. */
+int prox_tile_width(const Layer *L)
 {
-    return TILE;
+    return (L->hard || L->strength == 0) && L->w_stride[2] == 1 && L->v_stride[2] == 1 ? WIDE : TILE;
 }
 
-/* scratch: threads * scratch_size floats, where scratch_size >= 2 * TILE * elements of a group. */
+/* scratch: threads * scratch_size floats, where scratch_size >= 2 * TILE * elements of a group. Tiles: prox_tile_width. */
 void prox_step(const Layer *layers, const Tile *tiles, int64_t n_tiles, float *scratch, int64_t scratch_size, int threads)
 {
 #ifdef _OPENMP
@@ -371,10 +398,16 @@ void prox_step(const Layer *layers, const Tile *tiles, int64_t n_tiles, float *s
     {
 #ifdef _OPENMP
         float *mine = scratch + scratch_size * omp_get_thread_num();
-#pragma omp for schedule(dynamic, 2)
+#pragma omp for schedule(dynamic, 1)
 #else
         float *mine = scratch;
 #endif
-        for (int64_t k = 0; k < n_tiles; k++) prox_tile(&layers[tiles[k].layer], tiles[k].column, mine);
+        for (int64_t k = 0; k < n_tiles; k++) {
+            const Layer *L = &layers[tiles[k].layer];
+            if (prox_tile_width(L) == WIDE)
+                wide_tile(L, tiles[k].column);
+            else
+                prox_tile(L, tiles[k].column, mine);
+        }
     }
 }
