@@ -8,7 +8,7 @@ import netrc
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from utils.config import ExperimentConfig
 from utils.errors import UserError
@@ -22,10 +22,10 @@ FINISH_SECONDS = 30.0
 """How long the end of a trial waits for wandb's uploads, where the installed version has a limit for that."""
 
 
-class Tracker(Protocol):
-    """What a trial tells a tracker."""
+class NoTracker:
+    """What a trial tells a tracker; this one tracks nothing."""
 
-    run_id: str | None
+    run_id: str | None = None
     """Goes into the checkpoint, so that a resumed trial continues its run."""
 
     def log(self, values: dict[str, Any]) -> None:
@@ -36,21 +36,6 @@ class Tracker(Protocol):
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Final values; the run ends."""
-
-
-class NoTracker:
-    """Tracks nothing."""
-
-    run_id: str | None = None
-
-    def log(self, values: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def image(self, name: str, path: Path, epoch: int) -> None:
-        """Nothing."""
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Nothing."""
 
 
 class WandbTracker:
@@ -100,6 +85,9 @@ class WandbTracker:
             # Whatever is left of its service would fail again for the next trial, and when the process ends.
             with contextlib.suppress(Exception, SystemExit):
                 self._wandb.teardown()
+
+
+Tracker = NoTracker | WandbTracker
 
 
 def has_api_key() -> bool:
