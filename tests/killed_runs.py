@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from tests.disks import small_disk
+from tests.small import narrow_resnetd
 
 ROOT = Path(__file__).parent.parent
 
@@ -143,7 +144,8 @@ def install(moment: Moment) -> None:
 
 
 def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
-    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt``."""
+    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt`` and a
+    small ``resnetd18``."""
     os.chdir(cwd)
     obey_permissions()
     with open(f"stderr_{os.getpid()}.txt", "wb") as messages:
@@ -157,7 +159,8 @@ def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
     sys.argv = [str(ROOT / "main_multi_trials.py"), *arguments]
     if moment is not None:
         install(moment)
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    with narrow_resnetd():
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 class Run:

@@ -5,8 +5,6 @@ import random
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,7 +16,6 @@ import pytest
 from datasets.synthetic_rooms import write_rooms
 from tests.killed_runs import (
     KILLED,
-    ROOT,
     Moment,
     Run,
     equal,
@@ -61,7 +58,9 @@ SHORT: dict[str, Any] = {
 def make_work(folder: Path, **values: Any) -> Path:
     """A folder with rooms and a configuration, all paths relative to it, that goes on where something is there."""
     write_rooms(folder / "rooms", ROOMS, SIZE)
-    small_config(Path("rooms"), Path(), Experiment_name=NAME, checkpoint=True, **values).save(folder / "mine.yaml")
+    small_config(Path("rooms"), Path(), Experiment_name=NAME, backbone="resnetd18", checkpoint=True, **values).save(
+        folder / "mine.yaml"
+    )
     return folder
 
 
@@ -81,11 +80,10 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def whole(scratch: Path) -> Path:
-    """Where ``python main_multi_trials.py`` ran the steered experiment without any interruption, as a user starts it."""
+    """Where the steered experiment ran without any interruption."""
     folder = make_work(scratch / "whole", **STEERED)
-    command = [sys.executable, str(ROOT / "main_multi_trials.py"), "--config_exp", "mine.yaml"]
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    run = start(folder)
+    assert run.end() == 0, run.stderr
     return folder
 
 
@@ -272,11 +270,11 @@ def test_of_runs_that_are_started_together_one_trains_and_the_others_are_told_wh
 FULL = {
     f"runs/.{NAME}.holder.json": Moment("utils.locks:write_text", functools.partial(no_room, 10)),
     files.CONFIG: Moment("utils.config:write_text", functools.partial(no_room, 100)),
-    f"{files.LAST} (the first)": Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 1_000_000)),
+    f"{files.LAST} (the first)": Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 10_000)),
     files.METRICS: Moment("utils.checkpoint:append_lines", functools.partial(no_room, 1000)),
     files.STEPS: Moment("utils.checkpoint:append_lines", functools.partial(no_room, 10), 2),
-    files.BEST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 1_000_000), 2),
-    files.LAST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 1_000_000), 3),
+    files.BEST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 10_000), 2),
+    files.LAST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 10_000), 3),
     "sparsity_control.png": Moment("engine.experiment:save_figure", functools.partial(no_room, 1000)),
     files.TEST: Moment("utils.checkpoint:save_json", functools.partial(no_room, 100)),
     f"out_csv/{NAME}.csv": Moment("engine.experiment:write_results", functools.partial(no_room, 100)),
