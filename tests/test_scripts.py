@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,11 +120,17 @@ def trained() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is to be copied."""
+    return make_folder(tmp_path_factory.mktemp("prepared"), epochs=3)
+
+
 @pytest.fixture
-def empty() -> Iterator[Path]:
+def empty(prepared: Path) -> Iterator[Path]:
     """A folder with rooms and a configuration, where nothing has been trained."""
     with tempfile.TemporaryDirectory() as name:
-        yield make_folder(Path(name), epochs=3)
+        yield copy_without(prepared, Path(name) / "here")
 
 
 def test_every_script_is_tested() -> None:
@@ -369,17 +376,21 @@ def test_predict_refuses_in_one_message_and_writes_nothing(trained: Path, change
 
 
 def test_photos_are_predicted_and_a_second_time_only_when_asked_to(trained: Path, tmp_path: Path) -> None:
-    arguments = predict_arguments(out=str(tmp_path), tasks="segmentsemantic, depth_euclidean", device="cpu")
+    photos = sorted(path.stem for path in (trained / "rooms" / "images").iterdir())[:2]
+    for name in photos:
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        shutil.copy(trained / "rooms" / "images" / f"{name}.jpg", tmp_path / "photos")
+    out, tasks = tmp_path / "out", "segmentsemantic, depth_euclidean"
+    arguments = predict_arguments(images=str(tmp_path / "photos"), out=str(out), tasks=tasks, device="cpu")
     done = call(trained, PREDICT, *arguments)
     assert done.returncode == 0, done.stderr
-    photos = sorted(path.stem for path in (trained / "rooms" / "images").iterdir())
-    assert sorted(path.stem for path in (tmp_path / "overview").iterdir()) == photos
-    assert np.load(tmp_path / "depth_euclidean" / f"{photos[0]}.npy").shape == SIZE
-    before = listing(tmp_path)
+    assert sorted(path.stem for path in (out / "overview").iterdir()) == photos
+    assert np.load(out / "depth_euclidean" / f"{photos[0]}.npy").shape == SIZE
+    before = listing(out)
     assert "holds predictions already" in refused(trained, PREDICT, *arguments)
-    assert listing(tmp_path) == before
+    assert listing(out) == before
     assert call(trained, PREDICT, *arguments, "--overwrite").returncode == 0
-    assert listing(tmp_path).keys() == before.keys()
+    assert listing(out).keys() == before.keys()
 
 
 def test_an_unreadable_photo_ends_with_1(trained: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The configuration: published files load as they are, and everything that is wrong is said at once, in the user's words."""
 
-import datetime
 import itertools
 import re
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import yaml
 
 from engine.experiment import expand_lambdas
 from tests.configs import make_config
+from tests.utils import mutations
 from utils.config import ExperimentConfig, OptimizerParams, load_config, unused_keys, validate_config
 from utils.config_check import shown
 from utils.config_sections import Warmup
@@ -270,13 +270,6 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
     assert not JARGON.search(problem)
 
 
-ODD = [
-    *(None, True, -1, 0, 10**12, 1.5, float("nan"), "", "None", "x", "1e-3", "70%", "x" * 5000, datetime.date(2024, 5, 17)),
-    *([], [1], ["x", None], [[1]], {}, {"x": 1}, {1: [2]}, [{}], {"value": 1e-4, "warm_up": 10}),
-]
-"""Values that most keys do not take."""
-
-
 def _sections() -> dict[str, type[pydantic.BaseModel]]:
     """Of the schema, by their key."""
     fields = ExperimentConfig.model_fields.items()
@@ -288,7 +281,7 @@ def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(section: 
     schema = ExperimentConfig if section is None else _sections()[section]
     keys = [info.alias or name for name, info in schema.model_fields.items()]
     outcomes = set()
-    for key, value in itertools.product([*keys, "no_key"], ODD):
+    for key, value in itertools.product([*keys, "no_key"], mutations.JUNK):
         raw = {**yaml.safe_load(MINIMAL), **({key: value} if section is None else {section: {key: value}})}
         try:
             validate_config(raw, source="file")
@@ -298,7 +291,7 @@ def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(section: 
             for problem in str(error).splitlines()[1:]:
                 assert re.search(rf"(?<!\w){key}(?!\w)", problem), value
                 assert section is None or problem.startswith(f"  - {section}.{key}"), value
-                assert not JARGON.search(re.sub(r"'[^']*'|\[.*?\]|\{.*?\}", "", problem)), value
+                assert not mutations.JARGON.search(re.sub(r"'[^']*'|\[.*?\]|\{.*?\}", "", problem)), value
                 assert len(problem) < 900
     assert len(outcomes) == 2
 
