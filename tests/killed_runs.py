@@ -11,6 +11,7 @@ import os
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,13 @@ def kill_after(inner: Act, *args: Any, **kwargs: Any) -> None:
     """Do it, and die."""
     inner(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_go(inner: Act, *args: Any, **kwargs: Any) -> Any:
+    """Go on when there is a file ``go`` in the folder."""
+    while not Path("go").exists():
+        time.sleep(0.02)
+    return inner(*args, **kwargs)
 
 
 def interrupt(inner: Act, *args: Any, **kwargs: Any) -> Any:
