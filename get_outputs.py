@@ -3,29 +3,48 @@
 python get_outputs.py --exp_name 8_2_multi_seg_sn_depth_ --num_trials 5
 """
 
-from utils.cli import evaluation_parser
+import argparse
+from pathlib import Path
+
+from utils.cli import path_argument, positive
 from utils.console import run_script, setup_logging
 
+NYU_FOLDER = "folder of NYU-v2, in the layout that the experiment was trained on"
 
-def main() -> int:
-    """Parse the command line and evaluate; returns the exit code."""
-    args = evaluation_parser(__doc__ or "", "folder of NYU-v2, in the layout that the experiment was trained on").parse_args()
+
+def main(description: str | None = __doc__, dataset: str = "NYU", data_help: str = NYU_FOLDER) -> int:
+    """Parse the command line and evaluate trials of a data set; returns the exit code."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--exp_name", required=True, type=path_argument, help="the experiment's name, or the folder of one trial"
+    )
+    parser.add_argument("--num_trials", type=positive, help="how many trials, from 0 (default: all that are there)")
+    parser.add_argument(
+        "--results_dir", type=path_argument, default=Path("results/runs"), help="folder of the trials (default: results/runs)"
+    )
+    parser.add_argument("--data_dir", type=path_argument, help=f"{data_help} (default: what the trial's configuration says)")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
+    parser.add_argument("--device", help="auto, cpu, cuda, ... (default: what the trial's configuration says)")
+    parser.add_argument(
+        "--compact",
+        action="store_true",
+        help="evaluate the trials' compact models beside the trained ones, in fp32, into <exp_name>_compact.csv",
+    )
+    parser.add_argument(
+        "--last",
+        action="store_true",
+        help="evaluate the networks after the last epoch, not the best ones on validation, into <exp_name>_last.csv",
+    )
+    parser.add_argument(
+        "--out_dir", type=path_argument, default=Path("out_csv"), help="folder of the tables (default: out_csv)"
+    )
+    args = parser.parse_args()
     setup_logging()
 
     from engine import compact_is_equal, evaluate_experiment
 
-    table = evaluate_experiment(
-        str(args.exp_name),
-        args.num_trials,
-        args.results_dir,
-        "NYU",
-        data_dir=args.data_dir,
-        split=args.split,
-        device=args.device,
-        out_dir=args.out_dir,
-        compact=args.compact,
-        last=args.last,
-    )
+    args.exp_name = str(args.exp_name)
+    table = evaluate_experiment(dataset_name=dataset, **vars(args))
     return 0 if all(map(compact_is_equal, table.to_dict("records"))) else 1
 
 

@@ -11,6 +11,7 @@ import os
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from tests.disks import small_disk
+from tests.small import narrow_resnetd
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +52,13 @@ def kill_after(inner: Act, *args: Any, **kwargs: Any) -> None:
     """Do it, and die."""
     inner(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_for_go(inner: Act, *args: Any, **kwargs: Any) -> Any:
+    """Go on when there is a file ``go`` in the folder."""
+    while not Path("go").exists():
+        time.sleep(0.02)
+    return inner(*args, **kwargs)
 
 
 def interrupt(inner: Act, *args: Any, **kwargs: Any) -> Any:
@@ -143,7 +152,8 @@ def install(moment: Moment) -> None:
 
 
 def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
-    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt``."""
+    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt`` and a
+    small ``resnetd18``."""
     os.chdir(cwd)
     obey_permissions()
     with open(f"stderr_{os.getpid()}.txt", "wb") as messages:
@@ -157,7 +167,8 @@ def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
     sys.argv = [str(ROOT / "main_multi_trials.py"), *arguments]
     if moment is not None:
         install(moment)
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    with narrow_resnetd():
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 class Run:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
-from unittest import mock
 
 import numpy as np
 import onnxruntime
@@ -27,6 +26,7 @@ from models.heads import ClassificationHead, DeepLabHead
 from models.multi_task import Normalize
 from models.resnetd import ResNetD
 from tests.configs import make_config
+from tests.small import narrow_resnetd
 from utils.config import ExperimentConfig
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def small_network() -> tuple[MultiTaskModel, ExperimentConfig]:
     """A narrow network with a head of each kind of task, and zero groups."""
     config = make_config(backbone="resnetd18", depth_target="metric", normalize="imagenet", input_shape=SIDE)
     torch.manual_seed(0)
-    with mock.patch.multiple("models.resnetd", STAGE_WIDTHS=(4, 4, 6, 8), STAGE_BLOCKS={"resnetd18": (1, 1, 1, 1)}):
+    with narrow_resnetd():
         backbone = ResNetD("resnetd18", 3, 16)
     width, heads = backbone.out_channels, {}
     for task in map(utils.tasks.get_task, TASKS):

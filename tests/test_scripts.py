@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ import yaml
 from PIL import Image
 
 from datasets.synthetic_rooms import write_rooms
-from tests.small import ROOMS, SIZE, copy_without, listing, small_config
+from tests.small import ROOMS, SIZE, copy_without, listing, narrow_resnetd, small_config
 from utils import checkpoint as files
 
 ROOT = Path(__file__).parent.parent
@@ -94,27 +95,42 @@ def refused(cwd: Path, script: str, *arguments: str | Path) -> str:
     return done.stderr
 
 
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """What is called trains a small network."""
+    with narrow_resnetd():
+        yield
+
+
+def make_folder(folder: Path, **values: Any) -> Path:
+    """Rooms and a configuration."""
+    write_rooms(folder / "rooms", ROOMS, SIZE)
+    config = small_config(Path("rooms"), Path("results"), Experiment_name="mine_", backbone="resnetd18", **values)
+    config.save(folder / "mine.yaml")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def trained() -> Iterator[Path]:
     """A folder with rooms, a configuration and its trained trial in ``results/runs``."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_rooms(folder / "rooms", ROOMS, SIZE)
-        config = small_config(Path("rooms"), Path("results"), Experiment_name="mine_", epochs=1)
-        config.save(folder / "mine.yaml")
+        folder = make_folder(Path(name), epochs=1)
         done = call(folder, MAIN, "--config_exp", "mine.yaml")
         assert done.returncode == 0, done.stderr
         yield folder
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is to be copied."""
+    return make_folder(tmp_path_factory.mktemp("prepared"), epochs=3)
+
+
 @pytest.fixture
-def empty() -> Iterator[Path]:
+def empty(prepared: Path) -> Iterator[Path]:
     """A folder with rooms and a configuration, where nothing has been trained."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_rooms(folder / "rooms", ROOMS, SIZE)
-        small_config(Path("rooms"), Path("results"), Experiment_name="mine_", epochs=3).save(folder / "mine.yaml")
-        yield folder
+        yield copy_without(prepared, Path(name) / "here")
 
 
 def test_every_script_is_tested() -> None:
@@ -132,13 +148,9 @@ def test_help_comes_at_once(script: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("arguments", [[], ["--no_such_thing"]])
-def test_wrong_arguments_exit_with_2(script: str, arguments: list[str], tmp_path: Path) -> None:
-    done = start(tmp_path, script, *arguments)
-    assert done.returncode == 2
-    assert script in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
+def test_wrong_arguments_exit_with_2(script: str, tmp_path: Path) -> None:
+    for arguments in ([], ["--no_such_thing"]):
+        assert script in refused(tmp_path, script, *arguments).splitlines()[-1]
 
 
 def test_a_refusal_shows_no_traceback(tmp_path: Path) -> None:
@@ -170,21 +182,14 @@ def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
     ("arguments", "message"),
     [
         (["--config_exp", "none.yaml"], "none.yaml: there is no such file; beside it: mine.yaml"),
-        (["--config_exp", "rooms"], "rooms cannot be read"),
-        (["--config_exp", "rooms/images/0000.jpg"], "0000.jpg is no UTF-8 text"),
         (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir_NYU: nowhere is no folder"),
         (["--config_exp", "mine.yaml", "splits.train=other"], "splits.train: 'other': there is no file"),
         (["--config_exp", "mine.yaml", "num_trials=0"], "num_trials: is 0"),
-        (["--config_exp", "mine.yaml", "num_trials=-1"], "num_trials: -1"),
-        (["--config_exp", "mine.yaml", "epochs=many"], "epochs: 'many'"),
         (["--config_exp", "mine.yaml", "device=cuda:77"], "device: 'cuda:77' is not there"),
-        (["--config_exp", "mine.yaml", "setup=singletask"], "setup: 'singletask' contradicts task_list"),
         (["--config_exp", "mine.yaml", "train_batch_size=6"], "train_batch_size: 6 is more than the 5 frames"),
         (["--config_exp", "mine.yaml", "--out_dir", "mine.yaml"], "mine.yaml: the results cannot be written"),
         (["--config_exp", "mine.yaml", "checkpoint_folder=mine.yaml/x"], "checkpoint_folder"),
-        (["--config_exp", "mine.yaml", "Experiment_name=../up"], "Experiment_name: '../up'"),
         (["--config_exp", "mine.yaml", "--resume", "--overwrite"], "not allowed with"),
-        (["--config_exp", "mine.yaml", "epochs"], "override 'epochs': expected key=value"),
         (["--config_exp", "mine.yaml", "epochs=010"], "override 'epochs=010': 010 is 8 to YAML; write 10"),
         (["--config_exp", "mine.yaml", "--resume"], "there is nothing to resume: no trial of 'mine_' is in results/runs"),
     ],
@@ -208,21 +213,8 @@ def test_a_path_that_names_nothing_is_refused_and_no_folder_is_called_so(
     empty: Path, name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NOWHERE", raising=False)
-    cases = {
-        "$NOWHERE/a": "'$NOWHERE/a': the environment variable NOWHERE is not set",
-        "~no-such-user/a": "'~no-such-user/a': ~no-such-user has no home folder here",
-    }
-    for path, said in cases.items():
-        assert f"{name}: {said}" in refused(empty, MAIN, *(argument.format(path) for argument in arguments))
-
-
-@pytest.mark.parametrize(
-    "content", ["", "train", "[a, b]", "a: [", "? [x]\n: 1\n", "a: 1\na: 2\n", "x: !!python/object:os.system y"]
-)
-def test_a_file_that_is_no_configuration_is_one_message(tmp_path: Path, content: str) -> None:
-    (tmp_path / "bad.yaml").write_text(content)
-    message = refused(tmp_path, MAIN, "--config_exp", "bad.yaml")
-    assert message.startswith("error: bad.yaml: ")
+    said = f"{name}: '$NOWHERE/a': the environment variable NOWHERE is not set"
+    assert said in refused(empty, MAIN, *(argument.format("$NOWHERE/a") for argument in arguments))
 
 
 def test_an_empty_split_file_and_a_missing_frame_are_named(empty: Path) -> None:
@@ -261,12 +253,10 @@ def test_all_paths_are_read_alike(script: str, monkeypatch: pytest.MonkeyPatch, 
     assert len(actions) > 1
 
 
-@pytest.mark.parametrize("out", ["~/set", "$PLACE/set", "${PLACE}/set"])
-def test_an_option_that_is_a_path_leads_where_it_says(out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "PLACE"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
+def test_an_option_that_is_a_path_leads_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", str(tmp_path / "home"))
     (tmp_path / "here").mkdir()
-    done = call(tmp_path / "here", PREPARE, "synthetic", "--dataset=nyu", "--frames=3", "--size=32", f"--out={out}")
+    done = call(tmp_path / "here", PREPARE, "synthetic", "--dataset=nyu", "--frames=3", "--size=32", "--out=$PLACE/set")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "home" / "set" / "gt_sets").is_dir()
     assert not list((tmp_path / "here").iterdir())
@@ -284,9 +274,8 @@ def test_another_experiments_configuration_is_refused_on_resuming(trained: Path)
     assert "mine__trial_0 was trained with another configuration (seed: 0 there, 9 now; head_width: 8 there, 4 now)" in message
 
 
-@pytest.mark.parametrize("name", ["mine_", "mine"])
-def test_outputs_are_evaluated_again_to_the_same_tables(trained: Path, tmp_path: Path, name: str) -> None:
-    done = call(trained, OUTPUTS, "--exp_name", name, "--num_trials", "1", "--out_dir", tmp_path)
+def test_outputs_are_evaluated_again_to_the_same_tables(trained: Path, tmp_path: Path) -> None:
+    done = call(trained, OUTPUTS, "--exp_name", "mine", "--num_trials", "1", "--out_dir", tmp_path)
     assert done.returncode == 0, done.stderr
     for suffix in ("", "_trials"):
         assert (tmp_path / f"mine_{suffix}.csv").read_bytes() == (trained / "out_csv" / f"mine_{suffix}.csv").read_bytes()
@@ -306,21 +295,14 @@ def test_outputs_of_another_split_have_a_name_of_their_own(trained: Path, tmp_pa
     ("script", "arguments", "message"),
     [
         (OUTPUTS, ["--exp_name", "other"], "no trial of that name in results/runs (looked for other_trial_<i>"),
-        (OUTPUTS, ["--exp_name", "other"], "experiments there: mine_"),
-        (OUTPUTS, ["--exp_name", "mine", "--results_dir", "nowhere"], "no experiment is there"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "5"], "--num_trials 5: there are 1 trials"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "0"], "argument --num_trials: 0 is too small"),
-        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "two"], "invalid positive value: 'two'"),
         (OUTPUTS, ["--exp_name", "mine", "--data_dir", "nowhere"], "data_dir_NYU: nowhere is no folder"),
         (OUTPUTS, ["--exp_name", "mine", "--device", "gpu"], "device: 'gpu' is not valid"),
-        (OUTPUTS, ["--exp_name", "mine", "--split", "all"], "invalid choice: 'all'"),
         (OUTPUTS, ["--exp_name", "mine", "--out_dir", "mine.yaml"], "mine.yaml: the results cannot be written"),
         (CELEB, ["--exp_name", "mine"], "trained on dataset_name: 'NYU'"),
         (PLOT, ["--exp_folder_path", "rooms"], "rooms: holds no config_file.yaml, so it is not the folder of a trial"),
-        (PLOT, ["--exp_folder_path", "nowhere"], "nowhere: holds no config_file.yaml"),
-        (PLOT, ["--exp_folder_path", "mine.yaml"], "mine.yaml: holds no config_file.yaml"),
         (COMPACT, ["--exp_folder_path", "rooms"], "rooms: holds no config_file.yaml, so it is not the folder of a trial"),
-        (COMPACT, ["--exp_folder_path", "results/runs/mine__trial_0", "--check", "0"], "argument --check: 0 is too small"),
         (COMPACT, ["--exp_folder_path", "results/runs/mine__trial_0", "--device", "gpu"], "device: 'gpu' is not valid"),
         (COMPACT, ["--exp_folder_path", "results/runs/mine__trial_0", "--data_dir", "nowhere"], "nowhere is no folder"),
     ],
@@ -337,7 +319,7 @@ def test_sparsity_is_drawn_beside_the_checkpoint(trained: Path) -> None:
     assert (folder / "sparsity_plot.pdf").read_bytes().startswith(b"%PDF")
     table = pd.read_csv(folder / "sparsity.csv")
     assert list(table.columns)[:6] == ["layer", "stage", "groups", "live_groups", "parameters", "live_parameters"]
-    assert len(table) == 20, "the convolutions of a ResNet-18"
+    assert len(table) == 15, "three of the stem, and three per block"
     assert (table["groups"] == table["live_groups"]).all()
 
 
@@ -383,16 +365,9 @@ def predict_arguments(**changes: str) -> list[str]:
     ("changes", "message"),
     [
         ({"model": "nowhere"}, "--model nowhere: there is no such trial folder or compact model"),
-        ({"model": "rooms"}, "rooms: holds no config_file.yaml"),
         ({"model": "mine.yaml"}, "--model mine.yaml: is neither the folder of a trial nor a compact model (.safetensors)"),
-        ({"images": "nowhere"}, "--images nowhere: there is no such folder or file"),
-        ({"images": "rooms/depth"}, "--images rooms/depth: there is no photo in it; photos are files of the types .jpg, .jpeg"),
         ({"images": "mine.yaml"}, "--images mine.yaml: is no photo"),
-        ({"tasks": "depth_euclidan"}, "'depth_euclidan' is no task of results/runs/mine__trial_0; it has segmentsemantic,"),
         ({"tasks": "depth_euclidan"}, "did you mean 'depth_euclidean'?"),
-        ({"tasks": ""}, "--tasks: '' is no task"),
-        ({"device": "gpu"}, "device: 'gpu' is not valid"),
-        ({"precision": "fp16"}, "invalid choice: 'fp16'"),
         ({"out": "mine.yaml"}, "mine.yaml: the results cannot be written"),
     ],
 )
@@ -401,17 +376,21 @@ def test_predict_refuses_in_one_message_and_writes_nothing(trained: Path, change
 
 
 def test_photos_are_predicted_and_a_second_time_only_when_asked_to(trained: Path, tmp_path: Path) -> None:
-    arguments = predict_arguments(out=str(tmp_path), tasks="segmentsemantic, depth_euclidean", device="cpu")
+    photos = sorted(path.stem for path in (trained / "rooms" / "images").iterdir())[:2]
+    for name in photos:
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        shutil.copy(trained / "rooms" / "images" / f"{name}.jpg", tmp_path / "photos")
+    out, tasks = tmp_path / "out", "segmentsemantic, depth_euclidean"
+    arguments = predict_arguments(images=str(tmp_path / "photos"), out=str(out), tasks=tasks, device="cpu")
     done = call(trained, PREDICT, *arguments)
     assert done.returncode == 0, done.stderr
-    photos = sorted(path.stem for path in (trained / "rooms" / "images").iterdir())
-    assert sorted(path.stem for path in (tmp_path / "overview").iterdir()) == photos
-    assert np.load(tmp_path / "depth_euclidean" / f"{photos[0]}.npy").shape == SIZE
-    before = listing(tmp_path)
+    assert sorted(path.stem for path in (out / "overview").iterdir()) == photos
+    assert np.load(out / "depth_euclidean" / f"{photos[0]}.npy").shape == SIZE
+    before = listing(out)
     assert "holds predictions already" in refused(trained, PREDICT, *arguments)
-    assert listing(tmp_path) == before
+    assert listing(out) == before
     assert call(trained, PREDICT, *arguments, "--overwrite").returncode == 0
-    assert listing(tmp_path).keys() == before.keys()
+    assert listing(out).keys() == before.keys()
 
 
 def test_an_unreadable_photo_ends_with_1(trained: Path, tmp_path: Path) -> None:
@@ -437,10 +416,10 @@ def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:
     path = "results/runs/broken_trial_0"
     try:
         assert "checkpoint.pt: there is no such file" in refused(trained, OUTPUTS, "--exp_name", "broken")
-        (broken / files.BEST).write_bytes((source / files.BEST).read_bytes()[:100_000])
+        (broken / files.BEST).write_bytes((source / files.BEST).read_bytes()[:10_000])
         assert "checkpoint.pt: is not a checkpoint" in refused(trained, PLOT, "--exp_folder_path", path)
         (broken / files.BEST).write_bytes((source / files.BEST).read_bytes())
-        (broken / files.CONFIG).write_text(config.replace("backbone: resnet18", "backbone: resnetd18"))
+        (broken / files.CONFIG).write_text(config.replace("backbone: resnetd18", "backbone: resnet18"))
         assert "does not fit the network of config_file.yaml" in refused(trained, OUTPUTS, "--exp_name", "broken")
         (broken / files.CONFIG).write_text("epochs: x\n")
         assert "config_file.yaml: " in refused(trained, PLOT, "--exp_folder_path", path)
@@ -451,9 +430,9 @@ def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-def test_ctrl_c_saves_the_state_and_resuming_finishes(empty: Path, workers: int) -> None:
-    arguments = [sys.executable, str(ROOT / MAIN), "--config_exp", "mine.yaml", "epochs=6", f"num_workers={workers}"]
+def test_ctrl_c_saves_the_state_and_resuming_finishes(empty: Path) -> None:
+    given = ("--config_exp", "mine.yaml", "epochs=6", "backbone=resnet18")  # which is not patched
+    arguments = [sys.executable, str(ROOT / MAIN), *given, "num_workers=2"]
     folder = empty / "results" / "runs" / "mine__trial_0"
     with subprocess.Popen(
         arguments,
@@ -476,32 +455,14 @@ def test_ctrl_c_saves_the_state_and_resuming_finishes(empty: Path, workers: int)
     assert files.load_tensors(folder / files.LAST)["epochs"] in range(1, 6)
     assert not (folder / files.TEST).exists()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")], "no half-written file"
-    done = call(empty, MAIN, "--config_exp", "mine.yaml", "epochs=6", "--resume")
+    done = call(empty, MAIN, *given, "--resume")
     assert done.returncode == 0, done.stderr
     assert "continues after epoch" in done.stderr
     assert [line["epoch"] for line in files.read_lines(folder / files.METRICS)] == list(range(6))
     resumed = (empty / "out_csv" / "mine__trials.csv").read_bytes()
-    done = call(empty, MAIN, "--config_exp", "mine.yaml", "epochs=6", "--overwrite")
+    done = call(empty, MAIN, *given, "--overwrite")
     assert done.returncode == 0, done.stderr
     assert (empty / "out_csv" / "mine__trials.csv").read_bytes() == resumed
-
-
-@pytest.mark.slow
-def test_a_second_process_on_the_same_experiment_is_refused(empty: Path) -> None:
-    arguments = [sys.executable, str(ROOT / MAIN), "--config_exp", "mine.yaml", "epochs=50"]
-    with subprocess.Popen(
-        arguments, cwd=empty, env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as first:
-        try:
-            end = time.monotonic() + 120
-            while not (empty / "results" / "runs" / "mine__trial_0" / files.LAST).exists() and time.monotonic() < end:
-                time.sleep(0.05)
-            second = start(empty, MAIN, "--config_exp", "mine.yaml", "epochs=50", "--overwrite")
-            assert second.returncode == 2
-            assert f"is being trained by process {first.pid} on " in second.stderr
-            assert first.poll() is None
-        finally:
-            first.kill()
 
 
 def test_a_diverging_training_ends_with_1_and_says_what_to_do(empty: Path) -> None:

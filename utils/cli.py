@@ -39,32 +39,3 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return parse
-
-
-def evaluation_parser(description: str, data_help: str) -> argparse.ArgumentParser:
-    """The arguments of the scripts that evaluate saved trials."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--exp_name", required=True, type=path_argument, help="the experiment's name, or the folder of one trial"
-    )
-    parser.add_argument("--num_trials", type=positive, help="how many trials, from 0 (default: all that are there)")
-    parser.add_argument(
-        "--results_dir", type=path_argument, default=Path("results/runs"), help="folder of the trials (default: results/runs)"
-    )
-    parser.add_argument("--data_dir", type=path_argument, help=f"{data_help} (default: what the trial's configuration says)")
-    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
-    parser.add_argument("--device", help="auto, cpu, cuda, ... (default: what the trial's configuration says)")
-    parser.add_argument(
-        "--compact",
-        action="store_true",
-        help="evaluate the trials' compact models beside the trained ones, in fp32, into <exp_name>_compact.csv",
-    )
-    parser.add_argument(
-        "--last",
-        action="store_true",
-        help="evaluate the networks after the last epoch, not the best ones on validation, into <exp_name>_last.csv",
-    )
-    parser.add_argument(
-        "--out_dir", type=path_argument, default=Path("out_csv"), help="folder of the tables (default: out_csv)"
-    )
-    return parser

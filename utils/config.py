@@ -29,6 +29,8 @@ from utils.config_sections import (
     Number,
     OptimizerParams,
     Schema,
+    SeveralForms,
+    Side,
     Splits,
     Strength,
     Text,
@@ -76,7 +78,7 @@ class ExperimentConfig(Schema):
     """JSON file with the names per split (CelebA); without it the official split is used."""
     mask_void: Literal["ignore", "background"] = "ignore"
     """What 255 in a CelebA mask means: not counted, or background."""
-    input_shape: Annotated[Int, Field(ge=16)] | tuple[Annotated[Int, Field(ge=16)], Annotated[Int, Field(ge=16)]] = 256
+    input_shape: Annotated[Side | tuple[Side, Side], SeveralForms] = 256
     """Side of the square input in pixels, or [height, width]."""
     input_img_channels: Literal[1, 3] = 3
     """Colour channels of the input: 3, or 1 for grey. `num_input_ch` is another name of this key."""
@@ -300,19 +302,24 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
     """The schema's object for plain values; every problem, and the caller's own, in one ConfigError."""
     values, found = _normalise(raw)
     found = [*problems, *found]
-    config = None
     bad_keys: set[str] = set()
     try:
         config = ExperimentConfig.model_validate(values)
     except ValidationError as error:
         found += describe_problems(error.errors(), ExperimentConfig)
         bad_keys = {str(item["loc"][0]) for item in error.errors()}
-    defaults = {name: info.default for name, info in ExperimentConfig.model_fields.items() if not info.is_required()}
-    found += rule_problems(values, defaults, bad_keys)
-    if found or config is None:
+        good = {key: value for key, value in values.items() if key not in bad_keys}
+        config = ExperimentConfig.model_validate({**_REQUIRED, **good})
+    # Also where some keys are bad: the user wants to know it all at once.
+    found += rule_problems({name: value for name, value in config if name not in bad_keys})
+    if found:
         count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
         raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in found))
     return config
+
+
+_REQUIRED = {"Experiment_name": "_", "dataset_name": "NYU", "task_list": ["_"]}
+"""In place of keys that are missing or bad; no rule sees them."""
 
 
 def unused_keys(config: ExperimentConfig) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from utils.config_sections import OptimizerParams, Strength, Warmup
 from utils.tasks import get_task, task_names
 
 _EXPECTED = {
@@ -56,17 +58,6 @@ _LIMITS = {
 }
 
 
-def to_number(value: Any) -> Any:
-    """A number that PyYAML reads as text (``1e-6`` has no point) as a float; anything else unchanged."""
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    if isinstance(value, str) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value.strip()):
-        return float(value)
-    if isinstance(value, str) and ("_" in value or not value.isascii()):
-        raise ValueError("expected a number")  # pydantic takes 1_0e-3, and digits of other scripts, as Python does
-    return value
-
-
 def shown(value: Any) -> str:
     """A value much as the user's file has it, cut if it is long."""
     text = _as_yaml(value)
@@ -80,8 +71,8 @@ def _as_yaml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dt.date):  # and times: YAML makes them of 2024-05-17
         return value.isoformat()
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Mapping | BaseModel):
+        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in dict(value).items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_as_yaml(item) for item in value) + "]"
     return repr(value)
@@ -100,35 +91,13 @@ def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseMode
     sentences: dict[str, str] = {}
     for error in errors:
         names = [str(part) for part in error["loc"]]
-        written = 1 if error["type"] in _UNKNOWN_KEY else 0  # the last part is a user's word then
-        branch = next((at for at, part in enumerate(error["loc"][: len(names) - written]) if _is_branch(part)), None)
-        if branch is not None and names[branch] == "Warmup" and len(names) > branch + 1:
-            # Keys were given, so this form is the one that was meant.
-            names = names[:branch] + names[branch + 1 :]
-            sentences.pop(".".join(names[:branch]), None)
-            sentence = _describe(error, names, schema)
-        elif branch is not None:
-            # No form that the key may have fits: one sentence about the key, not one per form.
-            names = names[:branch]
-            if any(key.startswith(".".join(names) + ".") for key in sentences):
-                continue
-            value = error["input"]
-            sentence = f"{shown(value)} is not valid; expected: {_docstring(schema, names)}{_number_hint(names[-1], value)}"
-        else:
-            if error["type"] == "missing" and names[-1].isdigit():
-                # A list that is too short lacks its last entries: the sentence is about the list.
-                names = names[:-1]
-            sentence = _describe(error, names, schema)
+        if error["type"] == "missing" and names[-1].isdigit():
+            names = names[:-1]  # a list that is too short lacks its last entries: the sentence is about the list
         key = ".".join(names)
         if error["type"] == "too_short" and any(other.startswith(f"{key}.") for other in sentences):
             continue  # only because its entries, which have their own sentences, are no good
-        sentences.setdefault(key, f"{key}: {sentence}")
+        sentences.setdefault(key, f"{key}: {_describe(error, names, schema)}")
     return list(sentences.values())
-
-
-def _is_branch(part: Any) -> bool:
-    """True for pydantic's name of one form of a key that has several, which the user never wrote."""
-    return isinstance(part, str) and ("constrained" in part or "[" in part or part in {"int", "tuple", "float", "Warmup"})
 
 
 def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
@@ -236,7 +205,11 @@ def _docstring(schema: type[BaseModel], names: list[str]) -> str:
     return "a value"
 
 
-def _rule_setup(setup: Any, task_list: Any) -> str | None:
+# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters, and returns what is
+# wrong with them.
+
+
+def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
     if setup == "singletask" and len(task_list) > 1:
         return (
             f"setup: 'singletask' contradicts task_list: {shown(task_list)}; give one task in task_list, "
@@ -245,7 +218,7 @@ def _rule_setup(setup: Any, task_list: Any) -> str | None:
     return None
 
 
-def _rule_tasks(dataset_name: Any, task_list: Any) -> str | None:
+def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
     if len(set(task_list)) < len(task_list):
         return f"task_list: {shown(task_list)} names a task twice"
     known = task_names(dataset_name)
@@ -263,44 +236,42 @@ def _rule_tasks(dataset_name: Any, task_list: Any) -> str | None:
     return None
 
 
-def _rule_data_dir(dataset_name: Any, data_dir_NYU: Any, data_dir_NYU_MTAN: Any, data_dir_celebA: Any) -> str | None:  # noqa: N803
+def _data_dir(
+    dataset_name: str,
+    data_dir_NYU: str | None,  # noqa: N803
+    data_dir_NYU_MTAN: str | None,  # noqa: N803
+    data_dir_celebA: str | None,  # noqa: N803
+) -> str | None:
     folders = {"NYU": data_dir_NYU, "NYU_MTAN": data_dir_NYU_MTAN or data_dir_NYU, "celebA": data_dir_celebA}
-    key = f"data_dir_{dataset_name}"
     if folders[dataset_name]:
         return None
-    return f"{key}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
+    return f"data_dir_{dataset_name}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
 
 
-def _rule_weights(loss_weights: Any, task_list: Any) -> str | None:
+def _weights(loss_weights: dict[str, float] | None, task_list: tuple[str, ...]) -> str | None:
     if loss_weights is None:
         return None
     if set(loss_weights) != set(task_list):
         return f"loss_weights: has {sorted(loss_weights)}; expected exactly the tasks of task_list: {sorted(task_list)}"
-    total = sum(float(to_number(weight)) for weight in loss_weights.values())
-    return None if total > 0 and math.isfinite(total) else "loss_weights: are all 0; expected at least one above 0"
+    total = sum(loss_weights.values())
+    return None if 0 < total < math.inf else "loss_weights: are all 0; expected at least one above 0"
 
 
-def _rule_init_weights(backbone: Any, init_weights: Any, start_from: Any, input_img_channels: Any) -> str | None:
+def _init_weights(backbone: str, init_weights: str | None, start_from: str | None, input_img_channels: int) -> str | None:
     if init_weights is None:
         return None
     if start_from is not None:
         return "init_weights: contradicts start_from, which gives the whole network; give one of them"
-    if str(backbone).startswith("resnetd"):
+    if backbone.startswith("resnetd"):
         return f"init_weights: {shown(init_weights)} is for torchvision's backbones, and backbone is {backbone!r}"
     if input_img_channels != 3:
-        return f"init_weights: {shown(init_weights)} needs input_img_channels: 3, not {input_img_channels!r}"
+        return f"init_weights: {shown(init_weights)} needs input_img_channels: 3, not {input_img_channels}"
     return None
 
 
-def _rule_threshold(group_sparsity: Any, sparsity_threshold: Any, epochs: Any) -> str | None:
-    value = float(to_number(sparsity_threshold))
-    if value >= 1 and value != round(value):
-        return f"sparsity_threshold: {_NO_TIME.format(sparsity_threshold)}"
-    if group_sparsity and epoch_at(value, epochs) >= epochs:
-        return (
-            f"sparsity_threshold: {value:g} is not below epochs: {epochs}, so the penalty would never act; "
-            "lower it, or set group_sparsity to false"
-        )
+def _normalize(normalize: str, input_img_channels: int) -> str | None:
+    if normalize == "imagenet" and input_img_channels != 3:
+        return f"normalize: 'imagenet' needs input_img_channels: 3, not {input_img_channels}"
     return None
 
 
@@ -309,32 +280,43 @@ def epoch_at(time: float, epochs: int) -> int:
     return max(1, round(time * epochs)) if 0 < time < 1 else round(time)
 
 
-_NO_TIME = "{} is neither an epoch (a whole number) nor a share of epochs (below 1)"
-
-
-def _time_problem(key: str, time: Any, threshold: Any, epochs: int) -> str | None:
-    value, start = float(to_number(time)), epoch_at(float(to_number(threshold)), epochs)
-    at = epoch_at(value, epochs)
-    if value >= 1 and value != at:
-        return f"{key}: {_NO_TIME.format(time)}"
-    if start < at < epochs:
+def _between_epochs(key: str, time: float) -> str | None:
+    if time < 1 or time == round(time):
         return None
-    return (
-        f"{key}: {time} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: {epochs}, so that "
-        "there is time for the penalty before it and for training after it"
-    )
+    return f"{key}: {time:g} is neither an epoch (a whole number) nor a share of epochs (below 1)"
 
 
-def _rule_until(
-    group_sparsity: Any, target_sparsity: Any, sparsity_until: Any, sparsity_threshold: Any, epochs: Any
+def _threshold(group_sparsity: bool, sparsity_threshold: float, epochs: int) -> str | None:
+    problem = _between_epochs("sparsity_threshold", sparsity_threshold)
+    if problem is None and group_sparsity and epoch_at(sparsity_threshold, epochs) >= epochs:
+        return (
+            f"sparsity_threshold: {sparsity_threshold:g} is not below epochs: {epochs}, so the penalty would never act; "
+            "lower it, or set group_sparsity to false"
+        )
+    return problem
+
+
+def _time_problem(key: str, time: float, threshold: float, epochs: int) -> str | None:
+    start, at = epoch_at(threshold, epochs), epoch_at(time, epochs)
+    problem = _between_epochs(key, time)
+    if problem is None and not start < at < epochs:
+        return (
+            f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: {epochs}, so "
+            "that there is time for the penalty before it and for training after it"
+        )
+    return problem
+
+
+def _until(
+    group_sparsity: bool, target_sparsity: float | None, sparsity_until: float, sparsity_threshold: float, epochs: int
 ) -> str | None:
     if not group_sparsity or target_sparsity is None:
         return None
     return _time_problem("sparsity_until", sparsity_until, sparsity_threshold, epochs)
 
 
-def _rule_debias(
-    group_sparsity: Any, target_sparsity: Any, debias_from: Any, sparsity_threshold: Any, epochs: Any
+def _debias(
+    group_sparsity: bool, target_sparsity: float | None, debias_from: float | None, sparsity_threshold: float, epochs: int
 ) -> str | None:
     if not group_sparsity or debias_from is None:
         return None
@@ -343,149 +325,89 @@ def _rule_debias(
     return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
 
 
-def _full_from(key: str, strength: Any, start: int) -> tuple[float, str] | str | None:
-    """When a strength that changes is full, and what happens then; text: what is wrong with it; None: it is constant."""
-    if isinstance(strength, Mapping):
-        return start + float(to_number(strength["warmup"])), "warmup ends"
-    if not isinstance(strength, list | tuple):
-        return None
-    times = [float(to_number(epoch)) for epoch, _ in strength]
-    if times != sorted(times):
-        return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
-    return times[-1], "last point lies"
-
-
-def _strength_problem(key: str, strength: Any, start: int, epochs: int, debias: tuple[str, Any] | None) -> str | None:
-    """What is wrong with the strength of a penalty that acts from epoch ``start`` to ``epochs`` or to the debias phase.
+def _strength_problem(
+    key: str, strength: Strength, threshold: float, epochs: int, debias: tuple[str, float | None]
+) -> str | None:
+    """What is wrong with the strength of a penalty that acts from epoch ``threshold`` to ``epochs``, or to the debias phase.
 
     Args:
         key: of the strength.
-        strength: as the file says it.
-        start: epoch.
+        strength: the key's value.
+        threshold: epoch, or share.
         epochs: of the training.
         debias: key and value of the time at which the debias phase begins; None: there is none.
     """
-    full = _full_from(key, strength, start)
-    if full is None or isinstance(full, str):
-        return full
-    last, what = full
+    if isinstance(strength, Warmup):
+        full, what = epoch_at(threshold, epochs) + strength.warmup, "warmup ends"
+    elif isinstance(strength, tuple):
+        times = [time for time, _ in strength]
+        if times != sorted(times):
+            return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
+        full, what = times[-1], "last point lies"
+    else:
+        return None
+    end_key, time = debias
     # The last epoch begins at epochs - 1.
-    end_key, given, end = "epochs", epochs, epochs - 1
-    if debias is not None:
-        end_key, given = debias
-        end = epoch_at(float(to_number(given)), epochs)
-    if last > end:
+    end_key, given, end = ("epochs", epochs, epochs - 1) if time is None else (end_key, time, epoch_at(time, epochs))
+    if full > end:
         return (
-            f"{key}: its {what} at epoch {last:g}, and {end_key} is {given}, so that the penalty would never have its full "
+            f"{key}: its {what} at epoch {full:g}, and {end_key} is {given:g}, so that the penalty would never have its full "
             "strength"
         )
     return None
 
 
-def _rule_lambda(
-    group_sparsity: Any,
-    target_sparsity: Any,
-    bb_optimizer_params: Any,
-    lambda_list: Any,
-    sparsity_threshold: Any,
-    debias_from: Any,
-    epochs: Any,
+def _lambda(
+    group_sparsity: bool,
+    target_sparsity: float | None,
+    bb_optimizer_params: OptimizerParams,
+    lambda_list: tuple[float, ...] | None,
+    sparsity_threshold: float,
+    debias_from: float | None,
+    epochs: int,
 ) -> str | None:
     if lambda_list is not None and target_sparsity is not None:
         return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
-    if not isinstance(bb_optimizer_params, Mapping) or not group_sparsity or target_sparsity is not None:
+    if not group_sparsity or target_sparsity is not None:
         return None
-    key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.get("lambda")
-    debias = None if debias_from is None else ("debias_from", debias_from)
-    problem = _strength_problem(key, strength, epoch_at(float(to_number(sparsity_threshold)), epochs), epochs, debias)
-    if problem is None and isinstance(strength, list | tuple) and lambda_list is not None:
+    key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
+    problem = _strength_problem(key, strength, sparsity_threshold, epochs, ("debias_from", debias_from))
+    if problem is None and isinstance(strength, tuple) and lambda_list is not None:
         return f"lambda_list: contradicts the points in {key}; give one of them"
     return problem
 
 
-def _rule_head_lambda(
-    group_sparsity: Any,
-    sparsify: Any,
-    optimizer_params: Any,
-    target_sparsity: Any,
-    sparsity_until: Any,
-    sparsity_threshold: Any,
-    debias_from: Any,
-    epochs: Any,
+def _head_lambda(
+    group_sparsity: bool,
+    sparsify: str,
+    optimizer_params: OptimizerParams,
+    target_sparsity: float | None,
+    sparsity_until: float,
+    sparsity_threshold: float,
+    debias_from: float | None,
+    epochs: int,
 ) -> str | None:
     if not group_sparsity or sparsify != "backbone_and_heads":
         return None
-    key = "optimizer_params.lambda"
-    strength = optimizer_params.get("lambda") if isinstance(optimizer_params, Mapping) else None
-    if _largest(strength) == 0:
+    key, strength = "optimizer_params.lambda", optimizer_params.lambda_
+    values = strength.value if isinstance(strength, Warmup) else strength
+    if not any(value for _, value in values) if isinstance(values, tuple) else not values:
         return (
             f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "
             f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
         )
-    debias = ("sparsity_until", sparsity_until) if target_sparsity is not None else ("debias_from", debias_from)
-    start = epoch_at(float(to_number(sparsity_threshold)), epochs)
-    return _strength_problem(key, strength, start, epochs, None if debias[1] is None else debias)
+    debias = ("debias_from", debias_from) if target_sparsity is None else ("sparsity_until", sparsity_until)
+    return _strength_problem(key, strength, sparsity_threshold, epochs, debias)
 
 
-def _largest(strength: Any) -> float:
-    """The largest value that a penalty's strength takes; 0 if it is not given."""
-    if isinstance(strength, Mapping):
-        strength = strength["value"]
-    values = [value for _, value in strength] if isinstance(strength, list | tuple) else [strength or 0.0]
-    return max(float(to_number(value)) for value in values)
-
-
-def _rule_normalize(normalize: Any, input_img_channels: Any) -> str | None:
-    if normalize == "imagenet" and input_img_channels != 3:
-        return f"normalize: 'imagenet' needs input_img_channels: 3, not {input_img_channels!r}"
-    return None
-
-
-_RULES: tuple[tuple[Callable[..., str | None], tuple[str, ...]], ...] = (
-    (_rule_setup, ("setup", "task_list")),
-    (_rule_tasks, ("dataset_name", "task_list")),
-    (_rule_data_dir, ("dataset_name", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")),
-    (_rule_weights, ("loss_weights", "task_list")),
-    (_rule_init_weights, ("backbone", "init_weights", "start_from", "input_img_channels")),
-    (_rule_threshold, ("group_sparsity", "sparsity_threshold", "epochs")),
-    (_rule_until, ("group_sparsity", "target_sparsity", "sparsity_until", "sparsity_threshold", "epochs")),
-    (_rule_debias, ("group_sparsity", "target_sparsity", "debias_from", "sparsity_threshold", "epochs")),
-    (
-        _rule_lambda,
-        (
-            "group_sparsity",
-            "target_sparsity",
-            "bb_optimizer_params",
-            "lambda_list",
-            "sparsity_threshold",
-            "debias_from",
-            "epochs",
-        ),
-    ),
-    (
-        _rule_head_lambda,
-        (
-            "group_sparsity",
-            "sparsify",
-            "optimizer_params",
-            "target_sparsity",
-            "sparsity_until",
-            "sparsity_threshold",
-            "debias_from",
-            "epochs",
-        ),
-    ),
-    (_rule_normalize, ("normalize", "input_img_channels")),
+_RULES: tuple[Callable[..., str | None], ...] = (
+    *(_setup_and_tasks, _tasks, _data_dir, _weights, _init_weights),
+    *(_threshold, _until, _debias, _lambda, _head_lambda, _normalize),
 )
 
 
-def rule_problems(values: Mapping[str, Any], defaults: Mapping[str, Any], bad_keys: set[str]) -> list[str]:
-    """Impossible combinations; a rule is asked only if every key that it reads is valid by itself."""
-    known = {**defaults, **values}
-    problems = []
-    for rule, keys in _RULES:
-        if bad_keys.isdisjoint(keys) and all(key in known for key in keys):
-            problem = rule(*(known[key] for key in keys))
-            if problem:
-                problems.append(problem)
-    return problems
+def rule_problems(values: Mapping[str, Any]) -> list[str]:
+    """Impossible combinations of typed values; a rule is asked if every key that it reads is among them."""
+    read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
+    found = [rule(**{key: values[key] for key in keys}) for rule, keys in read.items() if keys <= values.keys()]
+    return [problem for problem in found if problem is not None]

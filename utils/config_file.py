@@ -62,15 +62,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from None
     except _NotMeantError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: is nested too deeply for a configuration") from None
     if raw is None:
         raise ConfigError(f"{path}: is empty; expected 'key: value' lines")
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, found {type(raw).__name__}")
-    if _is_bottomless(raw):
-        raise ConfigError(f"{path}: is nested too deeply, refers to itself, or is too large for a configuration")
-    return _without_aliases(raw)
+    return raw
+
+
+_BOTTOMLESS = "is nested too deeply, refers to itself, or is too large for a configuration"
 
 
 class _NotYAMLError(ValueError):
@@ -78,7 +77,7 @@ class _NotYAMLError(ValueError):
 
 
 class _NotMeantError(Exception):
-    """Which numbers YAML reads otherwise than they were meant, one sentence each."""
+    """Why a text that is YAML is no configuration: a sentence that begins with its verb, or with a key."""
 
 
 def _parse(text: str) -> Any:
@@ -91,7 +90,9 @@ def _parse(text: str) -> Any:
         ambiguous = list(_ambiguous_numbers(node, "", set()))
         if ambiguous:
             raise _NotMeantError("; ".join(ambiguous))
-        return loader.construct_document(node)
+        return _copied(loader.construct_document(node), [MOST_VALUES])
+    except RecursionError:
+        raise _NotMeantError(_BOTTOMLESS) from None
     except yaml.YAMLError as error:
         raise _NotYAMLError(" ".join(str(error).split())) from None
     except (ValueError, OverflowError) as error:  # of a date such as 2024-13-45, or a number such as 0x_
@@ -145,30 +146,23 @@ def _what_was_meant(node: yaml.ScalarNode) -> str:
     return f"{text} is {number} to YAML; write {meant}, or '{text}' if it is a text"
 
 
-def _without_aliases(value: Any) -> Any:
+def _copied(value: Any, left: list[int], depth: int = 0) -> Any:
     """A copy in which no two places are one object, so that a change of one is no change of the other. Published files have
-    None where YAML has null."""
+    None where YAML has null.
+
+    Args:
+        value: plain values. With aliases a few lines can refer to themselves, or stand for millions of values.
+        left: how many values there may still be; counted down.
+        depth: of the value.
+    """
+    left[0] -= 1
+    if left[0] < 0 or depth > MOST_LEVELS:
+        raise _NotMeantError(_BOTTOMLESS)
     if isinstance(value, dict):
-        return {key: _without_aliases(item) for key, item in value.items()}
+        return {key: _copied(item, left, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_aliases(item) for item in value]
+        return [_copied(item, left, depth + 1) for item in value]
     return None if value == "None" else value
-
-
-def _is_bottomless(value: Any) -> bool:
-    """True for YAML that no experiment has, which would not end when it is walked through: with aliases a few lines can refer
-    to themselves, or stand for millions of values."""
-    waiting, count = [(value, 0)], 0
-    while waiting:
-        item, depth = waiting.pop()
-        count += 1
-        if depth > MOST_LEVELS or count > MOST_VALUES:
-            return True
-        if isinstance(item, dict):
-            item = list(item.values())
-        if isinstance(item, list | tuple | set):
-            waiting += [(inner, depth + 1) for inner in item]
-    return False
 
 
 def apply_override(raw: dict[str, Any], override: str) -> list[str]:
@@ -182,10 +176,8 @@ def apply_override(raw: dict[str, Any], override: str) -> list[str]:
         value = _parse(match[2])
     except _NotMeantError as error:
         return [f"override {shown(override)}: {error}"]
-    except (_NotYAMLError, RecursionError):
+    except _NotYAMLError:
         return [f"override {shown(override)}: the value is not valid YAML (put it in quotes?)"]
-    if _is_bottomless(value):
-        return [f"override {shown(override)}: the value is nested too deeply, refers to itself, or is too large"]
     target = raw
     for parent in parents:
         if target.get(parent) is None:
@@ -193,7 +185,7 @@ def apply_override(raw: dict[str, Any], override: str) -> list[str]:
         if not isinstance(target[parent], dict):
             return [f"override {override!r}: '{parent}' holds one value, not keys"]
         target = target[parent]
-    target[last] = _without_aliases(value)
+    target[last] = value
     return []
 
 

@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from utils.config_check import to_number
 
-Number = Annotated[float, BeforeValidator(to_number)]
+def _plain_number(value: Any) -> Any:
+    """Refuse what pydantic takes for a number as Python does: truth values, 1_0e-3, and digits of other scripts. Text is one
+    where it looks so, as PyYAML reads 1e-6, which has no point, as text."""
+    if isinstance(value, bool) or (isinstance(value, str) and ("_" in value or not value.isascii())):
+        raise ValueError("expected a number")
+    return value
+
+
+def _one_of_its_forms(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Of a key that has several forms: one error about the key, not one per form."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError("form", "none of its forms") from None
+
+
+SeveralForms = WrapValidator(_one_of_its_forms)
+Number = Annotated[float, BeforeValidator(_plain_number)]
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 FileName = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
 Beta = Annotated[Number, Field(ge=0, lt=1)]
+Side = Annotated[Int, Field(ge=16)]
 
 
 def _no_sgd(value: Any) -> Any:
@@ -44,9 +72,7 @@ Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
 class Schema(BaseModel):
     """What all sections share: frozen, no unknown key, no number that is not finite."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=False, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Section(Schema):
@@ -68,8 +94,13 @@ class Warmup(Schema):
     """Epochs in which it rises, linearly, from `sparsity_threshold` on."""
 
 
+def _warmup_or_another_form(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Keys say that a warm-up was meant: its errors are about them."""
+    return Warmup.model_validate(value) if isinstance(value, Mapping) else _one_of_its_forms(value, validate)
+
+
 Points = Annotated[tuple[tuple[Annotated[Number, Field(ge=0)], Annotated[Number, Field(ge=0)]], ...], Field(min_length=1)]
-Strength = Annotated[Number, Field(ge=0)] | Warmup | Points | None
+Strength = Annotated[Annotated[Number, Field(ge=0)] | Warmup | Points | None, WrapValidator(_warmup_or_another_form)]
 Time = Annotated[Number, Field(gt=0)]
 
 

@@ -26,9 +26,6 @@ console = Console(stderr=True)
 SECONDS_BETWEEN_LINES = 30.0
 """In a log file, how often a long loop says where it is."""
 
-_live: list[Progress] = []
-"""The display of the bars, while there are some."""
-
 
 def setup_logging() -> None:
     """Log to the terminal, or as plain lines with the time where the output goes to a file."""
@@ -58,7 +55,14 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     if total is None and isinstance(items, Sized):
         total = len(items)
     if console.is_terminal:
-        yield from _show_bar(items, description, total)
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=console, transient=True) as progress:
+            for item in progress.track(items, total, description=description):
+                check_interrupt()
+                yield item
         return
     start = last = time.monotonic()
     for done, item in enumerate(items, 1):
@@ -69,29 +73,6 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
             last = now
             left = f", about {duration((now - start) / done * (total - done))} left" if total else ""
             log.info("%s: %d of %s%s", description, done, total or "?", left)
-
-
-def _show_bar(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
-    """Yield ``items`` with a bar; bars of loops in loops share one live display, as rich before 14.1 allows no second one."""
-    if not _live:
-        columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-        )
-        _live.append(Progress(*columns, console=console, transient=True))
-        _live[0].start()
-    progress = _live[0]
-    task = progress.add_task(description, total=total)
-    try:
-        for item in items:
-            check_interrupt()
-            yield item
-            progress.advance(task)
-    finally:
-        progress.remove_task(task)
-        if not progress.tasks:
-            progress.stop()
-            _live.clear()
 
 
 def duration(seconds: float) -> str:

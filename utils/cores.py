@@ -18,34 +18,25 @@ def cores() -> int:
 
 
 def _quota() -> float:
-    """CPU time per time that Linux's control groups allow, the smallest along the way up; infinity where nothing limits it."""
+    """CPU time per time that Linux's control groups allow, the smallest along the way up; infinity where nothing limits it.
+
+    Of version 1 only the root is looked at, which is a container's own group.
+    """
     try:
         lines = _OWN_GROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return math.inf
-    limits = [math.inf]
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = _GROUPS / controllers
-        # Inside of a container the group may be named as it is outside; what is mounted at the root is its own then.
-        place = root / group.lstrip("/")
-        for folder in (place, *place.parents):
-            limits.append(_limit(folder))
-            if folder == root:
-                break
-    return min(limits)
+    own = _GROUPS / next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    # Inside of a container the group may be named as it is outside; what is mounted at the root is its own then.
+    ways = [(folder / "cpu.max",) for folder in (own, *own.parents) if folder.is_relative_to(_GROUPS)]
+    version_1 = (_GROUPS / "cpu" / "cpu.cfs_quota_us", _GROUPS / "cpu" / "cpu.cfs_period_us")
+    return min(_limit(*files) for files in (*ways, version_1))
 
 
-def _limit(folder: Path) -> float:
-    """Of one control group: in ``cpu.max`` (version 2) or two files (version 1), in microseconds."""
+def _limit(*files: Path) -> float:
+    """Of one control group: quota and period, in microseconds."""
     try:
-        if (folder / "cpu.max").is_file():
-            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-        else:
-            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-            quota, period = ((folder / name).read_text(encoding="ascii").strip() for name in names)
-        return float(quota) / float(period) if float(quota) > 0 else math.inf
+        quota, period = (float(word) for file in files for word in file.read_text(encoding="ascii").split())
+        return quota / period if quota > 0 else math.inf
     except (OSError, ValueError):  # no such files, or the word max
         return math.inf

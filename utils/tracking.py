@@ -1,16 +1,15 @@
-"""Trackers beside the local files: wandb, in a thread of its own, or nothing. wandb is imported here alone, if asked for."""
+"""Trackers beside the local files: wandb, or nothing. wandb is imported here alone, if asked for."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import netrc
 import os
-import secrets
-import string
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from utils.background_tracker import BackgroundTracker, reason
 from utils.config import ExperimentConfig
 from utils.errors import UserError
 
@@ -18,15 +17,16 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PROJECT = "less-is-more"
 INIT_SECONDS = 20.0
-"""How long wandb tries to begin an online run before it is kept offline; less than a trial's end waits for the tracker."""
+"""How long wandb tries to begin an online run before it is kept offline."""
+FINISH_SECONDS = 30.0
+"""How long the end of a trial waits for wandb's uploads, where the installed version has a limit for that."""
 
 
-class Tracker(Protocol):
-    """What a trial tells a tracker."""
+class NoTracker:
+    """What a trial tells a tracker; this one tracks nothing."""
 
-    run_id: str | None
-    """Goes into the checkpoint, so that a resumed trial continues its run; known from the start, though it may change if wandb
-    cannot be reached."""
+    run_id: str | None = None
+    """Goes into the checkpoint, so that a resumed trial continues its run."""
 
     def log(self, values: dict[str, Any]) -> None:
         """One event; ``epoch`` is among the values."""
@@ -38,42 +38,56 @@ class Tracker(Protocol):
         """Final values; the run ends."""
 
 
-class NoTracker:
-    """Tracks nothing."""
-
-    run_id: str | None = None
-
-    def log(self, values: dict[str, Any]) -> None:
-        """Nothing."""
-
-    def image(self, name: str, path: Path, epoch: int) -> None:
-        """Nothing."""
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Nothing."""
-
-
 class WandbTracker:
-    """One wandb run, waited for. Events carry ``epoch`` and no step of their own: wandb drops steps that go backwards."""
+    """One wandb run, which a process of wandb's writes and uploads: a call only hands over.
 
-    def __init__(self, wandb: Any, run: Any) -> None:
-        self._wandb, self._run = wandb, run
-        self.run_id: str | None = run.id
+    No method raises: the first error of wandb's is one warning, and from then on nothing is tracked. Events carry ``epoch`` and
+    no step of their own: wandb drops steps that go backwards.
+
+    Args:
+        wandb: the module.
+        begin: makes the run.
+    """
+
+    def __init__(self, wandb: Any, begin: Callable[[], Any]) -> None:
+        self._wandb, self._failed = wandb, False
+        self._run: Any = None
+        self.run_id: str | None = None
+        self._try(lambda: self._begin(begin()))
+
+    def _begin(self, run: Any) -> None:
+        self._run, self.run_id = run, run.id
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch")
 
     def log(self, values: dict[str, Any]) -> None:
         """One event."""
-        self._run.log({name: value for name, value in values.items() if value is not None})
+        self._try(lambda: self._run.log({name: value for name, value in values.items() if value is not None}))
 
     def image(self, name: str, path: Path, epoch: int) -> None:
         """A PNG file."""
-        self._run.log({name: self._wandb.Image(str(path)), "epoch": epoch})
+        self._try(lambda: self._run.log({name: self._wandb.Image(str(path)), "epoch": epoch}))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the final values and end the run."""
-        self._run.summary.update(summary)
-        self._run.finish()
+        self._try(lambda: (self._run.summary.update(summary), self._run.finish()))
+
+    def _try(self, call: Callable[[], Any]) -> None:
+        if self._failed:
+            return
+        try:
+            call()
+        except (Exception, SystemExit) as error:  # wandb raises that too
+            self._failed = True
+            log.warning(
+                "tracking: wandb failed (%s); this trial goes on without it, its local files are complete", _reason(error)
+            )
+            # Whatever is left of its service would fail again for the next trial, and when the process ends.
+            with contextlib.suppress(Exception, SystemExit):
+                self._wandb.teardown()
+
+
+Tracker = NoTracker | WandbTracker
 
 
 def has_api_key() -> bool:
@@ -98,31 +112,24 @@ def tracking_mode(config: ExperimentConfig) -> Literal["online", "offline", "dis
         mode = "disabled" if os.environ["WANDB_MODE"] == "disabled" else "offline"
     if mode != "disabled":
         try:
-            # Here and not in the tracker's thread: the loaders' workers are forked, and a fork in the middle of an import
-            # leaves them with locks that nobody opens.
             import wandb  # noqa: F401
         except Exception as error:  # a package that does not fit raises anything
             raise UserError(
-                f"tracking: {config.tracking!r} needs wandb, which cannot be imported ({reason(error)}): "
+                f"tracking: {config.tracking!r} needs wandb, which cannot be imported ({_reason(error)}): "
                 "pip install wandb, or set tracking: disabled"
             ) from None
     return mode
 
 
-def new_run_id() -> str:
-    """An id as wandb makes them; not from the seeded generators, which must give the same numbers with and without wandb."""
-    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
-
-
 def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str | None = None) -> Tracker:
-    """The tracker of one run called ``name``; never prompts, never raises later, never keeps the training waiting.
+    """The tracker of one run called ``name``; never prompts, and never raises later.
 
     Args:
         config: ``tracking``, ``wandb_project`` and ``wandb_entity``; the environment's ``WANDB_MODE``, ``WANDB_PROJECT`` and
             ``WANDB_ENTITY`` fill in what it leaves open. ``WANDB_MODE=offline`` or ``disabled`` also wins over ``online``.
         name: of the run; the group is the experiment.
         folder: where wandb keeps its local files.
-        run_id: of the run to continue.
+        run_id: of the run to continue, if it is online: an offline run cannot be continued, the local files are the record.
 
     Raises:
         UserError: tracking is on and wandb cannot be imported.
@@ -135,28 +142,32 @@ def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str 
     if mode == "online" and not has_api_key():
         log.warning("tracking: there is no wandb API key, so the run is kept offline (wandb sync uploads it later)")
         mode = "offline"
-    # An offline run cannot be continued: the local files are the record.
-    first_id = run_id if run_id is not None and mode == "online" else new_run_id()
     # wandb has lines for the terminal that a run's own settings do not silence.
     os.environ.setdefault("WANDB_SILENT", "true")
-    given: dict[str, Any] = {
-        "project": config.wandb_project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
-        "entity": config.wandb_entity or os.environ.get("WANDB_ENTITY") or None,
-        "group": config.Experiment_name,
-        "name": name,
-        "config": config.as_dict(),
-        "dir": str(folder),
-    }
 
-    def begin() -> Tracker:
-        given["settings"] = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
-        own_id = first_id
+    def begin() -> Any:
+        settings = {"silent": True, "console": "off", "init_timeout": INIT_SECONDS}
+        if "finish_timeout" in getattr(wandb.Settings, "model_fields", ()):
+            settings["finish_timeout"] = FINISH_SECONDS
+        given: dict[str, Any] = {
+            "project": config.wandb_project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
+            "entity": config.wandb_entity or os.environ.get("WANDB_ENTITY") or None,
+            "group": config.Experiment_name,
+            "name": name,
+            "config": config.as_dict(),
+            "dir": str(folder),
+            "settings": wandb.Settings(**settings),
+        }
         if mode == "online":
             try:
-                return WandbTracker(wandb, wandb.init(mode="online", id=first_id, resume="allow", **given))
+                return wandb.init(mode="online", id=run_id, resume="allow", **given)
             except Exception as error:  # no network, a bad key, a server that is down: wandb has a type for each
-                log.warning("tracking: wandb cannot be reached (%s); the run is kept offline", reason(error))
-            own_id = new_run_id()  # to wandb, the first one is in use
-        return WandbTracker(wandb, wandb.init(mode="offline", id=own_id, **given))
+                log.warning("tracking: wandb cannot be reached (%s); the run is kept offline", _reason(error))
+        return wandb.init(mode="offline", **given)
 
-    return BackgroundTracker(begin, wandb.teardown, first_id)
+    return WandbTracker(wandb, begin)
+
+
+def _reason(error: BaseException) -> str:
+    """An error in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")

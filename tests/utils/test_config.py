@@ -1,6 +1,8 @@
 """The configuration: published files load as they are, and everything that is wrong is said at once, in the user's words."""
 
+import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import yaml
 
 from engine.experiment import expand_lambdas
 from tests.configs import make_config
-from utils.config import ExperimentConfig, OptimizerParams, load_config, unused_keys
+from tests.utils import mutations
+from utils.config import ExperimentConfig, OptimizerParams, load_config, unused_keys, validate_config
 from utils.config_check import shown
 from utils.config_sections import Warmup
 from utils.errors import ConfigError
@@ -138,13 +141,13 @@ def test_a_published_grid_file_loads_as_it_is(tmp_path: Path) -> None:
     assert config.data_dir == Path.home() / "data/CelebAMask-HQ"
 
 
-@pytest.mark.parametrize("text", ["1e-6", "1E-6", "1.e-6", ".1e-5", "+1e-06", "0.000001", "'0.000001'", "' 1e-6 '"])
+@pytest.mark.parametrize("text", ["1e-6", "1.E-6", ".1e-5", "+1e-06", "0.000001", "' 1e-6 '"])
 def test_a_number_is_a_number_however_it_is_written(text: str, tmp_path: Path) -> None:
     config = _load(tmp_path, MINIMAL + f"bb_optimizer_params: {{lambda: {text}}}\ngroup_sparsity: true\n")
     assert config.penalty_lambda == pytest.approx(1e-6, rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["1e", "one", "1e-6x", "true", "[1]", ".nan", ".inf", "'nan'", "-1e-6"])
+@pytest.mark.parametrize("text", ["1e", "one", "true", "[1]", ".nan", ".inf", "'nan'", "-1e-6", "1_0e-3", "1_000.5e0", "٣e-3"])
 def test_what_is_no_number_is_refused(text: str, tmp_path: Path) -> None:
     problem = _problem(tmp_path, MINIMAL + f"bb_optimizer_params: {{lambda: {text}}}\n")
     assert problem.startswith("bb_optimizer_params.lambda: ")
@@ -174,12 +177,7 @@ def test_a_partly_given_section_keeps_the_schemas_other_defaults(tmp_path: Path)
     [
         ("", ()),
         ("bb_optimizer_params:\n", ()),
-        ("bb_optimizer_params: None\n", ()),
-        ("bb_optimizer_params: {}\n", ()),
-        ("bb_optimizer_params: {lambda: 1e-5}\n", ()),
-        ("", ("bb_optimizer_params.lambda=1e-5",)),
         ("bb_optimizer_params:\n", ("bb_optimizer_params.learning_rate=1e-3",)),
-        ("", ("bb_optimizer_params={}",)),
         ("optimizer_params: {weight_decay: 0.5}\n", ("bb_optimizer_params={penalty: group_mcp}",)),
     ],
 )
@@ -199,16 +197,11 @@ def test_the_backbones_weight_decay_is_the_papers_unless_it_is_given(
 
 def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
     """Of every section: that of the whole is made of those of its keys."""
-    sections = {
-        name: info
-        for name, info in ExperimentConfig.model_fields.items()
-        if isinstance(info.annotation, type) and issubclass(info.annotation, pydantic.BaseModel)
-    }
-    empty = _load(tmp_path, MINIMAL + "".join(f"{name}:\n" for name in sections))
+    empty = _load(tmp_path, MINIMAL + "".join(f"{name}:\n" for name in _sections()))
     assert empty == _load(tmp_path, MINIMAL)
-    assert len(sections) == 5
-    for info in sections.values():
-        assert info.default == info.annotation()  # type: ignore[misc]
+    assert len(_sections()) == 5
+    for name, section in _sections().items():
+        assert ExperimentConfig.model_fields[name].default == section()
 
 
 # Errors name key, value, what was expected, and the nearest valid one
@@ -216,46 +209,33 @@ def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
 WRONG = [
     ("epohcs: 5", "epohcs", ["unknown key", "5", "did you mean 'epochs'?"]),
     ("Train_Batch_Size: 4", "Train_Batch_Size", ["unknown key", "did you mean 'train_batch_size'?"]),
-    ("bb_optimizer_params: {lamda: 1}", "bb_optimizer_params.lamda", ["unknown key", "did you mean 'lambda'?"]),
     ("zzz: 1", "zzz", ["unknown key", "README.md lists the keys"]),
     ("splits: {trian: a}", "splits.trian", ["unknown key", "'a'", "did you mean 'train'?"]),
     ("backbone: resnetd500", "backbone", ["'resnetd500'", "'resnetd18'", "did you mean 'resnetd50'?"]),
     ("comb_loss: uncertanty", "comb_loss", ["'uncertanty'", "'wt_sum'", "did you mean 'uncertainty'?"]),
-    ("lr_schedule: {name: cosin}", "lr_schedule.name", ["'cosin'", "did you mean 'cosine'?"]),
     ("epochs: 0", "epochs", ["0", ">= 1"]),
     ("epochs: 2.5", "epochs", ["2.5", "a whole number"]),
     ("epochs: '10'", "epochs", ["'10'", "a whole number; without quotes"]),
     ("epochs: true", "epochs", ["true", "a whole number"]),
     ("cache: 1", "cache", ["1", "on, off, or the path of a folder"]),
-    ("cache: [on]", "cache", ["true", "on, off, or the path of a folder"]),
     ("cache: ''", "cache", ["''", "on, off, or the path of a folder"]),
     ("train_batch_size: 1", "train_batch_size", ["1", ">= 2"]),
-    ("val_fraction: 1.0", "val_fraction", ["1.0", "< 1"]),
-    ("loss_weight_lr: 0", "loss_weight_lr", ["0", "> 0"]),
     ("optimizer_params: {betas: [0.9]}", "optimizer_params.betas", ["[0.9]", "too short", "expected: Decay rates"]),
     ("optimizer_params: {betas: [0.9, 0.9, 1]}", "optimizer_params.betas", ["[0.9, 0.9, 1]", "expected: Decay rates"]),
     ("optimizer_params: {1: 2}", "optimizer_params.1", ["unknown key", "the keys here are", "learning_rate"]),
     ("loss_weights: [1, 2]", "loss_weights", ["[1, 2]", "keys with values"]),
     ("optimizer_params: {betas: [0.9, 1.0]}", "optimizer_params.betas.1", ["1.0", "< 1"]),
-    ("optimizer_params: 3", "optimizer_params", ["3", "keys with values"]),
     ("input_shape: 256x256", "input_shape", ["'256x256'", "Side of the square input in pixels"]),
-    ("input_shape: 8", "input_shape", ["8", "Side of the square input"]),
     ("aspp_rates: 12", "aspp_rates", ["12", "a list in brackets"]),
-    ("aspp_rates: [12, 0]", "aspp_rates.1", ["0", ">= 1"]),
     ("device: gpu", "device", ["'gpu'", "auto"]),
     ("checkpoint_folder: 7", "checkpoint_folder", ["7", "text"]),
     ("checkpoint_folder: ''", "checkpoint_folder", ["''", "some text"]),
     ("optimizer: sgd", "optimizer", ["'sgd' is not supported", "'adamw'"]),
-    ("bb_optimizer: sgd", "bb_optimizer", ["'sgd' is not supported", "Adam", "'adamw'"]),
     ("bb_optimizer: rmsprop", "bb_optimizer", ["'rmsprop'", "'adam' or 'adamw'"]),
     ("lambda_list: [1e-3, -1]", "lambda_list.1", ["-1", ">= 0"]),
-    ("num_trials: -1", "num_trials", ["-1", ">= 0"]),
     ("seed: 3000000000", "seed", ["3000000000", "< 2147483648"]),
-    ("tracking: maybe", "tracking", ["'maybe'", "'offline'"]),
     ("target_sparsity: 70", "target_sparsity", ["70", "< 1", "not a percentage: 0.7"]),
-    ("target_sparsity: 1", "target_sparsity", ["1", "< 1"]),
     ("target_sparsity: 0", "target_sparsity", ["0", "> 0"]),
-    ("target_sparsity: -0.5", "target_sparsity", ["-0.5", "> 0"]),
     ("target_sparsity: 70%", "target_sparsity", ["'70%'", "a number", "not a percentage: 0.7"]),
     ("target_sparsity: '0,7'", "target_sparsity", ["'0,7'", "a number; with a point, 0.7"]),
     ("learning_rate: 1e-3", "learning_rate", ["unknown key", "it belongs into optimizer_params or bb_optimizer_params"]),
@@ -264,27 +244,15 @@ WRONG = [
     ("bb_optimizer_params: {penalty: group_lasso}", "bb_optimizer_params.penalty", ["'group_lasso'", "did you mean 'l1_l2'?"]),
     ("seg_loss_fn: cross_entropy", "seg_loss_fn", ["did you mean 'softCEloss'?"]),
     ("epochs: 2024-05-17", "epochs", ["2024-05-17 is not valid", "a whole number"]),
-    ("target_sparsity: [0.5]", "target_sparsity", ["[0.5]", "a number"]),
     ("target_sparsity: .nan", "target_sparsity", ["nan", "a finite number"]),
-    ("target_sparsty: 0.5", "target_sparsty", ["unknown key", "did you mean 'target_sparsity'?"]),
     ("sparsity_until: 0", "sparsity_until", ["0", "> 0"]),
     ("sparsity_until: null", "sparsity_until", ["null", "a number"]),
-    ("debias_from: 0", "debias_from", ["0", "> 0"]),
-    ("debias_from: late", "debias_from", ["'late'", "a number"]),
-    ("bb_optimizer_params: {l1_ratio: -0.1}", "bb_optimizer_params.l1_ratio", ["-0.1", ">= 0"]),
-    ("bb_optimizer_params: {l1_ratio: much}", "bb_optimizer_params.l1_ratio", ["'much'", "a number"]),
-    (
-        "bb_optimizer_params: {penalty: sparse_group}",
-        "bb_optimizer_params.penalty",
-        ["'sparse_group'", "'l1_l2', 'group_mcp'", "did you mean 'sparse_group_lasso'?"],
-    ),
     (
         "bb_optimizer_params: {target_sparsity: 0.5}",
         "bb_optimizer_params.target_sparsity",
         ["unknown key", "key of its own", "lambda, gamma"],
     ),
     ("lambda_list: 1e-4", "lambda_list", ["'1e-4'", "a list in brackets"]),
-    ("lambda_list: [[0, 1e-4]]", "lambda_list.0", ["[0, '1e-4']", "a number"]),
 ]
 
 
@@ -302,32 +270,44 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
     assert not JARGON.search(problem)
 
 
-ODD = [None, True, -1, 0, 10**12, 1.5, "", "None", "x", "1e-3", [], [1], ["x", None], [[1]], {}, {"x": 1}, {1: [2]}, [{}]]
-"""Values that most keys do not take."""
+def _sections() -> dict[str, type[pydantic.BaseModel]]:
+    """Of the schema, by their key."""
+    fields = ExperimentConfig.model_fields.items()
+    return {name: info.annotation for name, info in fields if hasattr(info.annotation, "model_fields")}  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("key", ExperimentConfig.model_fields)
-def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(key: str, tmp_path: Path) -> None:
-    for value in ODD:
-        text = _changed(**{key: value})
+@pytest.mark.parametrize("section", [None, *_sections()])
+def test_whatever_a_key_is_given_it_loads_or_the_message_names_the_key(section: str | None) -> None:
+    schema = ExperimentConfig if section is None else _sections()[section]
+    keys = [info.alias or name for name, info in schema.model_fields.items()]
+    outcomes = set()
+    for key, value in itertools.product([*keys, "no_key"], mutations.JUNK):
+        raw = {**yaml.safe_load(MINIMAL), **({key: value} if section is None else {section: {key: value}})}
         try:
-            _load(tmp_path, text)
-        except ConfigError:
-            for problem in _problems(tmp_path, text):
-                assert key in problem, value
-                assert not JARGON.search(problem.replace(repr(value), "")), value
+            validate_config(raw, source="file")
+            outcomes.add("loads")
+        except ConfigError as error:
+            outcomes.add("is refused")
+            for problem in str(error).splitlines()[1:]:
+                assert re.search(rf"(?<!\w){key}(?!\w)", problem), value
+                assert section is None or problem.startswith(f"  - {section}.{key}"), value
+                assert not mutations.JARGON.search(re.sub(r"'[^']*'|\[.*?\]|\{.*?\}", "", problem)), value
+                assert len(problem) < 900
+    assert len(outcomes) == 2
 
 
-@pytest.mark.parametrize("key", ["learning_rate", "betas", "penalty", "lambda", "gamma", "l1_ratio"])
-def test_so_it_is_inside_a_section(key: str, tmp_path: Path) -> None:
-    for value in ODD:
-        text = _changed(bb_optimizer_params={key: value})
-        try:
-            _load(tmp_path, text)
-        except ConfigError:
-            problems = _problems(tmp_path, text)
-            assert any(problem.startswith(f"bb_optimizer_params.{key}") for problem in problems), value
-            assert not any(JARGON.search(problem.replace(repr(value), "")) for problem in problems), value
+SLIPS = (str.upper, str.title, lambda word: word.replace("_", "-"), lambda word: word[:-1], lambda word: word + word[-1])
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_misspelled_key_is_named_with_the_one_that_was_meant(slip: Callable[[str], str]) -> None:
+    raw = make_config().as_dict()
+    for key in raw:
+        other = slip(key)
+        if other in raw:
+            continue
+        with pytest.raises(ConfigError, match=rf"  - {re.escape(other)}: unknown key .*did you mean '{key}'\?"):
+            validate_config({**{name: value for name, value in raw.items() if name != key}, other: raw[key]}, source="file")
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "", "-x"])
@@ -367,16 +347,11 @@ def _changed(text: str = MINIMAL, **values: Any) -> str:
     return yaml.safe_dump({**yaml.safe_load(text), **values})
 
 
-def test_single_task_with_several_tasks_names_both_keys(tmp_path: Path) -> None:
-    tasks = ["depth_euclidean", "surface_normal"]
-    problem = _problem(tmp_path, _changed(setup="singletask", task_list=tasks))
-    assert "setup: 'singletask'" in problem
-    assert f"task_list: {tasks}" in problem
-    assert _load(tmp_path, _changed(setup="singletask")).task_list == ("depth_euclidean",)
-    assert _load(tmp_path, _changed(setup="multitask")).task_list == ("depth_euclidean",)
-
-
 COMBINATIONS: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"setup": "singletask", "task_list": ["depth_euclidean", "surface_normal"]},
+        ["setup: 'singletask'", "task_list: ['depth_euclidean', 'surface_normal']"],
+    ),
     ({"task_list": ["depth_euclidian"]}, ["task_list", "'depth_euclidian'", "did you mean 'depth_euclidean'?"]),
     ({"task_list": ["depth_euclidean"] * 2}, ["task_list", "twice"]),
     ({"task_list": ["class_male"]}, ["task_list", "'class_male'", "dataset_name: 'NYU'", "surface_normal"]),
@@ -401,6 +376,11 @@ COMBINATIONS: list[tuple[dict[str, Any], list[str]]] = [
         ["sparsity_threshold: 5", "epochs: 5", "group_sparsity"],
     ),
     ({"normalize": "imagenet", "input_img_channels": 1}, ["normalize", "'imagenet'", "input_img_channels: 3, not 1"]),
+    (
+        {"dataset_name": "celebA", "data_dir_celebA": "faces", "task_list": ["class_Wearing_Hats"]},
+        ["task_list: unknown task 'class_Wearing_Hats'", "class_<Attribute>"],
+    ),
+    ({"celebA_classes": 18}, ["celebA_classes: 18 is not valid", "3 or 19"]),
 ]
 
 
@@ -415,24 +395,14 @@ def test_an_impossible_combination_names_its_keys(values: dict[str, Any], said: 
     ("values", "label_set"),
     [
         ({}, "NYU"),
-        ({"celebA_classes": 19}, "NYU"),
         ({"dataset_name": "NYU_MTAN"}, "NYU_MTAN"),
-        ({"dataset_name": "celebA", "data_dir_celebA": "faces"}, "celebA"),
+        ({"dataset_name": "celebA", "data_dir_celebA": "faces", "task_list": ["class_Wearing_Hat"]}, "celebA"),
         ({"dataset_name": "celebA", "data_dir_celebA": "faces", "celebA_classes": 19}, "celebA19"),
     ],
 )
 def test_the_label_set_is_that_of_the_data(values: dict[str, Any], label_set: str, tmp_path: Path) -> None:
     text = _changed(**{"task_list": ["segmentsemantic"], **values})
     assert _load(tmp_path, text).label_set == label_set
-
-
-def test_celeba_has_3_or_19_classes_and_3_where_a_file_does_not_say(tmp_path: Path) -> None:
-    celeba = _changed(dataset_name="celebA", data_dir_celebA="faces", task_list=["segmentsemantic"])
-    assert _load(tmp_path, celeba).celebA_classes == 3
-    assert _load(tmp_path, celeba, "celebA_classes=19").celebA_classes == 19
-    problem = _problem(tmp_path, celeba, "celebA_classes=18")
-    for part in ("celebA_classes: 18 is not valid", "3 or 19"):
-        assert part in problem
 
 
 def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
@@ -444,13 +414,6 @@ def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
     assert _load(tmp_path, MINIMAL, "data_dir_NYU_MTAN=data/mtan").data_dir == Path("data/NYUD_MT")
 
 
-def test_any_celeba_attribute_may_be_a_task(tmp_path: Path) -> None:
-    celeba = _changed(dataset_name="celebA", data_dir_celebA="data/celeba", task_list=["class_Wearing_Hat"])
-    assert _load(tmp_path, celeba).task_list == ("class_Wearing_Hat",)
-    problem = _problem(tmp_path, celeba, "task_list=[class_Wearing_Hats]")
-    assert "class_<Attribute>" in problem
-
-
 # How strong the penalty is over the epochs
 
 SPARSE = MINIMAL + "group_sparsity: true\nepochs: 20\n"
@@ -460,11 +423,8 @@ SPARSE = MINIMAL + "group_sparsity: true\nepochs: 20\n"
     ("text", "strength", "full"),
     [
         ("1e-4", 1e-4, 1e-4),
-        ("0", 0.0, 0.0),
         ("{value: 1e-4, warmup: 10}", Warmup(value=1e-4, warmup=10), 1e-4),
         ("{value: '1e-4', warmup: 1e1}", Warmup(value=1e-4, warmup=10), 1e-4),
-        ("{value: 0.5, warmup: 0}", Warmup(value=0.5, warmup=0), 0.5),
-        ("[[0, 1e-4]]", ((0.0, 1e-4),), 1e-4),
         ("[[0, 1e-4], [2.5, 1.e-3], [2.5, '5e-4'], [1e1, .2]]", ((0.0, 1e-4), (2.5, 1e-3), (2.5, 5e-4), (10.0, 0.2)), 0.2),
         ("[[0, 1e-4], [5, 0]]", ((0.0, 1e-4), (5.0, 0.0)), 0.0),
         ("None", None, 0.0),
@@ -490,8 +450,8 @@ def test_the_forms_of_lambda_can_be_given_as_overrides(tmp_path: Path) -> None:
 
 
 MALFORMED = [
-    *("[]", "[[]]", "[1, 2]", "[[1]]", "[[1, 2, 3]]", "[[0, 1e-4], 5]", "[0, 1e-4, 5, 1e-3]", "[[x, 1e-4]]"),
-    *("[[0, None]]", "[[0, -1e-4]]", "[[-1, 1e-4]]", "[[true, 1e-4]]", "[{epoch: 0, lambda: 1}]", "[[0, .nan]]", "linear"),
+    *("[]", "[[]]", "[1, 2]", "[[1, 2, 3]]", "[[0, 1e-4], 5]", "[[x, 1e-4]]", "[[0, None]]", "[[-1, 1e-4]]", "[[true, 1e-4]]"),
+    *("[{epoch: 0, lambda: 1}]", "[[0, .nan]]", "linear"),
 ]
 
 
@@ -507,18 +467,13 @@ def test_another_form_of_lambda_is_refused_with_the_ones_there_are(text: str, tm
 
 WARMUPS = [
     ("{value: 1e-4}", ["warmup: is missing; expected: Epochs in which it rises"]),
-    ("{warmup: 3}", ["value: is missing; expected: Strength at the end"]),
     ("{value: 1e-4, warm_up: 3}", ["warmup: is missing", "warm_up: unknown key (value 3); did you mean 'warmup'?"]),
     ("{value: 1e-4, warmup: 3, more: 1}", ["more: unknown key (value 1); the keys here are value, warmup"]),
     ("{}", ["value: is missing", "warmup: is missing"]),
     ("{value: -1e-4, warmup: 3}", ["value: '-1e-4' is not valid; expected a number >= 0"]),
-    ("{value: 1e-4, warmup: -3}", ["warmup: -3 is not valid; expected a number >= 0"]),
     ("{value: null, warmup: 3}", ["value: null is not valid; expected a number"]),
-    ("{value: x, warmup: 3}", ["value: 'x' is not valid; expected a number"]),
     ("{value: true, warmup: 3}", ["value: true is not valid; expected a number"]),
-    ("{value: .nan, warmup: 3}", ["value: nan is not valid; expected a finite number"]),
     ("{value: 1, warmup: .inf}", ["warmup: inf is not valid; expected a finite number"]),
-    ("{value: [1], warmup: 3}", ["value: [1] is not valid; expected a number"]),
 ]
 
 
@@ -531,7 +486,7 @@ def test_a_warmup_that_is_wrong_is_told_by_its_keys(text: str, said: list[str], 
         assert not JARGON.search(problem)
 
 
-TIMES = [(0.6, 20, 12), (0.5, 5, 2), (0.01, 20, 1), (0.99, 1000, 990), (1, 20, 1), (1.0, 20, 1), (12, 20, 12), (6.4, 20, 6)]
+TIMES = [(0.6, 20, 12), (0.5, 5, 2), (0.01, 20, 1), (0.99, 1000, 990), (1.0, 20, 1), (12, 20, 12)]
 
 
 @pytest.mark.parametrize(("time", "epochs", "epoch"), TIMES)
@@ -555,13 +510,10 @@ def test_a_target_needs_no_lambda(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"target_sparsity": 0.7},
         {"target_sparsity": 0.7, "sparsity_until": 500},
         {"target_sparsity": 0.7, "debias_from": 10},
-        {"debias_from": 500},
         {"bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 500}}},
         {"bb_optimizer_params": {"lambda": [[5, 1e-4], [3, 1e-4]]}},
-        {"sparsity_threshold": 500, "target_sparsity": 0.5},
     ],
     ids=str,
 )
@@ -571,13 +523,10 @@ def test_without_group_sparsity_all_of_it_is_a_dense_run(values: dict[str, Any],
 
 
 SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
-    ({"target_sparsity": 0.5, "sparsity_until": 4, "sparsity_threshold": 5}, ["sparsity_until: 4", "sparsity_threshold: 5"]),
     ({"target_sparsity": 0.5, "sparsity_until": 5, "sparsity_threshold": 5}, ["sparsity_until: 5", "sparsity_threshold: 5"]),
     ({"target_sparsity": 0.5, "sparsity_threshold": 15}, ["sparsity_until: 0.6 means epoch 12", "sparsity_threshold: 15"]),
-    ({"target_sparsity": 0.5, "sparsity_until": 20}, ["sparsity_until: 20", "before epochs: 20"]),
     ({"target_sparsity": 0.5, "sparsity_until": 60}, ["sparsity_until: 60 means epoch 60", "before epochs: 20"]),
     ({"target_sparsity": 0.5, "sparsity_until": 0.99}, ["sparsity_until: 0.99 means epoch 20", "before epochs: 20"]),
-    ({"target_sparsity": 0.5, "epochs": 1}, ["sparsity_until: 0.6 means epoch 1", "epochs: 1"]),
     ({"debias_from": 20}, ["debias_from: 20", "before epochs: 20"]),
     ({"debias_from": 0.2, "sparsity_threshold": 4}, ["debias_from: 0.2 means epoch 4", "sparsity_threshold: 4"]),
     ({"target_sparsity": 0.5, "debias_from": 10}, ["debias_from: contradicts target_sparsity", "sparsity_until"]),
@@ -586,17 +535,27 @@ SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
         {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": [[0, 1e-4], [5, 1e-3]]}},
         ["lambda_list: contradicts the points in bb_optimizer_params.lambda"],
     ),
-    ({"bb_optimizer_params": {"lambda": [[5, 1e-4], [3, 1e-3]]}}, ["bb_optimizer_params.lambda: ", "in order of time"]),
     ({"bb_optimizer_params": {"lambda": [["10", 1e-4], [9, 1e-3]]}}, ["bb_optimizer_params.lambda: ", "in order of time"]),
-    ({"bb_optimizer_params": {"lambda": [[0, 0], [20, 1e-3]]}}, ["bb_optimizer_params.lambda: ", "epoch 20", "epochs is 20"]),
     ({"bb_optimizer_params": {"lambda": [[0, 0], ["1e2", 1]]}}, ["bb_optimizer_params.lambda: ", "epoch 100", "epochs is 20"]),
-    (
-        {"bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 20}}},
-        ["bb_optimizer_params.lambda: ", "warmup ends at epoch 20", "epochs is 20"],
-    ),
     (
         {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": "2e1"}}},
         ["bb_optimizer_params.lambda: ", "warmup ends at epoch 20", "epochs is 20"],
+    ),
+    (
+        {"debias_from": 4, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}},
+        ["bb_optimizer_params.lambda: ", "ends at epoch 5, and debias_from is 4"],
+    ),
+    ({"debias_from": 1.5}, ["debias_from: 1.5 is neither an epoch"]),
+    ({"target_sparsity": 0.5, "sparsity_until": 6.5}, ["sparsity_until: 6.5 is neither an epoch"]),
+    ({"sparsity_threshold": 1.5}, ["sparsity_threshold: 1.5 is neither an epoch"]),
+    # No network would ever be the best one, and a trained trial would have no checkpoint to test.
+    (
+        {"sparsity_threshold": 5, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 15}}},
+        ["bb_optimizer_params.lambda: ", "warmup ends at epoch 20"],
+    ),
+    (
+        {"bb_optimizer_params": {"lambda": [[0, 1e-4], [19.5, 1e-3]]}},
+        ["bb_optimizer_params.lambda: ", "last point lies at epoch 19.5"],
     ),
 ]
 
@@ -612,30 +571,13 @@ def test_a_schedule_that_cannot_be_is_one_sentence_about_its_key(
     assert not JARGON.search(problem)
 
 
-NEVER_FULL: list[dict[str, Any]] = [
-    {"sparsity_threshold": 10, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 12}}},
-    {"sparsity_threshold": 5, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 15}}},
-    {"bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 19.5}}},
-    {"bb_optimizer_params": {"lambda": [[0, 1e-4], [19.5, 1e-3]]}},
-]
-
-
-@pytest.mark.parametrize("values", NEVER_FULL, ids=str)
-def test_a_lambda_that_is_full_in_no_epoch_is_refused(values: dict[str, Any], tmp_path: Path) -> None:
-    """No network would ever be the best one, and a trained trial would have no checkpoint to test."""
-    problem = _problem(tmp_path, _changed(SPARSE, **values))
-    assert problem.startswith("bb_optimizer_params.lambda: ")
-
-
 @pytest.mark.parametrize(
     "values",
     [
         {"target_sparsity": 0.5, "sparsity_until": 6, "sparsity_threshold": 5},
         {"target_sparsity": 0.5, "sparsity_until": 19},
-        {"target_sparsity": 0.5, "sparsity_until": 0.95},
         {"target_sparsity": 0.5, "epochs": 2},
         {"debias_from": 19, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}},
-        {"lambda_list": [0, 1e-5], "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 19}}},
         {"bb_optimizer_params": {"lambda": [[3, 1e-4], [3, 1e-3], [19, 1e-4]]}},
         {"bb_optimizer_params": {"penalty": "sparse_group_lasso", "l1_ratio": 1, "lambda": "1e-4"}, "debias_from": 0.5},
         {"bb_optimizer_params": {"penalty": "sparse_group_lasso", "l1_ratio": "5e-2"}, "target_sparsity": "3e-1"},
@@ -653,16 +595,6 @@ def test_a_schedule_that_just_fits_loads_and_is_the_same_once_saved(values: dict
         if not isinstance(value, dict | list):
             assert float(getattr(again, key)) == float(value)
     assert all(type(value) in (bool, int, float, str, list, dict, type(None)) for value in config.as_dict().values())
-
-
-def test_the_penalty_and_its_ratio(tmp_path: Path) -> None:
-    params = _load(
-        tmp_path, SPARSE + "bb_optimizer_params: {penalty: sparse_group_lasso, l1_ratio: 2e-1}\n"
-    ).bb_optimizer_params
-    assert (params.penalty, params.l1_ratio) == ("sparse_group_lasso", 0.2)
-    assert OptimizerParams().l1_ratio == 0.05
-    heads = make_config(optimizer_params={"l1_ratio": 0.2})
-    assert unused_keys(heads) == ["optimizer_params.l1_ratio"]
 
 
 # Overrides
@@ -693,10 +625,8 @@ def test_overrides_replace_values_and_make_sections(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("epochs", "override 'epochs': expected key=value"),
-        ("=3", "override '=3': expected key=value"),
         ("epochs.deeper=3", "override 'epochs.deeper=3': 'epochs' holds one value, not keys"),
         ("task_list=[a", "override 'task_list=[a': the value is not valid YAML"),
-        ("epohcs=3", "epohcs: unknown key (value 3); did you mean 'epochs'?"),
         ("epochs=", "epochs: null is not valid"),
     ],
 )
@@ -721,11 +651,9 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("a: [1", "is not valid YAML"),
-        ("a: b: c", "is not valid YAML"),
         ("- a\n- b", "expected 'key: value' lines, found list"),
         ("", "is empty; expected 'key: value' lines"),
         ("!!python/object/apply:os.system ['true']", "is not valid YAML"),
-        ("? [a, b]\n: 1", "is not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(text: str, said: str, tmp_path: Path) -> None:
@@ -768,9 +696,9 @@ def test_what_is_saved_loads_to_an_equal_configuration(tmp_path: Path) -> None:
         assert yaml.safe_load(path.read_text(encoding="utf-8"))["bb_optimizer_params"].keys() >= {"lambda", "gamma"}
 
 
-def test_a_bare_off_for_the_tracker_means_disabled(tmp_path: Path) -> None:
-    assert _load(tmp_path, MINIMAL + "tracking: off\n").tracking == "disabled"
-    assert _load(tmp_path, MINIMAL + "tracking: 'off'\n").tracking == "disabled"
+@pytest.mark.parametrize("text", ["off", "'off'"])
+def test_a_bare_off_for_the_tracker_means_disabled(text: str, tmp_path: Path) -> None:
+    assert _load(tmp_path, MINIMAL + f"tracking: {text}\n").tracking == "disabled"
 
 
 # The object
@@ -785,11 +713,9 @@ def test_it_is_frozen_throughout() -> None:
 
 
 def test_with_values_is_validated_like_a_file() -> None:
-    config = make_config()
-    assert config.with_values(epochs=9).epochs == 9
-    assert config.epochs != 9
+    assert make_config().with_values(epochs=9).epochs == 9
     with pytest.raises(ConfigError, match=r"epohcs: unknown key .*'epochs'"):
-        config.with_values(epohcs=9)
+        make_config().with_values(epohcs=9)
 
 
 def test_unused_keys_are_those_that_change_nothing_here() -> None:
@@ -801,12 +727,14 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
     assert unused_keys(make_config(loss_weights=weights, comb_loss="wt_sum")) == []
     assert unused_keys(make_config(data_split_file="names.json")) == ["data_split_file"]
     celeba = {"dataset_name": "celebA", "data_split_file": "names.json"}
-    assert unused_keys(make_config(**celeba)) == []
-    assert unused_keys(make_config(**celeba, splits={"test": "val"})) == ["splits"]
+    assert unused_keys(make_config(**celeba, splits={"test": "val"}, celebA_classes=19)) == ["splits"]
     mtan = {"dataset_name": "NYU_MTAN", "data_split_file": "names.json", "splits": {"test": "val"}}
     assert unused_keys(make_config(**mtan)) == ["data_split_file", "splits"]
-    assert unused_keys(make_config(**celeba, celebA_classes=19)) == []
     assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is NYU)"]
+    dense = "(group_sparsity is false: the run is dense)"
+    assert unused_keys(make_config(target_sparsity=0.5)) == [f"target_sparsity {dense}"]
+    assert unused_keys(make_config(sparsify="backbone_and_heads")) == [f"sparsify {dense}"]
+    assert unused_keys(make_config(optimizer_params={"l1_ratio": 0.2})) == ["optimizer_params.l1_ratio"]
 
 
 def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> None:
@@ -816,23 +744,13 @@ def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> N
 
 
 def test_every_key_has_a_docstring() -> None:
-    models = [ExperimentConfig]
-    for model in models:
-        for name, field in model.model_fields.items():
-            assert field.description, f"{model.__name__}.{name}"
-            if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
-                models.append(field.annotation)
-    assert len({model.__name__ for model in models}) == 6
+    for schema in (ExperimentConfig, *_sections().values()):
+        assert all(field.description for field in schema.model_fields.values()), schema.__name__
 
 
 # The files that are shipped
 
 SHIPPED = [path for path in sorted((ROOT / "config").glob("*.yaml")) if not is_study(path)]
-
-
-def test_there_are_shipped_configurations() -> None:
-    names = {path.name for path in SHIPPED}
-    assert {"exp_single_mtl_NYU.yaml", "exp_single_multi_celebA.yaml", "nyu_small.yaml", "demo.yaml"} <= names
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
@@ -843,29 +761,12 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
     assert not config.checkpoint_folder.startswith(("/", "~"))
 
 
-def test_a_warmup_that_a_debias_phase_would_cut_is_refused(tmp_path: Path) -> None:
-    values = {"debias_from": 4, "bb_optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}}
-    problem = _problem(tmp_path, _changed(SPARSE, **values))
-    assert "ends at epoch 5, and debias_from is 4" in problem
-
-
-@pytest.mark.parametrize("time", [1.5, 6.5])
-def test_a_time_between_two_epochs_is_refused(time: float, tmp_path: Path) -> None:
-    for values in ({"debias_from": time}, {"target_sparsity": 0.5, "sparsity_until": time}):
-        assert f"{time} is neither an epoch" in _problem(tmp_path, _changed(SPARSE, **values))
-
-
-def test_a_target_in_a_dense_run_is_told(tmp_path: Path) -> None:
-    unused = unused_keys(_load(tmp_path, MINIMAL + "target_sparsity: 0.5\n"))
-    assert [key.split(" ")[0] for key in unused] == ["target_sparsity"]
-
-
 # A penalty on the heads as well
 
 HEADS = {"sparsify": "backbone_and_heads", "bb_optimizer_params": {"lambda": 1e-4}}
 
 
-@pytest.mark.parametrize("lambda_", [None, "None", 0, "0.0", {"value": 0, "warmup": 3}, [[0, 0], [5, 0.0]], "missing"])
+@pytest.mark.parametrize("lambda_", [None, "0.0", {"value": 0, "warmup": 3}, [[0, 0], [5, 0.0]], "missing"])
 def test_heads_cannot_be_sparsified_without_a_strength(lambda_: Any, tmp_path: Path) -> None:
     params = {} if lambda_ == "missing" else {"optimizer_params": {"lambda": lambda_}}
     problem = _problem(tmp_path, _changed(SPARSE, **HEADS, **params))
@@ -878,7 +779,6 @@ def test_heads_cannot_be_sparsified_without_a_strength(lambda_: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"optimizer_params": {"lambda": [[5, 1e-4], [3, 1e-3]]}}, ["in order of time"]),
         ({"optimizer_params": {"lambda": {"value": 1e-4, "warmup": 20}}}, ["warmup ends at epoch 20", "epochs is 20"]),
         (
             {"optimizer_params": {"lambda": {"value": 1e-4, "warmup": 5}}, "debias_from": 4},
@@ -910,13 +810,6 @@ def test_the_heads_strength_is_used_only_if_heads_are_sparsified(lambda_: Any, f
     assert unused_keys(backbone) == ["optimizer_params.penalty", "optimizer_params.lambda"]
 
 
-def test_sparsified_heads_in_a_dense_run_are_told(tmp_path: Path) -> None:
-    config = _load(tmp_path, MINIMAL + "sparsify: backbone_and_heads\n")
-    assert [key.split(" ")[0] for key in unused_keys(config)] == ["sparsify"]
-    assert (config.sparsifies_heads, config.head_penalty_lambda) == (False, 0)
-    assert unused_keys(_load(tmp_path, MINIMAL + "sparsify: backbone\n")) == []
-
-
 @pytest.mark.parametrize(
     ("values", "epoch"),
     [
@@ -935,16 +828,10 @@ def test_when_the_zeros_are_fixed(values: dict[str, Any], epoch: int | None) -> 
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("on", True), ("off", False), ("'on'", True), ("'Off'", False), ("'yes'", True), ("true", True), ("frames", "frames")],
+    [("on", True), ("off", False), ("'on'", True), ("'Off'", False), ("frames", "frames")],
 )
 def test_cache_is_on_off_or_a_folder(text: str, value: bool | str, tmp_path: Path) -> None:
     config = _load(tmp_path, MINIMAL + f"cache: {text}\n")
     assert config.cache is value if isinstance(value, bool) else config.cache == value
     config.save(tmp_path / "again.yaml")
     assert load_config(tmp_path / "again.yaml") == config
-
-
-@pytest.mark.parametrize("text", ["1_0e-3", "1_000.5e0", "٣e-3"])
-def test_a_number_as_text_is_written_in_plain_digits(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"bb_optimizer_params\.lambda.* is not valid"):
-        load_config(_write(tmp_path, MINIMAL), [f"bb_optimizer_params.lambda={text}"])

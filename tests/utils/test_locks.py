@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -79,8 +78,10 @@ def test_a_second_holder_is_refused_and_the_next_one_is_not(tmp_path: Path) -> N
 def test_the_holder_is_named_until_it_is_killed(tmp_path: Path) -> None:
     before = datetime.now().astimezone()
     with holder(tmp_path) as process:
+        start = time.monotonic()
         with pytest.raises(TrialError) as error:
             try_it(tmp_path)
+        assert time.monotonic() - start < locks.NOTE_TAKES / 2, "a live holder is not waited for"
         found = re.fullmatch(
             rf"experiment '{re.escape(NAME)}' in {re.escape(str(tmp_path))} is being trained by process {process.pid} on "
             rf"{re.escape(socket.gethostname())} since (\S+) \(-c {re.escape(str(tmp_path))} {re.escape(NAME)}\); wait for it, "
@@ -97,7 +98,7 @@ def test_the_holder_is_named_until_it_is_killed(tmp_path: Path) -> None:
 
 def test_orphans_of_a_killed_holder_are_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with holder(tmp_path, "2") as process:
+    with holder(tmp_path, "1") as process:
         process.kill()
         process.wait()
         start = time.monotonic()
@@ -115,15 +116,7 @@ def test_orphans_that_do_not_end_are_not_waited_for_without_end(tmp_path: Path, 
             try_it(tmp_path)
 
 
-def test_a_live_holder_is_not_waited_for(tmp_path: Path) -> None:
-    with holder(tmp_path):
-        start = time.monotonic()
-        with pytest.raises(TrialError):
-            try_it(tmp_path)
-        assert time.monotonic() - start < locks.NOTE_TAKES / 2
-
-
-@pytest.mark.parametrize("note", [None, "", "{", "[]", '{"pid": "7"}'])
+@pytest.mark.parametrize("note", [None, "{", '{"pid": "7"}'])
 def test_a_holder_without_a_note_is_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str | None) -> None:
     monkeypatch.setattr(locks, "NOTE_TAKES", 0.2)
     if note is not None:
@@ -164,7 +157,7 @@ def test_the_dead_of_another_machine_are_not_known(tmp_path: Path) -> None:
     assert time.monotonic() - start < 5
 
 
-@pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt])
 def test_however_the_block_ends_the_lock_is_free(tmp_path: Path, end: type[BaseException]) -> None:
     with pytest.raises(end), experiment_lock(tmp_path, NAME):
         assert leftovers(tmp_path) == [f".{NAME}.holder.json"]
@@ -191,10 +184,3 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     refuse_if_held(tmp_path / "runs", NAME)
     refuse_if_held(tmp_path, NAME)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_lock_dies_with_sigterm_too(tmp_path: Path) -> None:
-    with holder(tmp_path) as process:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        try_it(tmp_path)

@@ -29,13 +29,8 @@ def test_errors_and_angles_go_down_and_everything_else_up() -> None:
     }
 
 
-def test_units() -> None:
-    assert metric_info("surface_normal", "mean_angle") == MetricInfo("down", "degrees")
-    assert metric_info("surface_normal", "within_30") == MetricInfo("up", "")
+def test_units_and_metres_are_those_of_a_metric_depth_alone() -> None:
     assert metric_info("class_Wearing_Hat", "auroc") == MetricInfo("up", "")
-
-
-def test_metres_are_those_of_a_metric_depth_alone() -> None:
     for metres, unit in ((False, ""), (True, "m")):
         assert metric_info("depth_euclidean", "abs_err", metres=metres) == MetricInfo("down", unit)
         assert metric_info("depth_euclidean", "rmse", metres=metres) == MetricInfo("down", unit)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.tasks import FIRST_LABEL, LABEL_SETS, get_task, mirrored_classes, task_names
+from utils.tasks import LABEL_SETS, get_task, mirrored_classes
 
 
 @pytest.mark.parametrize(("label_set", "count"), [("NYU", 40), ("NYU_MTAN", 13), ("celebA", 3), ("celebA19", 19)])
@@ -18,15 +18,6 @@ def test_the_thirteen_classes_are_those_of_couprie_in_their_order() -> None:
         *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),
         *("picture", "sofa", "table", "tv", "wall", "window"),
     )
-
-
-def test_every_label_set_says_how_its_files_number_class_0() -> None:
-    assert FIRST_LABEL == {"NYU": 1, "NYU_MTAN": 0, "celebA": 0, "celebA19": 0}
-    assert FIRST_LABEL.keys() == LABEL_SETS.keys()
-
-
-def test_mtan_has_three_tasks() -> None:
-    assert task_names("NYU_MTAN") == ["segmentsemantic", "depth_euclidean", "surface_normal"]
 
 
 def test_in_a_mirror_left_parts_of_a_face_are_right_ones() -> None:

@@ -10,9 +10,8 @@ import yaml
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
-from tests.utils.mutations import JUNK, misspelled
+from tests.utils.mutations import JARGON, JUNK, REPEATABLE, misspelled
 from tests.utils.study.files import BASE, planned, study_file, write
-from tests.utils.test_mutated_configs import JARGON, REPEATABLE
 from utils.config import load_config, unused_keys
 from utils.errors import ConfigError, UserError
 from utils.study.config import DECIDED, StudyFile, is_study, load_study_file, merge
