@@ -7,6 +7,7 @@ environment variable NYUD_MT_ROOT names a folder in NYUD_MT layout, else synthet
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -42,7 +43,7 @@ def main() -> None:
     from datasets import train_loader
     from datasets.synthetic_rooms import write_rooms
     from engine.evaluation import to_device
-    from engine.trainer import forward_losses
+    from engine.trainer import training_step
     from engine.trial import Trial
     from utils import device as devices
     from utils.config import validate_config
@@ -71,7 +72,6 @@ def main() -> None:
         config, device = devices.resolve(validate_config(values, source="benchmark"))
         trial = Trial(config, 0, device, Path(folder))
         batch = to_device(next(iter(train_loader(config, 0))), device, config)
-        trial.control.apply(trial.optimizer, 0)
         trial.model.train()
 
         def synchronised() -> float:
@@ -79,18 +79,12 @@ def main() -> None:
                 torch.cuda.synchronize()
             return time.perf_counter()
 
-        times: list[tuple[float, float, float]] = []
+        times: list[list[float]] = []
         for _ in range(args.warmup + args.steps):
-            start = synchronised()
-            _, total = forward_losses(trial, batch)
-            assert total is not None, "no frame of the batch has a target"
-            forward = synchronised()
-            total.backward()
-            backward = synchronised()
-            trial.optimizer.step()
-            trial.optimizer.zero_grad(set_to_none=True)
-            end = synchronised()
-            times.append((forward - start, backward - forward, end - backward))
+            moments = [synchronised()]
+            losses = training_step(trial, batch, 0.0, 1.0, after=lambda *_, moments=moments: moments.append(synchronised()))  # type: ignore[misc]
+            assert losses, "no frame of the batch has a target"
+            times.append([end - start for start, end in itertools.pairwise(moments)])
         times = times[args.warmup :]
     parts = dict(zip(("forward_s", "backward_s", "optimizer_s"), map(statistics.median, zip(*times, strict=True)), strict=True))
     figures = {**parts, "total_s": statistics.median(map(sum, times)), "images_per_second": 0.0}

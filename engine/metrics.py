@@ -7,6 +7,7 @@ show. A metric of a split without any valid element is NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,6 @@ from torchmetrics.classification import (
 )
 
 from engine.activations import predict
-from utils.config import ExperimentConfig
 from utils.tasks import IGNORE_INDEX, Task, get_task
 
 
@@ -220,12 +220,12 @@ def build_metrics(task: Task, label_set: str) -> TaskMetrics:
 
 
 class SplitMetrics:
-    """The metrics of all tasks of an experiment over one split."""
+    """The metrics of some tasks over one split, with the classes of ``label_set`` and the depth of ``depth_target``."""
 
-    def __init__(self, config: ExperimentConfig) -> None:
-        self.depth_target = config.depth_target
-        self.tasks = {name: get_task(name) for name in config.task_list}
-        self.metrics = {name: build_metrics(task, config.label_set) for name, task in self.tasks.items()}
+    def __init__(self, tasks: Iterable[str], label_set: str, depth_target: str) -> None:
+        self.depth_target = depth_target
+        self.tasks = {name: get_task(name) for name in tasks}
+        self.metrics = {name: build_metrics(task, label_set) for name, task in self.tasks.items()}
 
     def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
         """Take one task's batch in, logits as the model gives them."""

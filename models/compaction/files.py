@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from models.compaction.anatomy import Anatomy, dissect
 from models.compaction.compact import CompactModel
 from models.compaction.heads import fold_norms
-from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
+from models.compaction.inference import InferenceBackbone
+from models.compaction.layers import CompactConv2d, CompactUnit
 from models.heads import feature_convs
 from models.multi_task import build_model
 from utils.config import ExperimentConfig, validate_config
@@ -108,13 +109,15 @@ def _rebuild(config: ExperimentConfig, stream: list[int], inputs: dict[str, int]
     return model.requires_grad_(False).eval()
 
 
-def _backbone(anatomy: Anatomy, stream: tuple[int, ...], inputs: dict[str, int], tensors: dict[str, Tensor]) -> CompactBackbone:
+def _backbone(
+    anatomy: Anatomy, stream: tuple[int, ...], inputs: dict[str, int], tensors: dict[str, Tensor]
+) -> InferenceBackbone:
     units = {
         unit.name: CompactUnit(_conv(f"backbone.{unit.name}", unit.conv, inputs, tensors), None, unit.relu)
         for unit in anatomy.units()
         if f"backbone.{unit.name}" in inputs
     }
-    return CompactBackbone(anatomy, units, stream)
+    return InferenceBackbone(anatomy, units, stream)
 
 
 def _conv(name: str, dense: nn.Conv2d, inputs: dict[str, int], tensors: dict[str, Tensor]) -> CompactConv2d:

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_sco
 
 from engine.activations import predict
 from engine.metrics import SplitMetrics, build_metrics
-from tests.configs import CELEBA_TASKS, make_config
+from tests.configs import CELEBA_TASKS
 from tests.engine.batches import invalid_batch, random_batch
 from utils.tasks import IGNORE_INDEX, get_task
 
@@ -20,8 +20,7 @@ FRAMES = 14
 
 def split_metrics(*tasks: str, depth_target: str = "relative") -> SplitMetrics:
     """Metrics of an experiment with these tasks."""
-    dataset = "celebA" if tasks[0].startswith("class_") else "NYU"
-    return SplitMetrics(make_config(dataset_name=dataset, task_list=tasks, depth_target=depth_target))
+    return SplitMetrics(tasks, "NYU", depth_target)
 
 
 def metrics_of(task: str, *batch: torch.Tensor, depth_target: str = "relative") -> dict[str, float]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from models.compaction import runner
 from models.compaction.anatomy import Anatomy, Block, Unit
-from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
+from models.compaction.inference import InferenceBackbone
+from models.compaction.layers import CompactConv2d, CompactUnit
 from tests.models.pruned import assert_exact, generator, prune, tiny, wild_norms
 from utils import native
 
@@ -42,11 +43,11 @@ def _unit(
 
 def _backbone(
     stem: list[tuple[Unit, CompactUnit]], blocks: list[Block], inner: list[tuple[Unit, CompactUnit]]
-) -> CompactBackbone:
+) -> InferenceBackbone:
     """The stem, a max-pool that does nothing, and blocks that keep the stream's width."""
     anatomy = Anatomy(tuple(unit for unit, _ in stem), (1, 1, 0), tuple(blocks))
     units = {unit.name: compact for unit, compact in stem + inner}
-    return CompactBackbone(anatomy, units, (stem[-1][1].conv.out_channels,) * (len(blocks) + 1))
+    return InferenceBackbone(anatomy, units, (stem[-1][1].conv.out_channels,) * (len(blocks) + 1))
 
 
 def _defined(unit: CompactUnit, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +60,7 @@ def _defined(unit: CompactUnit, x: Tensor) -> tuple[Tensor, Tensor]:
     return F.conv2d(read, weight, shift, *how), bound
 
 
-def _run(backbone: CompactBackbone, x: Tensor) -> Tensor:
+def _run(backbone: InferenceBackbone, x: Tensor) -> Tensor:
     assert backbone.runner.can_run(backbone, x)
     with torch.no_grad():
         return backbone(x)
@@ -146,9 +147,9 @@ def test_max_pool(kernel: int, stride: int, padding: int, size: tuple[int, int])
     x[0, 1], x[1, 2, -1, -1], x[2, 3, 0, 0] = -torch.inf, torch.nan, torch.inf
     x[:, 0] = -5 - x[:, 0].abs()
     anatomy = Anatomy((unit,), (kernel, stride, padding), ())
-    found = _run(CompactBackbone(anatomy, {"0": identity}, (5,)), x.nan_to_num(0.5, 3e38, -3e38))
+    found = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x.nan_to_num(0.5, 3e38, -3e38))
     assert torch.equal(found, F.max_pool2d(x.nan_to_num(0.5, 3e38, -3e38), kernel, stride, padding))
-    found = _run(CompactBackbone(anatomy, {"0": identity}, (5,)), x)[:, [0, 4]]  # NaN elsewhere: 0 * inf
+    found = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x)[:, [0, 4]]  # NaN elsewhere: 0 * inf
     expected = F.max_pool2d(F.conv2d(x, torch.eye(5).view(5, 5, 1, 1)), kernel, stride, padding)[:, [0, 4]]
     assert torch.equal(found.nan_to_num(7e7), expected.nan_to_num(7e7))
 

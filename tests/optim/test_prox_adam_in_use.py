@@ -93,7 +93,7 @@ def _assert_some_dead(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_a_hundred_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit(
+def test_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit(
     way: dict[str, bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Through a file in the middle; both get the same gradients."""
@@ -102,8 +102,8 @@ def test_a_hundred_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit
     ours = ResNetD("resnetd18")
     theirs = copy.deepcopy(ours)
     optimizer, plain = _optimizer(ours, GroupLasso(0.0), **way), torch.optim.AdamW(theirs.parameters(), **SETTINGS, **way)
-    for step in range(100):
-        if step == 50:
+    for step in range(20):
+        if step == 10:
             torch.save({"network": ours.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
             state = torch.load(tmp_path / "state.pt", weights_only=True)
             ours = ResNetD("resnetd18")
@@ -136,7 +136,7 @@ def _regression(outputs: int, seed: int = 0) -> tuple[Tensor, Tensor, np.ndarray
     return torch.from_numpy(inputs), torch.from_numpy(targets), matters
 
 
-def _descend(layer: nn.Module, optimizer: ProxAdam, inputs: Tensor, targets: Tensor, steps: int = 1500) -> None:
+def _descend(layer: nn.Module, optimizer: ProxAdam, inputs: Tensor, targets: Tensor, steps: int = 800) -> None:
     """Full gradients of 1/2 the mean squared norm; the learning rate falls to nothing, as constant ones never settle."""
     schedule = LambdaLR(optimizer, lambda step: max(1e-6, (1 - step / steps)) ** 3)
     for _ in range(steps):
@@ -146,13 +146,12 @@ def _descend(layer: nn.Module, optimizer: ProxAdam, inputs: Tensor, targets: Ten
         schedule.step()
 
 
-@pytest.mark.parametrize("outputs", [1, 4])
-def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_solver(outputs: int) -> None:
+def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_solver() -> None:
     """Fixed points are those of the objective, whatever the metric: 0 is in the subgradient. Groups are input channels."""
     from sklearn.linear_model import MultiTaskLasso  # takes a second, also in the processes below
 
+    outputs, lambda_ = 4, 0.2
     inputs, targets, matters = _regression(outputs)
-    lambda_ = 0.2
     layer = nn.Conv2d(20, outputs, 1, bias=False).double()
     optimizer = ProxAdam(layer.parameters(), lr=0.03, betas=(0.9, 0.999), weight_decay=0.0, penalty=GroupLasso(lambda_))
     _descend(layer, optimizer, inputs[:, :, None, None], targets)
@@ -171,16 +170,14 @@ def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_so
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(20, 6, bias=False), nn.Conv2d(20, 6, 1, bias=False)], ids=["linear", "conv"])
-def test_rows_are_solved_to_the_optimum_too(layer: nn.Module) -> None:
+def test_rows_are_solved_to_the_optimum_too() -> None:
     """Groups are rows: each is a regression of its own, solved here by accelerated proximal gradients."""
     inputs, targets, _ = _regression(6)
     targets[:, [0, 3]] = 0.3 * torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    layer = copy.deepcopy(layer).double()
+    layer = nn.Linear(20, 6, bias=False).double()
     lambda_g = 0.1 * math.sqrt(20)
-    shaped = inputs if isinstance(layer, nn.Linear) else inputs[:, :, None, None]
     optimizer = ProxAdam(layer.parameters(), lr=0.03, weight_decay=0.0, penalty=GroupLasso(0.1), axis=OUTPUT_CHANNELS)
-    _descend(layer, optimizer, shaped, targets)
+    _descend(layer, optimizer, inputs, targets)
     found = next(layer.parameters()).detach().flatten(1).numpy()
 
     x, y = inputs.numpy(), targets.numpy()
@@ -204,7 +201,7 @@ def test_rows_are_solved_to_the_optimum_too(layer: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", WAYS[::2], ids=str)
 def test_a_scaled_loss_changes_nothing(way: dict[str, bool], penalty: Penalty) -> None:
     ours, theirs = _network(), _network()
     scaled, plain = _optimizer(ours, penalty, **way), _optimizer(theirs, penalty, **way)
@@ -220,16 +217,15 @@ def test_a_scaled_loss_changes_nothing(way: dict[str, bool], penalty: Penalty) -
     _assert_some_dead(ours)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("bad", [float("inf"), float("nan")])
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("warm", [0, 3])
 def test_a_step_with_an_infinite_gradient_leaves_weights_and_state_as_they_were(
-    warm: int, way: dict[str, bool], bad: float, penalty: Penalty
+    warm: int, way: dict[str, bool], bad: float
 ) -> None:
     """Also the very first one: a scale that starts too high makes it bad."""
     network = _network()
-    optimizer = _optimizer(network, penalty, **way)
+    optimizer = _optimizer(network, **way)
     _train(network, optimizer, range(warm))
     optimizer.keep_zeros()
     before = _snapshot(network, optimizer)
@@ -362,11 +358,11 @@ SCHEDULERS: dict[str, Callable[[ProxAdam], Any]] = {
 }
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool, penalty: Penalty) -> None:
+def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool) -> None:
     """Each step equals AdamW's with the scheduled rate, and then the prox with the scheduled rate."""
+    penalty = PENALTIES[tensor]
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(0.1 * torch.randn(4, 9, 3, 3, generator=generator))
     settings = {**SETTINGS, "lr": torch.tensor(SETTINGS["lr"]) if tensor else SETTINGS["lr"]}
@@ -383,7 +379,9 @@ def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool,
         copied.grad = weight.grad.clone()
         plain.step()
         optimizer.step()
-        expected = penalty.prox(copied.detach(), optimizer.metric(weight, optimizer.param_groups[0]), rate)
+        state = optimizer.state[weight]
+        metric = (state["exp_avg_sq"] / (1 - 0.99 ** float(state["step"]))).sqrt() + SETTINGS["eps"]
+        expected = penalty.prox(copied.detach(), metric, rate)
         torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-8)
         rates.append(rate)
         scheduler.step(*([1.0] if name == "ReduceLROnPlateau" else []))
@@ -391,12 +389,11 @@ def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool,
     assert min(rates) < 0.2 * SETTINGS["lr"]
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("way", [{"fused": True}, {"foreach": False}, {}], ids=str)
-def test_a_learning_rate_may_be_a_tensor(way: dict[str, bool], penalty: Penalty) -> None:
+def test_a_learning_rate_may_be_a_tensor(way: dict[str, bool]) -> None:
     ours, theirs = _network(), _network()
-    with_tensor = _optimizer(ours, penalty, **{**way, "lr": torch.tensor(1e-2)})
-    with_number = _optimizer(theirs, penalty, **{**way, "lr": 1e-2})
+    with_tensor = _optimizer(ours, **{**way, "lr": torch.tensor(1e-2)})
+    with_number = _optimizer(theirs, **{**way, "lr": 1e-2})
     _train(ours, with_tensor, range(4))
     _train(theirs, with_number, range(4))
     with torch.no_grad():
@@ -410,7 +407,7 @@ def test_a_learning_rate_may_be_a_tensor(way: dict[str, bool], penalty: Penalty)
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", WAYS[::2], ids=str)
 def test_a_weight_without_gradient_is_left_alone_in_that_step(way: dict[str, bool], set_to_none: bool) -> None:
     """Penalised or not, in its first step or later; a gradient of zero is another thing: it decays and is penalised."""
     network = _network()
@@ -437,11 +434,9 @@ def test_a_weight_without_gradient_is_left_alone_in_that_step(way: dict[str, boo
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["deepcopy", "pickle"])
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-@pytest.mark.parametrize("way", WAYS, ids=str)
-def test_a_copy_goes_on_as_the_original_does(way: dict[str, bool], penalty: Penalty, copied: Callable[[Any], Any]) -> None:
+def test_a_copy_goes_on_as_the_original_does(copied: Callable[[Any], Any]) -> None:
     network = _network()
-    optimizer = _optimizer(network, penalty, **way)
+    optimizer = _optimizer(network, fused=True)
     _train(network, optimizer, range(4))
     optimizer.keep_zeros()
     other, its_optimizer = copied((network, optimizer))
@@ -451,16 +446,6 @@ def test_a_copy_goes_on_as_the_original_does(way: dict[str, bool], penalty: Pena
     _train(other, its_optimizer, range(4, 8))
     _assert_equal(_snapshot(other, its_optimizer), _snapshot(network, optimizer))
     assert repr(its_optimizer) == repr(optimizer)
-
-
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_a_compiled_network_trains_as_it_does_otherwise(penalty: Penalty) -> None:
-    ours, theirs = _network(), _network()
-    compiled = torch.compile(ours, backend="aot_eager")
-    _train(compiled, _optimizer(compiled, penalty), range(8))
-    _train(theirs, _optimizer(theirs, penalty), range(8))
-    _assert_equal(_snapshot(ours), _snapshot(theirs), rtol=1e-4, atol=1e-6)
-    _assert_some_dead(ours)
 
 
 @pytest.mark.slow

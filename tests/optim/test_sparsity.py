@@ -10,8 +10,6 @@ from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
 from optim import (
     GroupLasso,
-    GroupMCP,
-    Penalty,
     ProxAdam,
     count_groups,
     group_squares,
@@ -77,13 +75,6 @@ def test_a_zero_output_filter_is_no_zero_group() -> None:
     model = _Model()
     with torch.no_grad():
         model.backbone.stem.weight[0] = 0
-    assert sparsity_report(model).zero_groups == 0
-
-
-def test_a_tiny_weight_is_not_zero() -> None:
-    model = _Model()
-    with torch.no_grad():
-        model.backbone.stem.weight[:, 0] = 1e-38
     assert sparsity_report(model).zero_groups == 0
 
 
@@ -183,13 +174,13 @@ def test_dead_layers_are_those_without_a_live_group() -> None:
     assert sparsity_report(model).dead_layers() == ["stem", "layer1.0"]
 
 
-@pytest.mark.parametrize("penalty", [GroupLasso(0.0), GroupMCP(0.0)], ids=lambda penalty: penalty.name)
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
-def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(penalty: Penalty, kernel: str) -> None:
+def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.resnetd.STAGE_WIDTHS", (8, 16, 24, 32))
     network = ResNetD("resnetd18").to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     weights = [weight for _, weight in grouped_weights(network)]
-    optimizer = ProxAdam([{"params": weights, "penalty": penalty}], lr=1e-3, kernel=kernel)  # type: ignore[arg-type]
+    optimizer = ProxAdam([{"params": weights, "penalty": GroupLasso(0.0)}], lr=1e-3, kernel=kernel)  # type: ignore[arg-type]
     for share in (0.2, 0.75, 0.5):
         for weight in weights:
             importance = 10.0 ** (-6 * torch.rand(weight.shape[1], generator=generator))[:, None, None]
