@@ -29,12 +29,6 @@ def value(loss: Loss, *batch: torch.Tensor) -> torch.Tensor:
     return loss.value(loss.statistics(*batch))
 
 
-def test_cross_entropy_is_torchs_label_smoothed_mean_over_labelled_pixels() -> None:
-    logits, target, mask = random_batch("segmentsemantic", 3)
-    expected = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, label_smoothing=0.1)
-    torch.testing.assert_close(value(loss_of("segmentsemantic"), logits, target, mask), expected)
-
-
 def test_cross_entropy_of_one_pixel_by_hand() -> None:
     logits = torch.zeros(1, 4, 1, 2)
     logits[0, 2, 0, 0] = math.log(5.0)  # probabilities 1/8, 1/8, 5/8, 1/8; the other pixel is not labelled

@@ -113,8 +113,8 @@ def test_a_convolution(
 
 
 @compiled
-@pytest.mark.parametrize("batch", [1, 2, 3, 9])
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 1), (1, 7), (3, 3), (5, 3)])
+@pytest.mark.parametrize("batch", [1, 3, 9])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (5, 3)])
 def test_fewer_pixels_than_a_tile_and_tiles_across_images(batch: int, size: tuple[int, int]) -> None:
     for seed, shape in enumerate([(1, 1, 0, 1), (3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 4, 4), (7, 2, 3, 1)]):
         _check(33, 6, 5, shape, (batch, *size), seed % 2 == 0, seed)
@@ -123,7 +123,7 @@ def test_fewer_pixels_than_a_tile_and_tiles_across_images(batch: int, size: tupl
 @compiled
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(
-    ("rows", "width", "size"), [(512, 3, (1, 4, 4)), (200, 700, (2, 9, 9)), (8, 20, (3, 40, 41)), (1, 1, (1, 64, 64))]
+    ("rows", "width", "size"), [(512, 3, (1, 4, 4)), (200, 300, (2, 9, 9)), (8, 20, (3, 40, 41)), (1, 1, (1, 64, 64))]
 )
 def test_the_parts_that_threads_take(rows: int, width: int, size: tuple[int, int, int], threads: int) -> None:
     before = torch.get_num_threads()

@@ -278,20 +278,6 @@ def test_a_bad_step_on_a_gpu_changes_no_weight(penalty: Penalty, metric: float) 
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_autocast_keeps_float32_weights(penalty: Penalty) -> None:
-    network = _network()
-    optimizer = _optimizer(network, penalty)
-    for step in range(8):
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = _loss(network, _batch(step))
-        loss.backward()
-        optimizer.step()
-    assert all(parameter.dtype == torch.float32 and parameter.isfinite().all() for parameter in network.parameters())
-    _assert_some_dead(network)
-
-
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, penalty: Penalty) -> None:
     """AdamW's step is torch's; halves have too few digits for the prox, which is solved in float32."""
@@ -317,38 +303,6 @@ def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, p
     alive = live_groups(weight.detach())
     assert alive.any()
     assert not alive.all()
-
-
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_two_half_batches_are_one_batch(penalty: Penalty) -> None:
-    ours, theirs = _network(), _network()
-    accumulating, plain = _optimizer(ours, penalty), _optimizer(theirs, penalty)
-    for step in range(8):
-        accumulating.zero_grad()
-        for half in zip(*(tensor.chunk(2) for tensor in _batch(step)), strict=True):
-            (_loss(ours, half) / 2).backward()
-        accumulating.step()
-        _train(theirs, plain, range(step, step + 1))
-    _assert_equal(_snapshot(ours), _snapshot(theirs), rtol=1e-4, atol=1e-6)
-    assert _alive(ours) == _alive(theirs)
-    _assert_some_dead(ours)
-
-
-def test_clipped_gradients_are_those_that_the_step_sees() -> None:
-    ours, theirs = _network(), _network()
-    clipped, plain = _optimizer(ours), _optimizer(theirs)
-    for step in range(5):
-        clipped.zero_grad()
-        plain.zero_grad()
-        _loss(ours, _batch(step)).backward()
-        _loss(theirs, _batch(step)).backward()
-        norm = nn.utils.clip_grad_norm_(ours.parameters(), 0.05)
-        assert norm > 0.05
-        for parameter in theirs.parameters():
-            parameter.grad *= 0.05 / (norm + 1e-6)
-        clipped.step()
-        plain.step()
-    _assert_equal(_snapshot(ours, clipped), _snapshot(theirs, plain), rtol=1e-5, atol=1e-8)
 
 
 SCHEDULERS: dict[str, Callable[[ProxAdam], Any]] = {
