@@ -70,7 +70,6 @@ class SegmentationMetrics:
         self.imagewise.add(iou[valid > 0])
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         matrix = self.confusion.double()
         true, target, predicted = matrix.diag(), matrix.sum(1), matrix.sum(0)
         present = target > 0
@@ -102,7 +101,6 @@ class DepthMetrics:
         self.close.add((torch.maximum(p / t, t / p) < 1.25).double())
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         return {
             "abs_err": _value(self.absolute),
             "rel_err": self.relative.compute(),
@@ -138,7 +136,6 @@ class NormalsMetrics:
         self.angles.append(angle.float().cpu().numpy())
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         angles = np.concatenate(self.angles) if self.angles else np.empty(0, np.float32)
         return {
             "mean_cosine": self.cosine.compute(),
@@ -161,7 +158,6 @@ class EdgeMetrics:
             self.absolute.to(p.device).update(p, t)
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         return {"abs_err": _value(self.absolute)}
 
 
@@ -190,7 +186,6 @@ class AttributeMetrics:
             metric.update((p > 0.5).long() if name == "f1_weighted" else p, t)
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         if not self.count:
             return dict.fromkeys(self.metrics, math.nan)
         # torchmetrics makes 0 of 0 / 0.

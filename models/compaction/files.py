@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +47,14 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         "stream": json.dumps(model.backbone.widths),
         "inputs": json.dumps({name: conv.width for name, conv in model.named_modules() if isinstance(conv, CompactConv2d)}),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _named_tensors(model)}
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(save(tensors, described))  # save_file would make it readable for its owner only
+        temporary.write_bytes(save(plain_tensors(model), described))  # save_file would make it readable for its owner only
 
 
-def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Weights and buffers: the state without the structure, which the description says."""
-    yield from model.named_parameters()
-    yield from model.named_buffers()
+def plain_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers, on the CPU: the state without the structure, which the description says."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in named}
 
 
 def load_compact(path: str | Path) -> CompactModel:

@@ -74,14 +74,8 @@ class ProxKernel:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._tile = library.prox_tile_width()
         self._prox_step = library.prox_step
-        self._prox_step.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int,
-        ]
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._prox_step.argtypes = [pointer, pointer, number, pointer, number, ctypes.c_int]
         self._prox_step.restype = None
 
     def step(self, parts: Sequence[WeightStep]) -> None:

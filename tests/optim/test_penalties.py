@@ -99,6 +99,16 @@ def test_lambda_and_the_learning_rate_may_be_tensors(penalty: Penalty, weight: T
 
 
 @pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
+def test_memory_layout_changes_nothing(penalty: Penalty, weight: Tensor) -> None:
+    metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(2)) + 0.01
+    last_weight, last_metric = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (weight, metric))
+    expected = penalty.prox(weight, metric, 0.01)
+    for one, other in ((last_weight, last_metric), (last_weight, metric), (weight, last_metric)):
+        torch.testing.assert_close(penalty.prox(one, other, 0.01), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(penalty.value(last_weight), penalty.value(weight))
+
+
+@pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
 def test_prox_lowers_what_it_should_minimise(penalty: Penalty, weight: Tensor) -> None:
     """Ties ``prox`` to ``value``: the same lambda_g in both."""
     weight = weight.double()
