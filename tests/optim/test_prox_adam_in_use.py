@@ -1,7 +1,6 @@
 """ProxAdam among everything else that trains a network: torch's own tools must find nothing unusual about it."""
 
 import copy
-import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -168,33 +167,6 @@ def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_so
     assert (np.any(found != 0, axis=1) == matters).all()
     assert objective(found) <= objective(expected) * (1 + 1e-4)
     np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
-def test_rows_are_solved_to_the_optimum_too() -> None:
-    """Groups are rows: each is a regression of its own, solved here by accelerated proximal gradients."""
-    inputs, targets, _ = _regression(6)
-    targets[:, [0, 3]] = 0.3 * torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    layer = nn.Linear(20, 6, bias=False).double()
-    lambda_g = 0.1 * math.sqrt(20)
-    optimizer = ProxAdam(layer.parameters(), lr=0.03, weight_decay=0.0, penalty=GroupLasso(0.1), axis=OUTPUT_CHANNELS)
-    _descend(layer, optimizer, inputs, targets)
-    found = next(layer.parameters()).detach().flatten(1).numpy()
-
-    x, y = inputs.numpy(), targets.numpy()
-    step = 1 / np.linalg.eigvalsh(x.T @ x / len(x))[-1]
-    w = momentum = np.zeros((6, 20))
-    for k in range(3000):
-        moved = momentum - step * (x @ momentum.T - y).T @ x / len(x)
-        norms = np.linalg.norm(moved, axis=1, keepdims=True)
-        after = moved * np.maximum(0, 1 - step * lambda_g / np.maximum(norms, 1e-300))
-        w, momentum = after, after + k / (k + 3) * (after - w)
-
-    def objective(w: np.ndarray) -> float:
-        return float(((x @ w.T - y) ** 2).sum(1).mean() / 2 + lambda_g * np.linalg.norm(w, axis=1).sum())
-
-    assert np.any(w != 0, axis=1).tolist() == [False, True, True, False, True, True]
-    assert (np.any(found != 0, axis=1) == np.any(w != 0, axis=1)).all()
-    assert objective(found) <= objective(w) * (1 + 1e-4)
 
 
 # (c) torch's tools
