@@ -8,6 +8,7 @@ on a GPU also the largest memory that tensors took in them.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -45,7 +46,7 @@ def main() -> None:
     from datasets import train_loader
     from datasets.synthetic_rooms import write_rooms
     from engine.evaluation import to_device
-    from engine.trainer import forward_losses
+    from engine.trainer import training_step
     from engine.trial import Trial
     from utils import device as devices
     from utils.config import validate_config
@@ -75,7 +76,6 @@ def main() -> None:
         config, device = devices.resolve(validate_config(values, source="benchmark"))
         trial = Trial(config, 0, device, Path(folder))
         batch = to_device(next(iter(train_loader(config, 0))), device, config)
-        trial.control.apply(trial.optimizer, 0)
         trial.model.train()
         if args.compile:
             trial.model.compile()
@@ -85,20 +85,14 @@ def main() -> None:
                 torch.cuda.synchronize()
             return time.perf_counter()
 
-        times: list[tuple[float, float, float]] = []
+        times: list[list[float]] = []
         for step in range(args.warmup + args.steps):
-            start = synchronised()
+            moments = [synchronised()]
             if step == args.warmup and device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            _, total = forward_losses(trial, batch)
-            assert total is not None, "no frame of the batch has a target"
-            forward = synchronised()
-            total.backward()
-            backward = synchronised()
-            trial.optimizer.step()
-            trial.optimizer.zero_grad(set_to_none=True)
-            end = synchronised()
-            times.append((forward - start, backward - forward, end - backward))
+            losses = training_step(trial, batch, 0.0, 1.0, after=lambda *_, moments=moments: moments.append(synchronised()))  # type: ignore[misc]
+            assert losses, "no frame of the batch has a target"
+            times.append([end - start for start, end in itertools.pairwise(moments)])
         times = times[args.warmup :]
         memory = {"peak_memory_GB": torch.cuda.max_memory_allocated(device) / 1e9} if device.type == "cuda" else {}
     parts = dict(zip(("forward_s", "backward_s", "optimizer_s"), map(statistics.median, zip(*times, strict=True)), strict=True))

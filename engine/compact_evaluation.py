@@ -99,7 +99,7 @@ def _evaluate_both(
     made: Networks, config: ExperimentConfig, split: str, device: torch.device
 ) -> tuple[Evaluation, Evaluation, _Outputs]:
     """The trained and the compact network in one pass over the split."""
-    losses, outputs = build_losses(config), _Outputs()
+    losses, outputs = build_losses(config.task_list, config.seg_loss_fn, config.depth_target), _Outputs()
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
     loader = eval_loader(config, split, device.type == "cuda")
     dataset: Any = loader.dataset

@@ -30,6 +30,7 @@ from engine.saved_trial import SavedTrial, load_trial
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
 from engine.sparsity_plot import figure_title
 from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
+from models.compaction.files import plain_tensors
 from models.compaction.runner import library
 from utils import checkpoint as files
 from utils.checkpoint import save_json
@@ -221,14 +222,9 @@ def _processor() -> str:
 def file_sizes(made: Networks) -> dict[str, dict[str, float]]:
     """Megabytes per part and form, like for like: the weights alone, as a safetensors file."""
     return {
-        part: {name: len(save(_tensors(network))) / 1e6 for name, network in networks.items()}
+        part: {name: len(save(plain_tensors(network))) / 1e6 for name, network in networks.items()}
         for part, networks in made.parts().items()
     }
-
-
-def _tensors(network: nn.Module) -> dict[str, Tensor]:
-    named = (*network.named_parameters(), *network.named_buffers())
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in named}
 
 
 def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ depend on the batch size.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.activations import activate
-from utils.config import ExperimentConfig
 from utils.tasks import IGNORE_INDEX, Task, get_task
 
 LABEL_SMOOTHING = 0.1
@@ -107,10 +106,6 @@ SEGMENTATION_LOSSES: dict[str, Loss] = {
 """The losses that ``seg_loss_fn`` names."""
 
 
-def _activated(task: Task, config: ExperimentConfig, distance: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    return MeanLoss(lambda logits, target: distance(activate(task, logits, config.depth_target), target))
-
-
 def _squared(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target) ** 2
 
@@ -127,13 +122,25 @@ def _binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
-def build_losses(config: ExperimentConfig) -> dict[str, Loss]:
-    """The loss of every task of the experiment."""
-    by_kind: dict[str, Callable[[Task], Loss]] = {
-        "segmentation": lambda task: SEGMENTATION_LOSSES[config.seg_loss_fn],
-        "depth": lambda task: _activated(task, config, _squared),
-        "normals": lambda task: _activated(task, config, _one_minus_cosine),
-        "edges": lambda task: _activated(task, config, _huber),
-        "attribute": lambda task: MeanLoss(_binary_cross_entropy),
-    }
-    return {name: by_kind[get_task(name).kind](get_task(name)) for name in config.task_list}
+DISTANCES = {"depth": _squared, "normals": _one_minus_cosine, "edges": _huber}
+"""By a task's kind, of what its activation gives from the target."""
+
+
+def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict[str, Loss]:
+    """The loss of every task.
+
+    Args:
+        tasks: names of tasks.
+        seg_loss: of segmentations, a key of ``SEGMENTATION_LOSSES``.
+        depth_target: ``relative`` or ``metric``.
+    """
+    return {name: _loss_of(get_task(name), seg_loss, depth_target) for name in tasks}
+
+
+def _loss_of(task: Task, seg_loss: str, depth_target: str) -> Loss:
+    if task.kind == "segmentation":
+        return SEGMENTATION_LOSSES[seg_loss]
+    if task.kind == "attribute":
+        return MeanLoss(_binary_cross_entropy)
+    distance = DISTANCES[task.kind]
+    return MeanLoss(lambda logits, target: distance(activate(task, logits, depth_target), target))

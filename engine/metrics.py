@@ -7,6 +7,7 @@ show. A metric of a split without any valid element is NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +23,6 @@ from torchmetrics.classification import (
 )
 
 from engine.activations import predict
-from utils.config import ExperimentConfig
 from utils.tasks import IGNORE_INDEX, Task, get_task
 
 
@@ -70,7 +70,6 @@ class SegmentationMetrics:
         self.imagewise.add(iou[valid > 0])
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         matrix = self.confusion.double()
         true, target, predicted = matrix.diag(), matrix.sum(1), matrix.sum(0)
         present = target > 0
@@ -102,7 +101,6 @@ class DepthMetrics:
         self.close.add((torch.maximum(p / t, t / p) < 1.25).double())
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         return {
             "abs_err": _value(self.absolute),
             "rel_err": self.relative.compute(),
@@ -138,7 +136,6 @@ class NormalsMetrics:
         self.angles.append(angle.float().cpu().numpy())
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         angles = np.concatenate(self.angles) if self.angles else np.empty(0, np.float32)
         return {
             "mean_cosine": self.cosine.compute(),
@@ -161,7 +158,6 @@ class EdgeMetrics:
             self.absolute.to(p.device).update(p, t)
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         return {"abs_err": _value(self.absolute)}
 
 
@@ -190,7 +186,6 @@ class AttributeMetrics:
             metric.update((p > 0.5).long() if name == "f1_weighted" else p, t)
 
     def compute(self) -> dict[str, float]:
-        """See the class."""
         if not self.count:
             return dict.fromkeys(self.metrics, math.nan)
         # torchmetrics makes 0 of 0 / 0.
@@ -220,12 +215,12 @@ def build_metrics(task: Task, label_set: str) -> TaskMetrics:
 
 
 class SplitMetrics:
-    """The metrics of all tasks of an experiment over one split."""
+    """The metrics of some tasks over one split, with the classes of ``label_set`` and the depth of ``depth_target``."""
 
-    def __init__(self, config: ExperimentConfig) -> None:
-        self.depth_target = config.depth_target
-        self.tasks = {name: get_task(name) for name in config.task_list}
-        self.metrics = {name: build_metrics(task, config.label_set) for name, task in self.tasks.items()}
+    def __init__(self, tasks: Iterable[str], label_set: str, depth_target: str) -> None:
+        self.depth_target = depth_target
+        self.tasks = {name: get_task(name) for name in tasks}
+        self.metrics = {name: build_metrics(task, label_set) for name, task in self.tasks.items()}
 
     def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
         """Take one task's batch in, logits as the model gives them."""

@@ -360,15 +360,10 @@ def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) ->
             raise TrialError(f"--out {out}: {path} is no file of predictions; move it away, or choose another folder")
 
 
-def _files_of(out: Path, folders: Iterable[str], name: str) -> list[Path]:
-    """The files of the predictions of one photo."""
-    dense = [out / folder / f"{name}{kind}" for folder in folders for kind in (".npy", ".png")]
-    return [*dense, out / OVERVIEW / f"{name}.png"]
-
-
 def _files(out: Path, folders: Sequence[str], names: Iterable[str]) -> list[Path]:
     """All files of the predictions of some photos."""
-    return [out / MANIFEST, out / ATTRIBUTES, *(path for name in names for path in _files_of(out, folders, name))]
+    ends = [*((folder, kind) for folder in folders for kind in (".npy", ".png")), (OVERVIEW, ".png")]
+    return [out / MANIFEST, out / ATTRIBUTES, *(out / folder / f"{name}{end}" for name in names for folder, end in ends)]
 
 
 def _written(out: Path) -> list[Path]:

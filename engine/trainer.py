@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,6 +95,42 @@ def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor]
     return losses, trial.weighting(losses)
 
 
+def training_step(
+    trial: Trial,
+    batch: Sample,
+    now: float,
+    length: float,
+    after: Callable[[str, dict[str, float]], None] = lambda part, losses: None,
+) -> dict[str, float]:
+    """One step of training. A batch without any valid target is a step that changes nothing.
+
+    Args:
+        trial: its model and what belongs to it move on by a step.
+        batch: as the loader gives it.
+        now: when the step begins, in epochs.
+        length: how long it takes, in epochs.
+        after: called with the losses after each part: ``forward``, ``backward``, ``optimizer``. What it raises ends the step.
+
+    Returns:
+        The losses: of the tasks that had a valid target, and ``total``, what was minimised, if anything was.
+    """
+    losses, total = forward_losses(trial, batch)
+    named: dict[str, float] = {}
+    if total is not None:
+        # One transfer for all losses: on a GPU, each .item() waits for the device.
+        values = torch.stack([*losses.values(), total]).tolist()
+        named = dict(zip((*losses, "total"), values, strict=True))
+    after("forward", named)
+    if total is not None:
+        total.backward()
+    after("backward", named)
+    trial.control.apply(trial.optimizer, now, length)
+    trial.optimizer.step()  # parameters without a gradient stay as they are
+    trial.optimizer.zero_grad(set_to_none=True)
+    after("optimizer", named)
+    return named
+
+
 def timed(loader: Loader, sums: EpochSums) -> Iterator[Sample]:
     """The batches of ``loader``; how long they are waited for is added to ``sums``."""
     batches = iter(loader)
@@ -108,32 +144,26 @@ def timed(loader: Loader, sums: EpochSums) -> Iterator[Sample]:
 
 
 def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
-    """One pass over the training frames. A batch without any valid target is a step that changes nothing.
+    """One pass over the training frames.
 
     Raises:
         TrainingDivergedError: a loss is not finite; the step is not taken.
     """
+
+    def check(part: str, losses: dict[str, float]) -> None:
+        if part == "forward":
+            _check_finite(losses, trial, "loss", f"at step {trial.step + 1}")
+
     trial.model.train()
     live = live_mask(trial.model)
     if trial.ramp_start is None and trial.config.group_sparsity and trial.epoch >= trial.config.sparsity_epoch:
         trial.ramp_start = group_squares(trial.model)
-    sums, start = EpochSums(), time.perf_counter()
+    sums, start, length = EpochSums(), time.perf_counter(), 1 / len(loader)
     batches = track(timed(loader, sums), f"epoch {trial.epoch + 1}/{trial.config.epochs}", total=len(loader))
     for index, batch in enumerate(batches):
-        losses, total = forward_losses(trial, batch)
-        named: dict[str, float] = {}
-        if total is not None:
-            # One transfer for all losses: on a GPU, each .item() waits for the device.
-            values = torch.stack([*losses.values(), total]).tolist()
-            named = dict(zip((*losses, "total"), values, strict=True))
-            _check_finite(named, trial, "loss", f"at step {trial.step + 1}")
-            total.backward()
-        length = 1 / len(loader)
-        trial.control.apply(trial.optimizer, trial.epoch + index * length, length)
-        trial.optimizer.step()  # parameters without a gradient stay as they are
-        trial.optimizer.zero_grad(set_to_none=True)
+        losses = training_step(trial, batch, trial.epoch + index * length, length, after=check)
         trial.step += 1
-        sums.add(named, len(batch["name"]))
+        sums.add(losses, len(batch["name"]))
         if trial.config.group_sparsity and index % max(1, len(loader) // POINTS_PER_EPOCH) == 0:
             sums.points.append(step_point(trial, trial.epoch + (index + 1) * length))
     sums.seconds = time.perf_counter() - start

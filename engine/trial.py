@@ -33,7 +33,7 @@ class Trial:
         seed_everything(self.seed)
         self.model: MultiTaskModel = build_model(config).to(device)
         self.weighting = build_weighting(config).to(device)
-        self.losses = build_losses(config)
+        self.losses = build_losses(config.task_list, config.seg_loss_fn, config.depth_target)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
         self.scheduler = build_scheduler(self.optimizer, config)
         self.control = build_control(config)

@@ -95,11 +95,9 @@ class GroupLasso(Penalty):
     name: ClassVar[str] = "l1_l2"
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.value`."""
         return self.lambda_ * group_weight(weight, axis) * group_norms(weight, axis).sum()
 
     def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.prox`."""
         threshold = lr * self.lambda_ * group_weight(weight, axis)
         z = prox_group_lasso(as_columns(weight, axis), as_columns(metric, axis), threshold)
         return from_columns(z, like=weight, axis=axis)
@@ -110,7 +108,6 @@ class GroupLasso(Penalty):
         return column_norms(as_columns(metric * weight, axis)) / (lr * group_weight(weight, axis))
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
-        """See :meth:`Penalty.kernel_form`."""
         return KernelForm(self.lambda_ * group_weight(weight, axis))
 
 
@@ -127,14 +124,12 @@ class GroupMCP(Penalty):
             raise ValueError(f"gamma must be a finite number > 0, got {self.gamma}")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.value`."""
         strength = self.lambda_ * group_weight(weight, axis)
         norms = group_norms(weight, axis)
         rising = strength * norms - norms**2 / (2 * self.gamma)
         return torch.where(norms <= self.gamma * strength, rising, self.gamma * strength**2 / 2).sum()
 
     def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.prox`."""
         strength = self.lambda_ * group_weight(weight, axis)
         z = prox_group_mcp(as_columns(weight, axis), as_columns(metric, axis), lr, strength, self.gamma)
         return from_columns(z, like=weight, axis=axis)
@@ -150,7 +145,6 @@ class GroupMCP(Penalty):
         return torch.maximum(local, better) / group_weight(weight, axis)
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
-        """See :meth:`Penalty.kernel_form`."""
         return KernelForm(self.lambda_ * group_weight(weight, axis), 1 / self.gamma)
 
 
@@ -170,7 +164,6 @@ class SparseGroupLasso(Penalty):
             raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio}")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.value`."""
         groups = group_weight(weight, axis) * group_norms(weight, axis).sum()
         return self.lambda_ * ((1 - self.l1_ratio) * groups + self.l1_ratio * weight.abs().sum())
 
@@ -225,11 +218,9 @@ class GroupL0(Penalty):
 
     @property
     def takes_products(self) -> bool:
-        """See :class:`Penalty`."""
         return self.saliency == "taylor"
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.value`."""
         return self.lambda_ * group_weight(weight, axis) * live_groups(weight, axis).sum().to(weight.dtype)
 
     def energy(self, weight: Tensor, metric: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:

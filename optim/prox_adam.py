@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -26,33 +24,17 @@ from optim.kernels import solve
 from optim.kernels.weight_step import WeightStep
 from optim.penalties import Penalty, penalty_from_state
 from optim.proximal import column_norms
+from optim.selection import Aim, select, settled
 
 CHUNK = {"cpu": 2**19}
 """Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""
 DEFAULT_CHUNK = 2**20
 PER_WEIGHT = ("floors", "normalised")
-OWN_OPTIONS = ("penalty", "axis", "keep", "steered", "removed_groups", *PER_WEIGHT)
-"""What a parameter group holds beside AdamW's options; ``PER_WEIGHT``: in a list with one entry per parameter."""
+OWN_OPTIONS = {"penalty": None, "axis": INPUT_CHANNELS, "keep": None, "steered": True, "removed_groups": 0}
+OWN_OPTIONS |= dict.fromkeys(PER_WEIGHT)
+"""What a parameter group holds beside AdamW's options, and its default; ``PER_WEIGHT``: a list with one entry per parameter."""
 PRODUCTS, DECAY = "products", 0.99
 """State of a weight: the running mean, with this decay, of (gradient . weight)^2 per group. It starts from 0, as Adam's do."""
-
-
-ZERO_FOR_GOOD = -math.inf
-"""Stands for the critical lambda of a group that is zero whatever lambda is."""
-
-
-@dataclass
-class Aim:
-    """What becomes of one weight in a step that aims at a share of zero groups."""
-
-    place: int
-    """Which of its parameter group's."""
-    critical: Tensor
-    """(groups,): the lambda that just sets each group to zero; minus or plus infinity where that is settled already."""
-    largest: Tensor
-    """Groups on the floor: the indices of those that stay, whatever lambda is."""
-    dead: Tensor
-    """(groups,) bool: what is to be zero."""
 
 
 class ProxAdam(torch.optim.AdamW):
@@ -135,14 +117,9 @@ class ProxAdam(torch.optim.AdamW):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As for any torch optimizer; checks the group's ``penalty``, and that its parameters have groups."""
         # While AdamW is being constructed, its defaults are not ours yet.
-        defaults = {**self._first_defaults, **self.defaults}
-        for name in ("penalty", "axis"):
+        defaults = {**OWN_OPTIONS, **self._first_defaults, **self.defaults}
+        for name in OWN_OPTIONS:
             param_group.setdefault(name, defaults[name])
-        param_group.setdefault("keep", None)
-        param_group.setdefault("steered", True)
-        param_group.setdefault("removed_groups", 0)
-        param_group.setdefault("floors", None)
-        param_group.setdefault("normalised", None)
         penalty, axis = param_group["penalty"], param_group["axis"]
         if penalty is not None and not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be an optim.Penalty or None, got {type(penalty).__name__}")
@@ -194,41 +171,18 @@ class ProxAdam(torch.optim.AdamW):
         Returns:
             By the id of a parameter group, what that means for each of its weights that has a gradient.
         """
-        aims = {id(group): self._measure(group) for group in groups}
+        aims: dict[int, list[Aim]] = {}
+        for group in groups:
+            places = [i for i, weight in enumerate(group["params"]) if weight.grad is not None]
+            keep, floors = group["keep"], group["floors"]
+            aims[id(group)] = [
+                settled(i, critical, None if keep is None else keep[i], 0 if floors is None else floors[i])
+                for i, critical in zip(places, self._measure(group), strict=True)
+            ]
         flat = [aim for group in groups for aim in aims[id(group)]]
         if not flat:
             return {}
-        # What is gone is zero already, whatever lambda is; what is on the floor stays.
-        removed = sum(group["removed_groups"] for group in groups)
-        values = torch.cat([*(aim.critical for aim in flat), flat[0].critical.new_full((removed,), ZERO_FOR_GOOD)])
-        spared = sum(aim.largest.numel() for aim in flat)
-        count = min(round((self.zero_share or 0.0) * values.numel()), values.numel() - spared)
-        order = values.argsort(stable=True)
-        dead = torch.zeros_like(values, dtype=torch.bool).index_fill_(0, order[:count], True)
-        found = values.new_zeros(())
-        if count:
-            last = values[order[count - 1]].clamp_min(0.0)
-            # The prox rounds another way than what is critical: a hair more, but not as far as the next group.
-            room = 1e-4 * last
-            if count < values.numel():
-                room = torch.minimum(room, 0.5 * (values[order[count]].clamp_min(0.0) - last))
-            found = last + room
-        self.found_lambda = found
-        sizes = [aim.critical.numel() for aim in flat]
-        for aim, part in zip(flat, dead[: sum(sizes)].split(sizes), strict=True):
-            aim.dead = part
-        return aims
-
-    def _measure(self, group: dict[str, Any]) -> list[Aim]:
-        """The critical lambdas of every weight that has a gradient, with those that are settled already at either end."""
-        places = [i for i, weight in enumerate(group["params"]) if weight.grad is not None]
-        aims = []
-        for i, critical in zip(places, self._prox_step(group, group["penalty"].with_strength(0.0), group["lr"]), strict=True):
-            if group["keep"] is not None:
-                critical = torch.where(group["keep"][i] > 0, critical, ZERO_FOR_GOOD)
-            floor = 0 if group["floors"] is None else min(group["floors"][i], critical.numel())
-            largest = critical.topk(floor).indices
-            aims.append(Aim(i, critical.index_fill(0, largest, math.inf), largest, torch.empty(0)))
+        self.found_lambda = select(flat, sum(group["removed_groups"] for group in groups), self.zero_share or 0.0)
         return aims
 
     def _found_strength(self) -> Tensor | float:
@@ -298,7 +252,7 @@ class ProxAdam(torch.optim.AdamW):
         flags = () if penalty.selects else group["normalised"] or ()
         scaled = [weight for weight, flag in zip(weights, flags, strict=False) if flag and weight.grad is not None]
         squares = [column_norms(as_columns(weight, axis)).square() for weight in scaled]
-        self._prox_step(group, penalty, lr)
+        self._apply(group, penalty, lr)
         for (weight, largest), before in zip(spared, columns, strict=True):
             after = weight.index_select(axis, largest)
             live = along_groups(live_groups(after, axis), after, axis)
@@ -308,39 +262,50 @@ class ProxAdam(torch.optim.AdamW):
             left, wanted = after.sum(), torch.where(after > 0, before, 0.0).sum()
             weight.mul_(torch.where(left > 0, (wanted / left).sqrt(), 1.0))
 
-    def _prox_step(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> list[Tensor]:
-        """The proximal step of one parameter group; with strength 0 it only measures.
+    def _measure(self, group: dict[str, Any]) -> list[Tensor]:
+        """Per weight that has a gradient the lambda that just sets each of its groups to zero: (groups,)."""
+        axis, lr, penalty = group["axis"], group["lr"], group["penalty"].with_strength(0.0)
+        weights, solved = self._solve(group, penalty, lr)
+        found = []
+        for weight in weights:
+            if id(weight) in solved:
+                found.append(solved[id(weight)].critical / group_weight(weight, axis))
+            else:
+                parts = [penalty.critical(x, metric, lr, axis) for _, x, metric in self._chunks(weight, group, penalty)]
+                found.append(torch.cat([weight.new_empty(0), *parts]))
+        return found
+
+    def _apply(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> None:
+        """Set every weight of a parameter group that has a gradient to the prox of ``penalty`` at it."""
+        weights, solved = self._solve(group, penalty, lr)
+        for weight in weights:
+            if id(weight) not in solved:
+                for part, x, metric in self._chunks(weight, group, penalty):
+                    part.copy_(penalty.prox(x, metric, lr, group["axis"]))
+
+    def _solve(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> tuple[list[Tensor], dict[int, WeightStep]]:
+        """Let a batched kernel take the proximal step of the weights that it can, which with strength 0 only measures.
 
         Returns:
-            Per weight, and only with strength 0, the critical lambda of its groups.
+            The weights that have a gradient; and by the id of each that a kernel took what it was given.
         """
-        axis, parts, rest = group["axis"], [], []
+        axis, parts = group["axis"], []
         weights = [weight for weight in group["params"] if weight.grad is not None]
         for weight, correction in zip(weights, self._corrections(weights, group["betas"][1]), strict=True):
             form = penalty.kernel_form(weight, axis) if self.kernel == "auto" else None
-            if form is None:
-                rest.append(weight)
-                continue
-            v = self.state[weight]["exp_avg_sq"]
-            critical = torch.empty(weight.shape[axis], dtype=torch.float32, device=weight.device)
-            parts.append(WeightStep(weight, v, axis, correction, group["eps"], lr, form, critical))
-        unsolved = solve(parts)
-        rest += [part.weight for part in unsolved]
-        measuring = not isinstance(penalty.lambda_, Tensor) and penalty.lambda_ == 0
-        found = {id(part.weight): part.critical / group_weight(part.weight, axis) for part in parts} if measuring else {}
-        for weight in rest:
-            found[id(weight)] = self._prox_in_chunks(weight, group, penalty, lr, measuring)
-        return [found[id(weight)] for weight in weights] if measuring else []
+            if form is not None:
+                v = self.state[weight]["exp_avg_sq"]
+                critical = torch.empty(weight.shape[axis], dtype=torch.float32, device=weight.device)
+                parts.append(WeightStep(weight, v, axis, correction, group["eps"], lr, form, critical))
+        left = {id(part) for part in solve(parts)}
+        return weights, {id(part.weight): part for part in parts if id(part) not in left}
 
-    def _prox_in_chunks(
-        self, weight: Tensor, group: dict[str, Any], penalty: Penalty, lr: Tensor | float, measuring: bool
-    ) -> Tensor:
-        """The proximal step of one weight with torch operations, or only its groups' critical lambda."""
+    def _chunks(self, weight: Tensor, group: dict[str, Any], penalty: Penalty) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Some groups of a weight at a time, for torch operations: a view of it, its values, and Adam's metric of them."""
         axis = group["axis"]
         v, decay = self.state[weight]["exp_avg_sq"], DECAY if penalty.takes_products else group["betas"][1]
         correction = self._corrections([weight], decay)[0]
         width = max(1, CHUNK.get(weight.device.type, DEFAULT_CHUNK) * weight.shape[axis] // max(1, weight.numel()))
-        critical = [weight.new_empty(0)]
         for start in range(0, weight.shape[axis], width):
             count = min(width, weight.shape[axis] - start)
             part, v_part = weight.narrow(axis, start, count), v.narrow(axis, start, count)
@@ -351,11 +316,7 @@ class ProxAdam(torch.optim.AdamW):
                 metric = self.state[weight][PRODUCTS].narrow(0, start, count).to(x.dtype) / correction
             else:
                 metric = (v_part.to(x.dtype) / correction).sqrt_().add_(group["eps"])
-            if measuring:
-                critical.append(penalty.critical(x, metric, lr, axis))
-            else:
-                part.copy_(penalty.prox(x, metric, lr, axis))
-        return torch.cat(critical)
+            yield part, x, metric
 
     def _corrections(self, weights: list[Tensor], decay: float) -> list[Tensor | float]:
         """1 - decay^t of each weight; on a GPU, where t may live, as tensors there: nobody waits for them."""
@@ -363,10 +324,6 @@ class ProxAdam(torch.optim.AdamW):
         if all(_is_number(step) for step in steps):
             return [1 - decay ** float(step) for step in steps]
         return list((1 - decay ** torch.stack(steps).double()).unbind())
-
-    def metric(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
-        """The diagonal d = sqrt(v_hat) + eps of Adam's metric, shaped like ``weight``."""
-        return (self.state[weight]["exp_avg_sq"] / self._corrections([weight], group["betas"][1])[0]).sqrt_().add_(group["eps"])
 
     @torch.no_grad()
     def keep_zeros(self) -> None:

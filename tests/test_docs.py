@@ -129,7 +129,10 @@ def test_the_pages_task_is_one_that_trains(monkeypatch: pytest.MonkeyPatch) -> N
     task = eval(code, dict(vars(utils.tasks)))  # our own documentation
     monkeypatch.setitem(utils.tasks.TASKS, task.name, task)
     config = make_config(task_list=["segmentsemantic", task.name])
-    assert list(build_losses(config)) == ["segmentsemantic", "occlusion_edges"]
+    assert list(build_losses(config.task_list, config.seg_loss_fn, config.depth_target)) == [
+        "segmentsemantic",
+        "occlusion_edges",
+    ]
     assert build_model(config).heads["occlusion_edges"]
 
 

@@ -1,6 +1,7 @@
 """Imports go one way: scripts -> engine -> models | datasets -> optim -> utils."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def test_a_package_imports_only_what_lies_below_it(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     ours = imported(path) & (set(MAY_IMPORT) | {script.stem for script in SCRIPTS} | {"tests", "benchmarks"})
     assert ours <= MAY_IMPORT[package]
+
+
+def test_modules_do_not_import_each_other_in_circles() -> None:
+    """Also where a type checker alone imports, and inside functions."""
+    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
+    graph: dict[str, set[str]] = {}
+    for name in (name for name in paths if not name.startswith("utils.")):
+        nodes = [n for n in ast.walk(ast.parse(paths[name].read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)]
+        found = {(f"{node.module}.{alias.name}", str(node.module)) for node in nodes for alias in node.names}
+        graph[name] = {module if module in paths else package for module, package in found}
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_wandb_is_imported_in_one_module() -> None:

@@ -18,7 +18,7 @@ from datasets.sample import Sample
 from datasets.workers import worker_count
 from engine.evaluation import evaluate
 from engine.study.progress import Progress
-from engine.trainer import forward_losses
+from engine.trainer import training_step
 from engine.trial import Trial
 from utils import checkpoint as files
 from utils.config import ExperimentConfig
@@ -159,17 +159,8 @@ def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
     times: list[float] = []
     while batches and len(times) < WARM_UP + STEPS and sum(times) < PATIENCE:
         batch = batches[len(times) % len(batches)]
-        times.append(_seconds(lambda batch=batch: _step(trial, batch)))  # type: ignore[misc]
+        times.append(_seconds(lambda batch=batch: training_step(trial, batch, 0.0, 1.0)))  # type: ignore[misc]
     return statistics.median(times[WARM_UP:] or times or [0.0])
-
-
-def _step(trial: Trial, batch: Sample) -> None:
-    _, total = forward_losses(trial, batch)
-    if total is not None:
-        total.backward()
-    trial.control.apply(trial.optimizer, 0.0, 1.0)
-    trial.optimizer.step()
-    trial.optimizer.zero_grad(set_to_none=True)
 
 
 def _seconds(do: Callable[[], object]) -> float:

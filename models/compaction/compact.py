@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.compaction.anatomy import Anatomy, dissect
 from models.compaction.dense import require_dense
-from models.compaction.heads import compact_head, read_features
+from models.compaction.heads import compact_head
 from models.compaction.inference import build_backbone
 from models.compaction.layers import CompactBackbone, CompactConv2d
 from models.compaction.liveness import Plan, plan_channels
@@ -73,10 +73,9 @@ def compact(
     require_dense(model, "compact()")
     with torch.no_grad():
         anatomy = dissect(model.backbone)
-        read = [read_features(head) for head in model.heads.values()]
         last = anatomy.blocks[-1].branch[-1].conv.weight
         everything = torch.ones(len(last), dtype=torch.bool, device=last.device)
-        plan = plan_channels(anatomy, torch.stack(read).any(0) if read else everything)
+        plan = plan_channels(anatomy, model.read_features() if model.heads else everything)
         backbone = build_trainable(anatomy, plan) if for_training else build_backbone(anatomy, plan, free_selects=free_selects)
         heads: dict[str, nn.Module] = {}
         read_columns: dict[str, Tensor] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 from models.compaction.anatomy import Anatomy, dissect
 from models.compaction.compact import CompactModel
 from models.compaction.heads import fold_norms
-from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
+from models.compaction.inference import InferenceBackbone
+from models.compaction.layers import CompactConv2d, CompactUnit
 from models.heads import feature_convs
 from models.multi_task import build_model
 from utils.config import ExperimentConfig, validate_config
@@ -47,15 +47,14 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         "stream": json.dumps(model.backbone.widths),
         "inputs": json.dumps({name: conv.width for name, conv in model.named_modules() if isinstance(conv, CompactConv2d)}),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _named_tensors(model)}
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(save(tensors, described))  # save_file would make it readable for its owner only
+        temporary.write_bytes(save(plain_tensors(model), described))  # save_file would make it readable for its owner only
 
 
-def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Weights and buffers: the state without the structure, which the description says."""
-    yield from model.named_parameters()
-    yield from model.named_buffers()
+def plain_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers, on the CPU: the state without the structure, which the description says."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in named}
 
 
 def load_compact(path: str | Path) -> CompactModel:
@@ -108,13 +107,15 @@ def _rebuild(config: ExperimentConfig, stream: list[int], inputs: dict[str, int]
     return model.requires_grad_(False).eval()
 
 
-def _backbone(anatomy: Anatomy, stream: tuple[int, ...], inputs: dict[str, int], tensors: dict[str, Tensor]) -> CompactBackbone:
+def _backbone(
+    anatomy: Anatomy, stream: tuple[int, ...], inputs: dict[str, int], tensors: dict[str, Tensor]
+) -> InferenceBackbone:
     units = {
         unit.name: CompactUnit(_conv(f"backbone.{unit.name}", unit.conv, inputs, tensors), None, unit.relu)
         for unit in anatomy.units()
         if f"backbone.{unit.name}" in inputs
     }
-    return CompactBackbone(anatomy, units, stream)
+    return InferenceBackbone(anatomy, units, stream)
 
 
 def _conv(name: str, dense: nn.Conv2d, inputs: dict[str, int], tensors: dict[str, Tensor]) -> CompactConv2d:

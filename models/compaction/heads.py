@@ -5,18 +5,12 @@ from __future__ import annotations
 import copy
 import itertools
 
-import torch
 from torch import Tensor, nn
 
 from models.compaction.fold import fold_into
 from models.compaction.layers import CompactConv2d, keep_width
 from models.heads import feature_convs
 from optim.groups import live_groups
-
-
-def read_features(head: nn.Module) -> Tensor:
-    """(F,) bool: the features that at least one of a head's convolutions does not ignore."""
-    return torch.stack([live_groups(conv.weight.detach()) for _, conv in feature_convs(head)]).any(0)
 
 
 def compact_head(head: nn.Module, features: Tensor, *, for_training: bool) -> tuple[nn.Module, dict[str, Tensor]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,21 @@ from models.compaction.anatomy import Anatomy, Block, Unit
 from models.compaction.fold import fold
 from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit, keep_width, positions
 from models.compaction.liveness import Plan
+from models.compaction.runner import Runner
+
+
+class InferenceBackbone(CompactBackbone):
+    """On a CPU, in float32 and without gradients, it runs in the compiled kernel (``runner.py``), where reading some channels
+    costs nothing extra; else in torch operations."""
+
+    def __init__(self, anatomy: Anatomy, units: Mapping[str, CompactUnit], widths: tuple[int, ...]) -> None:
+        super().__init__(anatomy, units, widths)
+        self.runner = Runner()
+
+    def _features(self, images: Tensor) -> Tensor:
+        if self.runner.can_run(self, images):
+            return self.runner.run(self, images)
+        return super()._features(images)
 
 
 class _Folded:
@@ -46,7 +63,7 @@ class _Folded:
         return CompactUnit(conv.requires_grad_(False), None, relu)
 
 
-def build_backbone(anatomy: Anatomy, plan: Plan, *, free_selects: bool) -> CompactBackbone:
+def build_backbone(anatomy: Anatomy, plan: Plan, *, free_selects: bool) -> InferenceBackbone:
     """The backbone that does in eval mode what the dense one does."""
     units: dict[str, CompactUnit] = {}
     width: int = anatomy.stem[0].conv.in_channels
@@ -59,7 +76,7 @@ def build_backbone(anatomy: Anatomy, plan: Plan, *, free_selects: bool) -> Compa
         width = len(source)
     for number, block in enumerate(anatomy.blocks):
         constant = _build_block(block, plan, plan.points[number], plan.points[number + 1], constant, units, free_selects)
-    return CompactBackbone(anatomy, units, tuple(len(point) for point in plan.points))
+    return InferenceBackbone(anatomy, units, tuple(len(point) for point in plan.points))
 
 
 def _build_block(

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.compaction.anatomy import Anatomy, Block, Unit
-from models.compaction.runner import Runner
 from models.heads import AtrousConv2d, atrous_conv2d
 from optim.groups import Convolution, group_size, keep_group_size
 
@@ -197,9 +196,6 @@ class CompactUnit:
 class CompactBackbone(nn.Module):
     """Images (B, C, H, W) -> features (B, out_channels, h, w), as the dense backbone.
 
-    On a CPU, in float32 and without gradients, it runs in the compiled kernel (``runner.py``), where reading some channels
-    costs nothing extra; else in torch operations.
-
     Args:
         anatomy: of the dense backbone.
         units: what remains of its convolutions, by name. Missing ones are not computed at all; a block whose branch is
@@ -215,7 +211,6 @@ class CompactBackbone(nn.Module):
         self.stem_units = tuple(self._add(unit, units[unit.name]) for unit in anatomy.stem)
         self.block_units = tuple(self._add_block(block, units) for block in anatomy.blocks)
         self._check()
-        self.runner = Runner()
 
     def _check(self) -> None:
         """Every convolution fits what it reads and what it is added to: the kernel follows pointers and would not notice."""
@@ -279,8 +274,10 @@ class CompactBackbone(nn.Module):
         channels = self.stem_units[0].conv.width
         if images.ndim != 4 or images.shape[1] != channels:
             raise ValueError(f"images are {tuple(images.shape)}, expected (B, {channels}, H, W)")
-        if self.runner.can_run(self, images):
-            return self.runner.run(self, images)
+        return self._features(images)
+
+    def _features(self, images: Tensor) -> Tensor:
+        """:meth:`forward` for images that fit."""
         x = images
         for unit in self.stem_units:
             x = unit(x)

@@ -14,17 +14,15 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
 from utils.native import load_library
-
-if TYPE_CHECKING:
-    from models.compaction.layers import CompactBackbone, CompactConv2d
 
 SOURCE = Path(__file__).with_name("conv_kernel.c")
 CONVOLUTION, MAX_POOL, TO_PIXELS = range(3)
@@ -137,7 +135,7 @@ def _watched(images: Tensor) -> bool:
     )
 
 
-def _units(backbone: CompactBackbone) -> Iterable[Any]:
+def _units(backbone: CompactBackbone) -> Iterable[CompactUnit]:
     yield from backbone.stem_units
     for branch, shortcut in backbone.block_units:
         yield from branch

@@ -75,14 +75,8 @@ class ProxKernel:
         self._tile_width = library.prox_tile_width
         self._tile_width.argtypes = [ctypes.c_void_p]
         self._prox_step = library.prox_step
-        self._prox_step.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int,
-        ]
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._prox_step.argtypes = [pointer, pointer, number, pointer, number, ctypes.c_int]
         self._prox_step.restype = None
 
     def step(self, parts: Sequence[WeightStep]) -> None:

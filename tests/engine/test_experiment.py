@@ -17,9 +17,7 @@ import yaml
 from PIL import Image
 
 from engine import TrainingDivergedError, evaluate_experiment, experiment, load_trial, run_experiment, trainer
-from engine.saved_trial import evaluate_trial, result_row
 from engine.trial import Trial
-from optim import sparsity_report
 from tests.configs import CELEBA_TASKS, NYU_TASKS
 from tests.engine.conftest import SPARSE, Trained
 from tests.small import copy_without, listing, small_config, unlabelled
@@ -65,26 +63,10 @@ def test_workers_make_no_difference(trained: Trained, rooms: Path, work: Path) -
     assert tables(run(small_config(rooms, work, **SPARSE, num_workers=2), work)) == tables(trained)
 
 
-def test_other_evaluation_batches_make_no_difference(trained: Trained, rooms: Path, work: Path) -> None:
-    changed = {**SPARSE, "num_trials": 1, "val_batch_size": 3, "test_batch_size": 5}
-    table = run(small_config(rooms, work, **changed), work).table
-    pd.testing.assert_frame_equal(table, trained.table.iloc[:1], rtol=1e-6, check_dtype=False)
-
-
-@pytest.mark.parametrize("exp_name", ["sparse_", "sparse"])
-def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path, exp_name: str) -> None:
-    table = evaluate_experiment(exp_name, None, trained.runs, "NYU", out_dir=work)
+def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path) -> None:
+    table = evaluate_experiment("sparse", None, trained.runs, "NYU", out_dir=work)
     pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
     assert tables(dataclasses.replace(trained, out=work)) == tables(trained)
-
-
-def test_a_row_is_one_network(trained: Trained) -> None:
-    """What anybody computes from the saved network is what the table says, to the last bit."""
-    device = torch.device("cpu")
-    trial = load_trial(trained.runs / "sparse__trial_1")
-    row = result_row(trial, evaluate_trial(trial, trial.config, "test", device))
-    assert row == trained.table.iloc[1].to_dict()
-    assert (row["trial"], row["seed"], row["epochs"]) == (1, 1, 2)
 
 
 def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Trained, work: Path) -> None:
@@ -150,16 +132,6 @@ def test_a_split_without_any_target_is_refused_before_anything_is_written(rooms:
     assert [path.name for path in work.iterdir()] == ["data"]
 
 
-def test_test_results_without_targets_of_a_task_are_null(rooms: Path, work: Path) -> None:
-    data = unlabelled(rooms, work / "data", ["depth_euclidean"], test=0)
-    result = run(small_config(data, work, epochs=1), work)
-    text = (result.runs / "small_trial_0" / files.TEST).read_text()
-    assert "NaN" not in text
-    losses = json.loads(text)["losses"]
-    assert losses["depth_euclidean"] is None
-    assert losses["segmentsemantic"] > 0
-
-
 def test_files_of_a_trial(trained: Trained) -> None:
     for number in (0, 1):
         folder = trained.runs / f"sparse__trial_{number}"
@@ -221,21 +193,6 @@ def test_tables_hold_the_trials_their_mean_and_their_sample_deviation(trained: T
         assert row[name] == f"{mean:.4f} ± {std:.4f}"
 
 
-def test_a_large_lambda_makes_a_sparse_network_and_the_table_says_how_sparse(trained: Trained) -> None:
-    for number in (0, 1):
-        model = load_trial(trained.runs / f"sparse__trial_{number}").model
-        report = sparsity_report(model)
-        by_hand = zeros = 0
-        for module in model.backbone.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                by_hand += module.weight.shape[1]
-                zeros += int((module.weight.abs().sum(dim=(0, 2, 3)) == 0).sum())
-        assert 10 < report.group_sparsity < 100
-        assert report.group_sparsity == pytest.approx(100 * zeros / by_hand)
-        row = trained.table.iloc[number]
-        assert (row["group_sparsity"], row["parameter_sparsity"]) == (report.group_sparsity, report.parameter_sparsity)
-
-
 class Interruption:
     """Raises KeyboardInterrupt at the ``at``-th call of a function."""
 
@@ -253,30 +210,34 @@ class Interruption:
         return result
 
 
-INTERRUPTIONS = {
-    "first step": (trainer, "forward_losses", 1, False),
-    "second epoch of the second trial": (trainer, "forward_losses", 8, False),
-    "validation": (trainer, "evaluate", 2, True),
-    "between the records and the checkpoints": (trainer.files, "append_lines", 2, True),
-    "before the test": (experiment, "load_trial", 1, False),
-}
-
-
-@pytest.mark.parametrize("where", INTERRUPTIONS)
-def test_an_interrupted_experiment_continues_to_the_same_tables(
-    trained: Trained, rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    config = small_config(rooms, work, **SPARSE)
-    module, name, at, after = INTERRUPTIONS[where]
-    with monkeypatch.context() as patch:
+def interrupt(config: ExperimentConfig, folder: Path, moment: tuple[Any, str, int, bool], resume: bool) -> None:
+    """Run, or go on, until a call of a function: its module, its name, which call, and whether after it or before."""
+    module, name, at, after = moment
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, Interruption(getattr(module, name), at, after))
         with pytest.raises(KeyboardInterrupt):
-            run(config, work)
-    if where == "second epoch of the second trial":
-        assert list(pd.read_csv(work / "out" / "sparse__trials.csv")["trial"]) == [0]
-    else:
+            run(config, folder, resume=resume)
+
+
+INTERRUPTIONS = {
+    "first step": (trainer, "forward_losses", 1, False),
+    "validation of the second epoch": (trainer, "evaluate", 2, True),
+    "between the records and the checkpoints of the second epoch": (trainer.files, "append_lines", 1, True),
+    "before the test": (experiment, "load_trial", 1, False),
+    "second epoch of the second trial": (trainer, "forward_losses", 4, False),
+}
+"""One after the other, in a run that goes on each time."""
+
+
+def test_an_experiment_that_is_interrupted_again_and_again_ends_in_the_same_tables(
+    trained: Trained, rooms: Path, work: Path
+) -> None:
+    config = small_config(rooms, work, **SPARSE)
+    for number, (where, moment) in enumerate(INTERRUPTIONS.items()):
         assert not (work / "out").exists()
-    assert (work / "runs" / "sparse__trial_0" / files.LAST).is_file()
+        interrupt(config, work, moment, resume=number > 0)
+        assert (work / "runs" / "sparse__trial_0" / files.LAST).is_file(), where
+    assert list(pd.read_csv(work / "out" / "sparse__trials.csv")["trial"]) == [0]
     torch.manual_seed(99)
     resumed = run(config, work, resume=True)
     assert tables(resumed) == tables(trained)
@@ -303,9 +264,7 @@ HEADS_TOO: dict[str, Any] = {
 """The zeros are fixed for the fourth epoch."""
 
 
-def test_sparsified_heads_are_in_the_table_of_an_interrupted_run_and_of_its_evaluation(
-    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sparsified_heads_are_in_the_table_of_an_interrupted_run_and_of_its_evaluation(rooms: Path, work: Path) -> None:
     through = run(small_config(rooms, work / "through", **HEADS_TOO), work / "through")
     assert tuple(through.table.columns[-4:]) == (*SPARSITIES, "head_group_sparsity", "unread_features")
     row = through.table.iloc[0]
@@ -315,13 +274,10 @@ def test_sparsified_heads_are_in_the_table_of_an_interrupted_run_and_of_its_eval
     assert files.read_lines(folder / files.METRICS)[-1]["head_group_sparsity"] == row["head_group_sparsity"]
     evaluate_experiment("heads_too", None, through.runs, "NYU", out_dir=work / "again")
     assert tables(dataclasses.replace(through, out=work / "again")) == tables(through)
-    for epoch in (3, 4):
-        folder = work / f"stopped_in_epoch_{epoch}"
-        with monkeypatch.context() as patch:
-            patch.setattr(trainer, "forward_losses", Interruption(trainer.forward_losses, 2 * epoch))
-            with pytest.raises(KeyboardInterrupt):
-                run(small_config(rooms, folder, **HEADS_TOO), folder)
-        assert tables(run(small_config(rooms, folder, **HEADS_TOO), folder, resume=True)) == tables(through)
+    config = small_config(rooms, work / "stopped", **HEADS_TOO)
+    interrupt(config, work / "stopped", (trainer, "forward_losses", 6, False), resume=False)  # in the third epoch
+    interrupt(config, work / "stopped", (trainer, "forward_losses", 4, False), resume=True)  # in the fourth
+    assert tables(run(config, work / "stopped", resume=True)) == tables(through)
 
 
 def test_resuming_a_finished_experiment_trains_nothing(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,52 +321,6 @@ def test_what_is_there_is_not_replaced_silently(copied: Trained, work: Path) -> 
     refuses(copied, r"sparse__trial_0 is there already.*--resume.*--overwrite")
     config = copied.config.with_values(checkpoint_folder=str(work / "other"))
     refuses(copied, r"sparse_\.csv is there already", config=config)
-
-
-def test_trials_beyond_the_number_asked_for_are_not_mixed_with_new_ones(copied: Trained, work: Path) -> None:
-    (copied.runs / "sparse__trial_0").rename(copied.runs / "sparse__trial_7")
-    fewer = copied.config.with_values(num_trials=1)
-    refuses(copied, "is there already", config=fewer, out_dir=work / "new")
-
-
-@pytest.mark.parametrize("option", ["resume", "overwrite"])
-def test_a_folder_that_is_no_trial_is_left_alone(copied: Trained, option: str) -> None:
-    (copied.runs / "sparse__trial_1" / files.CONFIG).unlink()
-    refuses(copied, f"sparse__trial_1 holds no {files.CONFIG}", **{option: True})
-
-
-def test_another_learning_rate_is_refused_on_resuming(copied: Trained) -> None:
-    params = {**copied.config.as_dict()["bb_optimizer_params"], "learning_rate": 0.5}
-    config = copied.config.with_values(bb_optimizer_params=params)
-    message = r"another configuration \(bb_optimizer_params\.learning_rate: 0\.001 there, 0\.5 now\)"
-    refuses(copied, message, config=config, resume=True)
-
-
-def test_an_unfinished_trial_without_its_state_is_refused_on_resuming(copied: Trained) -> None:
-    for name in (files.LAST, files.TEST):
-        (copied.runs / "sparse__trial_1" / name).unlink()
-    refuses(copied, rf"sparse__trial_1 has no {files.LAST}, so it cannot be continued", resume=True)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"", "is not a checkpoint"), ("cut", "is not a checkpoint"), ("best", "is not the state of this")]
-)
-def test_a_broken_state_is_refused_on_resuming(copied: Trained, content: bytes | str, message: str) -> None:
-    folder = copied.runs / "sparse__trial_1"
-    (folder / files.TEST).unlink()
-    if content == "best":
-        content = (folder / files.BEST).read_bytes()
-    elif content == "cut":
-        content = (folder / files.LAST).read_bytes()[:5000]
-    assert isinstance(content, bytes)
-    (folder / files.LAST).write_bytes(content)
-    refuses(copied, f"{files.LAST}: {message}", resume=True)
-
-
-@pytest.mark.parametrize("content", ["", "[1]", "{}"])
-def test_broken_test_results_are_refused_on_resuming(copied: Trained, content: str) -> None:
-    (copied.runs / "sparse__trial_1" / files.TEST).write_text(content)
-    refuses(copied, f"sparse__trial_1.{files.TEST}", resume=True)
 
 
 def test_missing_data_are_refused_before_anything_is_removed_or_made(copied: Trained, work: Path) -> None:
@@ -504,16 +414,13 @@ def test_what_cannot_be_run_is_one_sentence(values: dict[str, Any], message: str
     assert not list(work.iterdir())
 
 
-def test_a_lambda_list_changes_the_value_of_a_warmup_and_leaves_its_epochs(rooms: Path, work: Path) -> None:
+def test_a_lambda_list_changes_the_value_of_a_warmup_and_leaves_its_epochs(work: Path) -> None:
     params = {**SPARSE["bb_optimizer_params"], "lambda": {"value": 1.0, "warmup": 1}}
     values = {**SPARSE, "Experiment_name": "warm", "num_trials": 1, "bb_optimizer_params": params, "lambda_list": [0.2]}
-    config = small_config(rooms, work, **values)
-    assert [single.bb_optimizer_params.lambda_ for single in experiment.expand_lambdas(config)] == [Warmup(value=0.2, warmup=1)]
-    run(config, work)
-    folder = work / "runs" / "warm_lambda0.2_trial_0"
-    assert load_config(folder / files.CONFIG).bb_optimizer_params.lambda_ == Warmup(value=0.2, warmup=1)
-    assert [point["lambda"] for point in files.read_lines(folder / files.STEPS)] == pytest.approx([0, 0.1, 0.2, 0.2])
-    assert files.load_tensors(folder / files.BEST)["epochs"] == 2, "lambda is full in the second epoch only"
+    (config,) = experiment.expand_lambdas(small_config(work, work, **values))
+    assert config.bb_optimizer_params.lambda_ == Warmup(value=0.2, warmup=1)
+    config.save(work / files.CONFIG)
+    assert load_config(work / files.CONFIG).bb_optimizer_params.lambda_ == Warmup(value=0.2, warmup=1)
 
 
 # Frames that cannot be read
@@ -534,9 +441,8 @@ def bad_names(folder: Path, split: str, count: int) -> set[str]:
     return set((folder / "gt_sets" / f"{split}.txt").read_text().split()[-count:])
 
 
-@pytest.mark.parametrize("cache", [False, True])
-def test_skipped_frames_are_counted_and_listed(damaged: Path, work: Path, cache: bool) -> None:
-    result = run(small_config(damaged, work, epochs=1, on_bad_sample="skip", cache=cache), work)
+def test_skipped_frames_are_counted_and_listed(damaged: Path, work: Path) -> None:
+    result = run(small_config(damaged, work, epochs=1, on_bad_sample="skip", cache=True), work)
     assert result.table["skipped_frames"].tolist() == pd.read_csv(result.csv("_trials"))["skipped_frames"].tolist() == [3]
     folder = result.runs / "small_trial_0"
     content = json.loads((folder / files.TEST).read_text())
@@ -567,13 +473,6 @@ def test_a_frame_that_cannot_be_read_ends_the_run_unless_it_is_to_be_skipped(dam
     assert not (work / "runs").exists()
     with pytest.raises(DataError, match=r"depth.\d+\.npy"):
         run(small_config(damaged, work, epochs=1, train_batch_size=5), work)
-
-
-def test_without_skipping_nothing_is_said_of_it(trained: Trained) -> None:
-    folder = trained.runs / "sparse__trial_0"
-    assert "skipped_frames" not in trained.table.columns
-    assert "skipped" not in json.loads((folder / files.TEST).read_text())
-    assert not (folder / files.SKIPPED).exists()
 
 
 # A sparsity that is asked for
@@ -633,44 +532,25 @@ def same_but_for_the_time(one: Path, other: Path) -> None:
     assert ours["control"] == theirs["control"]
 
 
-STEERED_INTERRUPTIONS = {
-    "while the sparsity rises": (trainer, "evaluate", 2, True, 1),
-    "between two records of the last phase": (trainer.files, "append_lines", 11, True, 5),
-}
-"""Module, function, number of the call, after it or before, epochs that are done."""
-
-
-@pytest.mark.parametrize("where", STEERED_INTERRUPTIONS)
 def test_a_steered_trial_continues_as_if_it_had_not_been_interrupted(
-    steered: Trained,
-    rooms: Path,
-    work: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    where: str,
+    steered: Trained, rooms: Path, work: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """While the sparsity rises, and between two records of the last phase."""
     config = small_config(rooms, work, **STEERED)
-    module, name, at, after, done = STEERED_INTERRUPTIONS[where]
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, Interruption(getattr(module, name), at, after))
-        with pytest.raises(KeyboardInterrupt):
-            run(config, work)
     folder = work / "runs" / "steered_trial_0"
-    assert files.load_tensors(folder / files.LAST)["epochs"] == done
-    caplog.clear()
     caplog.set_level(logging.INFO)
+    for moment, done in (((trainer, "evaluate", 2, True), 1), ((trainer.files, "append_lines", 9, True), 5)):
+        interrupt(config, work, moment, resume=done > 1)
+        assert files.load_tensors(folder / files.LAST)["epochs"] == done
     resumed = run(config, work, resume=True)
-    assert caplog.text.count("stay zero") == (done < 5), "the last phase begins once"
+    assert caplog.text.count("and the rest trains without the penalty") == 1, "the last phase begins once"
     same_but_for_the_time(folder, steered.runs / "steered_trial_0")
     assert tables(resumed) == tables(steered)
 
 
-def test_a_dense_run_has_no_lines_and_no_figure_of_a_penalty(trained_faces: Trained) -> None:
-    names = {path.name for path in (trained_faces.runs / "faces_trial_0").iterdir()}
-    assert names.isdisjoint({files.STEPS, "sparsity_control.png"})
-
-
 def test_faces_are_trained_and_evaluated_again_alike(trained_faces: Trained, work: Path) -> None:
+    names = {path.name for path in (trained_faces.runs / "faces_trial_0").iterdir()}
+    assert names.isdisjoint({files.STEPS, "sparsity_control.png"}), "of a dense run"
     again = evaluate_experiment("faces", 1, trained_faces.runs, "celebA", out_dir=work)
     pd.testing.assert_frame_equal(again, trained_faces.table, check_exact=True)
     assert tables(dataclasses.replace(trained_faces, out=work)) == tables(trained_faces)
@@ -689,22 +569,6 @@ def test_the_script_for_the_other_data_set_is_named(trained_faces: Trained, work
     with pytest.raises(TrialError, match=r"trained on dataset_name: 'celebA'.*use get_out_put_celeb\.py"):
         evaluate_experiment("faces", 1, trained_faces.runs, "NYU", out_dir=work)
     assert not list(work.iterdir())
-
-
-def test_a_metric_that_is_not_a_number_stays_an_empty_cell_after_resuming(trained_faces: Trained, work: Path) -> None:
-    """With one class in the test split there is no AUROC; JSON has no NaN, so the file says null."""
-    copy_without(trained_faces.runs, work / "runs")
-    config = trained_faces.config.with_values(checkpoint_folder=str(work / "runs"))
-    path = work / "runs" / "faces_trial_0" / files.TEST
-    content = json.loads(path.read_text())
-    content["row"]["class_male_auroc"] = None
-    path.write_text(json.dumps(content))
-    table = run(config, work, resume=True).table
-    assert np.isnan(table["class_male_auroc"].item())
-    trials, summary = (pd.read_csv(work / "out" / f"faces{end}.csv") for end in ("_trials", ""))
-    assert np.isnan(trials["class_male_auroc"].item())
-    assert np.isnan(summary["class_male_auroc_mean"].item())
-    assert np.isnan(summary["class_male_auroc"].item())  # the text n/a, as pandas reads it
 
 
 def test_missing_trials_are_named(trained: Trained, work: Path) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from engine import launch, trainer
+from engine import launch
 from engine.launch import Outcome, attempt, finish, one_after_another
 from engine.trainer import TrainingDivergedError
 from tests.disks import small_disk
-from tests.killed_runs import equal
 from tests.small import listing
 from tests.studies import fake_run, make_study
 from utils import checkpoint as files
@@ -21,7 +20,6 @@ from utils.locks import experiment_lock
 from utils.study.plan import Run
 
 SEG = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
-BOTH = {"tasks": "all", "target_sparsity": 0.5}
 
 
 def one_run(work: Path, rooms: Path, axes: Any = SEG, **values: Any) -> Run:
@@ -46,42 +44,6 @@ def test_a_run_is_trained_and_tested_once(rooms: Path, work: Path) -> None:
     assert {files.CONFIG, files.BEST, files.LAST, files.METRICS, files.TEST} <= {Path(name).name for name in before}
     assert attempt(run) == Outcome(run, "finished")
     assert listing(work) == before
-
-
-def test_an_interrupted_run_ends_as_if_nothing_had_happened(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = []
-    for name in ("whole", "interrupted"):
-        (work / name).mkdir()
-        folders.append(one_run(work / name, rooms, BOTH, epochs=2))
-    whole, interrupted = folders
-    finish(whole)
-    inner, calls = trainer.train_one_epoch, []
-
-    def second_is_interrupted(*args: Any) -> Any:
-        calls.append(args)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return inner(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "train_one_epoch", second_is_interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            attempt(interrupted)
-    assert not (interrupted.folder / files.TEST).exists()
-    assert attempt(interrupted).status == "finished"
-    ours, theirs = (files.load_tensors(run.folder / files.LAST) for run in (interrupted, whole))
-    for state in (ours, theirs):
-        del state["config"]  # names the folder
-    assert equal(ours, theirs)
-    assert (interrupted.folder / files.TEST).read_bytes() == (whole.folder / files.TEST).read_bytes()
-
-
-def test_a_loss_that_diverges(rooms: Path, work: Path) -> None:
-    run = one_run(work, rooms, {**SEG, "set": {"bb_optimizer_params.learning_rate": 1e30}})
-    outcome = attempt(run)
-    assert outcome.status == "failed"
-    assert "of task segmentsemantic is" in outcome.reason
-    assert "a lower learning rate may help" in outcome.reason
 
 
 def test_a_damaged_checkpoint(rooms: Path, work: Path) -> None:

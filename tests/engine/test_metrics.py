@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_sco
 
 from engine.activations import predict
 from engine.metrics import SplitMetrics, build_metrics
-from tests.configs import CELEBA_TASKS, make_config
+from tests.configs import CELEBA_TASKS
 from tests.engine.batches import invalid_batch, random_batch
 from utils.tasks import IGNORE_INDEX, get_task
 
@@ -20,8 +20,7 @@ FRAMES = 14
 
 def split_metrics(*tasks: str, depth_target: str = "relative") -> SplitMetrics:
     """Metrics of an experiment with these tasks."""
-    dataset = "celebA" if tasks[0].startswith("class_") else "NYU"
-    return SplitMetrics(make_config(dataset_name=dataset, task_list=tasks, depth_target=depth_target))
+    return SplitMetrics(tasks, "NYU", depth_target)
 
 
 def metrics_of(task: str, *batch: torch.Tensor, depth_target: str = "relative") -> dict[str, float]:
@@ -29,28 +28,6 @@ def metrics_of(task: str, *batch: torch.Tensor, depth_target: str = "relative") 
     metrics = split_metrics(task, depth_target=depth_target)
     metrics.update(task, *batch)
     return metrics.compute()[task]
-
-
-def test_segmentation_against_loops() -> None:
-    logits, target, mask = random_batch("segmentsemantic", FRAMES)
-    predicted, truth, valid = (part.numpy() for part in (logits.argmax(1), target, mask))
-    ious = []
-    for label in np.unique(truth[valid]):
-        hits = ((predicted == label) & (truth == label) & valid).sum()
-        either = (((predicted == label) | (truth == label)) & valid).sum()
-        ious.append(hits / either)
-    per_frame = []
-    for p, t, v in zip(predicted, truth, valid, strict=True):
-        hits = (p == t)[v].sum()
-        per_frame.append(hits / (2 * v.sum() - hits))
-    assert set(np.unique(predicted[valid])) - set(np.unique(truth[valid])), "classes are predicted that never occur"
-    assert metrics_of("segmentsemantic", logits, target, mask) == pytest.approx(
-        {
-            "mIoU": np.mean(ious),
-            "pixel_accuracy": (predicted == truth)[valid].mean(),
-            "IoU_micro_imagewise": np.mean(per_frame),
-        }
-    )
 
 
 def test_segmentation_against_scikit_learn() -> None:
@@ -196,7 +173,7 @@ def in_batches(task: str, size: int) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("task", ALL)
-@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("size", [1, 3])
 def test_the_batch_size_makes_no_difference(task: str, size: int) -> None:
     found, expected = in_batches(task, size), in_batches(task, FRAMES)
     assert all(math.isfinite(value) for value in expected.values())

@@ -5,17 +5,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_penalty, build_scheduler
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.heads import feature_convs
 from optim import PENALTIES, GroupLasso, GroupMCP, LambdaSchedule, ProxAdam, SparseGroupLasso, SparsityController, TwoControls
 from tests.configs import make_config
-from utils.config import ExperimentConfig
-from utils.config_sections import LRSchedule
 
 SETTINGS: dict[str, Any] = {
     "bb_optimizer_params": {
@@ -38,11 +34,9 @@ def build(**values: Any) -> tuple[MultiTaskModel, nn.Module, ProxAdam]:
     return model, weighting, build_optimizer(model, weighting, config)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnetd18"])
-@pytest.mark.parametrize("dataset", ["NYU", "celebA"])
-@pytest.mark.parametrize("normalize", ["none", "imagenet"])
-def test_every_parameter_is_in_exactly_one_group(backbone: str, dataset: str, normalize: str) -> None:
-    model, weighting, optimizer = build(backbone=backbone, dataset_name=dataset, normalize=normalize)
+@pytest.mark.parametrize(("backbone", "dataset"), [("resnet18", "NYU"), ("resnetd18", "celebA")])
+def test_every_parameter_is_in_exactly_one_group(backbone: str, dataset: str) -> None:
+    model, weighting, optimizer = build(backbone=backbone, dataset_name=dataset, normalize="imagenet")
     grouped = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     owned = [id(parameter) for module in (model, weighting) for parameter in module.parameters()]
     assert sorted(grouped) == sorted(owned)
@@ -112,34 +106,12 @@ def test_a_number_is_constant_from_the_threshold_on() -> None:
     assert control.debias_from is None
 
 
-def test_a_warmup_rises_from_the_threshold_on() -> None:
-    control = schedule({"value": 0.5, "warmup": 4}, sparsity_threshold=2)
-    assert [control.at(epoch) for epoch in (0, 2, 3, 6, 19)] == pytest.approx([0, 0, 0.125, 0.5, 0.5])
-    assert [control.is_full(epoch) for epoch in (5, 6)] == [False, True]
-    at_once = schedule({"value": 0.5, "warmup": 0}, sparsity_threshold=2)
-    assert [at_once.at(epoch) for epoch in (1, 2)] == [0, 0.5]
-
-
-def test_points_are_epochs_and_strengths() -> None:
-    control = schedule([[2, 0.1], [4, 0.3], [4, 1.0], [10, 0.0]])
-    assert [control.at(epoch) for epoch in (0, 3, 4, 7, 12)] == pytest.approx([0.1, 0.2, 1.0, 0.5, 0])
-    assert [control.is_full(epoch) for epoch in (9, 10)] == [False, True]
-    assert schedule([[2, 0.1]], sparsity_threshold=5).at(4.9) == 0
-
-
 def test_debias_from_ends_the_penalty_at_an_epoch_or_at_a_share_of_them() -> None:
     for debias_from in (15, 0.75):
         control = schedule(0.5, debias_from=debias_from)
         assert control.debias_from == 15
         assert [control.at(epoch) for epoch in (14.9, 15)] == [0.5, 0]
         assert [control.is_full(epoch) for epoch in (14, 15)] == [False, True]
-
-
-@pytest.mark.parametrize("lambda_", [None, 0, 0.0])
-def test_no_lambda_is_a_strength_of_zero_from_the_start(lambda_: float | None) -> None:
-    control = schedule(lambda_, sparsity_threshold=3)
-    assert control.is_full(0)
-    assert control.at(10) == 0
 
 
 @pytest.mark.parametrize(
@@ -183,12 +155,6 @@ def test_dense_and_sparse_runs_differ_in_lambda_only() -> None:
         assert settings[0] == settings[1]
     assert [group["penalty"] for group in dense.param_groups] == [GroupLasso(0.0), None, None, None]
     assert [group["penalty"] for group in sparse.param_groups] == [GroupLasso(1e-3), None, None, None]
-
-
-def test_the_heads_penalty_is_unused() -> None:
-    heads = {**SETTINGS["optimizer_params"], "penalty": "group_mcp", "lambda": 7.0}
-    _, _, optimizer = build(optimizer_params=heads)
-    assert [group["penalty"] for group in optimizer.param_groups] == [GroupLasso(1e-3), None, None, None]
 
 
 HEADS_TOO: dict[str, Any] = {
@@ -258,23 +224,6 @@ def test_plateau_multiplies_every_learning_rate_and_stops_at_the_smallest() -> N
     assert rates == [pytest.approx(row) for row in (start, start, start, half, half, lowest)]
 
 
-def test_the_text_of_each_patience_says_after_how_many_epochs_it_acts() -> None:
-    patience = Patience(2)
-    plateau = ReduceLROnPlateau(torch.optim.SGD([torch.zeros(1)], lr=1.0), patience=2)
-    acted = {"early stopping": 0, "plateau": 0}
-    for epoch, loss in enumerate([1.0, 2.0, 2.0, 2.0, 2.0]):  # epoch 1 is the first without improvement
-        patience.update(loss)
-        plateau.step(loss)
-        acted["early stopping"] = acted["early stopping"] or epoch * patience.exhausted
-        acted["plateau"] = acted["plateau"] or epoch * (plateau.get_last_lr() != [1.0])
-    assert acted == {"early stopping": 2, "plateau": 2 + 1}
-    assert "after this many epochs in a row without" in str(ExperimentConfig.model_fields["earlystop_patience"].description)
-    assert "after this many epochs in a row without" in str(
-        ExperimentConfig.model_fields["task_earlystop_patience"].description
-    )
-    assert "`patience` + 1st" in str(LRSchedule.model_fields["patience"].description)
-
-
 def test_cosine_falls_to_the_smallest_rate_over_the_epochs() -> None:
     config = make_config(**SETTINGS, epochs=4, lr_schedule={"name": "cosine", "min_lr": 1e-5})
     optimizer = build_optimizer(build_model(config), build_weighting(config), config)
@@ -287,14 +236,3 @@ def test_cosine_falls_to_the_smallest_rate_over_the_epochs() -> None:
     angle = torch.pi * torch.arange(5, dtype=torch.float64) / 4
     expected = 1e-5 + (0.002 - 1e-5) * (1 + torch.cos(angle)) / 2
     assert rates == pytest.approx(expected.tolist())
-
-
-def test_constant_stays() -> None:
-    config = make_config(**SETTINGS, lr_schedule={"name": "constant"})
-    optimizer = build_optimizer(build_model(config), build_weighting(config), config)
-    scheduler = build_scheduler(optimizer, config)
-    before = [group["lr"] for group in optimizer.param_groups]
-    for _ in range(8):
-        step(optimizer)
-        scheduler.step()  # type: ignore[call-arg]
-    assert [group["lr"] for group in optimizer.param_groups] == before

@@ -22,8 +22,9 @@ from datasets.synthetic_rooms import write_rooms
 from datasets.targets import read_target
 from engine import load_trial, prediction
 from engine.activations import predict
-from engine.prediction import Predictor, as_stored, coloured, largest_class, load_predictor, predict_at, predict_photos
+from engine.prediction import Predictor, coloured, largest_class, load_predictor, predict_at, predict_photos
 from engine.saved_trial import evaluate_trial
+from models import compact, save_compact
 from tests.configs import CELEBA_TASKS, NYU_TASKS
 from tests.engine.conftest import Trained
 from tests.small import listing
@@ -70,8 +71,7 @@ def files(names: tuple[str, ...] = ("tall", "wide"), tasks: tuple[str, ...] = NY
     return {"predictions.json", *dense, *(f"overview/{name}.png" for name in names)}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("size", [(32, 32), (48, 40)])
+@pytest.mark.parametrize(("size", "precision"), [((32, 32), "bf16"), ((48, 40), "fp32")])
 def test_logits_are_the_evaluations_own(trained: Trained, work: Path, size: tuple[int, int], precision: str) -> None:
     """To the bit, at the batch size of a photo; the frames have the input's size, or another."""
     write_rooms(work, {"train": 2, "val": 2, "test": 1}, size)
@@ -108,7 +108,7 @@ def test_at_the_input_size_the_files_hold_the_predictions_that_metrics_use(
             torch.testing.assert_close(values, expected[0], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [(9, 12), (31, 50), (5, 4), (100, 3)])
+@pytest.mark.parametrize("size", [(31, 50), (5, 4)])
 def test_the_largest_class_is_that_of_the_enlarged_logits(size: tuple[int, int]) -> None:
     logits = torch.randn(1, 40, 9, 12, generator=torch.Generator().manual_seed(0))
     logits = logits.contiguous(memory_format=torch.channels_last)
@@ -152,11 +152,6 @@ def test_files_have_the_type_the_size_and_the_units_that_the_readme_says(
     assert manifest["tasks"]["depth_euclidean"] == {"values": "parts of the photo's largest depth"}
 
 
-def test_edges_are_stored_as_a_plane() -> None:
-    edges = np.full((1, 2, 3), 0.5, np.float32)
-    np.testing.assert_array_equal(as_stored(get_task("edge_texture"), edges, "NYU"), edges[0])
-
-
 @pytest.mark.parametrize("name", DENSE)
 def test_a_picture_has_the_projects_colours_however_it_is_cut(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction, "BAND", 50)
@@ -181,12 +176,6 @@ def test_attributes_are_one_table(face_predictor: Predictor, photos: Path, work:
     assert labels.max() <= 2, "CelebA's own numbering"
     expected = predict_at(get_task("segmentsemantic"), logits["segmentsemantic"], SIZES["tall"], "relative")
     np.testing.assert_array_equal(labels, expected)
-
-
-def test_attributes_alone_have_an_overview_too(trained_faces: Trained, photos: Path, work: Path) -> None:
-    predict_photos(load_predictor(trained_faces.runs / "faces_trial_0", ["class_smile"]), photos, work / "out")
-    assert written(work / "out") == files(tasks=()) | {"attributes.csv"}
-    assert list(pd.read_csv(work / "out" / "attributes.csv").columns) == ["photo", "class_smile_probability", "class_smile"]
 
 
 def test_only_the_tasks_that_are_asked_for(trained: Trained, photos: Path, work: Path) -> None:
@@ -249,12 +238,9 @@ def test_a_file_of_somebody_else_in_the_way_is_not_replaced_unasked(predictor: P
     [
         {"tasks": {}, "photos": {"../../precious": "a.jpg"}},
         {"tasks": {"..": {}}, "photos": {"precious": "a.jpg"}},
-        {"tasks": {"": {}}, "photos": {"precious": "a.jpg"}},
-        {"tasks": {"../..": {}}, "photos": {"precious": "a.jpg"}},
         {"tasks": {"mine": {}}, "photos": {"precious": "a.jpg"}},
         {"tasks": {"depth_euclidean": {}}, "photos": {"": "a.jpg", "a\0": "b.jpg"}},
         {"tasks": ["depth_euclidean"], "photos": {}},
-        {"tasks": None, "photos": 3},
         {"photos": {"precious": "a.jpg"}},
         {},
     ],
@@ -275,7 +261,7 @@ def test_a_list_of_predictions_that_this_project_did_not_write_is_refused(
     assert listing(work) == before
 
 
-@pytest.mark.parametrize("place", ["overview", "depth_euclidean", "depth_euclidean/wide.npy", "overview/tall.png"])
+@pytest.mark.parametrize("place", ["overview", "depth_euclidean/wide.npy"])
 @pytest.mark.parametrize("planted", ["link", "folder or file"])
 def test_what_is_no_prediction_is_neither_followed_nor_replaced(
     predictor: Predictor, photos: Path, work: Path, place: str, planted: str
@@ -300,17 +286,6 @@ def test_what_is_no_prediction_is_neither_followed_nor_replaced(
     assert listing(work) == before
 
 
-def test_a_list_of_predictions_that_is_a_link_is_not_followed(predictor: Predictor, photos: Path, work: Path) -> None:
-    (work / "out").mkdir()
-    (work / "other").mkdir()
-    (work / "other" / "predictions.json").write_text('{"tasks": {}, "photos": {}}')
-    (work / "out" / "predictions.json").symlink_to(work / "other" / "predictions.json")
-    before = listing(work)
-    with pytest.raises(TrialError, match=r"predictions.json is no file of predictions"):
-        predict_photos(predictor, photos, work / "out", overwrite=True)
-    assert listing(work) == before
-
-
 STRANGE = [b"caf\xe9.png", b"a" * 251 + b".png", "é".encode() * 125 + b".png", b"new\nline.png", b"$a_{$.png", b"=1+1.png"]
 
 
@@ -329,9 +304,13 @@ def test_photos_with_strange_names_are_predicted_like_others(face_predictor: Pre
     assert {"tall.png", "caf\\udce9.png", "'=1+1.png", "$a_{$.png"} <= set(shown)
 
 
-@pytest.mark.parametrize("step", ["np.save", "Figure.savefig"])
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)), MemoryError(), DataError("a photo")]
+    ("step", "error"),
+    [
+        ("np.save", OSError(errno.ENAMETOOLONG, "too long")),
+        ("Figure.savefig", MemoryError()),
+        ("np.save", DataError("a photo")),
+    ],
 )
 def test_a_photo_that_fails_does_not_end_the_others(
     predictor: Predictor, photos: Path, work: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception
@@ -399,12 +378,9 @@ def test_a_network_that_is_not_there_is_refused(trained: Trained, work: Path) ->
 
 
 def test_a_compact_model_predicts_the_same(trained: Trained, photos: Path, work: Path) -> None:
-    models = pytest.importorskip("models")
-    if not hasattr(models, "load_compact"):
-        pytest.skip("models.load_compact is not there")
     trial = load_trial(trained.runs / "sparse__trial_0")
-    compacted, _ = models.compact(trial.model)
-    models.save_compact(compacted, work / "compact.safetensors", trial.config)
+    compacted, _ = compact(trial.model)
+    save_compact(compacted, work / "compact.safetensors", trial.config)
     predict_photos(load_predictor(trial.folder), photos, work / "one")
     predict_photos(load_predictor(work / "compact.safetensors"), photos, work / "other")
     assert written(work / "one") == written(work / "other")

@@ -146,7 +146,7 @@ def test_what_changes_no_number_may_change(runs: Path, changes: dict[str, Any]) 
     check(config.with_values(**changes))
 
 
-@pytest.mark.parametrize(("there", "now"), [("a", "b"), (True, "b"), ("a", True), (False, False)])
+@pytest.mark.parametrize(("there", "now"), [("a", "b"), ("a", True)])
 def test_the_cache_may_lie_elsewhere(runs: Path, there: Any, now: Any) -> None:
     make_folder(config_in(runs, cache=there))
     check(config_in(runs, cache=now))
@@ -190,13 +190,6 @@ def test_what_was_never_begun_is_not_resumed(runs: Path) -> None:
         check_begun("smal", [config_in(runs, Experiment_name="smal_lambda0.1")])
 
 
-def test_the_second_trial_is_looked_at_too(runs: Path) -> None:
-    make_folder(config_in(runs), 0)
-    make_folder(config_in(runs, seed=3), 1)
-    with pytest.raises(TrialError, match=r"small_trial_1 was trained .*seed: 3 there, 0 now"):
-        check(config_in(runs))
-
-
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -205,11 +198,9 @@ def test_the_second_trial_is_looked_at_too(runs: Path) -> None:
             {files.TEST: b'{"row": {"trial": 0, "se'},
             rf"{files.TEST}: cannot be read .*; remove the file to test the trial again$",
         ),
-        ({files.TEST: b""}, rf"{files.TEST}: cannot be read"),
         ({files.TEST: b"[1]"}, rf"{files.TEST}: holds list, expected a JSON object; remove the file"),
         ({files.TEST: b"{}"}, rf"{files.TEST}: holds no row of results; remove the file"),
         ({files.TEST: None, files.LAST: None}, rf"small_trial_0 has no {files.LAST}, so it cannot be continued: restore it"),
-        ({files.TEST: None, files.LAST: None, files.BEST: None}, rf"has no {files.LAST}, so it cannot be continued"),
         ({files.CONFIG: None}, rf"small_trial_0 holds no {files.CONFIG}, so it is no trial: move it away"),
         ({files.CONFIG: b"epochs: x"}, rf"{files.CONFIG}: "),
         ({files.CONFIG: b""}, rf"{files.CONFIG}: is empty; expected 'key: value' lines"),
@@ -241,13 +232,6 @@ def test_a_folder_in_which_nothing_was_done_yet_is_in_nobodys_way(runs: Path, le
         check(config, **options)
     with pytest.raises(TrialError, match="is there already"):
         check(config, resume=False)
-
-
-def test_a_trial_that_has_only_its_configuration_may_go_on(runs: Path) -> None:
-    config = config_in(runs)
-    config.trial_folder(0).mkdir(parents=True)
-    config.save(config.trial_folder(0) / files.CONFIG)
-    check(config)
 
 
 @pytest.mark.parametrize("name", ["small.csv", "small_trials.csv"])
@@ -386,30 +370,29 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
 @pytest.mark.parametrize(
     "values",
     [
-        {"target_sparsity": 0.5, "sparsity_until": 0.5},
         {"debias_from": 0.5, "bb_optimizer_params": {**PARAMS, "lambda": 0.03}},
         {
             **{"target_sparsity": 0.5, "sparsity_until": 0.5, "sparsify": "backbone_and_heads"},
             "optimizer_params": {**PARAMS, "lambda": 1.0},
         },
     ],
-    ids=["target", "debias", "heads too"],
+    ids=["debias", "target and heads"],
 )
 def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
     rooms: Path, work: Path, script: list[float], values: dict[str, Any]
 ) -> None:
-    """They were fixed after half of two epochs; half of six is still to come."""
-    script[:] = [1.0] * 6
+    """They were fixed after half of two epochs; half of five is still to come."""
+    script[:] = [1.0] * 5
     values = {"group_sparsity": True, "bb_optimizer_params": PARAMS, **values}
     first = train(small_config(rooms, work, epochs=2, **values))
     before = live_mask(first.model)
     assert 0 < int((~before).sum()) < len(before)
-    again = train(small_config(rooms, work, epochs=6, **values))
+    again = train(small_config(rooms, work, epochs=5, **values))
     assert torch.equal(live_mask(again.model), before)
     lines = files.read_lines(again.folder / files.METRICS)
-    assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 5
-    assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 5
-    assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 10
+    assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 4
+    assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 4
+    assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 8
 
 
 def test_an_early_stopped_trial_trains_no_more(rooms: Path, work: Path, script: list[float]) -> None:
@@ -481,12 +464,10 @@ def test_lines_that_are_missing_are_said(stopped: ExperimentConfig, caplog: pyte
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (b"", rf"{files.LAST}: is not a checkpoint of this project"),
         ("cut", rf"{files.LAST}: is not a checkpoint of this project"),
         (files.BEST, rf"{files.LAST}: is not the state of this training \(KeyError: 'frozen'\)"),
         ({"optimizer": {}}, rf"{files.LAST}: is not the state of this training \("),
         ({"control": None}, rf"{files.LAST}: is not the state of this training \(TypeError"),
-        ({"task_patience": []}, rf"{files.LAST}: is not the state of this training \(TypeError"),
         ({"rng": {"cpu": torch.zeros(3)}}, rf"{files.LAST}: is not the state of this training \("),
         ({"model": {"backbone.conv1.weight": torch.zeros(1)}}, rf"{files.LAST}: is not the state of this training \(Runtime"),
         ({"trial": 3, "seed": 3}, rf"{files.LAST}: is the state of trial 3 with seed 3, not of this one"),
@@ -508,12 +489,6 @@ def test_a_state_that_is_not_this_trials_is_one_sentence(stopped: ExperimentConf
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
     assert listing(folder) == before
-
-
-def test_a_state_of_another_network_is_one_sentence(stopped: ExperimentConfig) -> None:
-    with pytest.raises(TrialError, match=r"is not the state of this training \(RuntimeError: .*size mismatch") as error:
-        continue_trial(make_trial(stopped.with_values(head_width=4)))
-    assert "\n" not in str(error.value)
 
 
 def test_a_best_network_that_is_gone_is_missed_before_training(stopped: ExperimentConfig) -> None:

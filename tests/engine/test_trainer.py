@@ -19,7 +19,7 @@ from engine.evaluation import Evaluation
 from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
-from optim import live_mask, sparsity_report
+from optim import live_mask
 from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS
 from tests.small import make_trial, same, small_config, snapshot, unlabelled
@@ -69,18 +69,11 @@ def test_stops_when_the_summed_loss_stands_still(rooms: Path, work: Path, script
     lines = train(trial)
     assert (trial.epoch, trial.done, len(lines)) == (4, True, 4)
     assert [line["val/loss/total"] for line in lines] == [5, 3, 3.5, 3]
+    assert [(line["epoch"], line["step"]) for line in lines] == [(epoch, (epoch + 1) * STEPS) for epoch in range(4)]
+    assert [(line["lambda"], line["penalty"], line["group_sparsity"]) for line in lines] == [(0, 0, 0)] * 4, "a dense run"
+    assert files.load_tensors(trial.folder / files.LAST)["epochs"] == 4
     assert best_epoch(trial) == 2, "a loss that is only as low is not better"
     assert not trial.model.frozen
-
-
-def test_trains_all_epochs_without_early_stopping(rooms: Path, work: Path, script: Script) -> None:
-    script((3, 1, 1), (2, 1, 1), (4, 1, 1))
-    trial = make_trial(small_config(rooms, work, epochs=3))
-    lines = train(trial)
-    assert [line["epoch"] for line in lines] == [0, 1, 2]
-    assert [line["step"] for line in lines] == [STEPS, 2 * STEPS, 3 * STEPS]
-    assert best_epoch(trial) == 2
-    assert files.load_tensors(trial.folder / files.LAST)["epochs"] == 3
 
 
 def test_a_stopped_task_keeps_its_head_and_leaves_the_training_sum(rooms: Path, work: Path, script: Script) -> None:
@@ -101,21 +94,17 @@ def test_a_stopped_task_keeps_its_head_and_leaves_the_training_sum(rooms: Path, 
     assert not same(heads[1][DEPTH], heads[2][DEPTH])
     assert not trial.model.heads[SEG].training
     assert not any(parameter.requires_grad for parameter in trial.model.heads[SEG].parameters())
-    assert [f"train/loss/{SEG}" in line for line in lines] == [True, True, False, False]
     assert [line[f"val/loss/{SEG}"] for line in lines] == [5, 5, 5, 7]
     assert [line["val/loss/total"] for line in lines] == pytest.approx([7, 6.8, 6.6, 8.4])
     assert [line["active_tasks"] for line in lines] == [3, 3, 2, 2], "those that learnt in the epoch"
     weights = [line[f"loss_weight/{SEG}"] for line in lines]
+    assert weights[0] == pytest.approx(math.exp(-1))
     assert weights[0] != weights[1] != weights[2] == weights[3]
+    assert [line["lr/loss_weights"] for line in lines] == [0.1] * 4
+    for line, tasks in zip(lines, (NYU_TASKS, NYU_TASKS, (DEPTH, NORMALS), (DEPTH, NORMALS)), strict=True):
+        assert [name for name in NYU_TASKS if f"train/loss/{name}" in line] == list(tasks)
     assert lines[2][f"loss_weight/{DEPTH}"] != lines[3][f"loss_weight/{DEPTH}"]
     assert best_epoch(trial) == 3
-
-
-def test_the_training_sum_is_the_sum_of_the_tasks_that_still_learn(rooms: Path, work: Path, script: Script) -> None:
-    script((5, 1.0, 1.0), (5, 0.9, 0.9), (5, 0.8, 0.8))
-    lines = train(make_trial(small_config(rooms, work, epochs=3, task_earlystop_patience=1, train_batch_size=4)))
-    for line, tasks in zip(lines, (NYU_TASKS, NYU_TASKS, (DEPTH, NORMALS)), strict=True):
-        assert line["train/loss/total"] == pytest.approx(sum(line[f"train/loss/{task}"] for task in tasks), rel=1e-6)
 
 
 def test_ends_when_no_task_learns_any_more(rooms: Path, work: Path, script: Script) -> None:
@@ -141,14 +130,6 @@ def test_a_sparse_run_looks_for_its_best_network_under_the_penalty(rooms: Path, 
     assert [line["penalty"] > 0 for line in lines] == [False, False, True, True]
     assert [line["group_sparsity"] > 0 for line in lines] == [False, False, True, True]
     assert not trial.done, "epochs before the penalty acts use up no patience"
-
-
-def test_a_dense_run_looks_for_its_best_network_from_the_start(rooms: Path, work: Path, script: Script) -> None:
-    script((1, 1, 1), (2, 2, 2))
-    trial = make_trial(small_config(rooms, work, sparsity_threshold=1, bb_optimizer_params=SPARSE))
-    lines = train(trial)
-    assert best_epoch(trial) == 1
-    assert [(line["lambda"], line["penalty"], line["group_sparsity"]) for line in lines] == [(0, 0, 0)] * 2
 
 
 STEERED = {
@@ -243,12 +224,11 @@ def test_groups_that_come_back_are_counted(rooms: Path, work: Path, script: Scri
     assert [(point["step"], point["lambda"], point["wanted_sparsity"]) for point in points] == [(1, 0.1, None), (3, 0, None)]
 
 
-@pytest.mark.parametrize("debias", [{}, {"debias_from": 1}], ids=str)
 def test_layers_that_died_altogether_are_named_when_they_die(
-    debias: dict[str, Any], rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
+    rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     params = {"learning_rate": 1e-3, "lambda": 1e6}
-    config = small_config(rooms, work, epochs=3, group_sparsity=True, bb_optimizer_params=params, **debias)
+    config = small_config(rooms, work, epochs=3, group_sparsity=True, bb_optimizer_params=params, debias_from=1)
     script(*[(1, 1, 1)] * 3)
     lines = train(make_trial(config))
     assert [line["group_sparsity"] for line in lines] == [100, 100, 100]
@@ -256,15 +236,6 @@ def test_layers_that_died_altogether_are_named_when_they_die(
     assert warning.startswith("trial 0, epoch 1: layers without any live group, so that what they give does not depend on the")
     assert "all shared convolutions: backbone.conv1, backbone.layer1.0.conv1, " in warning
     assert warning.endswith("; a lower lambda keeps them")
-
-
-def test_a_point_within_an_epoch_has_the_report_s_sparsity(rooms: Path, work: Path) -> None:
-    """Digit by digit: one formula."""
-    trial = make_trial(small_config(rooms, work, epochs=1, group_sparsity=True, bb_optimizer_params=SPARSE))
-    for _, weight in grouped_weights(trial.model.backbone):
-        with torch.no_grad():
-            weight[:, 1::3] = 0
-    assert trainer.step_point(trial, 0.0)["group_sparsity"] == sparsity_report(trial.model).group_sparsity
 
 
 HEADS_TOO: dict[str, Any] = {
@@ -303,42 +274,22 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     assert f"of groups zero (lambda 3.0e-02), {lines[-1]['head_group_sparsity']:.1f} % of the heads' (lambda" in caplog.text
 
 
-def test_a_target_for_the_backbone_is_met_beside_heads_with_a_lambda(rooms: Path, work: Path, script: Script) -> None:
-    script(*[(1, 1, 1)] * 6)
-    lines = train(make_trial(small_config(rooms, work, epochs=6, **{**HEADS_TOO, **STEERED})))
-    assert [line["head_lambda"] for line in lines] == [0, 1, 1, 1, 1, 0]
-    assert [line["group_sparsity"] for line in lines[4:]] == pytest.approx([50, 50], abs=0.05)
-    heads = [line["head_group_sparsity"] for line in lines]
-    assert heads[0] == 0 < heads[4] == heads[5] < 100
-
-
-@pytest.mark.parametrize("debias", [{}, {"debias_from": 2}], ids=str)
-def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, script: Script, debias: dict[str, Any]) -> None:
-    patience = {"task_earlystop_patience": 1} if not debias else {}
-    trial = make_trial(small_config(rooms, work, epochs=4, **patience, **debias, **HEADS_TOO))
+def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, script: Script) -> None:
+    """While the penalty acts, and when its zeros stay."""
+    trial = make_trial(small_config(rooms, work, epochs=5, debias_from=4, **HEADS_TOO))
     heads: list[dict[str, dict[str, Tensor]]] = []
 
     def watch() -> None:
         heads.append({task: snapshot(head) for task, head in trial.model.heads.items()})
-        if debias and len(heads) == 2:
+        if len(heads) == 2:
             trial.model.freeze_head(SEG)
 
-    script(*((5, 1.0, 1.0), (5, 0.9, 0.9), (5, 0.8, 0.8), (7, 0.7, 0.7)), watch=watch)
+    script(*[(1, 1, 1)] * 5, watch=watch)
     train(trial)
     assert trial.active_tasks == [DEPTH, NORMALS]
     assert not same(heads[0][SEG], heads[1][SEG])
-    assert same(heads[1][SEG], heads[2][SEG])
-    assert same(heads[1][SEG], heads[3][SEG])
-    assert not same(heads[2][DEPTH], heads[3][DEPTH])
-
-
-def test_plateau_reduces_every_learning_rate(rooms: Path, work: Path, script: Script) -> None:
-    script((1, 1, 1), (2, 1, 1), (2, 1, 1), (2, 1, 1))
-    schedule = {"name": "plateau", "factor": 0.1, "patience": 1, "min_lr": 1e-7}
-    params = {"learning_rate": 2e-4}
-    lines = train(make_trial(small_config(rooms, work, epochs=4, lr_schedule=schedule, bb_optimizer_params=params)))
-    for group, start in (("heads", 1e-4), ("backbone_convs", 2e-4), ("backbone_other", 2e-4)):
-        assert [line[f"lr/{group}"] for line in lines] == pytest.approx([start, start, start, start / 10])
+    assert all(same(heads[1][SEG], head[SEG]) for head in heads[2:])
+    assert not same(heads[3][DEPTH], heads[4][DEPTH])
 
 
 def test_one_optimizer_lives_through_all_epochs(
@@ -390,17 +341,6 @@ def test_the_backbone_runs_once_a_batch(rooms: Path, work: Path) -> None:
     assert batches == [2, 2, 2, 1], "two full training batches, and every validation frame"
 
 
-def test_learned_loss_weights_move_and_are_logged(rooms: Path, work: Path, script: Script) -> None:
-    script((1, 1, 1), (1, 1, 1))
-    lines = train(make_trial(small_config(rooms, work, comb_loss="uncertainity", loss_weight_lr=0.05)))
-    for task in NYU_TASKS:
-        assert lines[0][f"loss_weight/{task}"] == pytest.approx(math.exp(-1))
-        # Adam moves a logarithm by about the learning rate in a step.
-        moved = abs(math.log(lines[1][f"loss_weight/{task}"]) + 1)
-        assert moved == pytest.approx(STEPS * 0.05, rel=0.1)
-    assert [line["lr/loss_weights"] for line in lines] == [0.05, 0.05]
-
-
 class BrokenLoss:
     """A loss that becomes ``value`` at its ``at``-th batch."""
 
@@ -419,8 +359,8 @@ class BrokenLoss:
         return value * self.broken if self.left <= 0 else value
 
 
-@pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_stops_before_its_step(rooms: Path, work: Path, script: Script, broken: float) -> None:
+def test_a_loss_that_is_no_number_stops_before_its_step(rooms: Path, work: Path, script: Script) -> None:
+    broken = math.inf
     script((1, 1, 1), (1, 1, 1))
     trial = make_trial(small_config(rooms, work, epochs=2))
     seen: list[list[Tensor]] = []
@@ -470,8 +410,7 @@ def plain(state: Any) -> Any:
     return state
 
 
-@pytest.mark.parametrize("heads_too", [False, True])
-def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script, heads_too: bool) -> None:
+def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script) -> None:
     script((5, 3, 1.0), (5, 2, 0.9), (5, 2, 0.9))
     config = small_config(
         *(rooms, work),
@@ -479,7 +418,7 @@ def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: 
         task_earlystop_patience=1,
         comb_loss="uncertainity",
         lr_schedule={"name": "plateau", "patience": 0},
-        **(HEADS_TOO if heads_too else {"group_sparsity": True, "bb_optimizer_params": SPARSE}),
+        **HEADS_TOO,
     )
     trial = make_trial(config)
     train(trial)
@@ -494,14 +433,6 @@ def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: 
     assert [group["penalty"] for group in again.optimizer.param_groups] == [g["penalty"] for g in trial.optimizer.param_groups]
     assert again.optimizer.param_groups[0]["lr"] < SPARSE["learning_rate"], "the plateau has acted"
     assert again.optimizer.state[again.model.backbone.conv1.weight]["exp_avg"].any()
-
-
-def test_trials_differ_in_their_seed(rooms: Path, work: Path) -> None:
-    config = small_config(rooms, work, seed=5)
-    first, same_again, second = (make_trial(config, number) for number in (0, 0, 1))
-    assert (first.seed, second.seed) == (5, 6)
-    assert same(snapshot(first.model), snapshot(same_again.model))
-    assert not same(snapshot(first.model), snapshot(second.model))
 
 
 # Nothing is not zero

@@ -74,15 +74,6 @@ def test_learned_weights_move_in_a_step_towards_their_optimum() -> None:
     assert learned == pytest.approx({task: math.log(value) for task, value in LOSSES.items()}, abs=0.05)
 
 
-def test_learned_weights_have_no_weight_decay_and_a_learning_rate_of_their_own() -> None:
-    config = make_config(comb_loss="uncertainity", loss_weight_lr=0.02)
-    weighting = build_weighting(config)
-    optimizer = build_optimizer(build_model(config), weighting, config)
-    (group,) = (group for group in optimizer.param_groups if group["name"] == "loss_weights")
-    assert {id(s) for s in group["params"]} == {id(s) for s in weighting.parameters()}
-    assert (group["lr"], group["weight_decay"], group["penalty"]) == (0.02, 0.0, None)
-
-
 def test_fixed_weights_are_equal_where_none_are_given() -> None:
     weighting = build_weighting(make_config(task_list=list(NYU_TASKS), comb_loss="wt_sum"))
     assert weighting.weights() == pytest.approx(dict.fromkeys(NYU_TASKS, 1 / len(NYU_TASKS)))

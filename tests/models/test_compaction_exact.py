@@ -59,10 +59,10 @@ def _images(*size: int, seed: int = 0) -> Tensor:
 # -- patterns ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["resnetd18", "resnetd50"])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_pattern_of_zero_groups(pattern: str, kind: str) -> None:
+def test_every_pattern_of_zero_groups(pattern: str) -> None:
     seed = list(PATTERNS).index(pattern)
+    kind = ("resnetd18", "resnetd50", "resnetd50")[seed % 3]
     torch.manual_seed(seed)
     model = tiny(kind, stride=(8, 16)[seed % 2])
     wild_norms(model, STATISTICS[(seed + len(kind)) % 2], seed)
@@ -71,14 +71,12 @@ def test_every_pattern_of_zero_groups(pattern: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("statistics", ["shifts", "variances"])
-@pytest.mark.parametrize(
-    "pattern", ["nothing", "half", "layers", "conv1", "conv2", "conv3", "shortcuts", "branch and shortcut", "stem"]
-)
+@pytest.mark.parametrize("pattern", ["half", "layers", "branch and shortcut"])
 def test_extreme_batch_norms(pattern: str, statistics: str) -> None:
     assert_exact(_pruned(pattern, statistics, seed=3), _images())
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     st.sampled_from(["resnetd18", "resnetd50"]),
     st.sampled_from([8, 16]),
@@ -116,8 +114,7 @@ def test_any_network(
     assert_exact(model, images)
 
 
-@pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("backbone", ["resnet18", "resnetd18", "resnet50", "resnetd50"])
+@pytest.mark.parametrize(("backbone", "stride"), [("resnet18", 16), ("resnetd50", 8)])
 def test_whole_networks_with_every_head(backbone: str, stride: int) -> None:
     model = full(backbone, stride, faces=stride == 16)
     wild_norms(model, "signs" if stride == 16 else "usual", 1)
@@ -139,15 +136,7 @@ def test_whole_networks_with_more_patterns(backbone: str, stride: int, statistic
         assert_exact(model, _images(2, 3, 65, 48, seed=seed))
 
 
-@pytest.mark.parametrize("pattern", ["shortcuts", "stem", "branches"])
-def test_torchvision_backbones(pattern: str) -> None:
-    model = full("resnet18", channels=1)
-    wild_norms(model, "signs", 2)
-    prune(model, pattern, 2)
-    assert_exact(model, _images(2, 1, 21, 30))
-
-
-@pytest.mark.parametrize("elements", [0.5, 0.9, 0.98])
+@pytest.mark.parametrize("elements", [0.5, 0.98])
 def test_single_zero_weights(elements: float) -> None:
     """An input is ignored as well where its weights are zero in the filters that remain."""
     model = tiny("resnetd50")
@@ -165,16 +154,9 @@ def test_a_model_without_heads_keeps_all_features() -> None:
 # -- images -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (7, 5), (17, 64), (64, 64)])
-@pytest.mark.parametrize("pattern", ["half", "branches"])
-def test_image_sizes(size: tuple[int, int], pattern: str) -> None:
-    assert_exact(_pruned(pattern), _images(2, 3, *size))
-
-
-@pytest.mark.parametrize("batch", range(1, 6))
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_batch_sizes_and_input_channels(batch: int, channels: int) -> None:
-    assert_exact(_pruned("half", seed=batch, channels=channels), _images(batch, channels, 20, 27))
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (17, 64)])
+def test_image_sizes(size: tuple[int, int]) -> None:
+    assert_exact(_pruned("half"), _images(2, 3, *size))
 
 
 @pytest.mark.parametrize(
@@ -182,10 +164,7 @@ def test_batch_sizes_and_input_channels(batch: int, channels: int) -> None:
     [
         lambda x: x.contiguous(memory_format=torch.channels_last),
         lambda x: x[1::2, :, 3:20, 5::2],
-        lambda x: x.flip(-1),
-        lambda x: x.transpose(-1, -2),
         lambda x: x[:, [2, 1, 0]].permute(0, 1, 3, 2),
-        lambda x: x[:1].expand(3, -1, -1, -1),
         lambda x: x[:, :1].expand(-1, 3, -1, -1),
         nn.Parameter,
     ],
@@ -205,10 +184,9 @@ def test_no_image() -> None:
     assert all(found[task].shape == dense[task].shape for task in model.heads)
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 4, 32, 32), (2, 2, 32, 32), (3, 32, 32), (2, 3, 32)])
-@pytest.mark.parametrize("pattern", ["nothing", "half", "stem start"])
-def test_images_of_another_shape_are_refused(shape: tuple[int, ...], pattern: str) -> None:
-    small, _ = make_compact(_pruned(pattern))
+@pytest.mark.parametrize("shape", [(2, 4, 32, 32), (2, 2, 32, 32), (3, 32, 32)])
+def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    small, _ = make_compact(_pruned("stem start"))
     with pytest.raises(ValueError, match=r"images are .*expected \(B, 3, H, W\)"):
         outputs(small, torch.rand(shape))
     with torch_path(), pytest.raises(ValueError, match=r"images are .*expected \(B, 3, H, W\)"):
@@ -237,17 +215,6 @@ def test_numbers_that_are_not_finite(value: float, path: str) -> None:
         assert worst(found, dense) <= 1e-5  # where the dense network is finite
         if pattern == "nothing" and math.isnan(value):
             assert all(torch.equal(found[name].isnan(), dense[name].isnan()) for name in dense)
-
-
-def test_a_colour_that_is_ignored_may_be_anything() -> None:
-    model = _pruned("colour")
-    images = _images()
-    small, _ = make_compact(model)
-    expected = outputs(small, images)
-    images[:, 1] = math.nan
-    assert same(outputs(small, images), expected)
-    with torch_path():
-        assert worst(outputs(small, images), expected) <= 1e-5
 
 
 # -- modes ------------------------------------------------------------------------------------------------------------------
@@ -294,24 +261,6 @@ def test_the_compact_model_shares_no_memory_with_the_dense_one() -> None:
     assert same(outputs(small, _images()), expected)
 
 
-def test_tasks(model: MultiTaskModel, small: CompactModel) -> None:
-    expected = small(_images())
-    for tasks in (["class_male"], ["class_male", "depth_euclidean"], []):
-        found = small(_images(), tasks=tasks)
-        assert list(found) == tasks
-        assert all(torch.equal(found[task], expected[task]) for task in tasks)
-
-
-def test_grad_modes_give_the_same(small: CompactModel) -> None:
-    with torch.no_grad():
-        expected = small(_images())
-    assert same(small(_images()), expected)
-    with torch.inference_mode():
-        assert same(small(_images()), expected)
-        made, _ = make_compact(_pruned("half"))
-        assert same(made(_images()), expected)
-
-
 def test_gradients_of_images_are_the_dense_ones(model: MultiTaskModel, small: CompactModel) -> None:
     gradients = []
     for network in (model, small):
@@ -321,13 +270,6 @@ def test_gradients_of_images_are_the_dense_ones(model: MultiTaskModel, small: Co
         gradients.append(images.grad)
     assert gradients[0].abs().max() > 0
     assert (gradients[0] - gradients[1]).abs().max() <= 1e-4 * gradients[0].abs().max()
-
-
-@pytest.mark.parametrize("name", ["layer1.0.conv1.weight", "layer1.0.conv1.bias", "stem.0.bias"])
-def test_a_single_trainable_parameter_gets_its_gradient(small: CompactModel, name: str) -> None:
-    parameter = small.backbone.get_parameter(name).requires_grad_()
-    small(_images())["depth_euclidean"].sum().backward()
-    assert parameter.grad is not None
 
 
 def test_autocast_is_close(model: MultiTaskModel, small: CompactModel) -> None:
@@ -363,12 +305,6 @@ def test_the_default_dtype_does_not_matter(model: MultiTaskModel, small: Compact
     assert {value.dtype for value in found.values()} == {torch.float32}
     assert worst(found, outputs(small, images)) == 0
     assert same(outputs(small, _images()), expected)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_layout_of_the_weights(model: MultiTaskModel, small: CompactModel, layout: torch.memory_format) -> None:
-    expected = outputs(small, _images())
-    assert worst(outputs(copy.deepcopy(small).to(memory_format=layout), _images()), expected) <= 1e-5  # type: ignore[call-overload]
 
 
 # -- the runner's memory ----------------------------------------------------------------------------------------------------
@@ -437,14 +373,6 @@ def test_copies_and_state_dicts(model: MultiTaskModel, small: CompactModel) -> N
     assert same(outputs(other, _images()), expected)
 
 
-def test_shapes_in_alternation(model: MultiTaskModel, small: CompactModel) -> None:
-    kept = feature_numbers(model, make_compact(model)[1])
-    sizes = [(1, 3, 32, 32), (2, 3, 32, 32), (1, 3, 33, 32), (1, 3, 32, 33), (3, 3, 9, 70), (5, 3, 1, 1), (1, 3, 64, 64)]
-    for number in (*range(7), *range(6, -1, -1), 0, 3, 0, 6):
-        images = _images(*sizes[number], seed=number)
-        assert worst(outputs(small, images), outputs(model, images, kept)) <= 1e-5
-
-
 def test_results_are_not_overwritten_by_the_next_call(small: CompactModel) -> None:
     first = outputs(small, _images(seed=1))
     kept = {name: value.clone() for name, value in first.items()}
@@ -496,9 +424,8 @@ def test_the_kernel_leaves_it_to_torch_where_torch_watches(small: CompactModel) 
     assert (one_by_one - expected["class_male"]).abs().max() <= 1e-5
 
 
-@pytest.mark.parametrize("pattern", ["half", "branch and shortcut"])
-def test_export(pattern: str) -> None:
-    model = _pruned(pattern)
+def test_export() -> None:
+    model = _pruned("branch and shortcut")
     small, _ = make_compact(model, free_selects=False)
     batch = torch.export.Dim("batch", min=1, max=16)
     program = torch.export.export(small, (_images(2, 3, 33, 40),), dynamic_shapes={"images": {0: batch}})
@@ -523,8 +450,6 @@ def test_compile() -> None:
 FOREIGN: dict[str, Any] = {
     "a network of torchvision": resnet18,
     "a backbone": lambda: build_model(make_config()).backbone,
-    "another module": lambda: nn.Linear(2, 2),
-    "a state": lambda: build_model(make_config()).state_dict(),
     "nothing": lambda: None,
 }
 

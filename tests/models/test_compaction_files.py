@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from tests.small import listing, same
 from utils.config import ExperimentConfig
 from utils.errors import TrialError
 
-ROOT = Path(__file__).parents[2]
 WIDE = {"task_list": ("segmentsemantic", "depth_euclidean", "edge_texture"), "output_stride": 16}
 FACES = {"dataset_name": "celebA", "output_stride": 16, "normalize": "none", "input_img_channels": 1}
 
@@ -52,23 +49,7 @@ def _images(channels: int = 3) -> Tensor:
     return torch.rand(2, channels, 33, 40, generator=generator(0))
 
 
-def test_a_fresh_process_loads_it_without_the_original(made: tuple[CompactModel, ExperimentConfig], saved: Path) -> None:
-    program = (
-        "import sys, torch; from models import load_compact; model = load_compact(sys.argv[1]);"
-        "images = torch.rand(2, 3, 33, 40, generator=torch.Generator().manual_seed(0));"
-        "from safetensors.torch import save_file;"
-        "save_file({k: v.contiguous() for k, v in model(images).items()}, sys.argv[2])"
-    )
-    result = saved.with_name("outputs.safetensors")
-    subprocess.run([sys.executable, "-c", program, str(saved), str(result)], cwd=ROOT, check=True, timeout=300)
-    with safe_open(result, framework="pt") as file:
-        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
-    expected = made[0](_images())
-    assert found.keys() == expected.keys()
-    assert worst(found, expected) <= 1e-5
-
-
-@pytest.mark.parametrize("pattern", ["nothing", "layers", "everything", "branch and shortcut", "branches", "all heads", "stem"])
+@pytest.mark.parametrize("pattern", ["nothing", "layers", "everything", "branch and shortcut"])
 def test_round_trip(pattern: str, tmp_path: Path) -> None:
     values = FACES if list(PATTERNS).index(pattern) % 2 else WIDE
     small, config = _make(1, pattern, **values)
@@ -110,8 +91,7 @@ def _reading(first: int, seed: int) -> CompactModel:
     return make_compact(model)[0]
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 7), (7, 0), (7, 9), (0, 0)])
-@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize(("before", "after", "assign"), [(0, 7, False), (7, 0, True), (7, 9, False), (7, 9, True)])
 def test_another_compact_models_state_makes_it_that_model(before: int, after: int, assign: bool) -> None:
     """Which channels are read is in the state; so says the path of torch, and the kernel, which has packed the old ones."""
     model, other = _reading(before, 0), _reading(after, 1)
@@ -175,7 +155,7 @@ def test_no_file(tmp_path: Path) -> None:
     _refused(tmp_path, "there is no such file")
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 8, 100, 5000, -1000, -1])
+@pytest.mark.parametrize("length", [0, 7, 100, -1])
 def test_a_truncated_file(saved: Path, tmp_path: Path, length: int) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(saved.read_bytes()[:length])
@@ -223,34 +203,25 @@ def _index(tensors: dict[str, Tensor]) -> str:
 
 CHANGES: dict[str, Callable[[dict[str, Tensor], dict[str, Any]], Any]] = {
     "a weight is missing": lambda t, d: t.pop(f"{CONV}.weight"),
-    "a bias is missing": lambda t, d: t.pop("heads.depth_euclidean.4.bias"),
     "something more": lambda t, d: t.update(extra=torch.ones(1)),
     "a filter less": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"][1:].clone()}),
     "a bias of another length": lambda t, d: t.update({f"{CONV}.bias": t[f"{CONV}.bias"][:1].clone()}),
-    "an input less": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"][:, 1:].clone()}),
     "another kernel": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"][..., :1].clone()}),
     "a flat weight": lambda t, d: t.update({f"{CONV}.weight": t[f"{CONV}.weight"].flatten().clone()}),
     "a head of another shape": lambda t, d: t.update({"heads.depth_euclidean.4.weight": torch.ones(3, 8, 1, 1)}),
     "an index beyond": lambda t, d: t.update({_index(t): t[_index(t)] + 10**6}),
-    "an index before": lambda t, d: t.update({_index(t): t[_index(t)] - 10**6}),
     "an index of floats": lambda t, d: t.update({_index(t): t[_index(t)].float()}),
     "an index of two dimensions": lambda t, d: t.update({_index(t): t[_index(t)][:, None].clone()}),
-    "wider inputs": lambda t, d: d["inputs"].update({name: width + 5 for name, width in d["inputs"].items()}),
     "one wider input": lambda t, d: d["inputs"].update({_index(t)[:-6]: d["inputs"][_index(t)[:-6]] + 3}),
     "no inputs": lambda t, d: d.update(inputs={}),
     "inputs as a list": lambda t, d: d.update(inputs=[1, 2]),
-    "inputs as a number": lambda t, d: d.update(inputs=3),
-    "a wider stream": lambda t, d: d.update(stream=[width + 1 for width in d["stream"]]),
     "a narrower end": lambda t, d: d["stream"].__setitem__(-1, 1),
     "a shorter stream": lambda t, d: d["stream"].pop(),
-    "no stream": lambda t, d: d.update(stream=[]),
     "a stream of words": lambda t, d: d.update(stream=["a"] * len(d["stream"])),
     "no description": lambda t, d: d.pop("inputs"),
     "no config": lambda t, d: d.pop("config"),
-    "a config of nothing": lambda t, d: d.update(config=None),
     "an unknown key": lambda t, d: d["config"].update(nonsense=1),
     "another backbone": lambda t, d: d["config"].update(backbone="resnetd50"),
-    "another task": lambda t, d: d["config"].update(task_list=["segmentsemantic"]),
     "another version": lambda t, d: d.update(format="less-is-more compact model, version 99"),
 }
 
@@ -260,12 +231,6 @@ def test_a_file_that_does_not_fit_is_refused(saved: Path, tmp_path: Path, change
     path = tmp_path / "a.safetensors"
     _changed(saved, path, lambda tensors, described: CHANGES[change](tensors, described))
     _refused(path)
-
-
-def test_a_file_is_what_its_tensors_and_description_say(saved: Path, tmp_path: Path) -> None:
-    """The helper of the test above changes nothing by itself."""
-    _changed(saved, tmp_path / "a.safetensors", lambda tensors, described: None)
-    load_compact(tmp_path / "a.safetensors")
 
 
 def test_a_description_that_is_no_json(saved: Path, tmp_path: Path) -> None:

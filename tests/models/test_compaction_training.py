@@ -275,15 +275,10 @@ BOTTLENECK = {
     "nothing": dead(share=0.0),
     "random": dead(share=0.7),
     "conv1": dead("layer2.1.conv1"),
-    "conv2": dead("layer2.1.conv2"),
     "conv3": dead("layer2.1.conv3"),
     "branch": dead("layer2.2", share=0.2),
-    "shortcut": dead("layer3.0.downsample"),
-    "stem 1": dead("stem.0"),
     "both": dead("layer2.0.conv3", "layer2.0.downsample"),
-    "stem 2": dead("stem.3", share=0.3),
     "stem 3": dead("stem.6", share=0.3),
-    "stage": dead("layer3"),
     "all but one block": dead("stem", "layer1", "layer2", "layer3", "layer4.0", share=0.0),
     "everything": dead(share=1.1),
     "unread features": unread(0.5),
@@ -317,7 +312,6 @@ BASIC = {
         ("resnetd18", 16, MCP, "blocks"),
         ("resnet18", 16, LASSO, "convolutions"),
         ("resnet18", 8, MCP, "the stem's stream"),
-        ("resnet18", 16, SPARSE, "blocks"),
     ],
 )
 def test_a_compact_network_of_basic_blocks_trains_as_the_masked_dense_one(
@@ -326,14 +320,14 @@ def test_a_compact_network_of_basic_blocks_trains_as_the_masked_dense_one(
     train(start(small_model(name, stride), penalty, BASIC[pattern]))
 
 
-@pytest.mark.parametrize("name", ["resnetd18", "resnetd50", "resnet18"])
+@pytest.mark.parametrize("name", ["resnetd50", "resnet18"])
 def test_with_the_usual_batch_norm_as_well(name: str) -> None:
     pair = start(small_model(name, stride=8, eps=1e-5), LASSO, dead(share=0.3), warm=4)
     pair.step(0)
     outputs_agree(outputs_of(pair.model), outputs_of(pair.dense))
 
 
-@pytest.mark.parametrize(("penalty", "kernel"), [(LASSO, "auto"), (MCP, "torch"), (SPARSE, "auto"), *L0])
+@pytest.mark.parametrize(("penalty", "kernel"), [(LASSO, "auto"), (MCP, "torch"), *L0])
 def test_a_share_of_zeros_is_that_of_the_dense_networks_groups(penalty: Penalty, kernel: str) -> None:
     model = small_model("resnetd18")
     pair = start(model, penalty.with_strength(0.0), dead(share=0.5), heads=False, kernel=kernel)
@@ -404,9 +398,8 @@ def test_modes_and_what_learns_are_those_of_the_dense_model() -> None:
     pair.step(1)
 
 
-@pytest.mark.parametrize("penalty", [LASSO, MCP, SPARSE])
-def test_with_the_size_that_is_left_the_training_would_be_another_one(penalty: Penalty) -> None:
-    pair = start(small_model("resnetd18"), penalty, dead(share=0.6))
+def test_with_the_size_that_is_left_the_training_would_be_another_one() -> None:
+    pair = start(small_model("resnetd18"), LASSO, dead(share=0.6))
     for _, weight in grouped_weights(pair.model.backbone):
         keep_group_size(weight, weight[:, 0].numel())
     with pytest.raises(AssertionError, match=r"Tensor-likes are not close|zero groups"):
@@ -439,13 +432,9 @@ def _with_new_parameters(model: nn.Module) -> nn.Module:
 
 
 COPIES: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "deepcopy": copy.deepcopy,
-    "pickle": _pickled,
-    "float": lambda model: model.float(),
     "new parameters": _with_new_parameters,
     "meta": lambda model: model.to("meta"),
     "channels last": lambda model: model.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-    "assign": _assigned,
     "all": lambda model: _assigned(copy.deepcopy(_pickled(model).float()).double()),
 }
 
@@ -465,14 +454,6 @@ def test_a_copied_model_keeps_the_size_of_its_groups(way: str) -> None:
     for name, weight in weights:
         assert penalised_group_size(weight) == dense[name][:, 0].numel(), name
     assert any(weight[:, 0].numel() < penalised_group_size(weight) for _, weight in weights)
-
-
-def test_a_deep_copy_trains_on_like_the_model_itself() -> None:
-    pair = start(small_model("resnetd18"), LASSO, dead(share=0.6))
-    pair.step(0)
-    pair.model, pair.optimizer = copy.deepcopy((pair.model, pair.optimizer))
-    for step in range(1, STEPS):
-        pair.step(step)
 
 
 def test_the_batched_kernel_counts_the_original_group_size_too() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from models.compaction import runner
 from models.compaction.anatomy import Anatomy, Block, Unit
-from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
+from models.compaction.inference import InferenceBackbone
+from models.compaction.layers import CompactConv2d, CompactUnit
 from tests.models.pruned import assert_exact, generator, prune, tiny, wild_norms
 from utils import native
 
@@ -42,11 +43,11 @@ def _unit(
 
 def _backbone(
     stem: list[tuple[Unit, CompactUnit]], blocks: list[Block], inner: list[tuple[Unit, CompactUnit]]
-) -> CompactBackbone:
+) -> InferenceBackbone:
     """The stem, a max-pool that does nothing, and blocks that keep the stream's width."""
     anatomy = Anatomy(tuple(unit for unit, _ in stem), (1, 1, 0), tuple(blocks))
     units = {unit.name: compact for unit, compact in stem + inner}
-    return CompactBackbone(anatomy, units, (stem[-1][1].conv.out_channels,) * (len(blocks) + 1))
+    return InferenceBackbone(anatomy, units, (stem[-1][1].conv.out_channels,) * (len(blocks) + 1))
 
 
 def _defined(unit: CompactUnit, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +60,7 @@ def _defined(unit: CompactUnit, x: Tensor) -> tuple[Tensor, Tensor]:
     return F.conv2d(read, weight, shift, *how), bound
 
 
-def _run(backbone: CompactBackbone, x: Tensor) -> Tensor:
+def _run(backbone: InferenceBackbone, x: Tensor) -> Tensor:
     assert backbone.runner.can_run(backbone, x)
     with torch.no_grad():
         return backbone(x)
@@ -112,8 +113,8 @@ def test_a_convolution(
 
 
 @compiled
-@pytest.mark.parametrize("batch", [1, 2, 3, 9])
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 1), (1, 7), (3, 3), (5, 3)])
+@pytest.mark.parametrize("batch", [1, 3, 9])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 1), (5, 3)])
 def test_fewer_pixels_than_a_tile_and_tiles_across_images(batch: int, size: tuple[int, int]) -> None:
     for seed, shape in enumerate([(1, 1, 0, 1), (3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 4, 4), (7, 2, 3, 1)]):
         _check(33, 6, 5, shape, (batch, *size), seed % 2 == 0, seed)
@@ -122,7 +123,7 @@ def test_fewer_pixels_than_a_tile_and_tiles_across_images(batch: int, size: tupl
 @compiled
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(
-    ("rows", "width", "size"), [(512, 3, (1, 4, 4)), (200, 700, (2, 9, 9)), (8, 20, (3, 40, 41)), (1, 1, (1, 64, 64))]
+    ("rows", "width", "size"), [(512, 3, (1, 4, 4)), (200, 300, (2, 9, 9)), (8, 20, (3, 40, 41)), (1, 1, (1, 64, 64))]
 )
 def test_the_parts_that_threads_take(rows: int, width: int, size: tuple[int, int, int], threads: int) -> None:
     before = torch.get_num_threads()
@@ -146,9 +147,9 @@ def test_max_pool(kernel: int, stride: int, padding: int, size: tuple[int, int])
     x[0, 1], x[1, 2, -1, -1], x[2, 3, 0, 0] = -torch.inf, torch.nan, torch.inf
     x[:, 0] = -5 - x[:, 0].abs()
     anatomy = Anatomy((unit,), (kernel, stride, padding), ())
-    found = _run(CompactBackbone(anatomy, {"0": identity}, (5,)), x.nan_to_num(0.5, 3e38, -3e38))
+    found = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x.nan_to_num(0.5, 3e38, -3e38))
     assert torch.equal(found, F.max_pool2d(x.nan_to_num(0.5, 3e38, -3e38), kernel, stride, padding))
-    found = _run(CompactBackbone(anatomy, {"0": identity}, (5,)), x)[:, [0, 4]]  # NaN elsewhere: 0 * inf
+    found = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x)[:, [0, 4]]  # NaN elsewhere: 0 * inf
     expected = F.max_pool2d(F.conv2d(x, torch.eye(5).view(5, 5, 1, 1)), kernel, stride, padding)[:, [0, 4]]
     assert torch.equal(found.nan_to_num(7e7), expected.nan_to_num(7e7))
 
@@ -169,16 +170,6 @@ def test_a_block_adds_to_the_stream_in_place(rows: int, shape: tuple[int, int, i
     expected = (_defined(inner[1][1], middle)[0] + stream).relu()
     found = _run(_backbone([stem], [block], inner), x)
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
-
-
-@compiled
-def test_rounding_is_no_worse_than_torch() -> None:
-    """A long sum: 9 * 512 products."""
-    pair = _unit("0", 64, torch.arange(512), 512, (3, 1, 0, 1), False, 5)  # no border, beyond which sums are shorter
-    x = torch.randn(1, 512, 12, 20, generator=generator(6))
-    expected = _defined(pair[1], x)[0]
-    found, torchs = _run(_backbone([pair], [], []), x), F.conv2d(x, pair[1].conv.weight, pair[1].conv.bias)
-    assert (found - expected).abs().max() <= 3 * (torchs - expected).abs().max()
 
 
 def _forget() -> None:

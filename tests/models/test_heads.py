@@ -10,7 +10,7 @@ from models.heads import AtrousConv2d, ClassificationHead, DeepLabHead, feature_
 
 
 @pytest.mark.parametrize("rate", [1, 6, 12])
-@pytest.mark.parametrize("size", [(16, 16), (12, 12), (13, 12), (12, 13), (11, 20), (20, 11), (6, 7), (7, 6), (1, 1), (1, 30)])
+@pytest.mark.parametrize("size", [(16, 16), (13, 12), (11, 20), (7, 6), (1, 1), (1, 30)])
 def test_atrous_convolution_is_the_plain_one_in_values_and_gradients(rate: int, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     ours = AtrousConv2d(3, 4, 3, padding=rate, dilation=rate).double()

@@ -30,12 +30,6 @@ def weight(request: pytest.FixtureRequest) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if request.param == "channels_last" else tensor
 
 
-def test_counts_are_those_of_the_input_channels(weight: Tensor) -> None:
-    assert group_count(weight) == 4
-    assert group_size(weight) == weight[:, 0].numel() == 30
-    assert group_weight(weight) == math.sqrt(30)
-
-
 def test_column_c_holds_the_weights_of_group_c(weight: Tensor) -> None:
     columns = as_columns(weight)
     assert columns.shape == (30, 4)
@@ -83,13 +77,6 @@ def test_columns_and_back_is_the_same_weight_in_the_same_place(weight: Tensor, a
         assert from_columns(marked, weight, axis).sum() == columns.shape[0]
 
 
-def test_rows_and_back_is_the_same_matrix() -> None:
-    matrix = torch.randn(5, 12, generator=torch.Generator().manual_seed(2))
-    columns = as_columns(matrix, OUTPUT_CHANNELS)
-    assert columns.equal(matrix.T)
-    assert from_columns(columns, matrix, OUTPUT_CHANNELS).equal(matrix)
-
-
 @pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
 def test_one_value_per_group_multiplies_the_weights_of_its_group(weight: Tensor, axis: int) -> None:
     values = torch.arange(1.0, weight.shape[axis] + 1)
@@ -110,10 +97,6 @@ def test_columns_of_two_tensors_correspond_weight_by_weight(weight: Tensor) -> N
     """The metric is put into columns like the weight: the same place must mean the same weight."""
     metric = weight.contiguous() * 3 + 1
     torch.testing.assert_close(as_columns(metric), as_columns(weight) * 3 + 1)
-
-
-def test_from_columns_undoes_as_columns(weight: Tensor) -> None:
-    assert from_columns(as_columns(weight), like=weight).equal(weight)
 
 
 def test_columns_of_a_channels_last_weight_are_a_view() -> None:

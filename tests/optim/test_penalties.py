@@ -1,12 +1,10 @@
 """Penalties: value, prox and critical lambda are what their definitions say, group by group along either channel."""
 
-import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.optimize
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +14,14 @@ from torch import Tensor
 from optim import PENALTIES, GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso
 from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, live_groups
 from optim.penalties import penalty_from_state
-from optim.proximal import prox_group_lasso, prox_group_mcp
 
-BOTH = [GroupLasso(0.03), GroupMCP(0.03, gamma=4.0)]
-ALL = [*BOTH, SparseGroupLasso(0.03, l1_ratio=0.2), GroupL0(0.03), GroupL0(0.03, saliency="fisher")]
+ALL = [
+    GroupLasso(0.03),
+    GroupMCP(0.03, gamma=4.0),
+    SparseGroupLasso(0.03, l1_ratio=0.2),
+    GroupL0(0.03),
+    GroupL0(0.03, saliency="fisher"),
+]
 AXES = [INPUT_CHANNELS, OUTPUT_CHANNELS]
 
 
@@ -54,24 +56,6 @@ def test_value_is_the_sum_over_the_groups(penalty: Penalty, weight: Tensor, axis
 def test_mcp_is_met_on_both_of_its_parts(weight: Tensor) -> None:
     norms = weight.double().pow(2).sum(dim=(0, 2, 3)).sqrt()
     assert 0 < int((norms > 4.0 * 0.03 * 6).sum()) < len(norms) - 1
-
-
-@pytest.mark.parametrize("penalty", BOTH)
-def test_prox_of_a_weight_is_that_of_each_input_channel(penalty: Penalty, weight: Tensor) -> None:
-    metric = 10.0 ** torch.empty_like(weight).uniform_(-3, 0, generator=torch.Generator().manual_seed(1))
-    lr, strength = 0.2, 0.03 * 6
-    got = penalty.prox(weight, metric, lr)
-    assert got.shape == weight.shape
-    for c in range(weight.shape[1]):
-        x, d = weight[:, c].reshape(-1, 1), metric[:, c].reshape(-1, 1)
-        if isinstance(penalty, GroupMCP):
-            expected = prox_group_mcp(x, d, lr, strength, penalty.gamma)
-        else:
-            expected = prox_group_lasso(x, d, lr * strength)
-        torch.testing.assert_close(got[:, c].reshape(-1, 1), expected, rtol=1e-5, atol=0)
-    live = got.abs().sum(dim=(0, 2, 3)) > 0
-    assert live.any()
-    assert not live[1:].all()
 
 
 @pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
@@ -246,7 +230,7 @@ def steps(draw: st.DrawFn) -> tuple[Tensor, Tensor, float, int]:
 RATIOS = st.one_of(st.sampled_from([0.0, 0.05, 0.5, 1.0]), st.floats(0, 1), st.floats(-12, 0).map(lambda e: 10.0**e))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(steps(), RATIOS, st.floats(-3, 0.1))
 def test_the_sparse_group_lasso_point_satisfies_the_optimality_conditions(
     step: tuple[Tensor, Tensor, float, int], ratio: float, exponent: float
@@ -268,36 +252,6 @@ def test_the_sparse_group_lasso_point_satisfies_the_optimality_conditions(
         assert (gradient.abs()[z == 0] <= t1 + allowed[z == 0]).all()
 
 
-@pytest.mark.parametrize("ratio", [0.02, 0.5, 0.9])
-@pytest.mark.parametrize("seed", range(4))
-def test_nothing_beats_the_sparse_group_lasso_point(ratio: float, seed: int) -> None:
-    """Against a grid that also holds the points with zeros, refined by a search without derivatives."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(3, 1, 1, 1, dtype=torch.float64, generator=generator)
-    d = 10.0 ** (3 * torch.rand(3, 1, 1, 1, dtype=torch.float64, generator=generator) - 2)
-    lr = 0.5
-    for share in (0.2, 0.9, 1.05):
-        lambda_ = share * float(SparseGroupLasso(0.0, ratio).critical(x, d, lr))
-        center, metric = x.flatten().numpy(), d.flatten().numpy()
-
-        def objective(z: np.ndarray, lambda_: float = lambda_, x: np.ndarray = center, d: np.ndarray = metric) -> float:
-            norms = (1 - ratio) * math.sqrt(3) * np.linalg.norm(z) + ratio * np.abs(z).sum()
-            return float(0.5 * (d * (z - x) ** 2).sum() + lr * lambda_ * norms)
-
-        factors = np.linspace(-0.2, 1.1, 27)  # 0 and 1 are among them
-        best = min((center * np.array(f) for f in itertools.product(factors, repeat=3)), key=objective)
-        for zeros in itertools.product([0.0, 1.0], repeat=3):
-            free = np.array(zeros)
-            found = scipy.optimize.minimize(
-                lambda z, free=free: objective(z * free), best, method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-14}
-            )
-            best = min(best, found.x * free, key=objective)
-        z = SparseGroupLasso(lambda_, ratio).prox(x, d, lr).flatten().numpy()
-        assert objective(z) <= objective(best) * (1 + 1e-12)
-        np.testing.assert_allclose(z, best, rtol=0, atol=1e-4)  # the minimiser is unique
-        assert z.any() == (share < 1)
-
-
 def test_the_sparse_group_lasso_zeroes_single_weights_of_groups_that_live(weight: Tensor) -> None:
     """The group lasso does not."""
     plain, sparse = (penalty.prox(weight, torch.ones_like(weight), 1.0) for penalty in (GroupLasso(0.03), ALL[2]))
@@ -305,13 +259,6 @@ def test_the_sparse_group_lasso_zeroes_single_weights_of_groups_that_live(weight
         live = (z != 0).flatten(2).transpose(0, 1).flatten(1).any(1)
         assert live.any()
         assert bool((z[:, live] == 0).any()) == some
-
-
-def test_the_sparse_group_lasso_shows_a_nan(weight: Tensor) -> None:
-    weight[2, 4, 1, 1] = math.nan
-    z = SparseGroupLasso(0.03).prox(weight, torch.ones_like(weight), 0.1)
-    assert z[:, 4].isnan().any()
-    assert z[:, :4].isfinite().all()
 
 
 # Group L0
@@ -362,16 +309,15 @@ def test_how_rescaling_a_layer_before_batch_norm_changes_what_is_critical(salien
         for factor in (1.0, -0.3):
             parameter.grad = factor * gradient / scale
             optimizer.step()
-        group = optimizer.param_groups[0]
-        criticals.append(optimizer._prox_step(group, group["penalty"], 1.0)[0])
+        optimizer.param_groups[0]["lr"] = 1.0
+        criticals.append(optimizer._measure(optimizer.param_groups[0])[0])
     torch.testing.assert_close(criticals[1], a**power * criticals[0])
 
 
 # The critical lambda
 
-CURVED = [GroupMCP(0.0, gamma) for gamma in (1e-3, 0.1, 1e3)]
-"""With the learning rates and metrics of ``steps``, from far beyond convexity to nearly the group lasso."""
-SPARSE = [SparseGroupLasso(0.0, ratio) for ratio in (0.0, 1e-6, 0.5, 1.0)]
+EXTREME = [GroupMCP(0.0, 1e-3), GroupMCP(0.0, 1e3), SparseGroupLasso(0.0, 1e-6), SparseGroupLasso(0.0, 1.0)]
+"""With the learning rates and metrics of ``steps``, from far beyond convexity to nearly the group lasso; and both ends."""
 
 
 def _live(penalty: Penalty, step: tuple[Tensor, Tensor, float, int]) -> Tensor:
@@ -379,8 +325,8 @@ def _live(penalty: Penalty, step: tuple[Tensor, Tensor, float, int]) -> Tensor:
     return (penalty.prox(weight, metric, lr, axis) != 0).movedim(axis, 0).flatten(1).any(1)
 
 
-@pytest.mark.parametrize("penalty", [*ALL, *CURVED, *SPARSE], ids=str)
-@settings(max_examples=50, deadline=None, derandomize=True)
+@pytest.mark.parametrize("penalty", [*ALL, *EXTREME], ids=str)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(step=steps())
 def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
     penalty: Penalty, step: tuple[Tensor, Tensor, float, int]
@@ -405,8 +351,8 @@ def test_the_critical_lambda_does_not_depend_on_lambda(
         assert penalty.critical(*step).equal(replace(penalty, lambda_=lambda_).critical(*step))
 
 
-@pytest.mark.parametrize("size", [1, 7, 300])
-@pytest.mark.parametrize("penalty", [*ALL, *SPARSE], ids=str)
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("penalty", ALL, ids=str)
 def test_in_single_precision_little_more_than_the_critical_lambda_is_enough(penalty: Penalty, size: int) -> None:
     """The optimizer adds less than a hundredth of a percent."""
     generator = torch.Generator().manual_seed(9)
@@ -435,15 +381,14 @@ def test_group_mcp_is_zero_from_its_critical_lambda_on_and_not_a_little_below(dt
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
 @pytest.mark.parametrize("penalty", [replace(penalty, lambda_=0.0) for penalty in ALL], ids=lambda penalty: penalty.name)
 def test_a_step_zeroes_exactly_the_wanted_share_of_groups_that_are_nearly_alike(penalty: Penalty, kernel: str) -> None:
-    shape = (256, 512, 1, 1)
-    for seed in range(5):
+    for seed, shape in enumerate([(256, 512, 1, 1), (256, 512, 1, 1), (512, 64, 3, 3)]):
         generator = torch.Generator().manual_seed(seed)
         weight = torch.nn.Parameter(0.05 * torch.randn(shape, generator=generator))
         weight.grad = 10.0 ** (-2 * torch.rand(shape, generator=generator)) * torch.randn(shape, generator=generator)
         optimizer = ProxAdam([weight], lr=1e-3, penalty=penalty, kernel=kernel)  # type: ignore[arg-type]
         optimizer.zero_share = 0.3
         optimizer.step()
-        assert int((~live_groups(weight.detach())).sum()) == round(0.3 * 512)
+        assert int((~live_groups(weight.detach())).sum()) == round(0.3 * shape[1])
 
 
 def test_a_penalty_without_a_critical_lambda_says_what_needs_it(weight: Tensor) -> None:

@@ -53,24 +53,6 @@ def _assert_equal(one: nn.Module, other: nn.Module) -> None:
         assert torch.equal(left, right), name
 
 
-@pytest.mark.parametrize("fused", [None, True])
-@pytest.mark.parametrize("penalty", [None, GroupLasso(0.0), GroupMCP(0.0, gamma=3.0)])
-def test_without_strength_it_is_adamw_to_the_last_bit(penalty: Penalty | None, fused: bool | None) -> None:
-    ours, theirs = _network(), _network()
-    _train(ours, ProxAdam(_groups(ours, penalty), fused=fused, **SETTINGS), range(50))
-    groups = [{key: value for key, value in group.items() if key != "penalty"} for group in _groups(theirs, None)]
-    _train(theirs, torch.optim.AdamW(groups, fused=fused, **SETTINGS), range(50))
-    _assert_equal(ours, theirs)
-
-
-def test_a_penalty_changes_the_weights_that_carry_it() -> None:
-    """What the test above must not pass for: a penalty that never acts."""
-    ours, theirs = _network(), _network()
-    _train(ours, ProxAdam(_groups(ours, GroupLasso(1e-2)), **SETTINGS), range(3))
-    _train(theirs, ProxAdam(_groups(theirs, None), **SETTINGS), range(3))
-    assert not torch.equal(ours[0].weight, theirs[0].weight)
-
-
 class _Reference:
     """The algorithm in float64, one group at a time, with a bracketing root search in place of Newton."""
 
@@ -148,16 +130,6 @@ def test_a_dead_group_stays_dead_up_to_its_lambda_whatever_the_learning_rate(lr:
         assert (weight[:, 1] != 0).all()
 
 
-def test_a_strong_penalty_kills_every_group_and_a_weak_one_none() -> None:
-    network = _network()
-    _train(network, ProxAdam(_groups(network, GroupLasso(1e3)), **SETTINGS), range(2))
-    assert all((parameter == 0).all() for parameter in network.parameters() if parameter.ndim == 4)
-    assert (network[7].weight != 0).all()  # not penalised
-    network = _network()
-    _train(network, ProxAdam(_groups(network, GroupLasso(1e-9)), **SETTINGS), range(2))
-    assert all((parameter != 0).all() for parameter in network.parameters() if parameter.ndim == 4)
-
-
 @pytest.mark.parametrize("penalty", [None, GroupLasso(3e-3), GroupMCP(3e-3, gamma=30.0)])
 def test_training_goes_on_from_a_saved_state_as_if_nothing_had_happened(penalty: Penalty | None, tmp_path: Path) -> None:
     network = _network()
@@ -176,15 +148,6 @@ def test_training_goes_on_from_a_saved_state_as_if_nothing_had_happened(penalty:
     assert resumed.param_groups[0]["penalty"] == penalty
     _train(again, resumed, range(5, 10))
     _assert_equal(again, network)
-
-
-def test_a_parameter_without_gradient_is_untouched() -> None:
-    weights = [nn.Parameter(torch.full((2, 2, 1, 1), 0.1)) for _ in range(2)]
-    optimizer = ProxAdam(weights, lr=0.1, penalty=GroupLasso(1e3))
-    weights[0].grad = torch.ones_like(weights[0])
-    optimizer.step()
-    assert (weights[0] == 0).all()
-    assert (weights[1] == 0.1).all()
 
 
 def test_a_learning_rate_of_zero_changes_nothing() -> None:
@@ -212,20 +175,6 @@ def test_memory_layout_is_kept_and_does_not_change_the_result(layout: torch.memo
     expected.grad = gradient
     plain.step()
     torch.testing.assert_close(weight.detach().contiguous(), expected.detach())
-
-
-def test_a_closure_is_evaluated_with_gradients_and_its_loss_returned() -> None:
-    weight = nn.Parameter(torch.ones(1, 1, 1, 1))
-    optimizer = ProxAdam([weight], lr=0.1, penalty=GroupLasso(0.0))
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = (3 * weight).sum()
-        loss.backward()
-        return loss
-
-    assert optimizer.step(closure).item() == 3
-    assert weight.item() < 1
 
 
 def test_a_penalty_on_a_parameter_without_groups_is_refused() -> None:

@@ -1,7 +1,6 @@
 """ProxAdam among everything else that trains a network: torch's own tools must find nothing unusual about it."""
 
 import copy
-import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +92,7 @@ def _assert_some_dead(network: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_a_hundred_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit(
+def test_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit(
     way: dict[str, bool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Through a file in the middle; both get the same gradients."""
@@ -102,8 +101,8 @@ def test_a_hundred_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit
     ours = ResNetD("resnetd18")
     theirs = copy.deepcopy(ours)
     optimizer, plain = _optimizer(ours, GroupLasso(0.0), **way), torch.optim.AdamW(theirs.parameters(), **SETTINGS, **way)
-    for step in range(100):
-        if step == 50:
+    for step in range(20):
+        if step == 10:
             torch.save({"network": ours.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
             state = torch.load(tmp_path / "state.pt", weights_only=True)
             ours = ResNetD("resnetd18")
@@ -136,7 +135,7 @@ def _regression(outputs: int, seed: int = 0) -> tuple[Tensor, Tensor, np.ndarray
     return torch.from_numpy(inputs), torch.from_numpy(targets), matters
 
 
-def _descend(layer: nn.Module, optimizer: ProxAdam, inputs: Tensor, targets: Tensor, steps: int = 1500) -> None:
+def _descend(layer: nn.Module, optimizer: ProxAdam, inputs: Tensor, targets: Tensor, steps: int = 800) -> None:
     """Full gradients of 1/2 the mean squared norm; the learning rate falls to nothing, as constant ones never settle."""
     schedule = LambdaLR(optimizer, lambda step: max(1e-6, (1 - step / steps)) ** 3)
     for _ in range(steps):
@@ -146,13 +145,12 @@ def _descend(layer: nn.Module, optimizer: ProxAdam, inputs: Tensor, targets: Ten
         schedule.step()
 
 
-@pytest.mark.parametrize("outputs", [1, 4])
-def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_solver(outputs: int) -> None:
+def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_solver() -> None:
     """Fixed points are those of the objective, whatever the metric: 0 is in the subgradient. Groups are input channels."""
     from sklearn.linear_model import MultiTaskLasso  # takes a second, also in the processes below
 
+    outputs, lambda_ = 4, 0.2
     inputs, targets, matters = _regression(outputs)
-    lambda_ = 0.2
     layer = nn.Conv2d(20, outputs, 1, bias=False).double()
     optimizer = ProxAdam(layer.parameters(), lr=0.03, betas=(0.9, 0.999), weight_decay=0.0, penalty=GroupLasso(lambda_))
     _descend(layer, optimizer, inputs[:, :, None, None], targets)
@@ -171,40 +169,11 @@ def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_so
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(20, 6, bias=False), nn.Conv2d(20, 6, 1, bias=False)], ids=["linear", "conv"])
-def test_rows_are_solved_to_the_optimum_too(layer: nn.Module) -> None:
-    """Groups are rows: each is a regression of its own, solved here by accelerated proximal gradients."""
-    inputs, targets, _ = _regression(6)
-    targets[:, [0, 3]] = 0.3 * torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    layer = copy.deepcopy(layer).double()
-    lambda_g = 0.1 * math.sqrt(20)
-    shaped = inputs if isinstance(layer, nn.Linear) else inputs[:, :, None, None]
-    optimizer = ProxAdam(layer.parameters(), lr=0.03, weight_decay=0.0, penalty=GroupLasso(0.1), axis=OUTPUT_CHANNELS)
-    _descend(layer, optimizer, shaped, targets)
-    found = next(layer.parameters()).detach().flatten(1).numpy()
-
-    x, y = inputs.numpy(), targets.numpy()
-    step = 1 / np.linalg.eigvalsh(x.T @ x / len(x))[-1]
-    w = momentum = np.zeros((6, 20))
-    for k in range(3000):
-        moved = momentum - step * (x @ momentum.T - y).T @ x / len(x)
-        norms = np.linalg.norm(moved, axis=1, keepdims=True)
-        after = moved * np.maximum(0, 1 - step * lambda_g / np.maximum(norms, 1e-300))
-        w, momentum = after, after + k / (k + 3) * (after - w)
-
-    def objective(w: np.ndarray) -> float:
-        return float(((x @ w.T - y) ** 2).sum(1).mean() / 2 + lambda_g * np.linalg.norm(w, axis=1).sum())
-
-    assert np.any(w != 0, axis=1).tolist() == [False, True, True, False, True, True]
-    assert (np.any(found != 0, axis=1) == np.any(w != 0, axis=1)).all()
-    assert objective(found) <= objective(w) * (1 + 1e-4)
-
-
 # (c) torch's tools
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", WAYS[::2], ids=str)
 def test_a_scaled_loss_changes_nothing(way: dict[str, bool], penalty: Penalty) -> None:
     ours, theirs = _network(), _network()
     scaled, plain = _optimizer(ours, penalty, **way), _optimizer(theirs, penalty, **way)
@@ -220,16 +189,15 @@ def test_a_scaled_loss_changes_nothing(way: dict[str, bool], penalty: Penalty) -
     _assert_some_dead(ours)
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("bad", [float("inf"), float("nan")])
 @pytest.mark.parametrize("way", WAYS, ids=str)
 @pytest.mark.parametrize("warm", [0, 3])
 def test_a_step_with_an_infinite_gradient_leaves_weights_and_state_as_they_were(
-    warm: int, way: dict[str, bool], bad: float, penalty: Penalty
+    warm: int, way: dict[str, bool], bad: float
 ) -> None:
     """Also the very first one: a scale that starts too high makes it bad."""
     network = _network()
-    optimizer = _optimizer(network, penalty, **way)
+    optimizer = _optimizer(network, **way)
     _train(network, optimizer, range(warm))
     optimizer.keep_zeros()
     before = _snapshot(network, optimizer)
@@ -282,20 +250,6 @@ def test_a_bad_step_on_a_gpu_changes_no_weight(penalty: Penalty, metric: float) 
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_autocast_keeps_float32_weights(penalty: Penalty) -> None:
-    network = _network()
-    optimizer = _optimizer(network, penalty)
-    for step in range(8):
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = _loss(network, _batch(step))
-        loss.backward()
-        optimizer.step()
-    assert all(parameter.dtype == torch.float32 and parameter.isfinite().all() for parameter in network.parameters())
-    _assert_some_dead(network)
-
-
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, penalty: Penalty) -> None:
     """AdamW's step is torch's; halves have too few digits for the prox, which is solved in float32."""
@@ -323,38 +277,6 @@ def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, p
     assert not alive.all()
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_two_half_batches_are_one_batch(penalty: Penalty) -> None:
-    ours, theirs = _network(), _network()
-    accumulating, plain = _optimizer(ours, penalty), _optimizer(theirs, penalty)
-    for step in range(8):
-        accumulating.zero_grad()
-        for half in zip(*(tensor.chunk(2) for tensor in _batch(step)), strict=True):
-            (_loss(ours, half) / 2).backward()
-        accumulating.step()
-        _train(theirs, plain, range(step, step + 1))
-    _assert_equal(_snapshot(ours), _snapshot(theirs), rtol=1e-4, atol=1e-6)
-    assert _alive(ours) == _alive(theirs)
-    _assert_some_dead(ours)
-
-
-def test_clipped_gradients_are_those_that_the_step_sees() -> None:
-    ours, theirs = _network(), _network()
-    clipped, plain = _optimizer(ours), _optimizer(theirs)
-    for step in range(5):
-        clipped.zero_grad()
-        plain.zero_grad()
-        _loss(ours, _batch(step)).backward()
-        _loss(theirs, _batch(step)).backward()
-        norm = nn.utils.clip_grad_norm_(ours.parameters(), 0.05)
-        assert norm > 0.05
-        for parameter in theirs.parameters():
-            parameter.grad *= 0.05 / (norm + 1e-6)
-        clipped.step()
-        plain.step()
-    _assert_equal(_snapshot(ours, clipped), _snapshot(theirs, plain), rtol=1e-5, atol=1e-8)
-
-
 SCHEDULERS: dict[str, Callable[[ProxAdam], Any]] = {
     "StepLR": lambda optimizer: StepLR(optimizer, 2, 0.1),
     "CosineAnnealingLR": lambda optimizer: CosineAnnealingLR(optimizer, 6),
@@ -362,11 +284,11 @@ SCHEDULERS: dict[str, Callable[[ProxAdam], Any]] = {
 }
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool, penalty: Penalty) -> None:
+def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool) -> None:
     """Each step equals AdamW's with the scheduled rate, and then the prox with the scheduled rate."""
+    penalty = PENALTIES[tensor]
     generator = torch.Generator().manual_seed(0)
     weight = nn.Parameter(0.1 * torch.randn(4, 9, 3, 3, generator=generator))
     settings = {**SETTINGS, "lr": torch.tensor(SETTINGS["lr"]) if tensor else SETTINGS["lr"]}
@@ -383,7 +305,9 @@ def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool,
         copied.grad = weight.grad.clone()
         plain.step()
         optimizer.step()
-        expected = penalty.prox(copied.detach(), optimizer.metric(weight, optimizer.param_groups[0]), rate)
+        state = optimizer.state[weight]
+        metric = (state["exp_avg_sq"] / (1 - 0.99 ** float(state["step"]))).sqrt() + SETTINGS["eps"]
+        expected = penalty.prox(copied.detach(), metric, rate)
         torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-8)
         rates.append(rate)
         scheduler.step(*([1.0] if name == "ReduceLROnPlateau" else []))
@@ -391,12 +315,11 @@ def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool,
     assert min(rates) < 0.2 * SETTINGS["lr"]
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("way", [{"fused": True}, {"foreach": False}, {}], ids=str)
-def test_a_learning_rate_may_be_a_tensor(way: dict[str, bool], penalty: Penalty) -> None:
+def test_a_learning_rate_may_be_a_tensor(way: dict[str, bool]) -> None:
     ours, theirs = _network(), _network()
-    with_tensor = _optimizer(ours, penalty, **{**way, "lr": torch.tensor(1e-2)})
-    with_number = _optimizer(theirs, penalty, **{**way, "lr": 1e-2})
+    with_tensor = _optimizer(ours, **{**way, "lr": torch.tensor(1e-2)})
+    with_number = _optimizer(theirs, **{**way, "lr": 1e-2})
     _train(ours, with_tensor, range(4))
     _train(theirs, with_number, range(4))
     with torch.no_grad():
@@ -410,7 +333,7 @@ def test_a_learning_rate_may_be_a_tensor(way: dict[str, bool], penalty: Penalty)
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", WAYS[::2], ids=str)
 def test_a_weight_without_gradient_is_left_alone_in_that_step(way: dict[str, bool], set_to_none: bool) -> None:
     """Penalised or not, in its first step or later; a gradient of zero is another thing: it decays and is penalised."""
     network = _network()
@@ -437,11 +360,9 @@ def test_a_weight_without_gradient_is_left_alone_in_that_step(way: dict[str, boo
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["deepcopy", "pickle"])
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-@pytest.mark.parametrize("way", WAYS, ids=str)
-def test_a_copy_goes_on_as_the_original_does(way: dict[str, bool], penalty: Penalty, copied: Callable[[Any], Any]) -> None:
+def test_a_copy_goes_on_as_the_original_does(copied: Callable[[Any], Any]) -> None:
     network = _network()
-    optimizer = _optimizer(network, penalty, **way)
+    optimizer = _optimizer(network, fused=True)
     _train(network, optimizer, range(4))
     optimizer.keep_zeros()
     other, its_optimizer = copied((network, optimizer))
@@ -451,16 +372,6 @@ def test_a_copy_goes_on_as_the_original_does(way: dict[str, bool], penalty: Pena
     _train(other, its_optimizer, range(4, 8))
     _assert_equal(_snapshot(other, its_optimizer), _snapshot(network, optimizer))
     assert repr(its_optimizer) == repr(optimizer)
-
-
-@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
-def test_a_compiled_network_trains_as_it_does_otherwise(penalty: Penalty) -> None:
-    ours, theirs = _network(), _network()
-    compiled = torch.compile(ours, backend="aot_eager")
-    _train(compiled, _optimizer(compiled, penalty), range(8))
-    _train(theirs, _optimizer(theirs, penalty), range(8))
-    _assert_equal(_snapshot(ours), _snapshot(theirs), rtol=1e-4, atol=1e-6)
-    _assert_some_dead(ours)
 
 
 @pytest.mark.slow

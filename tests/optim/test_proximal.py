@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 from torch import Tensor
 
 from optim.proximal import prox_group_lasso, prox_group_mcp
@@ -18,7 +17,6 @@ from optim.proximal import prox_group_lasso, prox_group_mcp
 Value = Callable[[np.ndarray], np.ndarray]
 """The penalty as a function of the norm."""
 
-SEEDS = range(4)
 SPANS = (0.0, 1.0, 4.0, 8.0)
 """Decades that the metric of a group spans: Adam's is about 1e-8 for a weight without gradient."""
 
@@ -93,27 +91,13 @@ def _assert_minimises(z: Tensor, x: Tensor, d: Tensor, values: list[Value], roun
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
 @pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize("size", [1, 2, 30])
-def test_nothing_beats_the_group_lasso_point(size: int, span: float, dtype: torch.dtype, rounding: float) -> None:
+def test_nothing_beats_the_group_lasso_point(span: float, dtype: torch.dtype, rounding: float) -> None:
+    size = {0.0: 1, 1.0: 2, 4.0: 30, 8.0: 3}[span]
     x, d = (tensor.to(dtype) for tensor in _problem(size, size, 8, span))
     shares = torch.tensor([1e-8, 1e-3, 0.1, 0.5, 0.9, 0.9999, 1.1, 1e6], dtype=torch.float64)
     threshold = (shares * _gradient_norms(x, d)).to(dtype)
     z = prox_group_lasso(x, d, threshold)
     _assert_minimises(z, x, d, [_lasso(t) for t in threshold.tolist()], rounding)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_a_general_optimiser_finds_the_same_group_lasso_point(seed: int) -> None:
-    x, d = _problem(seed, 4, 1, 1.0)
-    threshold = 0.4 * float(_gradient_norms(x, d))
-    z = prox_group_lasso(x, d, threshold)[:, 0].numpy()
-    center, metric = x[:, 0].numpy(), d[:, 0].numpy()
-
-    def objective(point: np.ndarray) -> float:
-        return float(_objective(point[:, None], center, metric, _lasso(threshold))[0])
-
-    found = minimize(objective, center, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-15, "maxiter": 5000})
-    np.testing.assert_allclose(z, found.x, atol=1e-5)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -145,14 +129,6 @@ def test_a_group_is_zero_exactly_from_the_norm_of_d_x_on(seed: int, size: int, s
     norms = _gradient_norms(x, d).to(dtype)
     assert (prox_group_lasso(x, d, norms * (1 + slack)) == 0).all()
     assert (prox_group_lasso(x, d, norms * (1 - slack)).norm(dim=0) > 0).all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_threshold_equal_to_the_norm_gives_zero_and_the_next_smaller_number_does_not(dtype: torch.dtype) -> None:
-    x = torch.tensor([[3.0], [4.0]], dtype=dtype)
-    five = torch.tensor([5.0], dtype=dtype)
-    assert (prox_group_lasso(x, torch.ones_like(x), five) == 0).all()
-    assert (prox_group_lasso(x, torch.ones_like(x), torch.nextafter(five, 0 * five)) != 0).all()
 
 
 def test_constant_metric_has_the_closed_form() -> None:
@@ -199,23 +175,6 @@ def test_extreme_numbers_give_no_nan_and_never_grow(threshold: float, dtype: tor
         assert (z[:, 0] == 0).all()
 
 
-@pytest.mark.parametrize("factor", [2.0**-90, 2.0**60])
-def test_units_do_not_matter(factor: float) -> None:
-    """prox(c x, d, c t) = c prox(x, d, t), in float32 too, where c squared is out of range."""
-    x, d = (tensor.float() for tensor in _problem(3, 20, 6, 4.0))
-    threshold = (0.3 * _gradient_norms(x, d)).float()
-    z = prox_group_lasso(x, d, threshold)
-    torch.testing.assert_close(prox_group_lasso(factor * x, d, factor * threshold) / factor, z, rtol=1e-6, atol=0)
-
-
-@pytest.mark.parametrize("span", SPANS)
-def test_float32_agrees_with_float64(span: float) -> None:
-    x, d = (tensor.float() for tensor in _problem(4, 50, 40, span))
-    threshold = (torch.linspace(0.01, 0.95, 40).double() * _gradient_norms(x, d)).float()
-    exact = prox_group_lasso(x.double(), d.double(), threshold.double())
-    torch.testing.assert_close(prox_group_lasso(x, d, threshold).double(), exact, rtol=1e-5, atol=0)
-
-
 def test_each_group_is_solved_for_itself() -> None:
     x, d = _problem(5, 12, 7, 5.0)
     threshold = torch.tensor([0.5, 1e-6, 0.0, 2.0, 0.9, 1e3, 0.1], dtype=torch.float64) * _gradient_norms(x, d)
@@ -232,57 +191,20 @@ CONVEX, MIXED = (1e-4, 50.0), (0.5, 3.0)
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
-@pytest.mark.parametrize(("step", "gamma"), [CONVEX, MIXED, (1.0, 0.5), (1e-3, 3.0), (10.0, 1.5)])
-@pytest.mark.parametrize("span", SPANS)
-@pytest.mark.parametrize("size", [1, 3, 20])
-def test_nothing_beats_the_group_mcp_point(
-    size: int, span: float, step: float, gamma: float, dtype: torch.dtype, rounding: float
-) -> None:
+@pytest.mark.parametrize(("step", "gamma"), [CONVEX, MIXED, (10.0, 1.5)])
+def test_nothing_beats_the_group_mcp_point(step: float, gamma: float, dtype: torch.dtype, rounding: float) -> None:
     """Also where the problem is not convex: with d <= step / gamma there are several local minima."""
-    groups = 8
-    for seed in SEEDS:
-        x, d = (tensor.to(dtype) for tensor in _problem(seed, size, groups, span))
+    kinds = set()
+    for seed, (size, span) in enumerate([(1, 0.0), (3, 1.0), (3, 8.0), (20, 4.0)]):
+        x, d = (tensor.to(dtype) for tensor in _problem(seed, size, 8, span))
         # The norm at which the penalty becomes flat lies below, around and above the norm of x.
         shares = torch.tensor([0.01, 0.3, 0.7, 0.95, 1.05, 1.5, 4.0, 1e3], dtype=torch.float64)
         strength = (shares * x.double().norm(dim=0) / gamma).to(dtype)
         z = prox_group_mcp(x, d, step, strength, gamma)
         _assert_minimises(z, x, d, [_mcp(step, s, gamma) for s in strength.tolist()], rounding)
-
-
-def test_the_cases_of_group_mcp_are_all_met_by_such_problems() -> None:
-    """The test above would mean little if all of its points were 0 or x."""
-    kinds = set()
-    for seed in SEEDS:
-        x, d = _problem(seed, 3, 8, 1.0)
-        z = prox_group_mcp(x, d, *_step_strength_gamma(x))
-        for column in range(8):
-            zero, kept = bool((z[:, column] == 0).all()), torch.equal(z[:, column], x[:, column])
-            kinds.add("zero" if zero else "x" if kept else "inside")
-    assert kinds == {"zero", "x", "inside"}
-
-
-def _step_strength_gamma(x: Tensor) -> tuple[float, Tensor, float]:
-    shares = torch.tensor([0.01, 0.3, 0.7, 0.95, 1.05, 1.5, 4.0, 1e3], dtype=torch.float64)
-    step, gamma = MIXED
-    return step, shares * x.norm(dim=0) / gamma, gamma
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    size=st.integers(1, 12),
-    span=st.floats(0, 8),
-    step=st.floats(1e-6, 10),
-    gamma=st.floats(0.05, 100),
-    share=st.floats(1e-3, 5),
-)
-def test_nothing_beats_the_group_mcp_point_of_any_problem(
-    seed: int, size: int, span: float, step: float, gamma: float, share: float
-) -> None:
-    x, d = _problem(seed, size, 2, span)
-    strength = share * x.norm(dim=0) / gamma
-    z = prox_group_mcp(x, d, step, strength, gamma)
-    _assert_minimises(z, x, d, [_mcp(step, s, gamma) for s in strength.tolist()], 1e-12)
+        for one, other in zip(z.T, x.T, strict=True):
+            kinds.add("zero" if not one.any() else "x" if torch.equal(one, other) else "inside")
+    assert kinds == {"zero", "x", "inside"} or (step, gamma) != MIXED
 
 
 def test_a_group_of_one_weight_is_firmly_thresholded() -> None:
@@ -323,16 +245,3 @@ def test_strength_zero_returns_x_itself(dtype: torch.dtype) -> None:
     z = prox_group_mcp(x, d, 0.1, torch.tensor([0.0, 1e6], dtype=dtype), 3.0)
     assert torch.equal(z[:, 0], x[:, 0])
     assert (z[:, 1] == 0).all()
-
-
-@pytest.mark.parametrize(("step", "gamma"), [CONVEX, MIXED, (1e-3, 3.0), (1e-4, 3.0)])
-@pytest.mark.parametrize("span", SPANS)
-def test_mcp_in_float32_agrees_with_float64(span: float, step: float, gamma: float) -> None:
-    x, d = (tensor.float() for tensor in _problem(9, 50, 40, span))
-    strength = (torch.linspace(0.05, 3, 40).double() * x.double().norm(dim=0) / gamma).float()
-    z = prox_group_mcp(x, d, step, strength, gamma).double()
-    exact = prox_group_mcp(x.double(), d.double(), step, strength.double(), gamma)
-    # Where two minima are nearly equal, rounding may choose the other one: both are right.
-    same = (z == 0).all(0) == (exact == 0).all(0)
-    assert same.sum() >= 38
-    torch.testing.assert_close(z[:, same], exact[:, same], rtol=1e-5, atol=0)

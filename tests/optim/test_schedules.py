@@ -25,17 +25,7 @@ def test_strength_is_zero_before_its_first_epoch_and_full_from_it_on() -> None:
     schedule = LambdaSchedule(1e-3, start=2)
     assert [schedule.at(epoch) for epoch in range(4)] == [0, 0, 1e-3, 1e-3]
     assert [schedule.is_full(epoch) for epoch in range(4)] == [False, False, True, True]
-
-
-def test_without_a_start_it_is_full_at_once() -> None:
-    assert LambdaSchedule(1e-3).at(0) == 1e-3
-    assert LambdaSchedule(1e-3).is_full(0)
-
-
-def test_a_dense_run_is_always_full() -> None:
-    schedule = LambdaSchedule(0.0, start=5)
-    assert schedule.is_full(0)
-    assert schedule.at(9) == 0
+    assert LambdaSchedule(0.0, start=2).is_full(0), "of a dense run"
 
 
 def test_a_warmup_rises_from_zero_on_a_straight_line() -> None:
@@ -81,19 +71,6 @@ def test_penalties_of_an_optimizer_get_the_strength_and_keep_the_rest(penalty: G
     assert schedule.strength(optimizer) == 0.25
 
 
-def test_weights_become_zero_only_once_the_penalty_acts() -> None:
-    weight = nn.Parameter(torch.full((2, 3, 1, 1), 1e-3))
-    optimizer = ProxAdam([weight], lr=1e-2, penalty=GroupLasso(0.0))
-    schedule = LambdaSchedule(1e3, start=2)
-    dead = []
-    for epoch in range(3):
-        schedule.apply(optimizer, epoch)
-        weight.grad = torch.ones_like(weight)
-        optimizer.step()
-        dead.append(bool((weight == 0).all()))
-    assert dead == [False, False, True]
-
-
 # From here on: several layers of random weights, and gradients that pull some groups more than others.
 
 SHAPES = ((8, 30, 3, 3), (20, 8, 1, 1), (6, 50, 1, 1))
@@ -124,10 +101,9 @@ PENALTIES = [GroupLasso(0.0), GroupMCP(0.0, gamma=3.0), SparseGroupLasso(0.0, l1
 
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
 @pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_step_sets_exactly_the_wanted_share_of_all_groups_to_zero(penalty: Penalty, kernel: str, dtype: torch.dtype) -> None:
+def test_a_step_sets_exactly_the_wanted_share_of_all_groups_to_zero(penalty: Penalty, kernel: str) -> None:
     groups = sum(shape[1] for shape in SHAPES)
-    optimizer = _problem(penalty, kernel, dtype)
+    optimizer = _problem(penalty, kernel, torch.float32 if kernel == "auto" else torch.float64)
     for seed, share in enumerate((0.0, 0.01, 0.3, 0.31, 0.7, 0.5, 0.95, 0.0)):
         optimizer.zero_share = share
         _step(optimizer, seed)
@@ -152,16 +128,6 @@ def test_the_lambda_that_was_found_does_the_same_when_it_is_given(penalty: Penal
         assert torch.equal(one, other)
 
 
-def test_the_wanted_share_rises_smoothly_from_zero_to_the_target_and_stays() -> None:
-    controller = SparsityController(0.7, start=2, until=12)
-    shares = [controller.wanted(epoch) for epoch in (0, 2, 3, 6.25, 10.5, 11, 30)]
-    assert shares == sorted(shares)
-    assert shares[:2] == [0, 0]
-    assert shares[3] == pytest.approx(0.35)
-    assert shares[4:] == pytest.approx([0.7] * 3)
-    assert [controller.is_full(epoch) for epoch in (0, 11, 12, 13)] == [False, False, True, True]
-
-
 def _train(optimizer: ProxAdam, controller: SparsityController | LambdaSchedule, epochs: range, steps: int = 10) -> list[int]:
     zeros = []
     for epoch in epochs:
@@ -172,7 +138,7 @@ def _train(optimizer: ProxAdam, controller: SparsityController | LambdaSchedule,
     return zeros
 
 
-@pytest.mark.parametrize("target", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("target", [0.1, 0.9])
 def test_the_controller_reaches_its_target_and_the_zeros_stay(target: float) -> None:
     optimizer, groups = _problem(GroupLasso(0.0)), sum(shape[1] for shape in SHAPES)
     zeros = _train(optimizer, SparsityController(target, start=1, until=6), range(9))
@@ -210,7 +176,7 @@ def test_debias_ends_a_schedule_too() -> None:
     assert [schedule.is_full(epoch) for epoch in (0, 2, 3)] == [False, False, True]
 
 
-@pytest.mark.parametrize("cut", [2, 3, 4])
+@pytest.mark.parametrize("cut", [2, 4])
 def test_a_training_that_was_saved_and_loaded_goes_on_as_if_it_had_not_been(cut: int) -> None:
     through, stopped = _problem(GroupLasso(0.0)), _problem(GroupLasso(0.0))
     _train(through, SparsityController(0.6, start=1, until=4), range(6))
@@ -357,6 +323,7 @@ def test_a_ramp_rises_from_nothing_to_the_target_and_is_held(ramp: Any, half: fl
     assert wanted[5] == pytest.approx(half * 0.6)
     assert wanted == sorted(wanted)
     assert controller.wanted(10) == controller.wanted(11.9) == pytest.approx(0.6)
+    assert [controller.is_full(epoch) for epoch in (0, 11, 12)] == [False, False, True]
     assert SparsityController(0.6, start=2, until=12, ramp=ramp, held=0.0).wanted(11.9) < 0.6
 
 

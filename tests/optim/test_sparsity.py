@@ -10,8 +10,6 @@ from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
 from optim import (
     GroupLasso,
-    GroupMCP,
-    Penalty,
     ProxAdam,
     count_groups,
     group_squares,
@@ -80,21 +78,6 @@ def test_a_zero_output_filter_is_no_zero_group() -> None:
     assert sparsity_report(model).zero_groups == 0
 
 
-def test_a_tiny_weight_is_not_zero() -> None:
-    model = _Model()
-    with torch.no_grad():
-        model.backbone.stem.weight[:, 0] = 1e-38
-    assert sparsity_report(model).zero_groups == 0
-
-
-def test_a_dead_network_is_100_percent_sparse() -> None:
-    model = _Model()
-    for _, weight in grouped_weights(model.backbone):
-        nn.init.zeros_(weight)
-    report = sparsity_report(model)
-    assert report.group_sparsity == report.parameter_sparsity == 100
-
-
 def test_rows_are_the_columns_of_the_csv() -> None:
     model = _Model()
     with torch.no_grad():
@@ -158,17 +141,6 @@ def test_stages_divide_the_report() -> None:
     assert stages["layer1"].group_sparsity == pytest.approx(500 / stages["layer1"].groups)
 
 
-def test_a_stage_that_comes_back_is_one_stage() -> None:
-    """A network's order of layers need not be that of its stages."""
-    backbone = nn.Sequential()
-    backbone.layer1 = nn.Conv2d(3, 4, 1)
-    backbone.layer2 = nn.Conv2d(4, 5, 1)
-    backbone.conv1 = nn.Conv2d(5, 6, 1)
-    backbone.stem = nn.Sequential(nn.Conv2d(6, 7, 1))
-    stages = sparsity_report(backbone).stages()
-    assert {name: stage.groups for name, stage in stages.items()} == {"layer1": 3, "layer2": 4, "stem": 5 + 6}
-
-
 def test_dead_layers_are_those_without_a_live_group() -> None:
     model = _Model()
     assert sparsity_report(model).dead_layers() == []
@@ -183,13 +155,13 @@ def test_dead_layers_are_those_without_a_live_group() -> None:
     assert sparsity_report(model).dead_layers() == ["stem", "layer1.0"]
 
 
-@pytest.mark.parametrize("penalty", [GroupLasso(0.0), GroupMCP(0.0)], ids=lambda penalty: penalty.name)
 @pytest.mark.parametrize("kernel", ["auto", "torch"])
-def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(penalty: Penalty, kernel: str) -> None:
+def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.resnetd.STAGE_WIDTHS", (8, 16, 24, 32))
     network = ResNetD("resnetd18").to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     weights = [weight for _, weight in grouped_weights(network)]
-    optimizer = ProxAdam([{"params": weights, "penalty": penalty}], lr=1e-3, kernel=kernel)  # type: ignore[arg-type]
+    optimizer = ProxAdam([{"params": weights, "penalty": GroupLasso(0.0)}], lr=1e-3, kernel=kernel)  # type: ignore[arg-type]
     for share in (0.2, 0.75, 0.5):
         for weight in weights:
             importance = 10.0 ** (-6 * torch.rand(weight.shape[1], generator=generator))[:, None, None]
