@@ -22,10 +22,10 @@ import plot_sparsity_wandb
 import predict
 from datasets.cache_parts import CODES, FACTS, Part
 from datasets.celeba import celeba_splits
+from datasets.images import read_array
 from datasets.mtan import MTANDataset
 from datasets.preparation.official_splits import read_splits
 from datasets.synthetic_rooms import write_rooms
-from datasets.targets import read_array
 from engine import run_experiment
 from models import load_compact
 from models.torchvision_resnet import TorchvisionResNet

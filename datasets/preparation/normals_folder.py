@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from datasets.images import read_array
 from datasets.preparation.official_nyu import CROP, HEIGHT, WIDTH
-from datasets.targets import read_array, unit_vectors
+from datasets.targets import unit_vectors
 from utils.console import track
 from utils.errors import DataError
 

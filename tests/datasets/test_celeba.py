@@ -165,7 +165,7 @@ def test_the_image_is_the_one_of_the_number_resized_with_its_mask(tmp_path: Path
 def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
     write_celeba(tmp_path)
     write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", np.full((16, 16), 3, np.uint8))
-    with pytest.raises(DataError, match=r"00000_mask\.npy has the label 3; expected 0\.\.2 or 255"):
+    with pytest.raises(DataError, match=r"00000_mask\.npy has the label 3; expected 255 \(unlabelled\) or 0\.\.2"):
         CelebAMaskHQ(_config(tmp_path), "train")[0]
     write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", np.zeros((16, 16, 3), np.uint8))
     with pytest.raises(DataError, match=r"has the shape \(16, 16, 3\); expected \(height, width\)"):
@@ -196,10 +196,10 @@ def test_nineteen_classes_are_labels_up_to_18(tmp_path: Path) -> None:
     labels = (np.arange(256) % 19).reshape(16, 16).astype(np.uint8)
     config = _write_parts(tmp_path, labels)
     np.testing.assert_array_equal(CelebAMaskHQ(config, "train")[0]["targets"]["segmentsemantic"], labels)
-    with pytest.raises(DataError, match=r"has the label 3; expected 0\.\.2 or 255 \(celebA_classes: 3\)"):
+    with pytest.raises(DataError, match=r"has the label 3; expected 255 \(unlabelled\) or 0\.\.2 \(celebA_classes: 3\)"):
         CelebAMaskHQ(_config(tmp_path), "train")[0]
     labels[0, 0] = 19
-    with pytest.raises(DataError, match=r"has the label 19; expected 0\.\.18 or 255 \(celebA_classes: 19\)"):
+    with pytest.raises(DataError, match=r"has the label 19; expected 255 \(unlabelled\) or 0\.\.18 \(celebA_classes: 19\)"):
         CelebAMaskHQ(_write_parts(tmp_path, labels), "train")[0]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.images import read_array
 from datasets.nyu import NYUDataset, nyu_splits
 from datasets.sample import Sample
-from datasets.targets import read_array, whole_labels
+from datasets.targets import whole_labels
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, nyu_frame, write_array, write_nyu
 from utils.config import ExperimentConfig

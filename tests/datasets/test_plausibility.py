@@ -10,7 +10,7 @@ from PIL import Image
 
 from datasets import plausibility
 from datasets.loaders import build_dataset
-from datasets.preparation.verification import workers
+from datasets.preparation import verify
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, write_array, write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
@@ -25,7 +25,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify without processes."""
-    monkeypatch.setattr(workers, "examine_all", in_this_process)
+    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def nyu(root: Path, task: str, **values: object) -> ExperimentConfig:

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from datasets.images import read_array
 from datasets.loaders import build_dataset
-from datasets.preparation.verification import workers
-from datasets.targets import read_array, read_target
+from datasets.preparation import verify
+from datasets.targets import read_target
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
 from tests.datasets.mtan_frames import write_mtan
@@ -33,7 +34,7 @@ METRES = r"; expected floats in metres, 0 where invalid"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify without processes."""
-    monkeypatch.setattr(workers, "examine_all", in_this_process)
+    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def read(name: str, array: np.ndarray, folder: Path, suffix: str = ".npy") -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.preparation.verification.findings import Content, File, Problem
-from datasets.preparation.verification.workers import examine
-from datasets.preparation.verify import examine_files, survey_folder
+from datasets.preparation.verification.files import Content, File
+from datasets.preparation.verification.survey import survey_folder
+from datasets.preparation.verify import examine_files
+from datasets.problems import Problem
 
 Damage = Callable[[Path], object]
 
@@ -22,9 +23,9 @@ def problems_in(root: Path) -> list[Problem]:
     return sorted({row._replace(path=str(Path(row.path).relative_to(root))) for row in survey.problems})
 
 
-def in_this_process(files: Sequence[File], workers: int) -> Iterator[Content]:
-    """As ``examine_all``, without the seconds that processes take to start."""
-    return map(examine, files)
+def in_this_process(work: Callable[[File], Content], files: Sequence[File], *_: object) -> Iterator[Content]:
+    """As ``in_processes``, without the seconds that processes take to start."""
+    return map(work, files)
 
 
 def cut(share: float) -> Damage:
