@@ -82,7 +82,6 @@ def test_an_unknown_column_is_named(tmp_path: Path) -> None:
     [
         ("0.jpg  1 -1", "has 2 values; expected 40, as there are attributes"),
         ("0.jpg  " + "x " * 40, r"has the value 'x'; expected -1 or 1 \(0: unknown\)"),
-        ("0.jpg  " + "-1 " * 39 + "2", "has the value '2'"),
         ("zero.jpg  " + "1 " * 40, "begins with 'zero.jpg'; expected <number>.jpg"),
         ("1_0.jpg  " + "1 " * 40, "begins with '1_0.jpg'"),
     ],
@@ -97,8 +96,7 @@ def test_a_line_that_is_none_is_named_with_its_number(line: str, said: str, tmp_
         read_attributes(path, ["Male"])
 
 
-@pytest.mark.parametrize("values", ["-1 " * 40, None])
-@pytest.mark.parametrize("file", ["0.jpg", "00000.jpg", "0.JPG"])
+@pytest.mark.parametrize(("file", "values"), [("0.jpg", None), ("00000.JPG", "-1 " * 40)])
 def test_a_second_line_of_an_image_is_refused_whatever_it_says(file: str, values: str | None, tmp_path: Path) -> None:
     write_celeba(tmp_path, first_line=False)
     path = tmp_path / ATTRIBUTE_FILE
@@ -270,9 +268,7 @@ def test_the_official_split_goes_by_the_number_in_the_original_celeba(header: bo
     [
         (lambda text: text + "00002 5 6.jpg\n", r":9 is of image 2, as line 4 is; expected one line per image"),
         (lambda text: text + "\nidx orig_idx orig_file\n", r":10 is 'idx orig_idx orig_file'; expected idx orig_idx orig_file"),
-        (lambda text: "number original file\n" + text, r":1 is 'number original file'"),
         (lambda text: "\ufeff\ufeff" + text.partition("\n")[2], r":1 is '\\ufeff0 5 000006\.jpg'"),
-        (lambda text: text + "7 8 9.jpg more\n", r":9 is '7 8 9\.jpg more'"),
         (lambda text: text + "٧ 8 9.jpg\n", r":9 is '٧ 8 9\.jpg'"),
         (lambda text: text.replace("6 100 ", "6,100,"), r":8 is '6,100,000101\.jpg'"),
     ],
@@ -379,10 +375,8 @@ def test_test_images_in_another_split_are_refused(role: str, tmp_path: Path) -> 
             "names 1 more than once for train; expected every",
         ),
         ({"train": [0, 1], "val": [2], "valid": [3], "test": [4]}, "has the keys val and valid; expected one list for val$"),
-        ({"train": [0, 1], "Validation": [2], "validation": [2], "test": [4]}, "has the keys Validation and validation"),
         ({"train": "012", "test": [4]}, "has no list for the key 'train'; expected"),
         ({"train": [0, 1.0, True], "test": [4]}, "names 1.0, True for train; expected '<number>.jpg'"),
-        ({"train": [0, "1_1.jpg"], "test": [4]}, "names '1_1.jpg' for train"),
         ({"train": ["one.jpg"], "test": ["2"]}, "names 'one.jpg' for train; expected '<number>.jpg'$"),
     ],
 )
@@ -413,10 +407,8 @@ def test_a_missing_json_file_says_where_it_was_looked_for(tmp_path: Path) -> Non
     ("file", "other"),
     [
         ("CelebA-HQ-img/1.jpg", "00001.jpg"),
-        ("CelebA-HQ-img/1.jpg", "1.JPG"),
         ("CelebA-HQ-img/1.jpg", "1.png"),
         ("CelebA-HQ-segmask/00001_mask.npy", "1_mask.npy"),
-        ("CelebA-HQ-segmask/00001_mask.npy", "00001_mask.NPY"),
     ],
 )
 def test_of_a_face_one_file_is_read_however_it_is_spelled_and_two_are_refused(file: str, other: str, tmp_path: Path) -> None:

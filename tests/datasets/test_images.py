@@ -76,6 +76,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], np.ndarray]] = {
     ),
     "32-bit grey": (lambda: save(Image.fromarray(RAMP.astype(np.int32) * 257), "TIFF"), GREY),
     "floats": (lambda: save(Image.fromarray(RAMP / np.float32(255)), "TIFF"), GREY),
+    "floats up to 255": (lambda: save(Image.fromarray(RAMP.astype(np.float32)), "TIFF"), GREY),
     "1 bit": (lambda: save(Image.fromarray(RAMP > 99), "PNG"), np.where(GREY > 99, 255, 0).astype(np.uint8)),
     "LA": (lambda: half_transparent("LA"), RIGHT_HALF_WHITE),
     "RGBA": (lambda: half_transparent("RGBA"), RIGHT_HALF_WHITE),
@@ -97,8 +98,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("channels", [3, 1])
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize(("kind", "channels"), [*((kind, 3) for kind in PICTURES), ("RGBA", 1)])
 def test_a_frame_is_the_picture_that_a_photo_is(kind: str, channels: int, tmp_path: Path) -> None:
     """A decoder goes by a file's content, so that any of them may be called .png."""
     make, expected = PICTURES[kind]

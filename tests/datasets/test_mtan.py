@@ -108,16 +108,6 @@ def test_grey_is_that_of_an_image_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample["image"], expected[None], atol=1e-6)
 
 
-def test_depth_that_is_no_number_or_negative_is_invalid(tmp_path: Path) -> None:
-    frames = _write(tmp_path, {"train": 2, "val": 1})
-    depth = frames["val/0"]["depth"].copy()
-    depth[5, 5], depth[6, 6] = np.nan, -1
-    write_array(tmp_path / "val" / "depth" / "0.npy", depth)
-    mask = MTANDataset(_config(tmp_path), "test")[0]["masks"]["depth_euclidean"][0]
-    assert not mask[5, 5] and not mask[6, 6]
-    assert int(mask.sum()) == 16 * 20 - 2 - 2
-
-
 # Splits
 
 
@@ -211,6 +201,7 @@ WRONG = [
     ("label", np.full(SIZE, 255, np.uint8), r"has the label 255; expected"),
     ("label", np.zeros((16, 20, 3)), r"has the shape \(16, 20, 3\); expected \(height, width\)"),
     ("label", np.zeros((16, 15)), r"is \(16, 15\) \(height, width\), but .*image/0\.npy is \(16, 20\); they must be the same"),
+    ("depth", np.full(SIZE, 9000.0), r"has the depth 9000; expected metres, at most 10"),
     ("depth", np.zeros((0, 20, 1)), r"has the shape \(0, 20, 1\); expected \(height, width\) of at least one pixel"),
     ("normal", np.zeros(SIZE), r"has the shape \(16, 20\); expected \(height, width, 3\)"),
 ]
