@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,18 +12,16 @@ import torch
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
-from datasets.file_index import FileNames, Place
+from datasets.file_index import Place, numbered_files
 from datasets.preparation.workspace import MANIFEST, read_recipe
-from datasets.problems import Problem, refuse, some
-from datasets.splits import cut_validation, split_problems
+from datasets.problems import Problem, refuse
+from datasets.splits import cut_and_say, split_problems
 from utils.config import ExperimentConfig
-from utils.console import say_once
+from utils.console import listed
 from utils.errors import DataError
 from utils.files import numbered_lines, read_text
 from utils.paths import expanded
 from utils.tasks import get_task
-
-log = logging.getLogger(__name__)
 
 IMAGES = "CelebA-HQ-img"
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
@@ -35,20 +32,8 @@ script begin. CelebA's own partition, counted from 0, begins one earlier each, s
 SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "validation", "valid"), "test": ("test", "testing")}
 ATTRIBUTE_VALUES = {"-1": -1, "0": 0, "1": 1, "+1": 1}
 
-
-def _numbered(ending: str, usual: str) -> FileNames:
-    """Files that begin with a face's number, with any number of leading zeros, and go on with the expression ``ending``."""
-    pattern = re.compile(rf"0*([0-9]{{1,9}}){ending}", re.IGNORECASE)
-
-    def frame_of(file: str) -> str | None:
-        match = pattern.fullmatch(file)
-        return match and match[1]
-
-    return FileNames(frame_of, lambda name: usual.format(int(name)))
-
-
-IMAGE_FILES = _numbered(r"\.(?:jpg|jpeg|png)", "{}.jpg")
-MASK_FILES = _numbered(r"_mask\.npy", "{:05d}_mask.npy")
+IMAGE_FILES = numbered_files(r"\.(?:jpg|jpeg|png)", "{}.jpg")
+MASK_FILES = numbered_files(r"_mask\.npy", "{:05d}_mask.npy")
 
 
 class CelebAMaskHQ(MultiTaskDataset):
@@ -143,13 +128,13 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
     absent = [column for column in columns if column not in header]
     if absent:
         raise DataError(
-            f"{path} has no column {some(absent)}; expected the names of the attributes in the first or second line"
+            f"{path} has no column {listed(absent)}; expected the names of the attributes in the first or second line"
         )
     places = {column: header.index(column) for column in columns}
     problems = []
     if len(set(header)) < len(header):
         twice = [name for place, name in enumerate(header) if name in header[:place]]
-        problems.append(Problem(str(path), f"has more than one column {some(twice)}", "every attribute once"))
+        problems.append(Problem(str(path), f"has more than one column {listed(twice)}", "every attribute once"))
     attributes: dict[str, dict[str, int]] = {}
     first: dict[str, int] = {}
     seen: set[str] = set()
@@ -181,7 +166,7 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
 def missing_attributes(path: Path, attributes: Mapping[str, Any], faces: Iterable[str]) -> list[Problem]:
     """A problem if images have no line in the attribute file."""
     missing = [f"{face}.jpg" for face in faces if face not in attributes]
-    return [Problem(str(path), f"has no line for {some(missing)}", "one line per image")] if missing else []
+    return [Problem(str(path), f"has no line for {listed(missing)}", "one line per image")] if missing else []
 
 
 def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
@@ -199,9 +184,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
             ) from None
     refuse(problems or face_split_problems(names, path))
     if not names["val"]:
-        names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        said = f"{config.data_dir}: there is no validation split: {len(names['val'])} of the training images are taken for it"
-        say_once(log, logging.WARNING, said)
+        cut_and_say(names, config.val_fraction, path)
     return names
 
 
@@ -249,7 +232,7 @@ def read_split_file(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
             if not isinstance(content[key], list):
                 problems.append(Problem(str(path), f"has no list for the key {key!r}", expected))
             elif wrong:
-                problems.append(Problem(str(path), f"names {some(wrong)} for {role}", "'<number>.jpg'"))
+                problems.append(Problem(str(path), f"names {listed(wrong)} for {role}", "'<number>.jpg'"))
             names[role] += [number for number in numbers if number is not None]
     return names, problems
 

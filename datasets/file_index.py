@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,17 @@ def named_after_frame(types: Sequence[str]) -> FileNames:
         return stem if suffix.lower() in types else None
 
     return FileNames(frame_of, lambda frame: f"{frame} ({' or '.join(types)})" if len(types) > 1 else frame + types[0])
+
+
+def numbered_files(ending: str, usual: str) -> FileNames:
+    """Files that begin with a frame's number, with any number of leading zeros, and go on with the expression ``ending``."""
+    pattern = re.compile(rf"0*([0-9]{{1,9}}){ending}", re.IGNORECASE)
+
+    def frame_of(file: str) -> str | None:
+        match = pattern.fullmatch(file)
+        return match and match[1]
+
+    return FileNames(frame_of, lambda name: usual.format(int(name)))
 
 
 def files_by_frame(place: Place) -> dict[str, list[Path]]:

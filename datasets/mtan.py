@@ -14,7 +14,6 @@ in the order of the numbers.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,13 +21,10 @@ from pathlib import Path
 from datasets.base import MultiTaskDataset
 from datasets.file_index import FileNames, Place, double_files, files_by_frame
 from datasets.problems import Problem, refuse
-from datasets.splits import LEAST_TRAIN, cut_validation, number_of
+from datasets.splits import LEAST_TRAIN, cut_and_say, number_of
 from utils.config import ExperimentConfig
-from utils.console import say_once
 from utils.errors import DataError
 from utils.tasks import get_task
-
-log = logging.getLogger(__name__)
 
 IMAGES = "image"
 
@@ -87,14 +83,8 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     names = {"train": _frames(config, "train"), "test": _frames(config, "test" if own_test else "val")}
     if own_test and own_val:
         return {**names, "val": _frames(config, "val")}
-    names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
     test = "test" if own_test else "val (MTAN's val is the official test set)"
-    say_once(
-        log,
-        logging.WARNING,
-        f"validation is cut from {root / 'train'}: {len(names['train'])} frames for training, {len(names['val'])} for "
-        f"validation; the test split is {test}",
-    )
+    cut_and_say(names, config.val_fraction, root / "train", f"; the test split is {test}")
     return names
 
 

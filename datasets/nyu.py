@@ -14,7 +14,7 @@ from pathlib import Path
 from datasets.base import MultiTaskDataset
 from datasets.file_index import Place, double_files, files_by_frame, named_after_frame
 from datasets.problems import Problem, refuse
-from datasets.splits import cut_validation, split_problems
+from datasets.splits import cut_and_say, split_problems
 from utils.config import ExperimentConfig
 from utils.console import say_once
 from utils.errors import DataError
@@ -89,13 +89,7 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         problems += [*double_files(files), *wrong]
     refuse(problems or split_problems(names, places))
     if "val" not in lists:
-        names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        say_once(
-            log,
-            logging.WARNING,
-            f"validation is cut from {folder / roles.train}.txt: {len(names['train'])} frames for training, "
-            f"{len(names['val'])} for validation; the test split is {test}.txt",
-        )
+        cut_and_say(names, config.val_fraction, places["train"], f"; the test split is {test}.txt")
     return names
 
 

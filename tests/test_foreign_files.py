@@ -223,14 +223,14 @@ def test_a_configuration_with_python_in_it(tag: str, saved: ExperimentConfig, tm
         load_config(saved.trial_folder(0) / files.CONFIG, [f"Experiment_name={text}"])
 
 
-@pytest.mark.parametrize("text", [DEEP, "{a: " * 20_000, "&x {a: *x}", "a: &x [*x]"], ids=len)
+@pytest.mark.parametrize("text", [DEEP[:20_000], "{a: " * 20_000, "&x {a: *x}", "a: &x [*x]"], ids=len)
 def test_a_configuration_without_a_bottom(text: str, tmp_path: Path, saved: ExperimentConfig) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"^.*experiment\.yaml: "):
         load_config(path)
     with pytest.raises(ConfigError, match="task_list"):
-        load_config(saved.trial_folder(0) / files.CONFIG, [f"task_list={text}"])
+        load_config(saved.trial_folder(0) / files.CONFIG, [f"task_list={text[:10_000]}"])
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".png"])

@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
+from types import FrameType
 from typing import TypeVar
-
-from datasets.preparation.interrupts import interrupts_held_back
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,6 +72,32 @@ def _mapped(function: Callable[[T], R], items: Sequence[T], workers: int, chunk:
         yield from results
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block; processes that are started in it never see one (except on Windows).
+
+    Raises:
+        KeyboardInterrupt: at the end, if it came.
+    """
+    came = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+
+    before = signal.signal(signal.SIGINT, note)
+    # A new process has this thread's mask; the handler is for a signal that another thread gets.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if hasattr(signal, "pthread_sigmask") else None
+    try:
+        yield
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _begin() -> None:

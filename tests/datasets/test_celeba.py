@@ -349,7 +349,7 @@ def test_without_validation_names_it_is_cut_from_the_training_and_the_log_says_s
         splits = celeba_splits(_config(tmp_path, data_split_file=names, val_fraction=0.25))
     assert len(splits["val"]) == 5
     assert sorted(splits["train"] + splits["val"]) == [str(number) for number in range(100, 120)]
-    assert "there is no validation split: 5 of the training images" in caplog.text
+    assert "names.json: 15 frames for training, 5 for validation" in caplog.text
     caplog.clear()
     celeba_splits(_config(tmp_path, data_split_file=names, val_fraction=0.25))
     assert not caplog.messages, "said once, though every loader asks"

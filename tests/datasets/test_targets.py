@@ -200,6 +200,26 @@ def test_a_palette_of_normals_is_read_as_its_colours(tmp_path: Path) -> None:
     np.testing.assert_allclose(values[0], 1, atol=1e-4)
 
 
+def test_normals_may_be_a_tenth_too_long_and_no_vectors_at_all(tmp_path: Path) -> None:
+    unit = nyu_frame(0, *SIZE)["normals"]
+    for scale, share in ((0.92, 1.0), (1.08, 1.0), (0.05, 0.0)):
+        assert read("surface_normal", scale * unit, tmp_path)[1].mean() == share
+    for scale in (0.89, 1.12):
+        with pytest.raises(DataError, match=LENGTHS):
+            read("surface_normal", scale * unit, tmp_path)
+
+
+def test_of_compressed_normals_most_have_unit_length(tmp_path: Path) -> None:
+    for wrong in (0.3, 0.7):
+        normals = nyu_frame(0, *SIZE)["normals"]
+        normals[: round(16 * wrong)] *= 0.5
+        if wrong < 0.5:
+            read("surface_normal", normals, tmp_path, ".png")
+        else:
+            with pytest.raises(DataError, match=LENGTHS):
+                read("surface_normal", normals, tmp_path, ".png")
+
+
 # Edges
 
 
@@ -245,6 +265,17 @@ def test_edges_that_are_no_number_are_invalid(tmp_path: Path) -> None:
 
 
 # Labels
+
+
+def test_a_palette_of_colours_or_of_the_labels_themselves_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    rng, labels = np.random.default_rng(0), nyu_frame(0, *SIZE)["segmentation"]
+    expected = read("segmentsemantic", labels, tmp_path)
+    for palette in (rng.integers(0, 256, (256, 3)), np.repeat(np.arange(256)[:, None], 3, axis=1)):
+        image = Image.fromarray(labels)
+        image.putpalette(palette.ravel().tolist())
+        image.save(tmp_path / "a0.png")
+        for found, wanted in zip(read_target(TASKS["segmentsemantic"], tmp_path / "a0.png", "NYU"), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
 
 
 def test_0_and_255_are_unlabelled(tmp_path: Path) -> None:

@@ -77,11 +77,11 @@ def test_the_source_is_told_by_its_content(tmp_path: Path) -> None:
 
 
 def test_missing_and_double_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--normals .*nowhere: is no folder"):
+    with pytest.raises(DataError, match=r"nowhere: there is no such folder, needed for --normals"):
         NormalsFolder(tmp_path / "nowhere", [1])
     write(tmp_path / "1.npy", CROPPED)
-    with pytest.raises(DataError, match=r"no file for frame 2 \(such as 0002\.png; .*\); 2 of 3 frames have none"):
+    with pytest.raises(DataError, match=r"0002\.png is missing, needed for --normals \(frames count from 1\); 2 of 3 frames"):
         NormalsFolder(tmp_path, [1, 2, 3])
     write(tmp_path / "01.png", CROPPED)
-    with pytest.raises(DataError, match=r"01\.png and 1\.npy are both of frame 1"):
+    with pytest.raises(DataError, match=r"1\.npy is there as well as 01\.png; expected one of them"):
         NormalsFolder(tmp_path, [1])

@@ -20,7 +20,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_official(tmp_path_factory.mktemp("official") / "nyu.mat")
 
 
-@pytest.mark.parametrize("number", [1, 8])
+@pytest.mark.parametrize("number", [1, 4])
 @pytest.mark.parametrize("depth", ["filled", "raw"])
 def test_a_frame_is_the_crop_of_what_was_written(number: int, depth: str, official: Path) -> None:
     whole = frame(number)
@@ -37,8 +37,8 @@ def test_a_frame_is_the_crop_of_what_was_written(number: int, depth: str, offici
 
 def test_frames_in_any_order_are_the_same(official: Path) -> None:
     with open_official(official) as source:
-        assert source.count == 8
-        for number in (8, 1, 3, 4, 2, 8):
+        assert source.count == 4
+        for number in (4, 1, 3, 2, 4):
             assert source.frame(number).image[0, 0, 2] == 25 * number
 
 

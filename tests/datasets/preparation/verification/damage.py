@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +63,6 @@ def folder_instead(path: Path) -> None:
     path.mkdir()
 
 
-def pickled(path: Path) -> None:
-    """An array of Python objects."""
-    np.save(path, np.array([{"no": "numbers"}], object), allow_pickle=True)
-
-
 def grey_palette(path: Path) -> None:
     """Even labels, with a palette of the greys that occur, as programs that shrink PNG files write it."""
     with Image.open(path) as image:
@@ -113,8 +108,3 @@ def replace_text(old: str, new: str) -> Damage:
 def append(text: str) -> Damage:
     """Lines at the end of a text file."""
     return lambda path: path.write_text(path.read_text() + text)
-
-
-def lines(problems: Iterable[Problem]) -> str:
-    """For messages of tests."""
-    return "\n".join("  ".join(row) for row in problems)

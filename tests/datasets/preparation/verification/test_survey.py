@@ -85,6 +85,8 @@ FILES: list[tuple[str, str, Damage, str, str, bool]] = [
     ("NYU", "segmentation/a0.png", by.put(41, 2, 3), "has the label 41", "0 (unlabelled) or 1..40", True),
     ("NYU", "segmentation/a0.png", by.array(lambda a: a[:, 1:]), "is 16 x 31 (height", "the size of images/a0.jpg, 16", True),
     ("NYU", "segmentation/a0.png", by.wrong_checksum, "cannot be read whole", "a whole file", False),
+    ("NYU", "segmentation/a0.png", by.grey_palette, "has a palette of greys", "numbers are the labels", True),
+    ("NYU", "segmentation/a0.png", by.few_bits, "is a grey image of 4 bits", "a grey image of 8 bits", True),
     ("NYU", "depth/a0.npy", by.put(np.inf, 1, 2), "has 1 values that are not finite", "floats in metres", False),
     ("NYU", "normals/a0.npy", by.array(lambda a: 0.89 * a), "has 512 normals of another length than 1", "unit vectors", True),
     ("NYU", "normals/a0.npy", by.put(0.5, 3, 4, slice(None)), "has 1 normals of another length than 1", "unit", False),
