@@ -23,7 +23,7 @@ from utils.console import run_script, setup_logging
 AFTER_CTRL_C = {
     "nyu": "the same command continues where it stopped",
     "celeba": "the same command continues where it stopped",
-    "synthetic": "nothing was written",
+    "synthetic": "the same command draws the set again",
     "verify": "nothing is known about the rest",
 }
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
+from datasets.file_index import Place, index_files
+from datasets.images import channels, read_picture
 from datasets.sample import Sample, finish, stack
+from datasets.targets import read_target
 from datasets.transforms import augment, mirror_table, resize
 from utils.config import ExperimentConfig
+from utils.errors import DataError
+from utils.tasks import get_task
 
 Key = int | tuple[int, int]
 """Number of a frame, alone or with the seed of its augmentation."""
@@ -27,39 +33,75 @@ class Frames(Protocol):
 
 
 class MultiTaskDataset(Dataset[Sample]):
-    """Frames of one split. A subclass says how one frame is read (``read``) and from which files (``files``).
+    """Frames of one split. A subclass says which there are, and where their files are.
 
     Args:
         config: the experiment.
         names: names of the frames.
         training: apply ``config.augmentation``.
+        places: where the images (None) are, and the targets of each task that has a file per frame.
+
+    Raises:
+        DataError: a folder or a frame's file is missing, or a frame has two.
 
     Attributes:
         skipped: with ``on_bad_sample: skip``, the frames that cannot be read, and why; they are not in ``names``.
         reading: per loading process its pid and the number of the frame that it is reading (-1: none), in shared memory.
     """
 
-    def __init__(self, config: ExperimentConfig, names: Sequence[str], training: bool) -> None:
+    same_size = True
+    """A target must have the size of its image."""
+
+    def __init__(
+        self, config: ExperimentConfig, names: Sequence[str], training: bool, places: Mapping[str | None, Place]
+    ) -> None:
         self.names = list(names)
         self.task_list = config.task_list
         self.size = config.size
         self.grey = config.input_img_channels == 1
         self.depth_target = config.depth_target
         self.augmentation = config.augmentation if training else None
+        self.label_set = config.label_set
         self.mirrored = mirror_table(config.label_set)
         self.kept: Frames | None = None
         self.skipped: dict[str, str] = {}
         self.reading: torch.Tensor | None = None
+        self._files = {
+            what: index_files(place, self.names, "the images" if what is None else f"task {what}")
+            for what, place in places.items()
+        }
 
     def read(self, name: str) -> Sample:
-        """The raw sample called ``name``, with the tasks of ``task_list``, at the size that it has on disk."""
-        raise TypeError(f"{type(self).__name__} does not say how a frame is read")
+        """The raw sample called ``name``, with the tasks of ``task_list``, at the size that it has on disk.
+
+        Raises:
+            DataError: a file cannot be read, or holds something else.
+        """
+        (path,) = self.files(name, None)
+        image = torch.from_numpy(channels(read_picture(path), self.grey))
+        targets, masks = {}, {}
+        for task in self.task_list:
+            targets[task], masks[task] = self.read_target(name, task)
+            if self.same_size and targets[task].shape[-2:] != image.shape[-2:]:
+                (file,) = self.files(name, task)
+                raise DataError(
+                    f"{file} is {tuple(targets[task].shape[-2:])} (height, width), but {path} is {tuple(image.shape[-2:])}; "
+                    "they must be the same"
+                )
+        return Sample(image=image, targets=targets, masks=masks, name=name)
+
+    def read_target(self, name: str, task: str) -> tuple[Tensor, Tensor]:
+        """The raw target of a task and its validity."""
+        if task not in self._files:
+            return self.in_memory(task, name)
+        values, known = read_target(get_task(task), self._files[task][name], self.label_set)
+        return torch.from_numpy(values), torch.from_numpy(known)
 
     def files(self, name: str, task: str | None) -> list[Path]:
         """The files that the image (``task`` None) or a task's target of frame ``name`` is read from."""
-        raise TypeError(f"{type(self).__name__} does not say which files a frame has")
+        return [self._files[task][name]] if task in self._files else []
 
-    def in_memory(self, task: str, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
         """Target and mask of a task that has no files per frame (``files`` gives none)."""
         raise TypeError(f"{type(self).__name__} reads every target from a file")
 

@@ -6,9 +6,8 @@ it. Threads send nothing, and the work is done in operations that let other thre
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,10 +15,8 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, Sampler
 
 from datasets.base import Key, MultiTaskDataset
+from datasets.preparation.threads import in_threads
 from datasets.sample import Sample
-
-AHEAD = 2
-"""Batches per thread that are made before they are asked for."""
 
 
 class BatchLoader:
@@ -51,20 +48,7 @@ class BatchLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Sample]:
-        if self.threads == 0:
-            yield from map(self._make, self.batch_sampler)
-            return
-        pool = ThreadPoolExecutor(self.threads, "batches", initializer=torch.set_num_threads, initargs=(1,))
-        waiting: deque[Future[Sample]] = deque()
-        try:
-            for keys in self.batch_sampler:
-                waiting.append(pool.submit(self._make, keys))
-                if len(waiting) > AHEAD * self.threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return in_threads(self._make, self.batch_sampler, self.threads, partial(torch.set_num_threads, 1))
 
     def _make(self, keys: Sequence[Key]) -> Sample:
         batch = self.dataset.__getitems__(keys)

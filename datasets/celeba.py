@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,22 +12,18 @@ import torch
 from torch import Tensor
 
 from datasets.base import MultiTaskDataset
-from datasets.file_index import FileNames, index_files
-from datasets.images import channels, read_photo
+from datasets.file_index import Place, numbered_files
 from datasets.preparation.workspace import MANIFEST, read_recipe
-from datasets.problems import Problem, refuse, some
-from datasets.sample import Sample
-from datasets.splits import cut_validation, split_problems
-from datasets.targets import read_array, whole_labels
+from datasets.problems import Problem, refuse
+from datasets.splits import cut_and_say, split_problems
 from utils.config import ExperimentConfig
-from utils.console import say_once
+from utils.console import listed
 from utils.errors import DataError
 from utils.files import numbered_lines, read_text
 from utils.paths import expanded
-from utils.tasks import IGNORE_INDEX, get_task
+from utils.tasks import get_task
 
-log = logging.getLogger(__name__)
-
+IMAGES = "CelebA-HQ-img"
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
 MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
 FIRST_VALIDATION, FIRST_TEST = 162_771, 182_638
@@ -37,20 +32,8 @@ script begin. CelebA's own partition, counted from 0, begins one earlier each, s
 SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "validation", "valid"), "test": ("test", "testing")}
 ATTRIBUTE_VALUES = {"-1": -1, "0": 0, "1": 1, "+1": 1}
 
-
-def _numbered(ending: str, usual: str) -> FileNames:
-    """Files that begin with a face's number, with any number of leading zeros, and go on with the expression ``ending``."""
-    pattern = re.compile(rf"0*([0-9]{{1,9}}){ending}", re.IGNORECASE)
-
-    def frame_of(file: str) -> str | None:
-        match = pattern.fullmatch(file)
-        return match and match[1]
-
-    return FileNames(frame_of, lambda name: usual.format(int(name)))
-
-
-IMAGE_FILES = _numbered(r"\.(?:jpg|jpeg|png)", "{}.jpg")
-MASK_FILES = _numbered(r"_mask\.npy", "{:05d}_mask.npy")
+IMAGE_FILES = numbered_files(r"\.(?:jpg|jpeg|png)", "{}.jpg")
+MASK_FILES = numbered_files(r"_mask\.npy", "{:05d}_mask.npy")
 
 
 class CelebAMaskHQ(MultiTaskDataset):
@@ -65,61 +48,36 @@ class CelebAMaskHQ(MultiTaskDataset):
         DataError: a folder or file is missing, or its content is not what it should be.
     """
 
+    same_size = False
+
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
-        self.root = config.data_dir
-        images = self.root / "CelebA-HQ-img"
-        if not images.is_dir():
-            raise DataError(f"data_dir_celebA: there is no folder {images}; expected CelebAMask-HQ")
-        super().__init__(config, celeba_splits(config)[split], training)
+        root = config.data_dir
+        if not (root / IMAGES).is_dir():
+            raise DataError(f"data_dir_celebA: there is no folder {root / IMAGES}; expected CelebAMask-HQ")
+        super().__init__(config, celeba_splits(config)[split], training, celeba_places(root, config.task_list))
+        if len(self._files) > 1:
+            _check_manifest(root / MANIFEST, config.celebA_classes)
         self.void_is_background = config.mask_void == "background"
-        self.label_set = config.label_set
-        tasks = [get_task(name) for name in self.task_list]
-        self._images = index_files(images, IMAGE_FILES, self.names, "the images")
-        self._masks: dict[str, dict[str, Path]] = {}
-        for task in tasks:
-            if task.kind == "segmentation":
-                _check_manifest(self.root / MANIFEST, config.celebA_classes)
-                folder = self.root / task.source["celebA"]
-                self._masks[task.name] = index_files(folder, MASK_FILES, self.names, f"task {task.name}")
-        columns = [task.source["celebA"] for task in tasks if task.kind == "attribute"]
-        self.attributes = read_attributes(self.root / ATTRIBUTE_FILE, columns, self.names) if columns else {}
+        columns = [get_task(task).source["celebA"] for task in self.task_list if task not in self._files]
+        self.attributes = read_attributes(root / ATTRIBUTE_FILE, columns, self.names) if columns else {}
 
-    def read(self, name: str) -> Sample:
-        """The raw sample of image ``name`` (its number as text); the mask has a size of its own until it is resized."""
-        targets, masks = {}, {}
-        for task_name in self.task_list:
-            task = get_task(task_name)
-            if task.kind == "segmentation":
-                (path,) = self.files(name, task_name)
-                targets[task_name], masks[task_name] = self._read_mask(path, task.outputs(self.label_set))
-            else:
-                targets[task_name], masks[task_name] = self.in_memory(task_name, name)
-        (path,) = self.files(name, None)
-        image = torch.from_numpy(channels(read_photo(path), self.grey))
-        return Sample(image=image, targets=targets, masks=masks, name=name)
-
-    def files(self, name: str, task: str | None) -> list[Path]:
-        """The image's file, or a mask's; an attribute has none, as all are read at once."""
-        if task is None:
-            return [self._images[name]]
-        return [self._masks[task][name]] if task in self._masks else []
+    def read_target(self, name: str, task: str) -> tuple[Tensor, Tensor]:
+        """The raw target of a task and its validity; a mask has a size of its own until it is resized."""
+        target, known = super().read_target(name, task)
+        if task in self._files and self.void_is_background:
+            return torch.where(known, target, 0), torch.ones_like(known)
+        return target, known
 
     def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
         """Target and mask, both (), of an attribute."""
         value = self.attributes[name][get_task(task).source["celebA"]]
         return torch.tensor(float(value == 1)), torch.tensor(value != 0)
 
-    def _read_mask(self, path: Path, classes: int) -> tuple[Tensor, Tensor]:
-        values = torch.from_numpy(whole_labels(read_array(path), path))
-        if self.void_is_background:
-            values = torch.where(values == IGNORE_INDEX, 0, values)
-        valid = values != IGNORE_INDEX
-        wrong = valid & ((values < 0) | (values >= classes))
-        if bool(wrong.any()):
-            raise DataError(
-                f"{path} has the label {int(values[wrong][0])}; expected 0..{classes - 1} or 255 (celebA_classes: {classes})"
-            )
-        return values.to(torch.uint8), valid
+
+def celeba_places(root: Path, tasks: Iterable[str]) -> dict[str | None, Place]:
+    """Where the images (None) and the masks of ``tasks`` lie; attributes have no file per face."""
+    masks = {task: get_task(task).source["celebA"] for task in tasks if get_task(task).kind == "segmentation"}
+    return {None: Place(root / IMAGES, IMAGE_FILES), **{task: Place(root / kind, MASK_FILES) for task, kind in masks.items()}}
 
 
 def _check_manifest(path: Path, classes: int) -> None:
@@ -170,13 +128,13 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
     absent = [column for column in columns if column not in header]
     if absent:
         raise DataError(
-            f"{path} has no column {some(absent)}; expected the names of the attributes in the first or second line"
+            f"{path} has no column {listed(absent)}; expected the names of the attributes in the first or second line"
         )
     places = {column: header.index(column) for column in columns}
     problems = []
     if len(set(header)) < len(header):
         twice = [name for place, name in enumerate(header) if name in header[:place]]
-        problems.append(Problem(str(path), f"has more than one column {some(twice)}", "every attribute once"))
+        problems.append(Problem(str(path), f"has more than one column {listed(twice)}", "every attribute once"))
     attributes: dict[str, dict[str, int]] = {}
     first: dict[str, int] = {}
     seen: set[str] = set()
@@ -208,7 +166,7 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
 def missing_attributes(path: Path, attributes: Mapping[str, Any], faces: Iterable[str]) -> list[Problem]:
     """A problem if images have no line in the attribute file."""
     missing = [f"{face}.jpg" for face in faces if face not in attributes]
-    return [Problem(str(path), f"has no line for {some(missing)}", "one line per image")] if missing else []
+    return [Problem(str(path), f"has no line for {listed(missing)}", "one line per image")] if missing else []
 
 
 def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
@@ -226,9 +184,7 @@ def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
             ) from None
     refuse(problems or face_split_problems(names, path))
     if not names["val"]:
-        names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        said = f"{config.data_dir}: there is no validation split: {len(names['val'])} of the training images are taken for it"
-        say_once(log, logging.WARNING, said)
+        cut_and_say(names, config.val_fraction, path)
     return names
 
 
@@ -276,7 +232,7 @@ def read_split_file(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
             if not isinstance(content[key], list):
                 problems.append(Problem(str(path), f"has no list for the key {key!r}", expected))
             elif wrong:
-                problems.append(Problem(str(path), f"names {some(wrong)} for {role}", "'<number>.jpg'"))
+                problems.append(Problem(str(path), f"names {listed(wrong)} for {role}", "'<number>.jpg'"))
             names[role] += [number for number in numbers if number is not None]
     return names, problems
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,13 @@ class FileNames(NamedTuple):
     """What the file of a frame is called, for messages."""
 
 
+class Place(NamedTuple):
+    """Where the images, or the targets of a task, lie, and what their files are called."""
+
+    folder: Path
+    names: FileNames
+
+
 def named_after_frame(types: Sequence[str]) -> FileNames:
     """Files that are called like their frame, with one of these types (``.png``), in small or capital letters."""
 
@@ -30,13 +38,24 @@ def named_after_frame(types: Sequence[str]) -> FileNames:
     return FileNames(frame_of, lambda frame: f"{frame} ({' or '.join(types)})" if len(types) > 1 else frame + types[0])
 
 
-def files_by_frame(folder: Path, names: FileNames) -> dict[str, list[Path]]:
-    """The files of each frame in a folder, hidden ones left out, in the order of their names."""
+def numbered_files(ending: str, usual: str) -> FileNames:
+    """Files that begin with a frame's number, with any number of leading zeros, and go on with the expression ``ending``."""
+    pattern = re.compile(rf"0*([0-9]{{1,9}}){ending}", re.IGNORECASE)
+
+    def frame_of(file: str) -> str | None:
+        match = pattern.fullmatch(file)
+        return match and match[1]
+
+    return FileNames(frame_of, lambda name: usual.format(int(name)))
+
+
+def files_by_frame(place: Place) -> dict[str, list[Path]]:
+    """The files of each frame, hidden ones left out, in the order of their names; none where there is no folder."""
     found: dict[str, list[Path]] = {}
-    for file in sorted(os.listdir(folder)):
-        frame = None if file.startswith(".") else names.frame_of(file)
+    for file in sorted(os.listdir(place.folder)) if place.folder.is_dir() else ():
+        frame = None if file.startswith(".") else place.names.frame_of(file)
         if frame is not None:
-            found.setdefault(frame, []).append(folder / file)
+            found.setdefault(frame, []).append(place.folder / file)
     return found
 
 
@@ -45,26 +64,27 @@ def double_files(files: Sequence[Path]) -> list[Problem]:
     return [Problem(str(file), f"is there as well as {files[0].name}", "one of them") for file in files[1:]]
 
 
-def index_files(folder: Path, names: FileNames, frames: Sequence[str], what: str) -> dict[str, Path]:
+def index_files(place: Place, frames: Sequence[str], what: str) -> dict[str, Path]:
     """The file of each of these frames.
 
     Args:
-        folder: holds them.
-        names: says what they are called.
-        frames: of a split.
+        place: where they are.
+        frames: of a split; one called ``train/0`` has the file of ``0``.
         what: the files are for, in words.
 
     Raises:
         DataError: a frame has no file, or several.
     """
+    folder, names = place
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder, needed for {what}")
-    found = files_by_frame(folder, names)
-    missing = [frame for frame in frames if frame not in found]
+    found = files_by_frame(place)
+    of_frame = {frame: found.get(frame.rpartition("/")[2], []) for frame in frames}
+    missing = [frame for frame, files in of_frame.items() if not files]
     if missing:
         raise DataError(
-            f"{folder / names.usual(missing[0])} is missing, needed for {what}; {len(missing)} of {len(frames)} frames have "
-            "no such file"
+            f"{folder / names.usual(missing[0].rpartition('/')[2])} is missing, needed for {what}; {len(missing)} of "
+            f"{len(frames)} frames have no such file"
         )
-    refuse([problem for frame in frames for problem in double_files(found[frame])])
-    return {frame: found[frame][0] for frame in frames}
+    refuse([problem for files in of_frame.values() for problem in double_files(files)])
+    return {frame: files[0] for frame, files in of_frame.items()}

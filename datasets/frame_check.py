@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -73,13 +73,9 @@ def read_frames(
     """Every frame once, in order, read by ``num_workers`` processes, with a progress bar."""
     frames = EncodedFrames(dataset, wanted)
     settings = {**worker_settings(config, dataset), "persistent_workers": False}
-    loader = ProcessLoader(frames, batch_size=None, collate_fn=_as_it_is, **settings)
+    loader = ProcessLoader(frames, batch_size=None, **settings)
     with worker_deaths(dataset):
         yield from track(loader, description, total=len(frames))
-
-
-def _as_it_is(frame: Any) -> Any:
-    return frame
 
 
 def parts_of(dataset: MultiTaskDataset) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""Image files as pixels: the one reader of frames, faces, photos, and of targets that come as images."""
+"""Files as pixels and arrays: the one reader of frames, faces, photos and targets, whatever type of file they come in."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from scipy.io import loadmat
 
-from utils.errors import DataError
+from utils.errors import DataError, reason
 
 GREY, TRUE_COLOUR = 0, 2
 """Colour types of a PNG."""
+TOLERANCE = 1e-3
+"""How far resizing with overshoot may have taken the floats of an image out of [0, 1]."""
 
 
 def read_photo(path: Path) -> Image.Image:
@@ -23,6 +26,25 @@ def read_photo(path: Path) -> Image.Image:
         DataError: the file cannot be read.
     """
     return _as_rgb(open_image(path))
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read the picture of a frame, an image file or a .npy file, as an RGB picture.
+
+    Raises:
+        DataError: the file cannot be read, or the array is no picture.
+    """
+    if path.suffix.lower() != ".npy":
+        return read_photo(path)
+    array, expected = read_array(path), "expected (height, width, 3), floats in [0, 1] or uint8"
+    if array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise DataError(f"{path} has the shape {array.shape}; {expected}")
+    if array.dtype != np.uint8:
+        lowest, highest = array.min(), array.max()
+        if array.dtype.kind != "f" or not (lowest >= -TOLERANCE and highest <= 1 + TOLERANCE):
+            raise DataError(f"{path} has values from {lowest:g} to {highest:g} ({array.dtype}); {expected}")
+        array = np.rint(255 * np.clip(array, 0, 1)).astype(np.uint8)
+    return Image.fromarray(array)
 
 
 def open_image(path: Path) -> Image.Image:
@@ -88,3 +110,61 @@ def _eight_bits(grey: np.ndarray) -> np.ndarray:
         ranges = (1.0, 255.0, 65535.0) if grey.dtype.kind == "f" else (255.0, 65535.0)
         white = next((white for white in ranges if largest <= 1.01 * white), largest)
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
+
+
+def read_array(path: Path, labels: bool = False) -> np.ndarray:
+    """The array in an image, .npy or .mat file (of a .mat file: its one array, or the one called like the folder).
+
+    An image with a palette is read as its colours, or with ``labels`` as the numbers that are stored.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() == ".mat":
+            # MATLAB stores floats that happen to be whole as integers; mat_dtype gives what they are.
+            arrays = {key: value for key, value in loadmat(path, mat_dtype=True).items() if not key.startswith("__")}
+            if len(arrays) > 1 and path.parent.name not in arrays:
+                raise DataError(f"{path} holds {', '.join(arrays)}; expected one array, or one called {path.parent.name}")
+            array = arrays.get(path.parent.name, next(iter(arrays.values()), None))
+        else:
+            array = _image_array(path, labels)
+    except DataError:
+        raise
+    except Exception as error:  # scipy and numpy raise half a dozen types for a broken file
+        raise DataError(f"{path} cannot be read ({reason(error)})") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":  # np.load takes any archive for several arrays
+        raise DataError(f"{path} holds no array of numbers")
+    return array
+
+
+def _image_array(path: Path, labels: bool) -> np.ndarray:
+    """The pixels of an image as they are stored.
+
+    Programs that shrink PNG files turn grey images into such with a palette or with fewer bits; pictures stay the same,
+    labels do not: a pixel is read as its place in the palette, or scaled up to 8 bits.
+
+    Raises:
+        DataError: the stored numbers are not the labels that were meant.
+    """
+    image = open_image(path)
+    if not labels:
+        return np.array(image.convert("RGB") if image.mode == "P" else image)
+    bits, colour_type = png_header(path) if image.format == "PNG" else (8, GREY)
+    if colour_type == GREY and bits < 8:
+        raise DataError(
+            f"{path} is a grey image of {bits} bit{'s' * (bits > 1)}, whose values are scaled when they are read; expected a "
+            "grey image of 8 bits"
+        )
+    array = np.array(image)
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB") or []).reshape(-1, 3)
+        used = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
+        used = used[used < len(palette)]
+        greys = palette[used, 0]
+        if (palette[used] == greys[:, None]).all() and (greys != used).any():
+            wrong = np.flatnonzero(greys != used)[0]
+            raise DataError(
+                f"{path} has a palette of greys: {greys[wrong]} is stored as number {used[wrong]} and read as that; expected a "
+                "grey image of 8 bits, or a palette whose numbers are the labels"
+            )
+    return array

@@ -91,12 +91,6 @@ def _loader(
         batch_size=batch_size,
         sampler=sampler,
         drop_last=drop_last,
-        collate_fn=_as_it_is,
         pin_memory=pin_memory,
         **worker_settings(config, dataset),
     )
-
-
-def _as_it_is(batch: Any) -> Any:
-    """A data set makes whole batches itself (``__getitems__``)."""
-    return batch

@@ -14,28 +14,17 @@ in the order of the numbers.
 
 from __future__ import annotations
 
-import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
-
 from datasets.base import MultiTaskDataset
-from datasets.file_index import FileNames, double_files, files_by_frame, index_files
-from datasets.images import channels
+from datasets.file_index import FileNames, Place, double_files, files_by_frame
 from datasets.problems import Problem, refuse
-from datasets.sample import Sample
-from datasets.splits import LEAST_TRAIN, cut_validation, number_of
-from datasets.targets import read_target
+from datasets.splits import LEAST_TRAIN, cut_and_say, number_of
 from utils.config import ExperimentConfig
-from utils.console import say_once
-from utils.errors import DataError, reason
-from utils.tasks import Task, get_task
-
-log = logging.getLogger(__name__)
+from utils.errors import DataError
+from utils.tasks import get_task
 
 IMAGES = "image"
 
@@ -53,15 +42,6 @@ def _is_number(name: str) -> bool:
 
 
 ARRAYS = FileNames(_number_of, "{}.npy".format)
-FORMS = {
-    "image": "(height, width, 3), floats in [0, 1] or uint8",
-    "segmentation": "(height, width), whole numbers from -1 (unlabelled) to 12",
-    "depth": "(height, width, 1), metres",
-    "normals": "(height, width, 3), vectors",
-}
-"""What the array of a kind should be, in words."""
-TOLERANCE = 1e-3
-"""How far resizing with overshoot may have taken an image out of [0, 1]."""
 
 
 class MTANDataset(MultiTaskDataset):
@@ -77,36 +57,15 @@ class MTANDataset(MultiTaskDataset):
     """
 
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
-        self.root = config.data_dir
-        super().__init__(config, mtan_splits(config)[split], training)
-        self._files: dict[str | None, dict[str, Path]] = {None: self._index(IMAGES, "the images")}
-        for task in self.task_list:
-            self._files[task] = self._index(get_task(task).source["NYU_MTAN"], f"task {task}")
+        names = mtan_splits(config)[split]
+        super().__init__(config, names, training, mtan_places(config.data_dir / names[0].split("/")[0], config.task_list))
 
-    def read(self, name: str) -> Sample:
-        """The raw sample of frame ``name`` (such as ``train/0``) at its own size."""
-        (path,) = self.files(name, None)
-        image = _read_image(path, self.grey)
-        targets, masks = {}, {}
-        for task_name in self.task_list:
-            (file,) = self.files(name, task_name)
-            targets[task_name], masks[task_name] = _read_target(get_task(task_name), file)
-            if targets[task_name].shape[-2:] != image.shape[-2:]:
-                raise DataError(
-                    f"{file} is {tuple(targets[task_name].shape[-2:])} (height, width), but {path} is "
-                    f"{tuple(image.shape[-2:])}; they must be the same"
-                )
-        return Sample(image=image, targets=targets, masks=masks, name=name)
 
-    def files(self, name: str, task: str | None) -> list[Path]:
-        """The image's file, or that of a task's target."""
-        return [self._files[task][name]]
-
-    def _index(self, kind: str, what: str) -> dict[str, Path]:
-        """The file of each frame, all of which are in one folder."""
-        folder = self.names[0].split("/")[0]
-        found = index_files(self.root / folder / kind, ARRAYS, [name.split("/")[1] for name in self.names], what)
-        return {f"{folder}/{number}": path for number, path in found.items()}
+def mtan_places(folder: Path, tasks: Iterable[str]) -> dict[str | None, Place]:
+    """Where the images (None) and the targets of ``tasks`` of a split lie."""
+    places: dict[str | None, Place] = {None: Place(folder / IMAGES, ARRAYS)}
+    places.update((task, Place(folder / get_task(task).source["NYU_MTAN"], ARRAYS)) for task in tasks)
+    return places
 
 
 def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
@@ -124,14 +83,8 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     names = {"train": _frames(config, "train"), "test": _frames(config, "test" if own_test else "val")}
     if own_test and own_val:
         return {**names, "val": _frames(config, "val")}
-    names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
     test = "test" if own_test else "val (MTAN's val is the official test set)"
-    say_once(
-        log,
-        logging.WARNING,
-        f"validation is cut from {root / 'train'}: {len(names['train'])} frames for training, {len(names['val'])} for "
-        f"validation; the test split is {test}",
-    )
+    cut_and_say(names, config.val_fraction, root / "train", f"; the test split is {test}")
     return names
 
 
@@ -146,7 +99,7 @@ def _frames(config: ExperimentConfig, folder: str) -> list[str]:
 
 def list_frames(images: Path) -> tuple[list[str], list[Problem]]:
     """The numbers of the frames of a split, rising, by the arrays in its folder of images, and what is wrong with them."""
-    files = files_by_frame(images, ARRAYS)
+    files = files_by_frame(Place(images, ARRAYS))
     numbers = sorted((name for name in files if _is_number(name)), key=int)
     problems = [
         Problem(str(path), "is not called after a number", "0.npy, 1.npy, ...")
@@ -159,38 +112,3 @@ def list_frames(images: Path) -> tuple[list[str], list[Problem]]:
     if len(numbers) < least:
         problems.append(Problem(str(images), f"holds {number_of(numbers)}", f"at least {least}: 0.npy, 1.npy, ..."))
     return numbers, problems
-
-
-def check_form(path: Path, kind: str) -> None:
-    """Look at an array's type and shape without reading it.
-
-    Raises:
-        DataError: they are not those of ``FORMS``.
-    """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        shape, dtype = array.shape, array.dtype
-    except (OSError, ValueError, EOFError, AttributeError) as error:  # AttributeError: an archive, which has no shape
-        raise DataError(f"{path} cannot be read as an array of numbers ({reason(error)}); expected {FORMS[kind]}") from error
-    colours = shape[2:] == (3,) if kind in ("image", "normals") else shape[2:] in ((), (1,))
-    if dtype.kind not in "buif" or len(shape) < 2 or 0 in shape or not colours:
-        raise DataError(f"{path} has the shape {shape} and the type {dtype}; expected {FORMS[kind]}")
-
-
-def _read_image(path: Path, grey: bool) -> Tensor:
-    """An image as uint8 (3, H, W), or (1, H, W) if ``grey``."""
-    check_form(path, "image")
-    array = np.load(path, allow_pickle=False)
-    if array.dtype != np.uint8:
-        lowest, highest = array.min(), array.max()
-        if array.dtype.kind != "f" or not (lowest >= -TOLERANCE and highest <= 1 + TOLERANCE):
-            raise DataError(f"{path} has values from {lowest:g} to {highest:g} ({array.dtype}); expected {FORMS['image']}")
-        array = np.rint(255 * np.clip(array, 0, 1)).astype(np.uint8)
-    return torch.from_numpy(channels(Image.fromarray(array), grey))
-
-
-def _read_target(task: Task, path: Path) -> tuple[Tensor, Tensor]:
-    """A raw dense target (K, H, W) and its validity (1, H, W)."""
-    check_form(path, task.kind)
-    values, known = read_target(task, path, "NYU_MTAN")
-    return torch.from_numpy(values), torch.from_numpy(known)

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
 from datasets.base import MultiTaskDataset
-from datasets.file_index import double_files, files_by_frame, index_files, named_after_frame
-from datasets.images import channels, read_photo
+from datasets.file_index import Place, double_files, files_by_frame, named_after_frame
 from datasets.problems import Problem, refuse
-from datasets.sample import Sample
-from datasets.splits import cut_validation, split_problems
-from datasets.targets import read_target
+from datasets.splits import cut_and_say, split_problems
 from utils.config import ExperimentConfig
 from utils.console import say_once
 from utils.errors import DataError
@@ -35,7 +31,7 @@ FILE_TYPES: dict[Kind, tuple[str, ...]] = {
     "edges": (".npy", ".png", ".jpg"),
 }
 TYPES = frozenset(IMAGE_TYPES).union(*FILE_TYPES.values())
-LISTS, LIST_FILES = "gt_sets", named_after_frame((".txt",))
+IMAGES, LISTS, LIST_FILES = "images", "gt_sets", named_after_frame((".txt",))
 
 
 class NYUDataset(MultiTaskDataset):
@@ -51,35 +47,18 @@ class NYUDataset(MultiTaskDataset):
     """
 
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
-        self.root = config.data_dir
-        if not self.root.is_dir():
-            raise DataError(
-                f"data_dir_NYU: {self.root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)"
-            )
-        super().__init__(config, nyu_splits(config)[split], training)
-        self._images = index_files(self.root / "images", named_after_frame(IMAGE_TYPES), self.names, "the images")
-        self._files = {}
-        for task in map(get_task, self.task_list):
-            files = named_after_frame(FILE_TYPES[task.kind])
-            self._files[task.name] = index_files(self.root / task.source["NYU"], files, self.names, f"task {task.name}")
+        root = config.data_dir
+        if not root.is_dir():
+            raise DataError(f"data_dir_NYU: {root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)")
+        super().__init__(config, nyu_splits(config)[split], training, nyu_places(root, config.task_list))
 
-    def files(self, name: str, task: str | None) -> list[Path]:
-        """The image's file, or that of a task's target."""
-        return [self._images[name] if task is None else self._files[task][name]]
 
-    def read(self, name: str) -> Sample:
-        """The raw sample of frame ``name`` at its own size."""
-        image = torch.from_numpy(channels(read_photo(self._images[name]), self.grey))
-        targets, masks = {}, {}
-        for task_name in self.task_list:
-            task, path = get_task(task_name), self._files[task_name][name]
-            targets[task_name], masks[task_name] = map(torch.from_numpy, read_target(task, path, "NYU"))
-            if targets[task_name].shape[-2:] != image.shape[-2:]:
-                raise DataError(
-                    f"{path} is {tuple(targets[task_name].shape[-2:])} (height, width), but "
-                    f"{self._images[name]} is {tuple(image.shape[-2:])}; they must be the same"
-                )
-        return Sample(image=image, targets=targets, masks=masks, name=name)
+def nyu_places(root: Path, tasks: Iterable[str]) -> dict[str | None, Place]:
+    """Where the images (None) and the targets of ``tasks`` lie."""
+    places: dict[str | None, Place] = {None: Place(root / IMAGES, named_after_frame(IMAGE_TYPES))}
+    for task in map(get_task, tasks):
+        places[task.name] = Place(root / task.source["NYU"], named_after_frame(FILE_TYPES[task.kind]))
+    return places
 
 
 def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
@@ -103,27 +82,21 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     for role, name in lists.items():
         files = _list_files(folder, name)
         if not files:
-            there = ", ".join(sorted(files_by_frame(folder, LIST_FILES) if folder.is_dir() else ())) or "none"
+            there = ", ".join(sorted(files_by_frame(Place(folder, LIST_FILES)))) or "none"
             raise DataError(f"splits.{role}: {name!r}: there is no file {folder / name}.txt; split files there: {there}")
         places[role] = files[0]
         names[role], wrong = read_list(files[0])
         problems += [*double_files(files), *wrong]
     refuse(problems or split_problems(names, places))
     if "val" not in lists:
-        names["train"], names["val"] = cut_validation(names["train"], config.val_fraction)
-        say_once(
-            log,
-            logging.WARNING,
-            f"validation is cut from {folder / roles.train}.txt: {len(names['train'])} frames for training, "
-            f"{len(names['val'])} for validation; the test split is {test}.txt",
-        )
+        cut_and_say(names, config.val_fraction, places["train"], f"; the test split is {test}.txt")
     return names
 
 
 def _list_files(folder: Path, name: str) -> list[Path]:
     """The list called ``name``; several files where it is there in small and in capital letters, none where it is not."""
     place = folder / f"{name}.txt"
-    return files_by_frame(place.parent, LIST_FILES).get(place.stem, []) if place.parent.is_dir() else []
+    return files_by_frame(Place(place.parent, LIST_FILES)).get(place.stem, [])
 
 
 def read_list(path: Path) -> tuple[list[str], list[Problem]]:

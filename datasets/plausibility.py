@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from datasets.targets import decode, read_array, whole_labels
+from datasets.images import read_array
+from datasets.targets import decode, whole_labels
 from utils.errors import DataError
 from utils.files import evenly_spread
 from utils.tasks import FIRST_LABEL, IGNORE_INDEX, LABEL_SETS, Task, get_task

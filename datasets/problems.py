@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 from utils.errors import DataError
 
-SHOWN = 8
-"""How many names a sentence about many lists."""
-
 
 class Problem(NamedTuple):
     """One thing that is wrong."""
@@ -30,9 +27,3 @@ def refuse(problems: Sequence[Problem]) -> None:
         path, problem, expected = problems[0]
         count = f" (1 of {len(problems)} problems)" if len(problems) > 1 else ""
         raise DataError(f"{path} {problem}; expected {expected}{count}")
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names of many: ``a, b, c and 12 more``."""
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

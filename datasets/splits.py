@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from datasets.problems import Problem, some
+from datasets.problems import Problem
+from utils.console import listed, say_once
+
+log = logging.getLogger(__name__)
 
 ROLES = ("train", "val", "test")
 LEAST_TRAIN = 2
@@ -32,12 +36,14 @@ def split_problems(
             problems.append(Problem(str(places[split]), f"names {number_of(names)} for {split}", f"at least {least}"))
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            problems.append(Problem(str(places[split]), f"names {some(twice)} more than once for {split}", "every frame once"))
+            problems.append(
+                Problem(str(places[split]), f"names {listed(twice)} more than once for {split}", "every frame once")
+            )
     for one, other in combinations([role for role in ROLES if role in splits], 2):
         members = set(splits[one])
         shared = [name for name in dict.fromkeys(splits[other]) if name in members]
         if shared:
-            said = f"names {some(shared)} for {other}, which {one} has too"
+            said = f"names {listed(shared)} for {other}, which {one} has too"
             problems.append(Problem(str(places[other]), said, "every frame in one split"))
     return problems
 
@@ -64,3 +70,10 @@ def cut_validation(names: Sequence[str], fraction: float) -> tuple[list[str], li
     members = set(held_out)
     train = [name for index, name in enumerate(names) if index not in members]
     return train, [names[index] for index in held_out]
+
+
+def cut_and_say(names: dict[str, list[str]], fraction: float, place: Path, more: str = "") -> None:
+    """Cut the validation split of ``names`` from its training split, which ``place`` lists; the log says so once."""
+    names["train"], names["val"] = cut_validation(names["train"], fraction)
+    said = f"{len(names['train'])} frames for training, {len(names['val'])} for validation{more}"
+    say_once(log, logging.WARNING, f"validation is cut from {place}: {said}")

@@ -18,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
-from datasets.images import GREY, open_image, png_header
-from utils.errors import DataError, reason
+from datasets.images import read_array
+from utils.errors import DataError
 from utils.tasks import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGTH, UNLABELLED, Kind, Task
 
 DEPTH_TOLERANCE = 1.01
@@ -53,71 +52,13 @@ Decoded = tuple[np.ndarray, np.ndarray]
 
 
 def read_target(task: Task, path: Path, dataset: str) -> Decoded:
-    """Read a dense target of a data set (``NYU`` for the NYUD_MT layout, ``NYU_MTAN``)."""
+    """Read a dense target in the encoding of a data set: an entry of ``utils.tasks.LABEL_SETS``."""
     return decode(task, read_array(path, labels=task.kind == "segmentation"), path, dataset)
 
 
 def decode(task: Task, array: np.ndarray, path: Path, dataset: str) -> Decoded:
     """The target that the array in the file ``path`` holds."""
     return _DECODERS[task.kind](array, path, task, dataset)
-
-
-def read_array(path: Path, labels: bool = False) -> np.ndarray:
-    """The array in an image, .npy or .mat file (of a .mat file: its one array, or the one called like the folder).
-
-    An image with a palette is read as its colours, or with ``labels`` as the numbers that are stored.
-    """
-    try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() == ".mat":
-            # MATLAB stores floats that happen to be whole as integers; mat_dtype gives what they are.
-            arrays = {key: value for key, value in loadmat(path, mat_dtype=True).items() if not key.startswith("__")}
-            if len(arrays) > 1 and path.parent.name not in arrays:
-                raise DataError(f"{path} holds {', '.join(arrays)}; expected one array, or one called {path.parent.name}")
-            array = arrays.get(path.parent.name, next(iter(arrays.values()), None))
-        else:
-            array = _image_array(path, labels)
-    except DataError:
-        raise
-    except Exception as error:  # scipy and numpy raise half a dozen types for a broken file
-        raise DataError(f"{path} cannot be read ({reason(error)})") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "buif":  # np.load takes any archive for several arrays
-        raise DataError(f"{path} holds no array of numbers")
-    return array
-
-
-def _image_array(path: Path, labels: bool) -> np.ndarray:
-    """The pixels of an image as they are stored.
-
-    Programs that shrink PNG files turn grey images into such with a palette or with fewer bits; pictures stay the same,
-    labels do not: a pixel is read as its place in the palette, or scaled up to 8 bits.
-
-    Raises:
-        DataError: the stored numbers are not the labels that were meant.
-    """
-    image = open_image(path)
-    if not labels:
-        return np.array(image.convert("RGB") if image.mode == "P" else image)
-    bits, colour_type = png_header(path) if image.format == "PNG" else (8, GREY)
-    if colour_type == GREY and bits < 8:
-        raise DataError(
-            f"{path} is a grey image of {bits} bit{'s' * (bits > 1)}, whose values are scaled when they are read; expected a "
-            "grey image of 8 bits"
-        )
-    array = np.array(image)
-    if image.mode == "P":
-        palette = np.array(image.getpalette("RGB") or []).reshape(-1, 3)
-        used = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
-        used = used[used < len(palette)]
-        greys = palette[used, 0]
-        if (palette[used] == greys[:, None]).all() and (greys != used).any():
-            wrong = np.flatnonzero(greys != used)[0]
-            raise DataError(
-                f"{path} has a palette of greys: {greys[wrong]} is stored as number {used[wrong]} and read as that; expected a "
-                "grey image of 8 bits, or a palette whose numbers are the labels"
-            )
-    return array
 
 
 def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
@@ -143,7 +84,10 @@ def _labels(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
         known &= labels != label
     wrong = known & ((labels < first) | (labels > last))
     if wrong.any():
-        raise DataError(f"{path} has the label {labels[wrong][0]}; expected {unlabelled[0]} (unlabelled) or {first}..{last}")
+        which = f" (celebA_classes: {last + 1})" if dataset.startswith("celebA") else ""
+        raise DataError(
+            f"{path} has the label {labels[wrong][0]}; expected {unlabelled[0]} (unlabelled) or {first}..{last}{which}"
+        )
     return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
 
 

@@ -59,11 +59,17 @@ def worker_settings(config: ExperimentConfig, dataset: MultiTaskDataset) -> dict
     return {
         "num_workers": workers,
         "persistent_workers": workers > 0,
+        "collate_fn": _as_it_is,
         "worker_init_fn": _ignore_interrupt if workers else None,
         # A loader seeds its workers from a generator: one of its own, so that the network's dropout, which draws from
         # torch's, does not depend on the number of workers.
         "generator": torch.Generator(),
     }
+
+
+def _as_it_is(loaded: Any) -> Any:
+    """A data set makes whole batches itself (``__getitems__``)."""
+    return loaded
 
 
 def _ignore_interrupt(worker: int) -> None:

@@ -22,10 +22,10 @@ import plot_sparsity_wandb
 import predict
 from datasets.cache_parts import CODES, FACTS, Part
 from datasets.celeba import celeba_splits
+from datasets.images import read_array
 from datasets.mtan import MTANDataset
 from datasets.preparation.official_splits import read_splits
 from datasets.synthetic_rooms import write_rooms
-from datasets.targets import read_array
 from engine import run_experiment
 from models import load_compact
 from models.torchvision_resnet import TorchvisionResNet
@@ -137,45 +137,36 @@ def test_the_bombs_are_live(tmp_path: Path) -> None:
     assert (tmp_path / "numpy").exists()
 
 
+def test_a_file_of_tensors_that_is_a_program(payload: bytes, tmp_path: Path, marker: Path) -> None:
+    path = tmp_path / files.BEST
+    path.write_bytes(payload)
+    with pytest.raises(TrialError, match=rf"^{path}: is not a checkpoint of this project; it "):
+        files.load_tensors(path)
+
+
 def test_a_checkpoint_that_is_a_program(
     experiment: ExperimentConfig,
-    payload: bytes,
+    marker: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """By every script that loads one."""
     folder = experiment.trial_folder(0)
-    (folder / files.BEST).write_bytes(payload)
+    for name in (files.BEST, files.LAST):
+        (folder / name).write_bytes(zipped(Bomb(marker)))
     (tmp_path / "photos").mkdir()
     runs, out = experiment.checkpoint_folder, tmp_path / "out"
-    for module, arguments in (
-        (get_outputs, ("--exp_name", experiment.Experiment_name, "--results_dir", runs, "--out_dir", out)),
-        (predict, ("--model", folder, "--images", tmp_path / "photos", "--out", out)),
-        (plot_sparsity_wandb, ("--exp_folder_path", folder)),
+    for module, name, arguments in (
+        (get_outputs, files.BEST, ("--exp_name", experiment.Experiment_name, "--results_dir", runs, "--out_dir", out)),
+        (predict, files.BEST, ("--model", folder, "--images", tmp_path / "photos", "--out", out)),
+        (plot_sparsity_wandb, files.BEST, ("--exp_folder_path", folder)),
+        (main_multi_trials, files.LAST, ("--config_exp", folder / files.CONFIG, "--resume", "--out_dir", out)),
     ):
         code, said = script(module, monkeypatch, capsys, *arguments)
         assert code == 2
-        assert said.startswith(f"error: {folder / files.BEST}: is not a checkpoint of this project; it ")
-        assert said.count("\n") == 1
-
-
-def test_a_state_that_is_a_program(
-    experiment: ExperimentConfig,
-    payload: bytes,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    folder = experiment.trial_folder(0)
-    (folder / files.LAST).write_bytes(payload)
-    code, said = script(
-        *(main_multi_trials, monkeypatch, capsys),
-        *("--config_exp", folder / files.CONFIG, "--resume", "--out_dir", tmp_path / "out"),
-    )
-    assert code == 2
-    assert f"error: {folder / files.LAST}: is not a checkpoint of this project; it " in said
-    assert "Traceback" not in said
+        assert f"error: {folder / name}: is not a checkpoint of this project; it " in said
+        assert "Traceback" not in said
 
 
 def test_weights_to_start_from_that_are_a_program(payload: bytes, tmp_path: Path, marker: Path) -> None:
@@ -232,14 +223,14 @@ def test_a_configuration_with_python_in_it(tag: str, saved: ExperimentConfig, tm
         load_config(saved.trial_folder(0) / files.CONFIG, [f"Experiment_name={text}"])
 
 
-@pytest.mark.parametrize("text", [DEEP, "a: " + DEEP, "{a: " * 20_000, "&x {a: *x}", "a: &x [*x]", "a: &x {b: *x}"], ids=len)
+@pytest.mark.parametrize("text", [DEEP[:20_000], "{a: " * 20_000, "&x {a: *x}", "a: &x [*x]"], ids=len)
 def test_a_configuration_without_a_bottom(text: str, tmp_path: Path, saved: ExperimentConfig) -> None:
     path = tmp_path / "experiment.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"^.*experiment\.yaml: "):
         load_config(path)
     with pytest.raises(ConfigError, match="task_list"):
-        load_config(saved.trial_folder(0) / files.CONFIG, [f"task_list={text}"])
+        load_config(saved.trial_folder(0) / files.CONFIG, [f"task_list={text[:10_000]}"])
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".mat", ".png"])
@@ -276,12 +267,12 @@ def test_splits_of_cells(tmp_path: Path) -> None:
         read_splits(path, 10)
 
 
-@pytest.mark.parametrize("make", [numpy_object, *PICKLES.values()])
+@pytest.mark.parametrize("make", [numpy_object, PICKLES["pickle 5"]])
 def test_an_mtan_frame_that_is_a_program(make: Callable[[Bomb], bytes], tmp_path: Path, marker: Path) -> None:
     for split in ("train", "val"):
         for kind in ("image", "label", "depth", "normal"):
             (tmp_path / split / kind).mkdir(parents=True)
-            for number in range(12):
+            for number in range(3):
                 (tmp_path / split / kind / f"{number}.npy").write_bytes(make(Bomb(marker)))
     config = make_config(dataset_name="NYU_MTAN", data_dir_NYU_MTAN=tmp_path, task_list=["segmentsemantic"])
     with pytest.raises(DataError, match=r"\d+\.npy"):

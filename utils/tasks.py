@@ -65,7 +65,7 @@ LABEL_SETS = {
 FIRST_LABEL = {"NYU": 1, "NYU_MTAN": 0, "celebA": 0, "celebA19": 0}
 """What class 0 is called in a label set's own files."""
 
-UNLABELLED = {"NYU": (0, IGNORE_INDEX), "NYU_MTAN": (-1,)}
+UNLABELLED = {"NYU": (0, IGNORE_INDEX), "NYU_MTAN": (-1,), "celebA": (IGNORE_INDEX,), "celebA19": (IGNORE_INDEX,)}
 """What an unlabelled pixel is called in a data set's own files."""
 
 NORMAL_AXES = {"NYU": "x right, y down, z forward"}

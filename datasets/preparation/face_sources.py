@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.celeba import ATTRIBUTE_FILE, IMAGE_FILES, MAPPING_FILE, read_attributes, read_mapping
-from datasets.file_index import index_files
+from datasets.file_index import Place, index_files
 from datasets.preparation.face_parts import ANNOTATIONS, IMAGES, PARTS, part_name
 from datasets.preparation.workspace import describe_source
 from datasets.problems import Problem, refuse
@@ -73,7 +73,7 @@ def find_faces(root: Path) -> FaceSources:
         raise DataError(f"{root / MAPPING_FILE} lists no image; expected lines 'idx orig_idx orig_file'")
     faces = [str(number) for number in numbers]
     read_attributes(root / ATTRIBUTE_FILE, CELEBA_ATTRIBUTES, faces)
-    images = index_files(root / IMAGES, IMAGE_FILES, faces, f"the images of {MAPPING_FILE}")
+    images = index_files(Place(root / IMAGES, IMAGE_FILES), faces, f"the images of {MAPPING_FILE}")
     parts, problems = _find_parts(root, set(numbers))
     refuse(problems)
     bare = [number for number in numbers if number not in parts]

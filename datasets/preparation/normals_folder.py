@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from datasets.file_index import Place, index_files, numbered_files
+from datasets.images import read_array
 from datasets.preparation.official_nyu import CROP, HEIGHT, WIDTH
-from datasets.targets import read_array, unit_vectors
+from datasets.targets import unit_vectors
 from utils.console import track
 from utils.errors import DataError
 
-TYPES = (".png", ".jpg", ".jpeg", ".npy")
+NORMAL_FILES = numbered_files(r"\.(?:png|jpg|jpeg|npy)", "{:04d}.png")
 SIZES = ((HEIGHT, WIDTH), (CROP[0].stop - CROP[0].start, CROP[1].stop - CROP[1].start))
 
 
@@ -50,20 +52,9 @@ class NormalsFolder:
     """
 
     def __init__(self, folder: Path, numbers: Sequence[int]) -> None:
-        if not folder.is_dir():
-            raise DataError(f"--normals {folder}: is no folder; expected one image or .npy file per frame")
-        self._files: dict[int, Path] = {}
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in TYPES and path.stem.isascii() and path.stem.isdigit():
-                other = self._files.setdefault(int(path.stem), path)
-                if other != path:
-                    raise DataError(f"--normals {folder}: {other.name} and {path.name} are both of frame {int(path.stem)}")
-        missing = [number for number in numbers if number not in self._files]
-        if missing:
-            raise DataError(
-                f"--normals {folder}: there is no file for frame {missing[0]} (such as {missing[0]:04d}.png; frames count from "
-                f"1); {len(missing)} of {len(numbers)} frames have none"
-            )
+        names = [str(number) for number in numbers]
+        files = index_files(Place(folder, NORMAL_FILES), names, "--normals (frames count from 1)")
+        self._files = {int(name): path for name, path in files.items()}
         digest, towards, all_known = hashlib.sha256(), 0, 0
         for number in track(numbers, "reading the normals"):
             path = self._files[number]

@@ -1,29 +1,25 @@
 """The command ``synthetic``: rooms or faces, drawn, in the layouts of the real sets.
 
-A set is made in a folder beside --out and moved there when it is complete. Its parameters are in --out/synthetic.json.
+Its parameters are in the set's ``manifest.json``; what an interrupted run has drawn is drawn again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.preparation.installation import install
+from datasets.preparation.workspace import MANIFEST, finish, preparing, read_object
 from utils.cli import path_argument, whole_number
 from utils.console import track
 from utils.errors import DataError
-from utils.files import read_text, refused, write_text
 
 HELP = "draw a synthetic set: rooms in the NYUD_MT layout, or faces in that of CelebAMask-HQ"
 
-MARKER = "synthetic.json"
-"""Written last: a folder with it holds a whole set, made with the parameters that it lists."""
+OLD_MANIFEST = "synthetic.json"
+"""Where earlier versions wrote the parameters of a complete set."""
 
 SPLITS = ("train", "val", "test")
 SMALLEST, LARGEST = 16, 512
@@ -35,7 +31,7 @@ LEAST = {"train": 1, "val": 0, "test": 0}
 
 
 DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba"}
-"""What --dataset may be, in small letters, and what the marker calls it."""
+"""What --dataset may be, in small letters, and what the manifest calls it."""
 
 
 class Generator(NamedTuple):
@@ -112,100 +108,40 @@ def run(args: argparse.Namespace) -> int:
     """Make the set that the arguments ask for, or leave it as it is if it is there; returns 0.
 
     Raises:
-        DataError: the request contradicts itself or what is in --out; nothing was written.
-        OSError: the system refused; what was there before is unchanged.
+        DataError: the request contradicts itself or what is in --out.
+        OSError: the system refused.
     """
     counts = counts_of(args)
-    shown = args.out or Path("data") / f"synthetic_{args.dataset}"
-    try:
-        made = _prepare(args.dataset, shown, counts, args.size, args.seed, args.overwrite)
-    except OSError as error:
-        raise refused(shown, error) from error
+    out = args.out or Path("data") / f"synthetic_{args.dataset}"
+    maker = generator(args.dataset)
+    files = maker.files(counts)
+    recipe: dict[str, Any] = {"kind": DATASETS[args.dataset], "counts": counts, "size": args.size, "seed": args.seed}
+    recipe["generator_version"] = maker.version
+    _adopt(out, recipe.keys())
+    with preparing(out, recipe, args.overwrite, _contents(args.dataset)) as begun:
+        made = begun or not all((out / name).is_file() for name in files)
+        if made:
+            size = (args.size, args.size)
+            try:
+                maker.write(out, counts, size, args.seed, progress=lambda numbers: track(numbers, f"drawing {out}"))
+            except OSError as error:
+                raise OSError(f"{out} cannot be written ({error.strerror or error})") from error
+            finish(out, recipe, {"counts": counts})
     numbers = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
     state = f"{numbers}, {args.size} x {args.size}" if made else "is already there, with these parameters"
-    sys.stdout.write(f"{shown}: {state}\n")
+    sys.stdout.write(f"{out}: {state}\n")
     return 0
 
 
-def _prepare(dataset: str, shown: Path, counts: dict[str, int], size: int, seed: int, overwrite: bool) -> bool:
-    """Make the set; False if that very set is there already."""
-    # The set goes where a link points; a temporary folder beside it is on the same disk, so that moving is one step.
-    out = shown.resolve()
-    maker = generator(dataset)
-    wanted = {
-        "kind": DATASETS[dataset],
-        "counts": counts,
-        "size": size,
-        "seed": seed,
-        "generator_version": maker.version,
-    }
-    old_files = _files_to_replace(out, shown, wanted, overwrite, [*maker.files(counts), MARKER])
-    if old_files is None:
-        return False
-    new_parents = [folder for folder in out.parents if not folder.exists()]
-    made: Path | None = None
-
-    def progress(numbers: Iterable[int]) -> Iterable[int]:
-        return track(numbers, f"drawing {shown}")
-
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.new-"))
-        made.chmod(0o755)
-        maker.write(made, counts, (size, size), seed, progress=progress)
-        write_text(made / MARKER, json.dumps(wanted, indent=2) + "\n")
-        install(made, out, old_files)
-    except BaseException:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
-        for folder in new_parents:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise
-    return True
+def _contents(dataset: str) -> set[str]:
+    """The files and folders of a set."""
+    return {name.split("/")[0] for name in generator(dataset).files(dict.fromkeys(SPLITS, 1))}
 
 
-def _read_marker(out: Path) -> dict[str, Any] | None:
-    """The parameters of the synthetic set in ``out``; None if there is no (readable) one."""
-    try:
-        found = json.loads(read_text(out / MARKER))
-        kind_is_known = found["kind"] in DATASETS.values()
-        counts_are_sane = all(type(found["counts"][split]) is int and found["counts"][split] >= 0 for split in SPLITS)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return found if kind_is_known and counts_are_sane else None
-
-
-def _files_to_replace(
-    out: Path, shown: Path, wanted: dict[str, Any], overwrite: bool, new_files: list[str]
-) -> list[str] | None:
-    """The files of an older synthetic set in ``out`` that may go; None if the wanted set is already there.
-
-    Raises:
-        DataError: ``out`` (which the user calls ``shown``) holds something that is not to be touched.
-    """
-    if not out.exists():
-        return []
-    if not out.is_dir():
-        raise DataError(f"--out {shown}: is a file, not a folder; choose another folder")
-    if not any(out.iterdir()):
-        return []
-    found = _read_marker(out)
-    if found is None:
-        raise DataError(f"--out {shown}: holds something that this command did not make; choose another folder")
-    dataset = next(dataset for dataset, kind in DATASETS.items() if kind == found["kind"])
-    old_files = [*generator(dataset).files(found["counts"]), MARKER]
-    complete = all((out / name).is_file() for name in old_files)
-    if found == wanted and complete and not overwrite:
-        return None
-    if not overwrite:
-        what = "a synthetic set with other parameters" if complete else "a synthetic set with files missing"
-        raise DataError(f"--out {shown}: holds {what}; choose another folder, or pass --overwrite")
-    own = set(old_files)
-    for name in sorted({*old_files, *new_files}):
-        path = out / name
-        if path.parent.is_symlink() or (path.parent.exists() and not path.parent.is_dir()):
-            raise DataError(f"--out {shown}: {path.parent} is not a folder that this command made; move it away first")
-        if path.is_dir() or (name not in own and (path.exists() or path.is_symlink())):
-            raise DataError(f"--out {shown}: {path} is not a file that this command made; move it away first")
-    return old_files
+def _adopt(out: Path, keys: Collection[str]) -> None:
+    """Give a set that an earlier version made its manifest."""
+    recipe = read_object(out / OLD_MANIFEST)
+    kinds = {kind: dataset for dataset, kind in DATASETS.items()}
+    if recipe.keys() == keys and recipe["kind"] in kinds and not (out / MANIFEST).exists():
+        finish(out, recipe, {"counts": recipe["counts"], "contents": sorted(_contents(kinds[recipe["kind"]]))})
+        (out / OLD_MANIFEST).unlink()

@@ -6,28 +6,23 @@ import argparse
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets.preparation.synthetic import SPLITS
+from datasets.preparation.workers import in_processes
 from utils.cli import path_argument, whole_number
 from utils.console import duration, track
 from utils.cores import cores
-from utils.errors import DataError
 from utils.tasks import get_task
 
 if TYPE_CHECKING:
     from datasets.plausibility import Facts
-    from datasets.preparation.verification.findings import Survey
+    from datasets.preparation.verification.survey import Survey
     from datasets.problems import Problem
 
 HELP = "read everything in a data set's folder and list every file that the loaders could not use"
 
-LAYOUTS = (
-    "NYUD_MT (gt_sets and images)",
-    "CelebAMask-HQ (CelebA-HQ-img)",
-    "MTAN (train/image, val/image)",
-)
 MOST_SIZES = 3
 """Sizes of images that the summary names."""
 
@@ -47,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         DataError: the folder is not there, or holds no data set.
     """
+    from datasets.preparation.verification.survey import survey_folder
     from datasets.preparation.verification.table import print_table
 
     start = time.monotonic()
@@ -62,52 +58,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def survey_folder(root: Path) -> Survey:
-    """What the folder holds, by its layout.
-
-    Raises:
-        DataError: it is no data set.
-    """
-    from datasets.preparation.verification.celebamask import is_celebamask, survey_celebamask
-    from datasets.preparation.verification.leftovers import check_leftovers, check_manifest
-    from datasets.preparation.verification.mtan_folders import is_mtan, survey_mtan
-    from datasets.preparation.verification.nyud_mt import is_nyud_mt, survey_nyud_mt
-
-    if not root.is_dir():
-        raise DataError(f"--data_dir {root}: there is no such folder")
-    layouts = ((is_nyud_mt, survey_nyud_mt), (is_celebamask, survey_celebamask), (is_mtan, survey_mtan))
-    survey = next((survey_layout for is_layout, survey_layout in layouts if is_layout(root)), None)
-    if survey is None:
-        below = [path for path in sorted(root.iterdir()) if path.is_dir() and any(is_it(path) for is_it, _ in layouts)]
-        hint = f"; did you mean {below[0]}?" if below else ""
-        raise DataError(f"--data_dir {root}: is no data set; looked for {', '.join(LAYOUTS)}{hint}")
-    found = survey(root)
-    check_manifest(root, found)
-    check_leftovers(root, found)
-    return found
-
-
 def examine_files(survey: Survey, workers: int) -> Counter[tuple[int, int]]:
     """Read every file of the survey and note what is wrong with it; the sizes of the images, and how many have each."""
     from datasets.plausibility import judge
-    from datasets.preparation.verification.findings import size_problems
-    from datasets.preparation.verification.workers import examine_all
+    from datasets.preparation.verification.files import crashed, examine, size_problems
 
     sizes: dict[Path, tuple[int, int]] = {}
-    facts: dict[tuple[str, str], dict[Path, Facts]] = {}
-    contents = examine_all(survey.files, workers)
+    facts: dict[str, dict[Path, Facts]] = {}
+    contents = in_processes(partial(examine, survey.label_set), survey.files, workers, crashed)
     for file, content in track(zip(survey.files, contents, strict=True), "reading", total=len(survey.files)):
         survey.problems.extend(content.problems)
         if content.size is not None:
             sizes[file.path] = content.size
-        if file.target is not None and content.facts is not None:
-            facts.setdefault(file.target, {})[file.path] = content.facts
-    for (task, dataset), files in facts.items():
-        finding = judge(get_task(task), files, dataset)
+        if file.task is not None and content.facts is not None:
+            facts.setdefault(file.task, {})[file.path] = content.facts
+    for task, files in facts.items():
+        finding = judge(get_task(task), files, survey.label_set)
         if finding is not None:
             survey.add(finding.path, finding.problem, finding.expected)
-    survey.problems.extend(size_problems(survey.files, sizes))
-    return Counter(sizes[file.path] for file in survey.files if file.image is None and file.path in sizes)
+    survey.problems.extend(size_problems(survey.files, sizes, survey.loader.same_size))
+    return Counter(sizes[file.path] for file in survey.files if file.task is None and file.path in sizes)
 
 
 def conclusion(rows: list[Problem]) -> str:
@@ -118,7 +88,8 @@ def conclusion(rows: list[Problem]) -> str:
 
 def summary(root: Path, survey: Survey, sizes: Counter[tuple[int, int]]) -> list[str]:
     """What is there, in four lines."""
-    order = sorted(survey.counts, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
+    roles = ("train", "val", "test")
+    order = sorted(survey.counts, key=lambda split: (roles.index(split) if split in roles else len(roles), split))
     frames = ", ".join(f"{survey.counts[split]} {split}" for split in order)
     shown = [f"{height} x {width}" for (height, width), _ in sizes.most_common(MOST_SIZES)]
     more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""

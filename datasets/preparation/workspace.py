@@ -30,9 +30,7 @@ def describe_source(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def preparing(
-    out: Path, recipe: dict[str, Any], overwrite: bool = False, contents: Iterable[str] | None = None
-) -> Iterator[bool]:
+def preparing(out: Path, recipe: dict[str, Any], overwrite: bool, contents: Iterable[str]) -> Iterator[bool]:
     """Hold ``out`` while a set is made in it; True if there is something to do, False if that very set is there already.
 
     (It was finished; whoever fills the folder may still look whether its files are there, and call :func:`finish` again.)
@@ -44,7 +42,7 @@ def preparing(
         recipe: plain values that determine the set: the command, its sources (:func:`describe_source`), its options.
         overwrite: remove a finished set, or an unfinished one of another recipe, first.
         contents: the files and folders in ``out`` that are this set's; made if missing, where the name has no suffix. Only
-            those that an earlier set recorded, or else they, are removed by ``overwrite``; None: all that is there.
+            those that an earlier set recorded, or else they, are removed by ``overwrite``.
 
     Raises:
         DataError: ``out`` holds something else, or another process is preparing it.
@@ -62,7 +60,7 @@ def preparing(
     except OSError as error:
         raise refused(out, error) from error
     try:
-        yield _begin(out, recipe, overwrite, None if contents is None else sorted(contents))
+        yield _begin(out, recipe, overwrite, sorted(contents))
     finally:
         lock.release()
 
@@ -74,7 +72,7 @@ def _make_folder(folder: Path) -> None:
         raise refused(folder, error) from error
 
 
-def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[str] | None) -> bool:
+def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[str]) -> bool:
     done, begun = _read(out / MANIFEST), _read(out / BEGUN)
     entries = [path for path in out.iterdir() if path.name != LOCK and not is_unfinished(path)]
     if entries and done is None and begun is None:
@@ -90,7 +88,7 @@ def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[st
         _clear(out, recorded if isinstance(recorded, list) else contents)
     for folder, _, _ in os.walk(out):
         remove_unfinished(Path(folder))
-    for name in contents or ():
+    for name in contents:
         if not Path(name).suffix:
             _make_folder(out / name)
     if complete:
@@ -100,14 +98,13 @@ def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[st
     return not complete
 
 
-def _clear(out: Path, contents: list[str] | None) -> None:
-    """Remove an earlier set: what it recorded as its own, or everything. The manifest goes first: half a set is no set."""
+def _clear(out: Path, contents: list[str]) -> None:
+    """Remove an earlier set: what it recorded as its own. The manifest goes first: half a set is no set."""
     write_text(out / BEGUN, json.dumps({"recipe": CLEARING, "contents": contents}) + "\n")
     (out / MANIFEST).unlink(missing_ok=True)
     for path in list(out.iterdir()):
-        if path.name in (BEGUN, LOCK) or (contents is not None and path.name not in contents):
-            continue
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if path.name in contents:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class _Frames(MultiTaskDataset):
 
     def __init__(self, training: bool, **values: Any) -> None:
         settings = {"task_list": list(DENSE), "input_shape": [20, 24], **values}
-        super().__init__(make_config(**settings), [str(number) for number in range(5)], training)
+        super().__init__(make_config(**settings), [str(number) for number in range(5)], training, {})
         self.asked: list[str] = []
 
     def read(self, name: str) -> Sample:
@@ -147,10 +147,3 @@ def test_relative_depth_is_that_of_the_augmented_frame() -> None:
     frames = _Frames(True, **AUGMENTED)
     for seed in range(10):
         assert float(frames[0, seed]["targets"]["depth_euclidean"].max()) == 1
-
-
-def test_a_data_set_that_cannot_read_says_so() -> None:
-    dataset = MultiTaskDataset(make_config(), ["a"], False)
-    for ask in (lambda: dataset[0], lambda: dataset.files("a", None), lambda: dataset.in_memory("class_male", "a")):
-        with pytest.raises(TypeError, match="MultiTaskDataset"):
-            ask()

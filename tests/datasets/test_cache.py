@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets import cache, frame_check
+from datasets import cache
 from datasets.base import MultiTaskDataset
 from datasets.cache import FOLDER, CachedFrames
 from datasets.cache_parts import CODES, FACTS, PartWriter
@@ -88,8 +88,8 @@ def test_frames_are_the_same_to_the_stated_rounding(kind: str, configs: Configs,
                 assert mask.ndim == 0 or 0 < int(mask.sum()) < mask.numel() or "background" in kind, "the test needs holes"
 
 
-@pytest.mark.parametrize("values", [{}, SCALED, {**SCALED, "depth_target": "metric"}], ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("values", [SCALED, {**SCALED, "depth_target": "metric"}], ids=str)
+@pytest.mark.parametrize("kind", ["NYU", "MTAN", "faces, void is background"])
 def test_finished_batches_are_the_same_to_that_rounding(
     kind: str, values: dict[str, Any], configs: Configs, tmp_path: Path
 ) -> None:
@@ -108,33 +108,10 @@ def test_finished_batches_are_the_same_to_that_rounding(
             assert_within_rounding(one, other, slack=1 if values.get("depth_target") == "metric" else 2)
 
 
-def test_single_frames_and_batches_agree(configs: Configs, tmp_path: Path) -> None:
-    dataset = build_dataset(configs["NYU"](cache=str(tmp_path), **SCALED), "train", training=True)
-    keys = [(3, 11), (0, 12), (3, 13), 5]
-    batch = dataset.__getitems__(keys)
-    for place, key in enumerate(keys):
-        single = dataset[key]
-        assert equal_samples(single, _frame(batch, place))
-    assert equal_samples(dataset.__getitems__(keys), batch), "augmentation changes what is kept"
-
-
-def _frame(batch: Sample, place: int) -> Sample:
-    parts = [{task: tensor[place] for task, tensor in part.items()} for part in (batch["targets"], batch["masks"])]
-    return Sample(image=batch["image"][place], targets=parts[0], masks=parts[1], name=batch["name"][place])
-
-
-def test_a_kept_frame_can_be_read_from_its_files_still(configs: Configs, tmp_path: Path) -> None:
-    dataset = build_dataset(configs["NYU"](cache=str(tmp_path)), "val")
-    alone = dataset.only(["depth_euclidean"])
-    assert dataset.kept is not None
-    assert alone.kept is None
-    assert list(alone.load(0)["targets"]) == ["depth_euclidean"]
-
-
 # When it is made
 
 
-@pytest.mark.parametrize("kind", ["NYU", "MTAN", "faces, void ignored"])
+@pytest.mark.parametrize("kind", ["NYU", "faces, void ignored"])
 def test_it_is_built_once_and_frames_are_not_read_again(
     kind: str, configs: Configs, tmp_path: Path, unread: Callable[[], None]
 ) -> None:
@@ -155,19 +132,6 @@ def test_on_means_beside_the_data(root: Path) -> None:
     assert sorted(name.rpartition("-")[0] for name in parts) == sorted(f"val-{what}" for what in whats)
 
 
-def test_a_person_sees_how_far_it_is(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def track(items: Any, description: str, total: int) -> Any:
-        seen.append((description, total))
-        return items
-
-    monkeypatch.setattr(frame_check, "track", track)
-    for _ in range(2):
-        build_dataset(nyu_config(root, cache=tmp_path / "kept"), "train")
-    assert seen == [("filling the cache with train", 7)]
-
-
 WHATS = {"image", "segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture"}
 
 
@@ -180,13 +144,11 @@ def _new_parts(folder: Path, before: set[str]) -> set[str]:
     [
         ({"input_shape": [16, 25]}, WHATS),
         ({"input_img_channels": 1}, {"image"}),
-        ({"task_list": ["depth_euclidean"]}, set()),
         ({"task_list": ["edge_texture", "segmentsemantic"]}, set()),
-        ({"train_batch_size": 2, "val_batch_size": 1, "test_batch_size": 7}, set()),
-        (SCALED, set()),
-        ({"depth_target": "metric"}, set()),
-        ({"seed": 7, "num_trials": 3, "num_workers": 2, "Experiment_name": "other", "epochs": 9}, set()),
-        ({"on_bad_sample": "skip"}, set()),
+        (
+            {**SCALED, "depth_target": "metric", "on_bad_sample": "skip", "val_batch_size": 1, "seed": 7, "num_workers": 2},
+            set(),
+        ),
     ],
     ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # the same in every process
 )
@@ -376,15 +338,6 @@ def test_an_image_of_another_size_is_found_though_its_targets_are_kept(root: Pat
         build_dataset(config, "val")
 
 
-def test_a_link_that_leads_nowhere_is_named(root: Path, tmp_path: Path) -> None:
-    config = nyu_config(root, cache=tmp_path / "kept")
-    (root / "depth/b1.npy").unlink()
-    (root / "depth/b1.npy").symlink_to(tmp_path / "gone.npy")
-    with pytest.raises(DataError, match=r"depth/b1\.npy cannot be read"):
-        build_dataset(config, "val")
-    assert build_dataset(config.with_values(on_bad_sample="skip"), "val").names == ["b0", "b2"]
-
-
 # What it survives
 
 
@@ -478,10 +431,7 @@ def _facts(part: Path, **changes: Any) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "codes are cut": lambda part: os.truncate(part / CODES, (part / CODES).stat().st_size // 2),
-    "codes are gone": lambda part: (part / CODES).unlink(),
-    "facts are cut": lambda part: os.truncate(part / FACTS, 30),
     "facts are gone": lambda part: (part / FACTS).unlink(),
-    "bad frames are a list": lambda part: _facts(part, bad=[]),
     "another frame": lambda part: _facts(part, names=["b0", "b1", "b9"]),
     "an empty folder": lambda part: [path.unlink() for path in part.iterdir()],
 }
@@ -538,7 +488,7 @@ def _fill_a_full_disk(config: ExperimentConfig, limit: int, results: Any) -> Non
         results.put(("", "no error"))
 
 
-@pytest.mark.parametrize("limit", [100, 3000, 8000])
+@pytest.mark.parametrize("limit", [100, 8000])
 def test_a_disk_that_fills_up_is_one_sentence_and_nothing_is_left(limit: int, root: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     results = fork.SimpleQueue()

@@ -14,7 +14,6 @@ from PIL import Image
 from datasets.images import read_photo
 from datasets.loaders import build_dataset
 from datasets.preparation.face_parts import IMAGES, write_face
-from datasets.preparation.verification.contents import examine_image
 from tests.configs import make_config
 from tests.datasets.frames import write_celeba, write_nyu
 from tests.datasets.preparation.official_faces import write_face_files
@@ -77,6 +76,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], np.ndarray]] = {
     ),
     "32-bit grey": (lambda: save(Image.fromarray(RAMP.astype(np.int32) * 257), "TIFF"), GREY),
     "floats": (lambda: save(Image.fromarray(RAMP / np.float32(255)), "TIFF"), GREY),
+    "floats up to 255": (lambda: save(Image.fromarray(RAMP.astype(np.float32)), "TIFF"), GREY),
     "1 bit": (lambda: save(Image.fromarray(RAMP > 99), "PNG"), np.where(GREY > 99, 255, 0).astype(np.uint8)),
     "LA": (lambda: half_transparent("LA"), RIGHT_HALF_WHITE),
     "RGBA": (lambda: half_transparent("RGBA"), RIGHT_HALF_WHITE),
@@ -98,8 +98,7 @@ PICTURES: dict[str, tuple[Callable[[], bytes], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("channels", [3, 1])
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize(("kind", "channels"), [*((kind, 3) for kind in PICTURES), ("RGBA", 1)])
 def test_a_frame_is_the_picture_that_a_photo_is(kind: str, channels: int, tmp_path: Path) -> None:
     """A decoder goes by a file's content, so that any of them may be called .png."""
     make, expected = PICTURES[kind]
@@ -141,7 +140,6 @@ def test_a_frame_stands_upright_and_its_targets_are_those_of_the_upright_one(tmp
         assert (stored.height, stored.width) == (20, 16)
     sample = build_dataset(config(tmp_path).with_values(input_shape=[16, 20]), "val")[0]
     torch.testing.assert_close(sample["image"], torch.from_numpy(frame["images"]).permute(2, 0, 1) / 255, rtol=0, atol=1e-6)
-    assert examine_image(path).size == (16, 20)
     np.save(tmp_path / "depth" / "b0.npy", frame["depth"].T)  # as the file lies on its side
     with pytest.raises(DataError, match=r"depth/b0\.npy is \(20, 16\) \(height, width\), but .*b0\.png is \(16, 20\)"):
         build_dataset(config(tmp_path), "val")[0]

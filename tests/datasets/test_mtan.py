@@ -108,16 +108,6 @@ def test_grey_is_that_of_an_image_file(tmp_path: Path) -> None:
     np.testing.assert_allclose(sample["image"], expected[None], atol=1e-6)
 
 
-def test_depth_that_is_no_number_or_negative_is_invalid(tmp_path: Path) -> None:
-    frames = _write(tmp_path, {"train": 2, "val": 1})
-    depth = frames["val/0"]["depth"].copy()
-    depth[5, 5], depth[6, 6] = np.nan, -1
-    write_array(tmp_path / "val" / "depth" / "0.npy", depth)
-    mask = MTANDataset(_config(tmp_path), "test")[0]["masks"]["depth_euclidean"][0]
-    assert not mask[5, 5] and not mask[6, 6]
-    assert int(mask.sum()) == 16 * 20 - 2 - 2
-
-
 # Splits
 
 
@@ -201,22 +191,19 @@ def test_files_are_those_that_are_read(tmp_path: Path) -> None:
 # Messages
 
 WRONG = [
-    ("image", np.zeros((3, 16, 20)), r"shape \(3, 16, 20\) and the type float64; expected \(height, width, 3\), floats in"),
+    ("image", np.zeros((3, 16, 20)), r"has the shape \(3, 16, 20\); expected \(height, width, 3\), floats in"),
     ("image", np.full((16, 20, 3), 2.0), r"has values from 2 to 2 \(float64\); expected .*floats in \[0, 1\] or uint8"),
     ("image", np.full((16, 20, 3), np.nan), r"has values from nan to nan"),
     ("image", np.ones((16, 20, 3), np.int64), r"\(int64\); expected .*uint8"),
+    ("image", np.zeros((0, 20, 3)), r"has the shape \(0, 20, 3\)"),
+    ("image", np.full((*SIZE, 3), "far"), r"holds no array of numbers"),
     ("label", np.full(SIZE, 13), r"has the label 13; expected -1 \(unlabelled\) or 0\.\.12"),
-    ("label", np.full(SIZE, -2.0), r"has the label -2; expected"),
     ("label", np.full(SIZE, 255, np.uint8), r"has the label 255; expected"),
-    ("label", np.full(SIZE, 2.5), r"has the label 2\.5; expected whole numbers"),
-    ("label", np.full(SIZE, np.nan), r"has the label nan; expected whole numbers"),
-    ("label", np.zeros((16, 20, 3)), r"shape \(16, 20, 3\) .*expected \(height, width\), whole numbers"),
+    ("label", np.zeros((16, 20, 3)), r"has the shape \(16, 20, 3\); expected \(height, width\)"),
     ("label", np.zeros((16, 15)), r"is \(16, 15\) \(height, width\), but .*image/0\.npy is \(16, 20\); they must be the same"),
-    ("depth", np.zeros((1, 16, 20)), r"shape \(1, 16, 20\) .*expected \(height, width, 1\), metres"),
-    ("depth", np.zeros((0, 20, 1)), r"expected \(height, width, 1\), metres"),
-    ("depth", np.full(SIZE, "far"), r"the type <U3; expected \(height, width, 1\), metres"),
-    ("normal", np.zeros(SIZE), r"shape \(16, 20\) .*expected \(height, width, 3\), vectors"),
-    ("normal", np.zeros((16, 20, 3), np.complex64), r"type complex64; expected"),
+    ("depth", np.full(SIZE, 9000.0), r"has the depth 9000; expected metres, at most 10"),
+    ("depth", np.zeros((0, 20, 1)), r"has the shape \(0, 20, 1\); expected \(height, width\) of at least one pixel"),
+    ("normal", np.zeros(SIZE), r"has the shape \(16, 20\); expected \(height, width, 3\)"),
 ]
 
 
@@ -232,8 +219,9 @@ def test_a_wrong_array_is_named_with_what_was_found_and_expected(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["image", "label", "depth", "normal"])
-@pytest.mark.parametrize("how", ["objects", "empty", "text", "cut", "archive"])
+@pytest.mark.parametrize(
+    ("kind", "how"), [("image", "objects"), ("label", "empty"), ("depth", "text"), ("normal", "cut"), ("image", "archive")]
+)
 def test_what_is_no_array_of_numbers_is_named(kind: str, how: str, tmp_path: Path) -> None:
     _write(tmp_path, {"train": 2, "val": 1})
     path = tmp_path / "val" / kind / "0.npy"
@@ -244,7 +232,7 @@ def test_what_is_no_array_of_numbers_is_named(kind: str, how: str, tmp_path: Pat
             np.savez(file, values=np.zeros(SIZE))
     else:
         path.write_bytes({"empty": b"", "text": b"no such format", "cut": path.read_bytes()[:-100]}[how])
-    with pytest.raises(DataError, match=rf"{kind}/0\.npy cannot be read as an array of numbers .*; expected \(height, width"):
+    with pytest.raises(DataError, match=rf"{kind}/0\.npy (cannot be read \(|holds no array of numbers)"):
         MTANDataset(_config(tmp_path), "test")[0]
 
 

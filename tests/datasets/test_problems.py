@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets.problems import SHOWN, Problem, refuse, some
+from datasets.problems import Problem, refuse
 from utils.errors import DataError
 
 PROBLEM = Problem("a.txt:3", "is 'x y'", "one name")
@@ -14,9 +14,3 @@ def test_the_first_problem_is_the_sentence_and_the_others_are_counted() -> None:
         refuse([PROBLEM])
     with pytest.raises(DataError, match=r"^a\.txt:3 is 'x y'; expected one name \(1 of 3 problems\)$"):
         refuse([PROBLEM, PROBLEM, PROBLEM])
-
-
-def test_of_many_names_the_first_are_told() -> None:
-    names = [str(number) for number in range(SHOWN + 2)]
-    assert some(names[:2]) == "0, 1"
-    assert some(names) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"

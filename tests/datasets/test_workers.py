@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from datasets.sample import Sample
 from datasets.workers import worker_count, worker_deaths, worker_settings
 from tests.configs import make_config
 from tests.datasets.cached import frames_of, nyu_config, part_folders, write_frames
-from utils.console import run_script, say_once
+from utils.console import say_once
 from utils.errors import DataError
 
 
@@ -56,7 +55,6 @@ def _on(name: str, deed: Callable[[], object], monkeypatch: pytest.MonkeyPatch) 
 DEATHS: dict[str, Callable[[], object]] = {
     "os._exit": lambda: os._exit(3),
     "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "SIGSEGV": lambda: os.kill(os.getpid(), signal.SIGSEGV),
 }
 
 
@@ -89,32 +87,6 @@ def test_a_process_that_dies_in_a_frame_is_told_with_the_frame_and_its_files(
     assert said.startswith(_sentence(root, "a4"))
     assert "a damaged file or too little memory does that" in said
     assert "lower num_workers (0 loads in the main process)" in said
-
-
-def _kill_reader(dataset: Any, index: int) -> threading.Thread:
-    """Kill the process that reads frame number ``index``, from outside, as soon as one does."""
-
-    def watch() -> None:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            for process in multiprocessing.active_children():
-                if [process.pid, index] in dataset.reading.tolist():
-                    process.kill()
-                    return
-            time.sleep(0.005)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
-
-
-def test_a_process_that_is_killed_from_outside_is_told_in_the_same_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _on("a5", lambda: time.sleep(30), monkeypatch)
-    loader: Any = eval_loader(nyu_config(root, num_workers=2), "train")
-    killer = _kill_reader(loader.dataset, 5)
-    said = _told(lambda: list(loader), loader.dataset)
-    killer.join()
-    assert said.startswith(_sentence(root, "a5"))
 
 
 def _processes(dataset: Any) -> list[Any]:
@@ -151,7 +123,7 @@ def test_a_process_that_dies_between_two_frames_is_told_without_one(
 
 
 def test_what_the_other_process_reads_is_not_to_blame(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deeds = {"a0": lambda: time.sleep(1.5), "a2": lambda: os._exit(1)}
+    deeds = {"a0": lambda: time.sleep(0.7), "a2": lambda: os._exit(1)}
     for name, deed in deeds.items():
         _on(name, deed, monkeypatch)
     loader: Any = eval_loader(nyu_config(root, num_workers=2), "train")
@@ -165,25 +137,6 @@ def test_of_several_data_sets_the_one_whose_process_died_is_told(root: Path, mon
     training, validation = (eval_loader(nyu_config(root, num_workers=1), split) for split in ("train", "val"))
     said = _told(lambda: [frames_of(training), frames_of(validation)], training.dataset, validation.dataset)  # type: ignore[attr-defined]
     assert said.startswith(_sentence(root, "b1"))
-
-
-def test_a_script_exits_with_2_and_without_a_traceback(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _on("a4", DEATHS["SIGKILL"], monkeypatch)
-    loader: Any = eval_loader(nyu_config(root, num_workers=2), "train")
-
-    def main() -> int:
-        with worker_deaths(loader.dataset):
-            return len(list(loader))
-
-    try:
-        run_script(main)
-    except SystemExit as end:
-        assert end.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {_sentence(root, 'a4')}")
-    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("use", ["cache", "skip"])
@@ -217,7 +170,7 @@ def test_deaths_are_told_in_the_loop_and_nowhere_else(root: Path) -> None:
     assert _told(act, *datasets).startswith("num_workers: a process that loads frames died")
 
 
-BROKEN = (ConnectionResetError("reset"), EOFError(), FileNotFoundError("gone"), RuntimeError("received 0 items of ancdata"))
+BROKEN = (EOFError(), RuntimeError("received 0 items of ancdata"))
 
 
 @pytest.mark.parametrize("error", BROKEN, ids=repr)
@@ -241,9 +194,8 @@ def test_a_broken_connection_alone_is_what_it_is(root: Path) -> None:
         raise EOFError
 
 
-@pytest.mark.parametrize("message", ["DataLoader timed out", "CUDA error", "worker (pid 12) is killed"])
-def test_other_errors_are_left_alone(message: str) -> None:
-    error = RuntimeError(message)
+def test_other_errors_are_left_alone() -> None:
+    error = RuntimeError("worker (pid 12) is killed")
     with pytest.raises(RuntimeError) as caught, worker_deaths():
         raise error
     assert caught.value is error
@@ -260,7 +212,7 @@ def test_ctrl_c_is_the_main_processes_business(root: Path) -> None:
         assert len(list(batches)) == 6
 
 
-@pytest.mark.parametrize(("asked", "cores", "used"), [(0, 4, 0), (2, 4, 2), (4, 4, 4), (9, 4, 4), (3, 1, 1)])
+@pytest.mark.parametrize(("asked", "cores", "used"), [(0, 4, 0), (4, 4, 4), (9, 4, 4)])
 def test_no_more_processes_than_cores_and_that_is_said_once(
     asked: int, cores: int, used: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -276,7 +228,7 @@ def test_loading_draws_no_number_from_torchs_generator(root: Path) -> None:
     """Else the dropout of a network would depend on the number of workers."""
     torch.manual_seed(0)
     state = torch.get_rng_state()
-    for count in (0, 1, 2):
+    for count in (0, 2):
         frames_of(eval_loader(nyu_config(root, num_workers=count), "val"))
         assert torch.equal(torch.get_rng_state(), state)
 

@@ -1,1 +1,1 @@
-"""What ``prepare_data.py verify`` asks of a data set: a survey per layout, checks per file, processes, a table."""
+"""What ``prepare_data.py verify`` asks of a data set: which files there should be, what is in each, and a table."""

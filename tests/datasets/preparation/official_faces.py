@@ -13,6 +13,8 @@ ORIGINALS = {0: 12, 1: 162_770, 2: 162_771, 3: 182_637, 2001: 182_638, 4000: 202
 
 SPLITS = {"train": ["0", "1"], "val": ["2", "3"], "test": ["2001", "4000"]}
 
+PARTS = ("skin", "hair", "l_eye", "hat")
+
 Masks = Mapping[str, np.ndarray]
 
 
@@ -62,12 +64,8 @@ def write_texts(root: Path, numbers: Iterable[int] = tuple(ORIGINALS), first_lin
     (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(["idx     orig_idx    orig_file", *mapping]) + "\n")
 
 
-def write_official(
-    root: Path, parts: Iterable[str] = ("skin", "hair", "l_eye", "hat"), first_line: bool = True
-) -> dict[int, Masks]:
-    """Six faces with all their files; returns the masks by face."""
-    masks = {number: random_masks(number, parts) for number in ORIGINALS}
+def write_official(root: Path) -> None:
+    """Six faces with all their files; the masks are :func:`random_masks` of the face's number."""
     for number in ORIGINALS:
-        write_face_files(root, number, masks[number])
-    write_texts(root, first_line=first_line)
-    return masks
+        write_face_files(root, number, random_masks(number, PARTS))
+    write_texts(root)

@@ -44,15 +44,8 @@ def test_a_pixel_has_the_largest_number_of_the_parts_that_cover_it(tmp_path: Pat
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_the_order_of_the_files_is_not_the_order_of_painting(tmp_path: Path) -> None:
-    everywhere = {part: np.ones((512, 512), bool) for part in ("cloth", "skin")}
-    write_face_files(tmp_path, 7, everywhere)
-    assert (merge_parts(tmp_path, 7, ("cloth", "skin"), 19) == 18).all()
-
-
-@pytest.mark.parametrize(("part", "name"), READABLE.items())
-def test_every_part_has_its_own_name(part: str, name: str) -> None:
-    assert CELEBA_19_CLASSES[OFFICIAL[part]] == name
+def test_every_part_has_its_own_name() -> None:
+    assert {part: CELEBA_19_CLASSES[OFFICIAL[part]] for part in READABLE} == READABLE
     assert CELEBA_19_CLASSES[0] == "background"
     assert len(set(CELEBA_19_CLASSES)) == 19
 
@@ -90,7 +83,7 @@ def test_a_part_may_have_any_colour(tmp_path: Path) -> None:
     assert np.argwhere(merge_parts(tmp_path, 7, ("skin",), 19)).tolist() == [[10, 20], [30, 40]]
 
 
-@pytest.mark.parametrize("size", [512, 256, 100])
+@pytest.mark.parametrize("size", [256, 100])
 def test_a_small_mask_has_the_nearest_pixel_of_the_merged_one(size: int, tmp_path: Path) -> None:
     masks = random_masks(4, OFFICIAL)
     write_face_files(tmp_path, 7, masks)
@@ -139,8 +132,7 @@ def test_a_file_of_another_size_or_mode_is_named(file: str, picture: Image.Image
     assert not list((tmp_path / "out").rglob("*.*"))
 
 
-@pytest.mark.parametrize("length", [0, 30, 300])
-@pytest.mark.parametrize("file", ["CelebA-HQ-img/7.jpg", "CelebAMask-HQ-mask-anno/0/00007_skin.png"])
+@pytest.mark.parametrize(("file", "length"), [("CelebA-HQ-img/7.jpg", 300), ("CelebAMask-HQ-mask-anno/0/00007_skin.png", 30)])
 def test_a_file_that_was_cut_off_is_named(file: str, length: int, tmp_path: Path) -> None:
     write_face_files(tmp_path, 7, random_masks(6, ["skin"]))
     path = tmp_path / file

@@ -31,45 +31,22 @@ def write(path: Path, normals: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("normals", [WHOLE, CROPPED], ids=["480 x 640", "425 x 560"])
-@pytest.mark.parametrize("kind", ["float", "double", "8 bits", "png"])
+@pytest.mark.parametrize("kind", ["float", "png"])
 def test_every_form_gives_unit_vectors_of_the_crop(kind: str, normals: np.ndarray, tmp_path: Path) -> None:
-    if kind == "png":
-        path = write(tmp_path / "7.png", normals)
-    else:
-        array = {"float": normals, "double": normals.astype(float), "8 bits": bits(normals)}[kind]
-        path = write(tmp_path / "7.npy", array)
-    found = read_normals(path)
+    found = read_normals(write(tmp_path / ("7.png" if kind == "png" else "7.npy"), normals))
     assert found.shape == (425, 560, 3)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, CROPPED, atol=1e-6 if kind in ("float", "double") else 0.012)
+    np.testing.assert_allclose(found, CROPPED, atol=1e-6 if kind == "float" else 0.012)
     known = CROPPED.any(axis=-1)
     np.testing.assert_allclose(np.linalg.norm(found[known], axis=-1), 1, atol=1e-6)
     assert not found[~known].any()
-
-
-def test_smooth_normals_survive_jpeg(tmp_path: Path) -> None:
-    angle = np.mgrid[:425, :560][1] / 560
-    smooth = np.stack([np.sin(angle), np.zeros_like(angle), -np.cos(angle)], axis=-1)
-    np.testing.assert_allclose(read_normals(write(tmp_path / "1.jpg", smooth)), smooth, atol=0.05)
-
-
-def test_what_is_not_a_number_is_no_normal(tmp_path: Path) -> None:
-    normals = CROPPED.copy()
-    normals[300, 400] = np.nan
-    found = read_normals(write(tmp_path / "1.npy", normals))
-    assert not found[300, 400].any()
-    assert found[300, 401].any()
 
 
 @pytest.mark.parametrize(
     ("array", "said"),
     [
         (np.zeros((480, 640), np.float32), r"has the shape \(480, 640\); expected \(480, 640, 3\) or \(425, 560, 3\)"),
-        (np.zeros((240, 320, 3), np.float32), r"has the shape \(240, 320, 3\)"),
-        (np.zeros((3, 425, 560), np.float32), r"has the shape \(3, 425, 560\)"),
-        (np.zeros((425, 560, 3), np.int32), r"holds numbers of type int32; expected float unit vectors \(or 8 bits"),
         (np.full((425, 560, 3), 200, np.float32), r"has a vector of length 346\.41; expected float unit vectors"),
-        (np.full((425, 560, 3), np.inf, np.float32), r"has no normal"),
         (np.zeros((425, 560, 3), np.float32), r"has no normal"),
     ],
 )
@@ -77,15 +54,6 @@ def test_arrays_that_hold_no_normals_are_refused(array: np.ndarray, said: str, t
     np.save(tmp_path / "3.npy", array)
     with pytest.raises(DataError, match=rf"3\.npy {said}"):
         read_normals(tmp_path / "3.npy")
-
-
-def test_a_broken_file_and_a_pickle_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "3.png", CROPPED)
-    path.write_bytes(path.read_bytes()[:5000])
-    np.save(tmp_path / "4.npy", np.array([{}], object), allow_pickle=True)
-    for name in ("3.png", "4.npy"):
-        with pytest.raises(DataError, match=rf"{name} cannot be read"):
-            read_normals(tmp_path / name)
 
 
 def test_files_are_found_by_their_number_whatever_the_padding(tmp_path: Path) -> None:
@@ -109,11 +77,11 @@ def test_the_source_is_told_by_its_content(tmp_path: Path) -> None:
 
 
 def test_missing_and_double_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--normals .*nowhere: is no folder"):
+    with pytest.raises(DataError, match=r"nowhere: there is no such folder, needed for --normals"):
         NormalsFolder(tmp_path / "nowhere", [1])
     write(tmp_path / "1.npy", CROPPED)
-    with pytest.raises(DataError, match=r"no file for frame 2 \(such as 0002\.png; .*\); 2 of 3 frames have none"):
+    with pytest.raises(DataError, match=r"0002\.png is missing, needed for --normals \(frames count from 1\); 2 of 3 frames"):
         NormalsFolder(tmp_path, [1, 2, 3])
     write(tmp_path / "01.png", CROPPED)
-    with pytest.raises(DataError, match=r"01\.png and 1\.npy are both of frame 1"):
+    with pytest.raises(DataError, match=r"1\.npy is there as well as 01\.png; expected one of them"):
         NormalsFolder(tmp_path, [1])

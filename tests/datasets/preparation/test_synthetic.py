@@ -1,5 +1,6 @@
-"""Synthetic sets: whole or nothing, one sentence for a mistake, never a user's file lost."""
+"""Synthetic sets: their own parameters beside them, one sentence for a mistake, a stranger's folder left alone."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -7,11 +8,19 @@ from typing import Any
 
 import pytest
 
-from datasets.preparation import synthetic
+from datasets.preparation import synthetic, verify
+from datasets.preparation.workspace import LOCK, MANIFEST
 from tests.datasets.preparation.command import exit_code, refused
+from tests.datasets.preparation.verification.damage import in_this_process, problems_in
 
 SMALL = ("--train", "2", "--val", "1", "--test", "1", "--size", "16")
 COUNTS = {"train": 2, "val": 1, "test": 1}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify without processes."""
+    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def make(dataset: str, out: Path, *more: str) -> int:
@@ -31,23 +40,12 @@ def test_a_set_is_what_its_generator_writes_with_its_parameters_beside_it(datase
     maker = synthetic.generator(dataset)
     maker.write(tmp_path / "expected", COUNTS, (16, 16), 7)
     made = content(out)
-    marker = json.loads(made.pop("synthetic.json"))
-    assert made == content(tmp_path / "expected")
-    assert set(made) == set(maker.files(COUNTS))
-    assert marker == {
-        "kind": f"synthetic-{dataset}",
-        "counts": COUNTS,
-        "size": 16,
-        "seed": 7,
-        "generator_version": maker.version,
-    }
-    assert [path.name for path in out.parent.iterdir()] == ["set"]
-
-
-@pytest.mark.parametrize(("name", "file"), [("NYU", "gt_sets/train.txt"), ("celebA", "CelebA-HQ-img/0.jpg")])
-def test_a_data_set_may_be_called_as_in_the_configuration(name: str, file: str, tmp_path: Path) -> None:
-    assert make(name, tmp_path / "set") == 0
-    assert (tmp_path / "set" / file).is_file()
+    manifest = json.loads(made.pop(MANIFEST))
+    assert made == {**content(tmp_path / "expected"), LOCK: b""}
+    assert set(maker.files(COUNTS)) == set(made) - {LOCK}
+    assert manifest["recipe"] == recipe(dataset, seed=7)
+    assert manifest["counts"] == COUNTS
+    assert problems_in(out) == []
 
 
 @pytest.mark.parametrize(
@@ -65,100 +63,65 @@ def test_the_number_of_frames_and_where_they_go_by_default(
     assert exit_code("synthetic", "--dataset", "celebA", "--frames", "7", "--size", "16") == 0
     assert capsys.readouterr().out == "data/synthetic_celeba: 5 train, 1 val, 1 test, 16 x 16\n"
     assert len(list((tmp_path / "data/synthetic_celeba/CelebA-HQ-img").iterdir())) == 7
-    assert exit_code("synthetic", "--dataset", "nyu", "--train", "1", "--val", "0", "--test", "2", "--size", "16") == 0
+    assert exit_code("synthetic", "--dataset", "NYU", "--train", "1", "--val", "0", "--test", "2", "--size", "16") == 0
     assert (tmp_path / "data/synthetic_nyu/gt_sets/test.txt").read_text() == "0001\n0002\n"
 
 
-def test_the_same_set_again_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_set_again_is_left_alone_unless_a_file_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make("celeba", tmp_path / "set")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")}
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*") if path.name != LOCK}
+    before = content(tmp_path)
     capsys.readouterr()
     assert make("celeba", tmp_path / "set") == 0
     assert "already there" in capsys.readouterr().out
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")}
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    (tmp_path / "set/CelebA-HQ-img/1.jpg").unlink()
+    assert make("celeba", tmp_path / "set") == 0
+    assert "2 train, 1 val, 1 test" in capsys.readouterr().out
+    assert content(tmp_path) == before
 
 
-def test_other_parameters_need_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_parameters_need_overwrite_which_keeps_what_is_not_the_sets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "set"
     make("celeba", out)
+    (out / "notes.txt").write_text("mine")
     before = content(out)
     capsys.readouterr()
     assert make("celeba", out, "--seed", "1") == 2
-    assert "other parameters" in refused(capsys) and content(out) == before
+    assert "holds a set with another seed" in refused(capsys) and content(out) == before
     assert make("nyu", out, "--seed", "1", "--overwrite") == 0
     assert (out / "gt_sets/train.txt").is_file() and not (out / "CelebA-HQ-img").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_a_set_with_a_file_missing_is_not_called_complete(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make("celeba", tmp_path / "set")
-    (tmp_path / "set/CelebA-HQ-img/1.jpg").unlink()
-    capsys.readouterr()
-    assert make("celeba", tmp_path / "set") == 2
-    assert "files missing" in refused(capsys)
+def recipe(dataset: str, seed: int = 0) -> dict[str, Any]:
+    """The parameters of the small set."""
+    version = synthetic.generator(dataset).version
+    return {"kind": f"synthetic-{dataset}", "counts": COUNTS, "size": 16, "seed": seed, "generator_version": version}
 
 
-def test_overwriting_keeps_what_a_user_put_there(tmp_path: Path) -> None:
-    out = tmp_path / "set"
-    make("celeba", out)
-    mine = ("notes.txt", "CelebA-HQ-img/holiday.jpg", "deep/er/file")
-    for name in mine:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_text(f"my {name}")
-    (out / "empty").mkdir()
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "precious").write_text("mine")
-    (out / "link").symlink_to(outside)
-    assert make("celeba", out, "--seed", "1", "--overwrite") == 0
-    assert [(out / name).read_text() for name in mine] == [f"my {name}" for name in mine]
-    assert (out / "empty").is_dir() and (out / "link").is_symlink() and (outside / "precious").read_text() == "mine"
-    assert json.loads((out / "synthetic.json").read_text())["seed"] == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "set"]
+def test_a_set_of_an_earlier_version_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those had their parameters in ``synthetic.json``."""
+    synthetic.generator("nyu").write(tmp_path, COUNTS, (16, 16), 0)
+    (tmp_path / "synthetic.json").write_text(json.dumps(recipe("nyu")))
+    assert make("nyu", tmp_path) == 0
+    assert "already there" in capsys.readouterr().out
+    assert make("celeba", tmp_path, "--overwrite") == 0
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"CelebA-HQ-img", "CelebA-HQ-segmask"}
 
 
-def test_overwriting_stops_before_a_users_file_of_the_same_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "set"
-    make("celeba", out)
-    (out / "CelebA-HQ-img/4.jpg").write_text("a fifth face of my own")
-    before = content(out)
-    capsys.readouterr()
-    assert make("celeba", out, "--train", "3", "--overwrite") == 2
-    assert "4.jpg" in refused(capsys) and content(out) == before
-
-
-def test_overwriting_does_not_follow_a_linked_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, elsewhere = tmp_path / "set", tmp_path / "elsewhere"
-    make("celeba", out)
-    (out / "CelebA-HQ-img").rename(elsewhere)
-    (out / "CelebA-HQ-img").symlink_to(elsewhere)
-    before = content(elsewhere)
-    capsys.readouterr()
-    assert make("celeba", out, "--seed", "1", "--overwrite") == 2
-    assert "CelebA-HQ-img" in refused(capsys) and content(elsewhere) == before
-
-
-@pytest.mark.parametrize("marker", [None, "{}", "nonsense", '{"kind": "synthetic-nyu", "counts": {"train": "../x"}}'])
-def test_a_folder_of_something_else_is_never_touched(
-    marker: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "set"
-    (out / "images").mkdir(parents=True)
-    (out / "images/0000.jpg").write_text("mine")
-    if marker is not None:
-        (out / "synthetic.json").write_text(marker)
-    before = content(out)
+@pytest.mark.parametrize("marker", ["nonsense", '{"kind": "synthetic-nyu", "counts": {"train": "../x"}}'])
+def test_a_folder_of_something_else_is_never_touched(marker: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/0000.jpg").write_text("mine")
+    (tmp_path / "synthetic.json").write_text(marker)
+    before = content(tmp_path)
     for more in ((), ("--overwrite",)):
-        assert make("nyu", out, *more) == 2
-        assert "did not make" in refused(capsys) and content(out) == before
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "set").write_text("mine")
-    assert make("nyu", tmp_path / "set", "--overwrite") == 2
-    assert "is a file" in refused(capsys) and (tmp_path / "set").read_text() == "mine"
-    assert make("nyu", tmp_path / "set" / "below") == 1
-    assert "cannot be written" in refused(capsys)
+        assert make("nyu", tmp_path, *more) == 2
+        assert "did not make" in refused(capsys)
+        assert {name: text for name, text in content(tmp_path).items() if name != LOCK} == before
 
 
 @pytest.mark.parametrize(
@@ -175,35 +138,32 @@ def test_a_bad_value_is_one_sentence_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("existing", [False, True])
-def test_an_interrupted_run_leaves_everything_as_it_was(
-    existing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_interrupted_set_is_none_until_it_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "deep" / "set"
-    if existing:
-        make("nyu", out)
-    before = content(tmp_path)
     maker = synthetic.generator("nyu")
 
     def write(root: Path, *_: Any, progress: Any) -> None:
-        (root / "images").mkdir()
         (root / "images/0000.jpg").write_text("half")
         raise KeyboardInterrupt
 
+    with monkeypatch.context() as patched:
+        patched.setattr(synthetic, "generator", lambda dataset: maker._replace(write=write))
+        assert make("nyu", tmp_path) == 130
+    assert refused(capsys) == "interrupted; the same command draws the set again\n"
+    assert [row.path for row in problems_in(tmp_path) if "not finished" in row.problem] == [".preparing.json"]
+    assert make("nyu", tmp_path) == 0
+    assert problems_in(tmp_path) == []
+
+
+def test_a_full_disk_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker = synthetic.generator("nyu")
+
+    def write(*_: Any, progress: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     monkeypatch.setattr(synthetic, "generator", lambda dataset: maker._replace(write=write))
-    capsys.readouterr()
-    assert make("nyu", out, "--seed", "1", "--overwrite") == 130
-    assert refused(capsys) == "interrupted; nothing was written\n"
-    assert content(tmp_path) == before
-    assert sorted(path.name for path in tmp_path.rglob(".*")) == []
-    assert out.exists() == existing and out.parent.exists() == existing
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        assert make("nyu", tmp_path / "set") == 1
-    finally:
-        tmp_path.chmod(0o700)
-    assert "cannot be written" in refused(capsys)
+    assert make("nyu", tmp_path / "set") == 1
+    assert refused(capsys) == f"error: {tmp_path / 'set'} cannot be written (No space left on device)\n"

@@ -8,14 +8,6 @@ import pytest
 from datasets.preparation.threads import in_threads
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
-    def slow_first(item: int) -> int:
-        time.sleep(0.02 if item == 0 else 0)
-        return item * item
-
-    assert list(in_threads(slow_first, range(20), 4)) == [item * item for item in range(20)]
-
-
 def test_items_are_made_only_a_few_ahead_of_the_results() -> None:
     made: list[int] = []
 

@@ -2,15 +2,16 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from datasets.preparation.verification.findings import Content, File, Problem
-from datasets.preparation.verification.workers import examine
-from datasets.preparation.verify import examine_files, survey_folder
+from datasets.preparation.verification.files import Content, File
+from datasets.preparation.verification.survey import survey_folder
+from datasets.preparation.verify import examine_files
+from datasets.problems import Problem
 
 Damage = Callable[[Path], object]
 
@@ -22,9 +23,9 @@ def problems_in(root: Path) -> list[Problem]:
     return sorted({row._replace(path=str(Path(row.path).relative_to(root))) for row in survey.problems})
 
 
-def in_this_process(files: Sequence[File], workers: int) -> Iterator[Content]:
-    """As ``examine_all``, without the seconds that processes take to start."""
-    return map(examine, files)
+def in_this_process(work: Callable[[File], Content], files: Sequence[File], *_: object) -> Iterator[Content]:
+    """As ``in_processes``, without the seconds that processes take to start."""
+    return map(work, files)
 
 
 def cut(share: float) -> Damage:
@@ -60,11 +61,6 @@ def folder_instead(path: Path) -> None:
     """A folder with the name of a file."""
     path.unlink()
     path.mkdir()
-
-
-def pickled(path: Path) -> None:
-    """An array of Python objects."""
-    np.save(path, np.array([{"no": "numbers"}], object), allow_pickle=True)
 
 
 def grey_palette(path: Path) -> None:
@@ -112,8 +108,3 @@ def replace_text(old: str, new: str) -> Damage:
 def append(text: str) -> Damage:
     """Lines at the end of a text file."""
     return lambda path: path.write_text(path.read_text() + text)
-
-
-def lines(problems: Iterable[Problem]) -> str:
-    """For messages of tests."""
-    return "\n".join("  ".join(row) for row in problems)

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from datasets.preparation.verification import table
-from datasets.preparation.verification.findings import Problem
+from datasets.problems import Problem
 
 ROWS = [
     Problem("data/NYUD_MT/" + 30 * "long/" + "0001.jpg", "cannot be read [bold]as an image[/bold]", "a whole image file"),
