@@ -143,6 +143,7 @@ def inner_pairs(backbone: nn.Module) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
 
 def alternate(runs: dict[str, Run], seconds: float, device: torch.device) -> dict[str, float]:
     """Median milliseconds of each run; they take turns for about ``seconds``, at least seven times."""
+
     def finish() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
