@@ -131,7 +131,7 @@ def _resident(name: str) -> float:
 def first_use() -> float:
     """Seconds that the first step of a machine waits for the C compiler (0 where there is none)."""
     from optim.kernels import native
-    from utils.native import forget
+    from optim.kernels.compiler import forget
 
     kept = os.environ.get("XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,13 @@
-"""Groups, penalties, proximal operators, the optimizer, and the sparsity report."""
+"""Groups, penalties, proximal operators, the optimizer, and the sparsity report.
 
-from optim.penalties import PENALTIES, GroupL0, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
-from optim.prox_adam import ProxAdam
-from optim.schedules import LambdaSchedule, PenaltyControl, SparsityController, TwoControls, strength_of
-from optim.sparsity import (
+``pip install .`` installs this package alone, as ``lessismore`` (docs/python.md): it imports nothing of the project.
+"""
+
+from .groups import grouped_weights, least_groups
+from .penalties import PENALTIES, GroupL0, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
+from .prox_adam import ProxAdam
+from .schedules import LambdaSchedule, PenaltyControl, SparsityController, TwoControls, strength_of
+from .sparsity import (
     LayerSparsity,
     SparsityReport,
     count_groups,
@@ -29,6 +33,8 @@ __all__ = [
     "TwoControls",
     "count_groups",
     "group_squares",
+    "grouped_weights",
+    "least_groups",
     "live_mask",
     "live_rms",
     "sparsity_report",

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from optim.groups import INPUT_CHANNELS, along_groups, as_columns, from_columns, group_norms, group_weight, live_groups
-from optim.proximal import column_norms, prox_group_lasso, prox_group_mcp, soft_threshold
+from .groups import INPUT_CHANNELS, along_groups, as_columns, from_columns, group_norms, group_weight, live_groups
+from .proximal import column_norms, prox_group_lasso, prox_group_mcp, soft_threshold
 
 Saliency = Literal["adam", "fisher", "taylor"]
 """Metrics of :class:`GroupL0`."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from optim.groups import (
+from .groups import (
     INPUT_CHANNELS,
     OUTPUT_CHANNELS,
     along_groups,
@@ -20,11 +20,11 @@ from optim.groups import (
     live_groups,
     penalised_group_size,
 )
-from optim.kernels import solve
-from optim.kernels.weight_step import WeightStep
-from optim.penalties import Penalty, penalty_from_state
-from optim.proximal import column_norms
-from optim.selection import Aim, select, settled
+from .kernels import solve
+from .kernels.weight_step import WeightStep
+from .penalties import Penalty, penalty_from_state
+from .proximal import column_norms
+from .selection import Aim, select, settled
 
 CHUNK = {"cpu": 2**19}
 """Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from optim.prox_adam import ProxAdam
+from .prox_adam import ProxAdam
 
 
 class LambdaSchedule:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from optim.groups import group_count, group_norms, group_size, grouped_weights, least_groups, live_groups
+from .groups import group_count, group_norms, group_size, grouped_weights, least_groups, live_groups
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
-from utils.native import load_library
+from optim.kernels.compiler import load_library
 
 SOURCE = Path(__file__).with_name("conv_kernel.c")
 CONVOLUTION, MAX_POOL, TO_PIXELS = range(3)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optim.kernels import gpu, native
-from optim.kernels.weight_step import WeightStep
+from . import gpu, native
+from .weight_step import WeightStep
 
 
 def solve(parts: Sequence[WeightStep]) -> list[WeightStep]:

@@ -20,9 +20,9 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from optim.kernels.native import _loops
-from optim.kernels.weight_step import WeightStep
-from optim.penalties import KernelForm
+from ..penalties import KernelForm
+from .native import _loops
+from .weight_step import WeightStep
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ def _is_on(value: Tensor | float, device: torch.device) -> TypeGuard[Tensor]:
 def kernel() -> GpuKernel | None:
     """The kernel, compiled for the current GPU; None (and one line in the log) where that is not possible."""
     try:
-        from optim.kernels.prox_triton import prox_step
+        from .prox_triton import prox_step
 
         found = GpuKernel(prox_step)
         weight = torch.ones(1, 1, device=_device_type())

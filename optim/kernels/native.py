@@ -1,4 +1,4 @@
-"""The batched proximal step on the CPU: ``prox_kernel.c``, compiled by ``utils/native.py``.
+"""The batched proximal step on the CPU: ``prox_kernel.c``, compiled by ``optim/kernels/compiler.py``.
 
 Where there is no compiler, one line of the log says so and the optimizer uses torch operations (``optim/prox_adam.py``).
 """
@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from optim.kernels.weight_step import WeightStep
-from utils.native import load_library
+from .compiler import load_library
+from .weight_step import WeightStep
 
 SOURCE = Path(__file__).with_name("prox_kernel.c")
 

@@ -1,4 +1,4 @@
-/* The proximal step of optim/proximal.py on the CPU, for many weights in one call (float32). Compiled by utils/native.py.
+/* The proximal step of optim/proximal.py on the CPU, for many weights in one call (float32). Compiled by optim/kernels/compiler.py.
  *
  * A group is a column of x and of the metric d = sqrt(v * scale) + eps. A tile of columns at a time is copied into a small
  * scratch, which stays in the core's cache while Newton sweeps over it; where sums over a group are all that is needed, wide

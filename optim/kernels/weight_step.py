@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from optim.penalties import KernelForm
+from ..penalties import KernelForm
 
 
 @dataclass(frozen=True)

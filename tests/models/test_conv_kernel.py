@@ -14,8 +14,8 @@ from models.compaction import runner
 from models.compaction.anatomy import Anatomy, Block, Unit
 from models.compaction.inference import InferenceBackbone
 from models.compaction.layers import CompactConv2d, CompactUnit
+from optim.kernels import compiler as native
 from tests.models.pruned import assert_exact, generator, prune, tiny, wild_norms
-from utils import native
 
 compiled = pytest.mark.skipif(runner.library() is None, reason="needs a C compiler")
 EPS = 2.0**-24

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from optim import GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, prox_adam
 from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, live_groups
+from optim.kernels import compiler as machine
 from optim.kernels import native, solve
 from optim.kernels.weight_step import WeightStep
-from utils import native as machine
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: dict[str, Any] = {"lr": 1e-2, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
@@ -414,7 +414,7 @@ def test_two_processes_may_compile_at_once(tmp_path: Path) -> None:
     environment = {**os.environ, "CC": _program(tmp_path / "cc", text), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     (tmp_path / "small.c").write_text("int answer(void) { return 42; }\n")
     load = f"load_library(Path({str(tmp_path / 'small.c')!r}), 'a test')"
-    program = f"from pathlib import Path; from utils.native import load_library; raise SystemExit({load} is None)"
+    program = f"from pathlib import Path; from optim.kernels.compiler import load_library; raise SystemExit({load} is None)"
     processes = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment) for _ in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     assert len(list(tmp_path.glob("here.*"))) == 2
