@@ -85,11 +85,21 @@ def kind_label(row: Mapping[str, Any]) -> str:
     """What is done to the tasks of a setting: ``dense``, or ``group lasso, target 70 %``; with the variant if it has one."""
     penalty, variant = value_text(row["penalty"]), " ".join(value_text(row["variant"]).split())
     parts = [_PENALTIES.get(penalty, words(penalty)) or "sparse" if is_sparse(row) else "dense"]
-    if is_sparse(row) and not is_missing(row["target_sparsity"]):
-        parts.append(f"target {100 * float(row['target_sparsity']):.6g} %")
-    if is_sparse(row) and not is_missing(row["lambda"]):
-        parts.append(f"λ = {short_number(float(row['lambda']))}")
+    if is_sparse(row):
+        parts += filter(None, [strength_label(row["lambda"], row["target_sparsity"])])
     return ", ".join([*parts, f"variant {variant}"] if variant else parts)
+
+
+def strength_label(strength: Any, target: Any) -> str:
+    """``target 70 %``, or ``λ = 1e-4``; empty where there is neither.
+
+    Args:
+        strength: lambda.
+        target: wanted share of zero groups, 0..1.
+    """
+    if not is_missing(target):
+        return f"target {100 * float(target):.6g} %"
+    return "" if is_missing(strength) else f"λ = {short_number(float(strength))}"
 
 
 def setting_label(row: Mapping[str, Any]) -> str:

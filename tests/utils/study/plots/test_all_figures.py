@@ -15,7 +15,7 @@ from utils.study.plots import draw_all
 from utils.study.plots.layers import draw_layers
 from utils.study.plots.pareto import draw_pareto
 from utils.study.plots.settings import Series
-from utils.study.plots.style import LOOKS, as_text, legend_below, line_handle, new_figure
+from utils.study.plots.style import LOOKS, legend_below, line_handle, new_figure
 from utils.study.tables import StudyTables, empty
 
 
@@ -138,16 +138,6 @@ def test_a_series_is_told_by_colour_by_marker_and_by_dashes() -> None:
     for part in ("colour", "marker", "dashes"):
         assert len({str(getattr(look, part)) for look in LOOKS}) == len(LOOKS)
     assert Series("l1_l2", "").label != Series("group_mcp", "").label
-
-
-def test_letters_in_the_colour_of_a_series_can_be_read() -> None:
-    def luminance(colour: str) -> float:
-        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    assert all(1.05 / (luminance(as_text(look.colour)) + 0.05) >= 4.4 for look in LOOKS)
-    assert as_text("#0072b2") == "#0072b2"
 
 
 def test_a_legend_stays_within_its_figure() -> None:
