@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from utils.numbers import fixed, short_number
 from utils.study.tables import StudyTables
 from utils.tasks import get_task
 
@@ -127,14 +128,6 @@ def words(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
-def short_number(value: float) -> str:
-    """``1.5e-4``, ``5e-2``, ``70``: strengths differ by powers of ten, which one way of writing shows best."""
-    if value and abs(value) < 0.1:
-        digits, exponent = f"{value:e}".split("e")
-        return f"{float(digits):g}e{int(exponent)}"
-    return f"{value:g}"
-
-
 def is_sparse(row: Mapping[str, Any]) -> bool:
     """Whether a row's setting has a penalty."""
     return str(row["sparse"]) == "True"
@@ -189,12 +182,6 @@ class Metric:
         text = f"{self.number(mean)} ± {spread}" if spread and (self.task or float(spread)) else self.number(mean)
         number = row.get(f"{self.name}_n")
         return text if is_missing(number) or number == row["num_trials"] else f"{text} (n = {int(number or 0)})"
-
-
-def fixed(value: float, decimals: int, signed: bool = False) -> str:
-    """A number with a true minus sign, never a negative zero; ``+`` before what is above zero if ``signed``."""
-    text = f"{float(value):{'+' if signed else ''}z.{decimals}f}".replace("-", "−")
-    return text.removeprefix("+") if not float(text.replace("−", "-")) else text
 
 
 def interval(low: Any, high: Any, decimals: int = 2) -> str:

@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from utils.console import listed
+from utils.numbers import fixed
 from utils.study.labels import (
     NOTHING,
     Metric,
-    fixed,
     interval,
     is_missing,
     is_sparse,

@@ -130,9 +130,3 @@ def test_what_one_variant_needs_is_looked_for_too(
     with pytest.raises(error, match=words):
         go(study, work, launcher=never)
     assert not study.folder.exists()
-
-
-def test_loss_weights_are_no_obstacle(rooms: Path, work: Path, untimed: None) -> None:
-    weights = {"segmentsemantic": 1.0, "depth_euclidean": 2.0}
-    study = make_study(work, rooms, comb_loss="wt_sum", loss_weights=weights)
-    assert len(go(study, work, launcher=Recorder())) == 6

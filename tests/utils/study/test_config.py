@@ -11,10 +11,10 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from tests.utils.mutations import JUNK, misspelled
-from tests.utils.study.files import BASE, planned, study_file, write
+from tests.utils.study.files import study_file, write
 from tests.utils.test_mutated_configs import JARGON, REPEATABLE
 from utils.config import load_config, unused_keys
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError
 from utils.study.config import DECIDED, StudyFile, is_study, load_study_file, merge
 from utils.study.plan import Study, load_study, study_from_values, study_values
 
@@ -423,12 +423,6 @@ def test_a_broken_study_is_refused_in_words_or_can_be_run(tmp_path: Path) -> Non
 
     every()
     assert min(outcomes.values()) >= 50, "both ways have to be seen"
-
-
-def test_a_config_error_is_one_that_scripts_print(tmp_path: Path) -> None:
-    with pytest.raises(UserError):
-        planned(tmp_path, {"lambda": 0})
-    assert set(BASE) <= set(yaml.safe_load((tmp_path / "base.yaml").read_text(encoding="utf-8")))
 
 
 def test_a_misspelt_key_on_the_command_line_is_told_the_study_s_own(tmp_path: Path) -> None:

@@ -282,12 +282,6 @@ def test_a_task_that_the_base_does_not_have_needs_a_weight_too(tmp_path: Path) -
     assert "loss_weights: has" in refusal(tmp_path, axes, set={"loss_weights.edge_textur": 4})
 
 
-def test_fewer_tasks_on_the_command_line_need_no_other_weights(tmp_path: Path) -> None:
-    study = planned(tmp_path, {}, f"task_list=[{NORMALS}, {SEG}]")
-    assert only(study).config.loss_weights == {SEG: 1, NORMALS: 3}
-    assert only(study).config.task_list == (NORMALS, SEG)
-
-
 # Names
 
 
@@ -508,16 +502,6 @@ def test_one_grid_s_values_do_not_reach_another(tmp_path: Path) -> None:
     assert [one.config.lr_schedule.name for one in study.settings] == ["plateau", "cosine", "plateau"]
 
 
-def test_the_two_names_of_the_input_channels_replace_each_other(tmp_path: Path) -> None:
-    base = {"input_img_channels": 3}
-    for study in (
-        planned(tmp_path, {}, base=base, set={"num_input_ch": 1}),
-        planned(tmp_path, {}, "num_input_ch=1", base=base),
-        planned(tmp_path, {"set": {"num_input_ch": 1}}, base=base, set={"input_img_channels": 3}),
-    ):
-        assert only(study).config.input_img_channels == 1
-
-
 # A study in plain values
 
 
@@ -535,16 +519,6 @@ def test_a_study_is_the_same_after_a_trip_through_json(tmp_path: Path) -> None:
     again = study_from_values(json.loads(json.dumps(study_values(study))), study.folder)
     assert again == study
     assert [run.folder for run in again.runs] == [run.folder for run in study.runs]
-
-
-def test_a_study_whose_folder_was_moved_is_in_the_new_one(tmp_path: Path) -> None:
-    study = example(tmp_path)
-    moved = study_from_values(json.loads(json.dumps(study_values(study))), tmp_path / "moved")
-    assert moved.folder == tmp_path / "moved"
-    assert [run.folder for run in moved.runs] == [tmp_path / "moved" / run.name for run in study.runs]
-    for one, other in zip(moved.settings, study.settings, strict=True):
-        assert one.config == other.config.with_values(checkpoint_folder=str(tmp_path / "moved"))
-        assert (one.variant, one.identity()) == (other.variant, other.identity())
 
 
 @pytest.mark.parametrize(

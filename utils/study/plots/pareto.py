@@ -8,11 +8,9 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from utils.study.plots.drawn import Drawn, DrawnFigure, bars_text, n_text, trials_text
+from utils.study.plots.drawn import Drawn, DrawnFigure, Legend, bars_text, trials_text
 from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, estimates, task_sets, yardsticks
 from utils.study.plots.style import (
     COLUMN,
@@ -28,9 +26,7 @@ from utils.study.plots.style import (
     finish,
     fit_to_means,
     handle,
-    interval_handles,
     is_cut,
-    legend_below,
     line_handle,
     look,
     new_figure,
@@ -117,17 +113,23 @@ def _draw(
     figure = new_figure(COLUMN if narrow else TEXT, 2.2 if narrow else 2.7 if single else 0.1 + 2.3 * -(-len(sets) // 2))
     sparse = sorted((one.setting for one in every if one.setting.sparse), key=lambda setting: setting.order)
     colours = strength_colours(setting.brief_label for setting in sparse)
-    cut = False
-    for axes, one, each in zip(panels(figure, len(sets), 1 if single else 2), sets, candidates, strict=True):
+    legend, cut = Legend(), False
+    for one, style in series.items():
+        means = [candidate.delta for candidate in every if candidate.setting.series == one]
+        legend.add(handle(one.label, style, line=False), means, markers=True)
+    for label, colour in colours.items():
+        legend.add(band_handle(label, colour, 1.0))
+    legend.add(line_handle("Pareto front", **_FRONT))
+    for axes, tasks, each in zip(panels(figure, len(sets), 1 if single else 2), sets, candidates, strict=True):
         looks = [
             replace(series[each_one.setting.series], colour=colours.get(each_one.setting.brief_label, DENSE))
             for each_one in each
         ]
-        _draw_panel(axes, fill(one.title, _TITLE_WIDTH) if titled else "", each, looks)
+        _draw_panel(axes, fill(tasks.title, _TITLE_WIDTH) if titled else "", each, looks)
         cut |= is_cut(axes, [each_one.delta for each_one in each])
-    _write_legend(figure, every, series, colours)
+    legend.write(figure)
     plain_text(figure)
-    counts = [one.delta.n for one in every]
+    counts = legend.trials
     bars = f", {bars_text(cut)}" if max(counts) > 1 else ""
     several = any(len(yardsticks(tables, [one.setting for one in each])) > 1 for each in candidates)
     return DrawnFigure(
@@ -166,15 +168,3 @@ def _draw_panel(axes: Axes, title: str, candidates: Sequence[Candidate], looks: 
     fit_to_means(axes, [one.delta for one in candidates], [0.0], margin=0.12)
     finish(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
     axes.locator_params(axis="y", nbins=6)
-
-
-def _write_legend(figure: Figure, candidates: Sequence[Candidate], series: dict[Series, Look], colours: dict[str, str]) -> None:
-    """Markers are series, colours strengths."""
-    handles: list[Artist] = []
-    for one, style in series.items():
-        counts = [candidate.delta.n for candidate in candidates if candidate.setting.series == one]
-        handles.append(handle(f"{one.label} ({n_text(counts)})", style, line=False))
-    handles += [band_handle(label, colour, 1.0) for label, colour in colours.items()]
-    handles.append(line_handle("Pareto front", **_FRONT))
-    counts = [one.delta.n for one in candidates]
-    legend_below(figure, handles + interval_handles(max(counts) > 1, min(counts) == 1))

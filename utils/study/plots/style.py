@@ -20,7 +20,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from utils.study.labels import short_number
+from utils.figures import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from utils.numbers import short_number
 from utils.study.statistics import Estimate
 
 COLUMN, TEXT = 3.4, 7.0
@@ -46,14 +47,14 @@ class Look:
 
 
 LOOKS = (
-    Look("#0072B2", "o", "-"),
-    Look("#E69F00", "s", (0, (5, 1.5))),
-    Look("#D55E00", "^", (0, (1.2, 1.2))),
-    Look("#56B4E9", "D", (0, (5, 1.5, 1, 1.5))),
-    Look("#009E73", "v", (0, (8, 2))),
-    Look("#CC79A7", "P", (0, (3, 1, 1, 1, 1, 1))),
+    Look(BLUE, "o", "-"),
+    Look(ORANGE, "s", (0, (5, 1.5))),
+    Look(VERMILION, "^", (0, (1.2, 1.2))),
+    Look(SKY, "D", (0, (5, 1.5, 1, 1.5))),
+    Look(GREEN, "v", (0, (8, 2))),
+    Look(PINK, "P", (0, (3, 1, 1, 1, 1, 1))),
 )
-"""The palette of Okabe and Ito without black (dense models) and yellow (too pale); neighbours differ in lightness."""
+"""Black is for dense models; neighbours differ in lightness."""
 
 DENSE_LOOKS = tuple(
     Look(DENSE, marker, dashes) for marker, dashes in (("*", "-"), ("X", (0, (6, 1, 1, 1))), ("h", (0, (2, 1))))
