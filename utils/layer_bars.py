@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def draw_layers(
     """
     largest, *_, smallest = bars
     for column, (colour, label) in bars.items():
-        edge = {"edgecolor": ZERO_EDGE, "linewidth": 0.6} if colour == ZERO_FACE else {}
+        edge: dict[str, Any] = {"edgecolor": ZERO_EDGE, "linewidth": 0.6} if colour == ZERO_FACE else {}
         axes.bar(range(len(layers)), layers[column], width=0.8, color=colour, label=label, zorder=3, **edge)
     _square_root_axis(axes, max(float(layers[largest].max()), 1.0), tick)
     for position, (_, row) in enumerate(layers.iterrows()):

@@ -131,8 +131,8 @@ def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure]
     figures = []
     for one in drawn:
         png, pdf = save_figure(one.figure, target / "figures" / one.name)
-        figures.append(ReportFigure(one.name, one.title, one.caption, png, pdf))
-    _remove_old(target / "figures", {figure.name for figure in figures})
+        figures.append(ReportFigure(one.title, one.caption, png, pdf))
+    _remove_old(target / "figures", {figure.png.stem for figure in figures})
     return figures, missing
 
 

@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup, escape
 from PIL import Image
 
 from utils.errors import UserError
+from utils.figures import PNG_DPI
 from utils.files import write_text
 from utils.markdown import markdown_text
 from utils.numbers import fixed, percent
@@ -30,19 +30,11 @@ CLAIMS = ("holds", "fails", "undecided")
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
-WIDEST = 1800
-"""Pixels of a figure in the page; the PDF beside it has every detail."""
-
-PNG_DPI = 150
-"""Dots per inch of the project's figures: what makes their letters as large as those of the page."""
-
 
 @dataclass(frozen=True)
 class ReportFigure:
     """A figure of the page."""
 
-    name: str
-    """What its anchor is made of."""
     title: str
     caption: str
     png: Path
@@ -126,7 +118,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     environment.filters["rich"] = _rich
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
-    found, rows = findings(tables), _rows(tables.summary)
+    found, rows = findings(tables), tables.rows
     claims = [verdict(row) for row in rows if is_sparse(row)]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
@@ -149,7 +141,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
 def findings(tables: StudyTables) -> list[Finding]:
     """Per sparse setting that has an interval what it says."""
     found = []
-    for row in _rows(tables.summary):
+    for row in tables.rows:
         claim = verdict(row)
         if is_sparse(row) and claim in CLAIMS:
             sparsity = float(row.get("group_sparsity_mean", math.nan))
@@ -170,38 +162,23 @@ def _picture(finding: Finding, found: Sequence[Finding]) -> dict[str, float]:
     return {name: round(100 * min(max((value - start) / (end - start), 0.0), 1.0), 2) for name, value in values.items()}
 
 
-def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in summary.to_dict("records")]
-
-
 def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
     """A figure as the template wants it: its picture as a text, and its size on the page in pixels."""
     try:
         data = figure.png.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
-            if width > WIDEST:
-                height = round(height * WIDEST / width)
-                data, shown = _smaller(image, (WIDEST, height)), WIDEST
-            else:
-                shown = width
     except OSError as error:
         raise UserError(f"{figure.png}: is no figure that can be read ({error.strerror or 'not a PNG'})") from None
     return {
-        "name": figure.name,
         "title": figure.title,
         "caption": figure.caption,
         "source": f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}",
-        "width": round(shown * 96 / PNG_DPI),
+        # what makes its letters as large as those of the page
+        "width": round(width * 96 / PNG_DPI),
         "height": round(height * 96 / PNG_DPI),
         "pdf": quote(Path(os.path.relpath(figure.pdf, folder)).as_posix()),
     }
-
-
-def _smaller(image: Image.Image, size: tuple[int, int]) -> bytes:
-    buffer = io.BytesIO()
-    image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _rich(text: str) -> Markup:

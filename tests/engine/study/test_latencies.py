@@ -123,15 +123,3 @@ def test_share_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(latencies, "Path", Stat)
     assert others_share(0.0) == pytest.approx(40 / 100)
-
-
-def test_share_of_others_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stat:
-        def __init__(self, path: str) -> None:
-            pass
-
-        def read_text(self, encoding: str) -> str:
-            raise FileNotFoundError
-
-    monkeypatch.setattr(latencies, "Path", Stat)
-    assert others_share(0.0) == 0.0

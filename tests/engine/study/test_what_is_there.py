@@ -15,7 +15,7 @@ from utils.locks import experiment_lock
 from utils.study.plan import Run
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 7), ("bb_optimizer_params.learning_rate", 0.5), ("epochs", 1)])
+@pytest.mark.parametrize(("key", "value"), [("bb_optimizer_params.learning_rate", 0.5), ("epochs", 1)])
 def test_runs_with_another_configuration_are_refused_before_anything_starts(
     key: str, value: float, rooms: Path, work: Path, untimed: None
 ) -> None:

@@ -107,7 +107,7 @@ class TaskSet:
 
 def plotted_settings(tables: StudyTables) -> list[PlottedSetting]:
     """Every setting of the summary, in its order."""
-    return [_setting(row) for row in tables.summary.to_dict("records")]
+    return [_setting(row) for row in tables.rows]
 
 
 def task_sets(tables: StudyTables) -> list[TaskSet]:
