@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from utils.layer_bars import percent
+import jinja2
+
+from utils.markdown import markdown_table
+from utils.numbers import percent
 from utils.tasks import get_task
 
+TEMPLATE = Path(__file__).with_name("compact_report.md.jinja")
 FORMS = {"dense": "dense, as trained", "folded": "dense, batch norm folded", "compact": "compact"}
 
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a Markdown table; all columns but the first are numbers, and stand to the right."""
-    align = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(map(str, cells))} |" for cells in (head, align, *rows)] + [""]
+Cells = tuple[object, ...]
 
 
 def report_text(report: Mapping[str, Any], figure: str) -> str:
@@ -24,151 +25,67 @@ def report_text(report: Mapping[str, Any], figure: str) -> str:
         report: as in ``compact_report.json``.
         figure: name of the figure's file, beside the text.
     """
-    sections = [_head(report, figure), _totals(report), _check(report), _latency(report), _memory(report), _layers(report)]
-    return "\n".join(line for section in sections for line in section)
-
-
-def _head(report: Mapping[str, Any], figure: str) -> list[str]:
-    height, width = report["image_size"]
-    machine = report["machine"]
-    kernel = (
-        "Every layer reads just the channels that it uses: in the project's kernel for CPUs that costs nothing extra."
-        if report["free_selects"]
-        else "A layer that had to copy the channels that it uses keeps its width where the copy would cost more than it saves."
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        **report,
+        table=markdown_table,
+        figure=figure,
+        forms=list(FORMS.values()),
+        totals=list(_totals(report)),
+        differences=list(_differences(report)),
+        latencies=list(_latencies(report)),
+        peaks=[
+            (f"batch {row['batch']}", *(f"{row['megabytes'][form]:.0f}" for form in FORMS)) for row in report["memory"]["model"]
+        ],
+        per_layer=list(_per_layer(report)),
     )
-    return [
-        f"# Compact model of {report['trial']}",
-        "",
-        f"{report['network']}, output stride {report['output_stride']}, tasks {', '.join(report['tasks'])}, "
-        f"input {height} x {width}; the network of {report['best_epoch']} epochs. Measured on {machine['device']}, "
-        f"threads: {machine['threads']}, torch {machine['torch']}, {machine['precision']}.",
-        "",
-        kernel,
-        "",
-        f"![What was saved where]({figure})",
-        "",
-    ]
 
 
-def _totals(report: Mapping[str, Any]) -> list[str]:
-    lines = ["## In total", ""]
-    rows = []
+def _totals(report: Mapping[str, Any]) -> Iterator[Cells]:
     for part, title in (("backbone", "backbone"), ("model", "whole model")):
-        total = report[part]
-        sizes = report["file_MB"][part]
-        rows += [
-            (f"{title}: groups that are not zero", *_counted(total["groups"], total["zero_groups"])),
-            (f"{title}: parameters", *_saved(total["parameters"], total["parameters_left"], 1e6, "M")),
-            (f"{title}: MACs per image", *_saved(total["macs"], total["macs_left"], 1e9, "G")),
-            (f"{title}: weights as a file", *_saved(sizes["dense"], sizes["compact"], 1, "MB")),
-        ]
-    rows.append(("filters of the convolutions below", *_counted(report["filters"], report["filters_removed"])))
-    lines += table(("", "dense", "compact", "gone"), rows)
-    return [
-        *lines,
-        f"{report['layers_that_select']} layers read some channels of a wider map. Files are compared like for like: the "
-        "weights alone, as safetensors. The parameters of the compact model are those after folding batch norm.",
-        "",
-        *_dead(report["dead_layers"]),
-    ]
+        total, sizes = report[part], report["file_MB"][part]
+        yield f"{title}: groups that are not zero", *_counted(total["groups"], total["zero_groups"])
+        yield f"{title}: parameters", *_saved(total["parameters"], total["parameters_left"], 1e6, "M")
+        yield f"{title}: MACs per image", *_saved(total["macs"], total["macs_left"], 1e9, "G")
+        yield f"{title}: weights as a file", *_saved(sizes["dense"], sizes["compact"], 1, "MB")
+    yield "filters of the convolutions below", *_counted(report["filters"], report["filters_removed"])
 
 
-def _dead(layers: Sequence[str]) -> list[str]:
-    names = ", ".join(f"`{name}`" for name in layers)
-    return (
-        [f"Layers without any live group, so that what they give does not depend on the image: {names}.", ""] if layers else []
-    )
+def _counted(before: int, gone: int) -> Cells:
+    return f"{before:,}", f"{before - gone:,}", percent(gone, before) if before else "-"
 
 
-def _counted(before: int, gone: int) -> tuple[str, str, str]:
-    return f"{before:,}", f"{before - gone:,}", _percent(gone, before)
+def _saved(before: float, after: float, unit: float, name: str) -> Cells:
+    gone = percent(before - after, before) if before else "-"
+    return f"{before / unit:.3g} {name}", f"{after / unit:.3g} {name}", gone
 
 
-def _saved(before: float, after: float, unit: float, name: str) -> tuple[str, str, str]:
-    return f"{before / unit:.3g} {name}", f"{after / unit:.3g} {name}", _percent(before - after, before)
-
-
-def _percent(part: float, whole: float) -> str:
-    return percent(part, whole) if whole else "-"
-
-
-def _check(report: Mapping[str, Any]) -> list[str]:
-    check = report["check"]
-    rows = []
-    for task, found in check["tasks"].items():
-        share = found.get("share_of_pixels_labelled_differently")
-        labels = "-" if share is None else f"{found['different']:,} of {found['pixels']:,}"
+def _differences(report: Mapping[str, Any]) -> Iterator[Cells]:
+    for task, found in report["check"]["tasks"].items():
+        labelled = found.get("share_of_pixels_labelled_differently") is not None
         relative = (found["relative_difference"], found["relative_dense_error"], found["relative_compact_error"])
-        rows.append(
-            (
-                get_task(task).title,
-                f"{found['difference']:.1e}",
-                f"{found['largest_output']:.3g}",
-                *(f"{x:.1e}" for x in relative),
-                labels,
-            )
+        yield (
+            *(get_task(task).title, f"{found['difference']:.1e}", f"{found['largest_output']:.3g}"),
+            *(f"{number:.1e}" for number in relative),
+            f"{found['different']:,} of {found['pixels']:,}" if labelled else "-",
         )
-    head = (
-        *("task", "largest difference", "largest output", "relative difference"),
-        *("dense against float64", "compact against float64", "pixels labelled differently"),
-    )
-    return [
-        "## Equal outputs",
-        "",
-        f"Logits of the compact file and of the dense network in fp32, on {check['source']}; relative numbers are parts of "
-        "the largest output.",
-        "",
-        *table(head, rows),
-    ]
 
 
-def _latency(report: Mapping[str, Any]) -> list[str]:
-    rows = [*report["latency"], *(report["onnx"]["latency"] if report["onnx"] else ())]
-    body = []
-    for row in rows:
+def _latencies(report: Mapping[str, Any]) -> Iterator[Cells]:
+    for row in [*report["latency"], *(report["onnx"]["latency"] if report["onnx"] else ())]:
         times, layout = row["milliseconds"], row.get("layout", {})
-        cells = [f"{times[form]:.1f}{_mark(layout.get(form))}" if form in times else "-" for form in FORMS]
-        gains = [f"{times[form] / times['compact']:.2f} x" if form in times else "-" for form in ("dense", "folded")]
-        body.append((f"{_part(row['part'])}, batch {row['batch']}, {row['runtime']}", *cells, *gains, row["rounds"]))
-    head = ("milliseconds per batch", *FORMS.values(), "faster than as trained", "faster than folded", "rounds")
-    lines = [
-        "## Latency",
-        "",
-        "Medians; the networks take turns, with the same threads. Each runs in its faster memory layout: channels last, or "
-        "contiguous (c).",
-        "",
-        *table(head, body),
-    ]
-    if report["onnx"]:
-        onnx = report["onnx"]
-        worst = {name: max(tasks.values()) for name, tasks in onnx["relative_difference"].items()}
-        lines += [
-            f"`compact.onnx` ({onnx['file_MB']['compact']:.1f} MB, {onnx['macs'] / 1e9:.3g} GMACs) has outputs within "
-            f"{worst['onnxruntime']:.1e} of the trained network's (torch.export: {worst['torch.export']:.1e}), in batches of "
-            f"{' and '.join(map(str, onnx['batches_checked']))}.",
-            "",
-        ]
-    return lines
+        part = "whole model" if row["part"] == "model" else row["part"]
+        yield (
+            f"{part}, batch {row['batch']}, {row['runtime']}",
+            *(f"{times[form]:.1f}{' (c)' * (layout.get(form) == 'contiguous')}" if form in times else "-" for form in FORMS),
+            *(f"{times[form] / times['compact']:.2f} x" if form in times else "-" for form in ("dense", "folded")),
+            row["rounds"],
+        )
 
 
-def _mark(layout: str | None) -> str:
-    return " (c)" if layout == "contiguous" else ""
-
-
-def _part(part: str) -> str:
-    return {"model": "whole model"}.get(part, part)
-
-
-def _memory(report: Mapping[str, Any]) -> list[str]:
-    memory = report["memory"]
-    body = [(f"batch {row['batch']}", *(f"{row['megabytes'][form]:.0f}" for form in FORMS)) for row in memory["model"]]
-    lines = table(("megabytes", *FORMS.values()), body) if body else []
-    return ["## Peak memory", "", f"Of the whole model with its weights: {memory['how']}.", "", *lines]
-
-
-def _layers(report: Mapping[str, Any]) -> list[str]:
-    body = [
-        (
+def _per_layer(report: Mapping[str, Any]) -> Iterator[Cells]:
+    for layer in report["layers"]:
+        yield (
             f"`{layer['layer']}`",
             *(layer["groups"], layer["zero_groups"], layer["channels_there"], layer["channels_read"], layer["reads"]),
             f"{layer['filters'] - layer['filters_removed']} of {layer['filters']}",
@@ -176,18 +93,3 @@ def _layers(report: Mapping[str, Any]) -> list[str]:
             f"{layer['macs_left'] / 1e6:.1f} of {layer['macs'] / 1e6:.1f}",
             layer["note"],
         )
-        for layer in report["layers"]
-    ]
-    head = (
-        *("layer", "groups", "zero groups", "channels there", "channels read", "reads"),
-        *("filters left", "parameters left", "MMACs left", "what stayed and why, or what became of it"),
-    )
-    return [
-        "## Per layer",
-        "",
-        "A group is an input channel. Of its input's channels a layer finds those *there* that it or another layer still "
-        "needs, and reads its own: all of them, a slice (the first ones), a select (by number), or nothing (what it gives is "
-        "constant).",
-        "",
-        *table(head, body),
-    ]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from utils.study.statistics import estimate, judge
 from utils.study.tables import COLUMNS, StudyTables
 from utils.tasks import get_task
 
@@ -227,7 +227,8 @@ def _summary(runs: pd.DataFrame) -> pd.DataFrame:
         for metric in names:
             row[f"{metric}_mean"], row[f"{metric}_std"] = values[metric].mean(), values[metric].std()
         if "delta_MTL" in names:
-            row["delta_MTL_low"], row["delta_MTL_high"] = _interval(values["delta_MTL"])
+            delta = estimate(list(values["delta_MTL"].dropna()))
+            row["delta_MTL_low"], row["delta_MTL_high"] = delta.low, delta.high
         row |= _comparison(runs, wide, first)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -259,28 +260,19 @@ def _comparison(runs: pd.DataFrame, wide: pd.DataFrame, first: pd.Series) -> dic
 
 def _difference(difference: pd.Series) -> dict[str, Any]:
     values = difference.dropna()
-    low, high = _interval(values)
-    claim = "" if np.isnan(low) else "holds" if low >= -MARGIN else "fails" if high < -MARGIN else "undecided"
+    found = estimate(list(values))
+    claim = judge(found, MARGIN) or ""
     return {
-        "difference_n": len(values),
-        "difference_mean": values.mean(),
-        "difference_std": values.std(),
-        "difference_low": low,
-        "difference_high": high,
-        "difference_planned": len(values),
+        "difference_n": found.n,
+        "difference_mean": found.mean,
+        "difference_std": found.std,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "difference_planned": found.n,
         "claim": claim,
         "no_claim": "" if claim else "one trial: no interval",
         "margin": MARGIN,
     }
-
-
-def _interval(values: pd.Series) -> tuple[float, float]:
-    """95 % interval of the mean, Student's t."""
-    known = values.dropna()
-    if len(known) < 2:
-        return np.nan, np.nan
-    half = stats.t.ppf(0.975, len(known) - 1) * known.std() / np.sqrt(len(known))
-    return known.mean() - half, known.mean() + half
 
 
 def _curves(setting: Setting, trial: int, random: np.random.Generator) -> pd.DataFrame:

@@ -6,7 +6,6 @@ interface: no display, no global state.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,24 +14,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from utils.layer_bars import (
-    INCHES_PER_LAYER,
-    LIVE,
-    ZERO_EDGE,
-    ZERO_FACE,
-    mark_stages,
-    percent,
-    square_root_axis,
-    write_over,
-)
+from utils.figures import ORANGE
+from utils.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, draw_layers, layer_figure, name_layers
+from utils.numbers import percent
 
 _STAYED = "#9CCBE8"
-_FOLDED = "#E69F00"
-_COLOURS = {"dense": ZERO_FACE, "folded": _FOLDED, "compact": LIVE}
+_COLOURS = {"dense": ZERO_FACE, "folded": ORANGE, "compact": LIVE}
 
 
 @dataclass(frozen=True)
@@ -60,20 +50,49 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
     """
     if layers.empty:
         raise ValueError("the table of layers has no row")
-    stages = layers["part"].astype(str).where(~layers["part"].astype(str).str.startswith("heads."), "heads")
-    layers = layers.assign(stage=stages)
-    width = max(10.0, 1.3 + INCHES_PER_LAYER * len(layers))
-    figure = Figure(figsize=(width, 12.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08, hspace=0.02))
-    heading = figure.suptitle(textwrap.fill(title, int(width * 9.5)), fontsize=12, fontweight="bold")
-    heading.set_parse_math(False)
+    parts = layers["part"].astype(str)
+    layers = layers.assign(stage=parts.where(~parts.str.startswith("heads."), "heads"))
+    figure = layer_figure(title, len(layers), 12.6, 10.0)
     grid = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.0, 1))
     upper, lower = grid[:, 0]
     above, below = upper.subplots(2, 1, sharex=True)
-    _draw_macs(above, layers)
-    _draw_channels(below, layers)
-    below.set_xticks(np.arange(len(layers)), labels=[_short(name) for name in layers["layer"]], rotation=90, fontsize=7.5)
-    below.set_xlim(-0.6, len(layers) - 0.4)
-    above.tick_params(axis="x", length=0)
+    draw_layers(
+        above,
+        layers,
+        {"macs": (ZERO_FACE, "gone"), "macs_left": (LIVE, "left")},
+        title="(a) Multiply-adds per layer; percent: what is gone",
+        ylabel="MACs per image",
+        tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
+        over=lambda row: _share_gone(row["macs"], row["macs_left"]),
+        stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
+    )
+    draw_layers(
+        below,
+        layers,
+        {
+            "groups": (ZERO_FACE, "removed"),
+            "channels_there": (_STAYED, "kept for other layers"),
+            "channels_read": (LIVE, "read by the layer"),
+        },
+        title="(b) Input channels: number read; percent: removed",
+        ylabel="input channels",
+        tick=lambda value: f"{value:,.0f}",
+        over=lambda row: f"{row['channels_read']:.0f}",
+        stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
+    )
+    for axes in (above, below):
+        axes.legend(
+            bbox_to_anchor=(1.0, 1.0),
+            loc="lower right",
+            borderaxespad=3.1,
+            borderpad=0,
+            fontsize=8.5,
+            ncols=3,
+            frameon=False,
+            columnspacing=1.2,
+            handlelength=1.4,
+        )
+    name_layers(above, below, [_short(name) for name in layers["layer"]])
     left, right = lower.subplots(1, 2)
     _draw_totals(left, _quantities(report, "backbone"), "(c) Shared backbone")
     _draw_totals(right, _quantities(report, "model"), "(d) Whole model, with its heads")
@@ -99,71 +118,8 @@ def _short(layer: str) -> str:
     return layer.removeprefix("backbone.")
 
 
-def _draw_macs(axes: Axes, layers: pd.DataFrame) -> None:
-    """What each layer computes for an image, before and after."""
-    total, left = layers["macs"].to_numpy(dtype=float), layers["macs_left"].to_numpy(dtype=float)
-    _bars(axes, total, ZERO_FACE, "gone", ZERO_EDGE)
-    _bars(axes, left, LIVE, "left")
-    square_root_axis(axes, float(max(total.max(), 1)), _macs)
-    for position, (all_, rest) in enumerate(zip(total, left, strict=True)):
-        if all_:
-            write_over(axes, position, all_, percent(all_ - rest, all_, decimals=0), strong=rest == 0)
-    mark_stages(axes, layers, "stage", lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()))
-    axes.set_ylabel("MACs per image\n(square-root scale)", fontsize=9)
-    _title(axes, "(a) Multiply-adds per layer; percent: what is gone")
-
-
-def _draw_channels(axes: Axes, layers: pd.DataFrame) -> None:
-    """How many channels a layer's input had, how many are left in it, and how many of those the layer reads."""
-    total = layers["groups"].to_numpy(dtype=float)
-    there = layers["channels_there"].to_numpy(dtype=float)
-    read = layers["channels_read"].to_numpy(dtype=float)
-    _bars(axes, total, ZERO_FACE, "removed", ZERO_EDGE)
-    _bars(axes, there, _STAYED, "kept for other layers")
-    _bars(axes, read, LIVE, "read by the layer")
-    square_root_axis(axes, float(total.max()), lambda value: f"{value:,.0f}")
-    for position, (all_, rest) in enumerate(zip(total, read, strict=True)):
-        write_over(axes, position, all_, f"{rest:.0f}", strong=rest == 0)
-    mark_stages(axes, layers, "stage", lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()))
-    axes.set_ylabel("input channels\n(count, square-root scale)", fontsize=9)
-    _title(axes, "(b) Input channels: number read; percent: removed")
-
-
-def _bars(axes: Axes, values: np.ndarray, colour: str, label: str, edge: str | None = None) -> None:
-    axes.bar(
-        np.arange(len(values)),
-        values,
-        width=0.8,
-        color=colour,
-        edgecolor=edge,
-        linewidth=0.6 if edge else 0,
-        label=label,
-        zorder=3,
-    )
-
-
-def _title(axes: Axes, text: str) -> None:
-    # Both above the line of stage names.
-    axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=32)
-    axes.legend(
-        bbox_to_anchor=(1.0, 1.0),
-        loc="lower right",
-        borderaxespad=3.1,
-        borderpad=0,
-        fontsize=8.5,
-        ncols=3,
-        frameon=False,
-        columnspacing=1.2,
-        handlelength=1.4,
-    )
-
-
 def _share_gone(before: float, after: float) -> str:
     return percent(float(before - after), float(before), decimals=0) if before else ""
-
-
-def _macs(value: float) -> str:
-    return f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M"
 
 
 def _quantities(report: Mapping[str, Any], part: str) -> list[_Quantity]:

@@ -11,8 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-_LAMBDA, _SPARSITY, _WANTED, _DEBIAS = "#D55E00", "#0072B2", "#000000", "#EEEEEE"
-_STAGES = ("#999999", "#56B4E9", "#E69F00", "#CC79A7", "#009E73")
+from utils.figures import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from utils.numbers import percent
+
+_LAMBDA, _SPARSITY, _WANTED, _DEBIAS = VERMILION, BLUE, "#000000", "#EEEEEE"
+_STAGES = ("#999999", SKY, ORANGE, PINK, GREEN)
 """Colours of the stages, from the stem on."""
 
 
@@ -65,7 +68,7 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     for axes in figure.axes:
         _finish(axes, debias[0] if debias else None, float(time[-1]))
     below.annotate(
-        f"{sparsity[-1]:.1f} %",
+        percent(sparsity[-1]),
         (time[-1], sparsity[-1]),
         xytext=(-4, 6),
         textcoords="offset points",

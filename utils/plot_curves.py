@@ -14,8 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito without the yellow, which is hard to see as a line."""
+from utils.figures import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+
+_COLOURS = (BLUE, VERMILION, GREEN, PINK, ORANGE, SKY, "#000000")
 _DASHES = ("-", "--", ":", "-.")
 _PLOTS_PER_ROW = 3
 _PLOT_INCHES = (4.2, 2.9)

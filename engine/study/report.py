@@ -19,6 +19,7 @@ from engine.study.record import Record, read_record
 from utils import checkpoint as files
 from utils.errors import UserError
 from utils.figures import save_figure
+from utils.numbers import percent
 from utils.results import check_writable
 from utils.study.plan import Run, Study, config_text
 from utils.study.plots import KINDS, draw_all
@@ -113,7 +114,7 @@ def _obstacle(study: Study) -> str:
         if holder(run):
             return f"{run.name} was being trained at that time"
     busy = others_share()
-    return f"other processes took {busy:.0%} of the machine's CPU time" if busy > BUSY else ""
+    return f"other processes took {percent(busy, 1, decimals=0)} of the machine's CPU time" if busy > BUSY else ""
 
 
 def _first_of_each(runs: Iterable[Run]) -> list[Run]:
@@ -130,8 +131,8 @@ def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure]
     figures = []
     for one in drawn:
         png, pdf = save_figure(one.figure, target / "figures" / one.name)
-        figures.append(ReportFigure(one.name, one.title, one.caption, png, pdf))
-    _remove_old(target / "figures", {figure.name for figure in figures})
+        figures.append(ReportFigure(one.title, one.caption, png, pdf))
+    _remove_old(target / "figures", {figure.png.stem for figure in figures})
     return figures, missing
 
 

@@ -24,12 +24,6 @@ def test_png_has_150_dots_per_inch(tmp_path: Path) -> None:
     assert (width, height) == (300, 150)
 
 
-def test_only_the_formats_asked_for_are_written_in_their_order(tmp_path: Path) -> None:
-    assert save_figure(Figure(), tmp_path / "one", ("png",)) == [tmp_path / "one.png"]
-    assert not (tmp_path / "one.pdf").exists()
-    assert save_figure(Figure(), tmp_path / "two", ("pdf", "png")) == [tmp_path / "two.pdf", tmp_path / "two.png"]
-
-
 @pytest.mark.parametrize("kind", ["png", "pdf"])
 def test_a_figure_that_finds_no_room_is_a_sentence_and_the_old_one_stays(tmp_path: Path, kind: str) -> None:
     figure = Figure()

@@ -102,23 +102,10 @@ def test_the_time_in_which_zeros_are_fixed_is_shaded_and_said(steered: Points) -
         assert "zeros fixed,\n penalty off" in _texts(axes)
 
 
-def test_the_last_sparsity_is_written_at_its_place(steered: Points) -> None:
-    _, below = _parts(control_figure(steered, ""))
-    (label,) = [text for text in below.texts if "%" in text.get_text()]
-    assert label.get_text() == "69.5 %"
-    assert tuple(label.xy) == (10, 69.5)  # type: ignore[attr-defined]
-
-
-def test_a_given_lambda_wants_no_sparsity_and_fixes_nothing() -> None:
-    above, below = _parts(control_figure(_points(3), ""))
-    assert set(_lines(below)) == {"measured"}
-    assert _shaded(above) == _shaded(below) == []
-    assert _texts(above) == []
-    assert _texts(below) == ["30.0 %"]
-
-
 def test_a_lambda_that_never_acted_is_said_in_words() -> None:
     above, below = _parts(control_figure(_points(3, lambda_=lambda time: 0.0, sparsity=lambda time: 0.0), ""))
+    assert set(_lines(below)) == {"measured"}
+    assert _shaded(above) == _shaded(below) == []
     assert _texts(above) == ["λ = 0 throughout"]
     assert len(above.get_yticks()) == 0
     assert _texts(below) == ["0.0 %"]
@@ -140,7 +127,6 @@ def test_numbers_that_json_could_not_hold_are_gaps(steered: Points) -> None:
     [
         pytest.param(_points(0), id="one point"),
         pytest.param(_points(0.1, debias_from=0.1), id="fixed at the last of two"),
-        pytest.param(_points(3, sparsity=lambda time: 100.0, debias_from=2.9), id="all zero"),
         pytest.param(_points(1000, debias_from=1), id="a thousand epochs"),
         pytest.param(_points(2, lambda_=lambda time: 1e-30 * 10 ** (15 * time)), id="many decades"),
     ],

@@ -23,12 +23,6 @@ def test_lines_are_the_recorded_values_and_gaps_are_skipped() -> None:
     assert lines == {"dense": [[1, 4], [3, 2]], "sparse": [[1, 5], [2, 3]]}
 
 
-def test_records_are_drawn_in_the_order_of_the_epochs() -> None:
-    run = pd.DataFrame({"epoch": [3, 1, 2], "loss": [1.0, 3.0, 2.0]})
-    (axes,) = learning_curves({"run": run}, ["loss"]).axes
-    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1, 2, 3]
-
-
 def test_a_quantity_that_no_run_has_is_said_to_be_missing() -> None:
     runs = {"dense": _run(2, loss=[2.0, 1.0], empty=[np.nan, np.nan])}
     loss, empty, absent = learning_curves(runs, ["loss", "empty", "absent"]).axes
@@ -61,24 +55,12 @@ def test_eight_runs_look_different() -> None:
     assert len({(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}) == 8
 
 
-def test_few_epochs_have_markers_and_many_do_not() -> None:
-    few, many = _run(3, a=[1.0] * 3), _run(100, a=[1.0] * 100)
-    (axes,) = learning_curves({"few": few, "many": many}, ["a"]).axes
-    assert [line.get_marker() for line in axes.lines] == ["o", "None"]
-
-
 def test_every_plot_spans_the_same_epochs_and_stands_at_most_three_to_a_row() -> None:
     runs = {"dense": _run(9, a=[1.0] * 9), "sparse": _run(5, a=[1.0] * 5, b=[1.0] * 5)}
     figure = learning_curves(runs, ["a", "b", "c", "d"])
     assert len(figure.axes) == 4
     assert {axes.get_xlim() for axes in figure.axes} == {(0.5, 9.5)}
     assert figure.axes[3].get_position().y1 < figure.axes[0].get_position().y0
-
-
-def test_titles_and_labels_are_those_given() -> None:
-    figure = learning_curves({"run": _run(1, a=[1.0], b=[1.0])}, ["a", "b"], {"a": "Loss"}, {"a": "nats"})
-    assert [axes.get_title() for axes in figure.axes] == ["Loss", "b"]
-    assert [axes.get_ylabel() for axes in figure.axes] == ["nats", ""]
 
 
 def test_long_labels_stay_inside() -> None:

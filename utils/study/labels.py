@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from utils.numbers import fixed, short_number
 from utils.study.tables import StudyTables
 from utils.tasks import get_task
 
@@ -85,11 +86,21 @@ def kind_label(row: Mapping[str, Any]) -> str:
     """What is done to the tasks of a setting: ``dense``, or ``group lasso, target 70 %``; with the variant if it has one."""
     penalty, variant = value_text(row["penalty"]), " ".join(value_text(row["variant"]).split())
     parts = [_PENALTIES.get(penalty, words(penalty)) or "sparse" if is_sparse(row) else "dense"]
-    if is_sparse(row) and not is_missing(row["target_sparsity"]):
-        parts.append(f"target {100 * float(row['target_sparsity']):.6g} %")
-    if is_sparse(row) and not is_missing(row["lambda"]):
-        parts.append(f"λ = {short_number(float(row['lambda']))}")
+    if is_sparse(row):
+        parts += filter(None, [strength_label(row["lambda"], row["target_sparsity"])])
     return ", ".join([*parts, f"variant {variant}"] if variant else parts)
+
+
+def strength_label(strength: Any, target: Any) -> str:
+    """``target 70 %``, or ``λ = 1e-4``; empty where there is neither.
+
+    Args:
+        strength: lambda.
+        target: wanted share of zero groups, 0..1.
+    """
+    if not is_missing(target):
+        return f"target {100 * float(target):.6g} %"
+    return "" if is_missing(strength) else f"λ = {short_number(float(strength))}"
 
 
 def setting_label(row: Mapping[str, Any]) -> str:
@@ -115,14 +126,6 @@ def metric_label(name: str, tasks: Iterable[str]) -> tuple[str, str]:
 def words(name: str) -> str:
     """A name with spaces, in one line."""
     return " ".join(name.replace("_", " ").split())
-
-
-def short_number(value: float) -> str:
-    """``1.5e-4``, ``5e-2``, ``70``: strengths differ by powers of ten, which one way of writing shows best."""
-    if value and abs(value) < 0.1:
-        digits, exponent = f"{value:e}".split("e")
-        return f"{float(digits):g}e{int(exponent)}"
-    return f"{value:g}"
 
 
 def is_sparse(row: Mapping[str, Any]) -> bool:
@@ -179,12 +182,6 @@ class Metric:
         text = f"{self.number(mean)} ± {spread}" if spread and (self.task or float(spread)) else self.number(mean)
         number = row.get(f"{self.name}_n")
         return text if is_missing(number) or number == row["num_trials"] else f"{text} (n = {int(number or 0)})"
-
-
-def fixed(value: float, decimals: int, signed: bool = False) -> str:
-    """A number with a true minus sign, never a negative zero; ``+`` before what is above zero if ``signed``."""
-    text = f"{float(value):{'+' if signed else ''}z.{decimals}f}".replace("-", "−")
-    return text.removeprefix("+") if not float(text.replace("−", "-")) else text
 
 
 def interval(low: Any, high: Any, decimals: int = 2) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,16 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup, escape
 from PIL import Image
 
 from utils.errors import UserError
+from utils.figures import PNG_DPI
 from utils.files import write_text
-from utils.study.labels import fixed, is_sparse, main_metrics, setting_label
-from utils.study.markup import LATEX_COMMENT, latex, markdown, markdown_text
+from utils.markdown import markdown_text
+from utils.numbers import fixed, percent
+from utils.study.labels import is_sparse, main_metrics, setting_label
+from utils.study.markup import LATEX_COMMENT, latex, markdown
 from utils.study.tables import StudyTables
 from utils.study.text_tables import comparison_table, full_tables, pairs_text, paper_table, verdict
 
@@ -27,19 +30,11 @@ CLAIMS = ("holds", "fails", "undecided")
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
-WIDEST = 1800
-"""Pixels of a figure in the page; the PDF beside it has every detail."""
-
-PNG_DPI = 150
-"""Dots per inch of the project's figures: what makes their letters as large as those of the page."""
-
 
 @dataclass(frozen=True)
 class ReportFigure:
     """A figure of the page."""
 
-    name: str
-    """What its anchor is made of."""
     title: str
     caption: str
     png: Path
@@ -68,7 +63,10 @@ class Finding:
     claim: str
     """``holds``, ``fails`` or ``undecided``."""
     setting: str
-    sentence: str
+    pairs: str
+    """How many pairs of trials are compared."""
+    sparsity: float
+    """Percentage of zero groups, or NaN."""
     mean: float
     low: float
     high: float
@@ -118,12 +116,18 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["rich"] = _rich
-    found = findings(tables)
+    environment.filters["percent"] = percent
+    environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
+    found, rows = findings(tables), tables.rows
+    claims = [verdict(row) for row in rows if is_sparse(row)]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
-        answer=answer(tables, found),
+        claims=CLAIMS,
+        counts={claim: claims.count(claim) for claim in CLAIMS},
+        sparse=len(claims),
+        unclaimed={reason: claims.count(reason) for reason in claims if reason not in CLAIMS},
         findings=[(finding, _picture(finding, found)) for finding in found],
-        settings=_settings(tables),
+        settings=[(setting_label(row), str(row["setting"]), int(row["num_trials"])) for row in rows],
         runs=len(tables.runs[["setting", "trial"]].drop_duplicates()),
         paper=paper_table(tables),
         comparison=comparison_table(tables),
@@ -134,93 +138,16 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     )
 
 
-# What the study says
-
-
 def findings(tables: StudyTables) -> list[Finding]:
-    """Per sparse setting that has an interval what it says, as a sentence with its numbers."""
+    """Per sparse setting that has an interval what it says."""
     found = []
-    for row in _rows(tables.summary):
+    for row in tables.rows:
         claim = verdict(row)
         if is_sparse(row) and claim in CLAIMS:
-            mean, low, high, margin = (float(row[name]) for name in _numbers("mean", "low", "high"))
-            found.append(Finding(claim, setting_label(row), _sentence(row, claim), mean, low, high, margin))
+            sparsity = float(row.get("group_sparsity_mean", math.nan))
+            numbers = (float(row[name]) for name in ("difference_mean", "difference_low", "difference_high", "margin"))
+            found.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
     return found
-
-
-def answer(tables: StudyTables, found: Sequence[Finding]) -> list[str]:
-    """What comes first on the page: how many settings the claim holds for, and what there is no interval of."""
-    sparse = [row for row in _rows(tables.summary) if is_sparse(row)]
-    if tables.summary.empty:
-        return ["No run of this study has finished: there is nothing to say yet."]
-    if not sparse:
-        return ["This study has no finished sparse setting: there is nothing to compare with a dense network."]
-    sentences = [_lead(found)]
-    if len(found) > 1:
-        sentences.append(
-            "Each interval is for its own setting: of twenty, one on average misses the true difference, so the best of many "
-            "settings looks better than it is."
-        )
-    reasons = [verdict(row) for row in sparse]
-    others = [reason for reason in reasons if reason not in CLAIMS]
-    for reason in dict.fromkeys(others):
-        number = others.count(reason)
-        which = "the sparse setting" if len(sparse) == 1 else f"{number} of {len(sparse)} sparse settings"
-        sentences.append(f"Nothing is claimed about {which}: {_REASONS.get(reason, reason)}.")
-    return sentences
-
-
-def _lead(found: Sequence[Finding]) -> str:
-    """The answer in one sentence."""
-    if not found:
-        return "Nobody knows yet: no sparse setting has an interval of its difference to the dense one."
-    claims = [finding.claim for finding in found]
-    if len(found) == 1:
-        return {
-            "holds": "Yes, up to the margin: the one sparse setting with an interval is not worse than its dense twin.",
-            "fails": "No: the one sparse setting with an interval is worse than its dense twin by more than the margin.",
-            "undecided": "Undecided: the interval of the one sparse setting that has one is too wide for an answer.",
-        }[claims[0]]
-    holds, fails, open_ = (f"{number} {'is' if number == 1 else 'are'}" for number in map(claims.count, CLAIMS))
-    return (
-        f"Of {len(found)} sparse settings with an interval, {holds} shown to be not worse than dense by more than the margin, "
-        f"{fails} shown to be worse by more than it, and {open_} undecided."
-    )
-
-
-_REASONS = {
-    "one trial: no interval": "one pair of trials is too few for an interval",
-    "twin missing": "the dense twin is missing, as no run of it with the same seed is finished",
-    "single-task baseline missing": "the single-task baseline is missing, as it is not finished",
-}
-
-
-def _numbers(*names: str) -> tuple[str, ...]:
-    return (*(f"difference_{name}" for name in names), "margin")
-
-
-def _sentence(row: Mapping[str, Any], claim: str) -> str:
-    mean, low, high, margin = (float(row[name]) for name in _numbers("mean", "low", "high"))
-    sparsity = row.get("group_sparsity_mean", float("nan"))
-    with_zeros = f"With {fixed(sparsity, 1)} % of the groups at zero, " if not pd.isna(sparsity) else ""
-    subject = "the sparse network" if with_zeros else "The sparse network"
-    numbers = (
-        f"{with_zeros}{subject}'s Δ_MTL differs from the dense one's by {fixed(mean, 2, signed=True)} percentage points "
-        f"(n = {pairs_text(row)} paired trials, 95 % interval {fixed(low, 2, signed=True)} to "
-        f"{fixed(high, 2, signed=True)})."
-    )
-    limit = fixed(-margin, 2, signed=True)
-    says = {
-        "holds": f"The whole interval is above {limit}: it is not worse than the dense network by more than the margin.",
-        "fails": f"The whole interval is below {limit}: it is worse than the dense network by more than the margin.",
-        "undecided": f"The interval has {limit} inside: whether it is worse by more than the margin stays open.",
-    }
-    also = ""
-    if low > 0:
-        also = " It is even better: the whole interval is above zero."
-    elif claim == "holds" and high < 0:
-        also = " It is worse, though by less than the margin: the whole interval is below zero."
-    return f"{numbers} {says[claim]}{also}"
 
 
 def _picture(finding: Finding, found: Sequence[Finding]) -> dict[str, float]:
@@ -235,46 +162,23 @@ def _picture(finding: Finding, found: Sequence[Finding]) -> dict[str, float]:
     return {name: round(100 * min(max((value - start) / (end - start), 0.0), 1.0), 2) for name, value in values.items()}
 
 
-# What the page shows
-
-
-def _settings(tables: StudyTables) -> list[tuple[str, str, int]]:
-    """Per setting its label, its name in the files and the number of its trials."""
-    return [(setting_label(row), str(row["setting"]), int(row["num_trials"])) for row in _rows(tables.summary)]
-
-
-def _rows(summary: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in summary.to_dict("records")]
-
-
 def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
     """A figure as the template wants it: its picture as a text, and its size on the page in pixels."""
     try:
         data = figure.png.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
-            if width > WIDEST:
-                height = round(height * WIDEST / width)
-                data, shown = _smaller(image, (WIDEST, height)), WIDEST
-            else:
-                shown = width
     except OSError as error:
         raise UserError(f"{figure.png}: is no figure that can be read ({error.strerror or 'not a PNG'})") from None
     return {
-        "name": figure.name,
         "title": figure.title,
         "caption": figure.caption,
         "source": f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}",
-        "width": round(shown * 96 / PNG_DPI),
+        # what makes its letters as large as those of the page
+        "width": round(width * 96 / PNG_DPI),
         "height": round(height * 96 / PNG_DPI),
         "pdf": quote(Path(os.path.relpath(figure.pdf, folder)).as_posix()),
     }
-
-
-def _smaller(image: Image.Image, size: tuple[int, int]) -> bytes:
-    buffer = io.BytesIO()
-    image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def _rich(text: str) -> Markup:

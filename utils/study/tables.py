@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -68,6 +69,11 @@ class StudyTables:
         for part, path in paths(folder, self.name).items():
             write_csv(path, getattr(self, part))
         return list(paths(folder, self.name).values())
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Those of the summary."""
+        return [{str(name): value for name, value in row.items()} for row in self.summary.to_dict("records")]
 
     @property
     def settings(self) -> Sequence[str]:

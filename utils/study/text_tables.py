@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from utils.console import listed
+from utils.numbers import fixed
 from utils.study.labels import (
     NOTHING,
     Metric,
-    fixed,
     interval,
     is_missing,
     is_sparse,
@@ -94,7 +94,7 @@ def paper_table(tables: StudyTables) -> TextTable:
         if metric.name == "delta_MTL" and _has(summary, "delta_MTL_low"):
             columns.append(("", "95 % interval"))
     sections = []
-    for tasks, rows in _by_tasks(summary):
+    for tasks, rows in _by_tasks(tables):
         best = {metric.name: _best(rows, metric) for metric in shown}
         section = []
         for row in rows:
@@ -122,7 +122,7 @@ def paper_table(tables: StudyTables) -> TextTable:
 
 def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
     """Every quantity of the summary as a row, settings as columns: ``per_block`` of them a table, or all in one with None."""
-    blocks = _blocks(_by_tasks(tables.summary), per_block)
+    blocks = _blocks(_by_tasks(tables), per_block)
     metrics = study_metrics(tables)
     groups = [*dict.fromkeys(metric.task for metric in metrics if metric.task), *_GROUPS]
     result = []
@@ -149,9 +149,9 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
 def comparison_table(tables: StudyTables) -> TextTable:
     """Sparse settings as rows: the paired difference of Δ_MTL to the dense setting of the same tasks, and what it says."""
     columns = [("", name) for name in ("setting", "n", "difference of Δ_MTL (points)", "95 % interval", "margin", "claim")]
-    rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables.summary) for row in rows}
+    rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables) for row in rows}
     sections = []
-    for tasks, rows in _by_tasks(tables.summary):
+    for tasks, rows in _by_tasks(tables):
         cells = [_comparison_row(row, rows_of) for row in rows if is_sparse(row)]
         if cells:
             sections.append(Section(tasks_label(tasks), cells))
@@ -165,7 +165,7 @@ def comparison_table(tables: StudyTables) -> TextTable:
         notes = ["The study has no finished sparse setting: there is nothing to compare."]
         return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
     notes = []
-    sparse = [row for _, rows in _by_tasks(tables.summary) for row in rows if is_sparse(row)]
+    sparse = [row for _, rows in _by_tasks(tables) for row in rows if is_sparse(row)]
     lonely = [row for row in sparse if value_text(row.get("no_claim")) == "twin missing"]
     if lonely:
         twins = ", ".join(dict.fromkeys(value_text(row["twin"]) for row in lonely))
@@ -226,14 +226,12 @@ def _blocks(groups: Sequence[tuple[str, Sequence[dict[str, Any]]]], size: int | 
     return blocks
 
 
-def _by_tasks(summary: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
+def _by_tasks(tables: StudyTables) -> list[tuple[str, list[dict[str, Any]]]]:
     """Rows of the summary by tasks; of the same tasks dense ones first, else in the summary's order."""
-    rows: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in summary.to_dict("records")]
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=is_sparse):
-        groups.setdefault(value_text(row["tasks"]), []).append(row)
-    order = list(dict.fromkeys(value_text(tasks) for tasks in summary["tasks"]))
-    return [(tasks, groups[tasks]) for tasks in order]
+    groups: dict[str, list[dict[str, Any]]] = {value_text(tasks): [] for tasks in tables.summary["tasks"]}
+    for row in sorted(tables.rows, key=is_sparse):
+        groups[value_text(row["tasks"])].append(row)
+    return list(groups.items())
 
 
 def _best(rows: Sequence[Mapping[str, Any]], metric: Metric) -> str | None:
@@ -274,7 +272,7 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
 
 def _delta_notes(tables: StudyTables) -> list[str]:
     """Where Δ_MTL is not there and why, and what it compares with where it is."""
-    rows: list[dict[str, Any]] = [row for _, rows in _by_tasks(tables.summary) for row in rows]
+    rows: list[dict[str, Any]] = [row for _, rows in _by_tasks(tables) for row in rows]
     judged = [row for row in rows if value_text(row.get("baseline"))]
     unplanned = [row for row in judged if row["baseline"] == "not planned"]
     missing = [row for row in judged if row["baseline"] == "missing"]

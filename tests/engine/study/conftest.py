@@ -23,24 +23,27 @@ class TrainedStudy:
     outcomes: list[Outcome]
 
 
+def minutes(config: ExperimentConfig) -> Speed:
+    """An epoch takes a minute, and a test half of one, without a look at the clock."""
+    return Speed(60.0, 30.0)
+
+
 @pytest.fixture(scope="session")
 def trained_study(rooms: Path, scratch: Path) -> TrainedStudy:
     """Six runs of two epochs."""
     folder = scratch / "trained_study"
     folder.mkdir()
     study = make_study(folder, rooms)
-    outcomes = run_study(study, folder / "study.yaml", "python main_multi_trials.py --config_exp study.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate, "time_steps", minutes)
+        outcomes = run_study(study, folder / "study.yaml", "python main_multi_trials.py --config_exp study.yaml")
     return TrainedStudy(study, folder / "study.yaml", outcomes)
 
 
 @pytest.fixture
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An epoch takes a minute, and a test half of one, without a look at the clock."""
-
-    def speed(config: ExperimentConfig) -> Speed:
-        return Speed(60.0, 30.0)
-
-    monkeypatch.setattr(estimate, "time_steps", speed)
+    """Nothing is timed."""
+    monkeypatch.setattr(estimate, "time_steps", minutes)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,6 @@ from tests.studies import DENSE_AND_SPARSE, fake_run, make_study
 from utils import checkpoint as files
 from utils.study.labels import NOTHING, is_missing
 from utils.study.plan import Study
-from utils.study.report import answer
 from utils.study.tables import StudyTables
 from utils.study.text_tables import comparison_table, paper_table
 
@@ -225,7 +224,6 @@ def test_nothing_takes_the_place_of_a_baseline_that_is_not_finished(end: str, wo
     found = values(tables, "delta_MTL")
     assert found[f"{SPARSE}{other}_trial_1"] == pytest.approx(change(metrics[f"{SPARSE}{other}_trial_1"], *singles))
     assert not [name for name in found if ("_long" in name) == bool(end)]
-    assert any("1 of 2 sparse settings: the single-task baseline is missing" in text for text in answer(tables, []))
 
 
 def test_a_twin_of_other_seeds_is_missing(work: Path) -> None:

@@ -1,6 +1,5 @@
 """What a study's folder says about the study is what is needed to go on, or to report it."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -63,15 +62,3 @@ def test_a_damaged_record_is_refused_with_its_name(content: str, work: Path) -> 
     (work / "study.json").write_text(content)
     with pytest.raises((ConfigError, TrialError), match=str(work)):
         read_record(work)
-
-
-def test_a_record_with_a_wrong_value_says_which(work: Path) -> None:
-    study = make_study(work)
-    study.folder.mkdir(parents=True)
-    write_record(study, work / "study.yaml", "typed")
-    path = study.folder / "study.json"
-    values = json.loads(path.read_text())
-    values["settings"][0]["config"]["epochs"] = "many"
-    path.write_text(json.dumps(values))
-    with pytest.raises(ConfigError, match="epochs"):
-        read_record(study.folder)

@@ -1,8 +1,6 @@
 """A study does what is not finished, and says what failed."""
 
 import logging
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from engine.study.record import read_record
 from engine.study.run import run_study
 from tests.engine.study.conftest import TrainedStudy
 from tests.engine.study.running import NAMES, go, rows
-from tests.killed_runs import ROOT
 from tests.small import listing
 from tests.studies import Recorder, fake_run, make_study, never
 from utils import checkpoint as files
@@ -152,37 +149,18 @@ def test_a_launcher_may_do_the_runs_in_any_order(rooms: Path, work: Path, untime
     assert go(study, work, launcher=never) == []
 
 
-ELSEWHERE = """
-import sys
-from pathlib import Path
-from engine.launch import attempt
-from engine.study.record import read_record
-study = read_record(Path(sys.argv[1])).study
-outcome = attempt(next(run for run in study.runs if run.name == sys.argv[2]))
-print(outcome.status, outcome.reason)
-"""
-
-
-def test_a_run_can_be_done_by_a_process_that_knows_the_record_alone(
-    trained_study: TrainedStudy, rooms: Path, work: Path, untimed: None
+def test_a_run_can_be_done_by_who_knows_the_record_alone(
+    trained_study: TrainedStudy, rooms: Path, work: Path, untimed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dense = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
-    study = make_study(work, rooms, dense)
+    study = make_study(work, rooms, {"tasks": [["segmentsemantic"]], "group_sparsity": False})
     (work / "elsewhere").mkdir()
 
     def launcher(runs: Sequence[Run]) -> Iterable[Outcome]:
         for name in ("base.yaml", "study.yaml"):
             (work / name).unlink()
-        for one in runs:
-            done = subprocess.run(
-                [sys.executable, "-c", ELSEWHERE, str(study.folder), one.name],
-                cwd=work / "elsewhere",
-                env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            yield Outcome(one, done.stdout.split()[0])  # type: ignore[arg-type]
+        monkeypatch.chdir(work / "elsewhere")
+        for one in read_record(study.folder).study.runs:
+            yield attempt(one)
 
     assert [outcome.status for outcome in go(study, work, launcher=launcher)] == ["finished"]
     same = next(one for one in trained_study.study.runs if one.name == "seg_dense_trial_0")

@@ -52,14 +52,7 @@ def test_names_are_whole_on_a_narrow_terminal(
     assert all(words[:2] == ["1", "new"] for words in table.values()), "and so is what is beside them"
 
 
-def test_usual_names_fit_a_narrow_terminal(rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]) -> None:
-    tasks = ("segmentsemantic", "depth_euclidean", "surface_normal")
-    axes = {"tasks": "all", "penalty": "l1_l2", "target_sparsity": [0.5, 0.85], "trials": 5}
-    go(make_study(work, rooms, axes, task_list=tasks), work, plan_only=True)
-    assert max(len(line.rstrip()) for line in capsys.readouterr().out.splitlines()[:-1]) <= 80
-
-
-def test_a_plan_writes_nothing(rooms: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_writes_nothing(rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]) -> None:
     study = make_study(work, rooms, {"tasks": "all", "group_sparsity": False}, cache=str(work / "cache"))
     before, data = whole(work), whole(rooms)
     assert go(study, work, plan_only=True, launcher=never) == []

@@ -15,7 +15,7 @@ from utils.locks import experiment_lock
 from utils.study.plan import Run
 
 
-@pytest.mark.parametrize(("key", "value"), [("seed", 7), ("bb_optimizer_params.learning_rate", 0.5), ("epochs", 1)])
+@pytest.mark.parametrize(("key", "value"), [("bb_optimizer_params.learning_rate", 0.5), ("epochs", 1)])
 def test_runs_with_another_configuration_are_refused_before_anything_starts(
     key: str, value: float, rooms: Path, work: Path, untimed: None
 ) -> None:
@@ -130,9 +130,3 @@ def test_what_one_variant_needs_is_looked_for_too(
     with pytest.raises(error, match=words):
         go(study, work, launcher=never)
     assert not study.folder.exists()
-
-
-def test_loss_weights_are_no_obstacle(rooms: Path, work: Path, untimed: None) -> None:
-    weights = {"segmentsemantic": 1.0, "depth_euclidean": 2.0}
-    study = make_study(work, rooms, comb_loss="wt_sum", loss_weights=weights)
-    assert len(go(study, work, launcher=Recorder())) == 6

@@ -11,9 +11,9 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from tests.utils.mutations import JARGON, JUNK, REPEATABLE, misspelled
-from tests.utils.study.files import BASE, planned, study_file, write
+from tests.utils.study.files import study_file, write
 from utils.config import load_config, unused_keys
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError
 from utils.study.config import DECIDED, StudyFile, is_study, load_study_file, merge
 from utils.study.plan import Study, load_study, study_from_values, study_values
 
@@ -84,28 +84,19 @@ def test_an_experiment_is_no_study_and_a_study_no_experiment(tmp_path: Path) -> 
 WRONG: list[tuple[str, str, list[str]]] = [
     ("lambda: 0", "axes.0.lambda.0", ["0 is not valid", "a number above 0", "group_sparsity: false"]),
     ("lambda: [1e-4, -1]", "axes.0.lambda.1", ["-1 is not valid", "a number above 0"]),
-    ("lambda: []", "axes.0.lambda", ["[] is too short", "Strengths of the penalty"]),
     ("lambda: [x]", "axes.0.lambda.0", ["'x'", "expected a number"]),
     ("lambda: .inf", "axes.0.lambda.0", ["inf", "a finite number"]),
-    ("lambda: [[1e-4]]", "axes.0.lambda.0", ["expected a number"]),
     ("target_sparsity: 70", "axes.0.target_sparsity.0", ["70", "< 1", "a share, not a percentage: 0.7"]),
     ("target_sparsity: [0.5, 70%]", "axes.0.target_sparsity.1", ["'70%'", "a share, not a percentage: 0.7"]),
-    ("target_sparsity: 0", "axes.0.target_sparsity.0", ["0 is not valid", "> 0"]),
     ("target_sparsity: []", "axes.0.target_sparsity", ["[] is too short"]),
     ("penalty: lasso", "axes.0.penalty.0", ["'lasso'", "did you mean 'l1_l2'?"]),
-    ("penalty: []", "axes.0.penalty", ["[] is too short"]),
     ("group_sparsity: sometimes", "axes.0.group_sparsity.0", ["'sometimes'", "true or false"]),
-    ("group_sparsity: []", "axes.0.group_sparsity", ["[] is too short"]),
     ("setup: single", "axes.0.setup.0", ["'single'", "did you mean 'singletask'?"]),
-    ("setup: []", "axes.0.setup", ["[] is too short"]),
     ("trials: 0", "axes.0.trials", ["0 is not valid", ">= 1"]),
-    ("trials: 2.5", "axes.0.trials", ["2.5", "a whole number"]),
     ("variant: a/b", "axes.0.variant", ["'a/b'", "letters, digits and . + -"]),
-    ("variant: a_b", "axes.0.variant", ["'a_b'", "letters, digits and . + -"]),
     (f"variant: {'a' * 61}", "axes.0.variant", ["is too long", "at most 60 characters"]),
     ("set: [1]", "axes.0.set", ["[1]", "keys with values"]),
     ("lamda: 1", "axes.0.lamda", ["unknown key", "did you mean 'lambda'?"]),
-    ("float: 1", "axes.0.float", ["unknown key", "the keys here are setup, tasks"]),
     ("epochs: 3", "axes.0.epochs", ["is a key of the experiment", "axes.0.set"]),
     ("tasks: []", "axes.0.tasks", ["[]", "expected singles, pairs, all, a list of tasks"]),
     ("tasks: [[]]", "axes.0.tasks.0", ["[] is too short"]),
@@ -117,21 +108,16 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ("tasks: [[all, depth_euclidean]]", "axes.0.tasks", ["all is a set of its own", "beside the list"]),
     ("tasks: single", "axes.0.tasks", ["unknown task 'single'", "did you mean 'singles'?"]),
     ("tasks: [segmentsemantik]", "axes.0.tasks", ["unknown task 'segmentsemantik'", "did you mean 'segmentsemantic'?"]),
-    ("tasks: [all, singels]", "axes.0.tasks", ["did you mean 'singles'?"]),
     ("tasks: [[depth_euclidean, depth_euclidean]]", "axes.0.tasks", ["names a task twice"]),
     ("tasks: 3", "axes.0.tasks.0", ["3", "a list in brackets"]),
-    ("tasks: [[[[depth_euclidean]]]]", "axes.0.tasks.0.0", ["expected text"]),
-    ("tasks: {a: 1}", "axes.0.tasks.0", ["{a: 1}", "a list in brackets"]),
     ("tasks: ''", "axes.0.tasks.0.0", ["''", "some text"]),
     ("lambda: 1e-4, target_sparsity: 0.5", "axes.0", ["lambda contradicts target_sparsity", "two grids"]),
     ("group_sparsity: false, lambda: 1e-4", "axes.0", ["lambda is for sparse runs", "remove lambda", "group_sparsity"]),
-    ("group_sparsity: [false], target_sparsity: 0.5", "axes.0", ["target_sparsity is for sparse runs"]),
     ("group_sparsity: false, penalty: group_mcp", "axes.0", ["penalty is for sparse runs"]),
     ("set: {seed: 3}", "axes.0.set.seed", ["paired", "the study's set"]),
     ("set: {epochs: 3, epochs.more: 1}", "axes.0.set.epochs.more", ["no keys below epochs, it holds one value"]),
     ("set: {splits: {train: {a: 1}}}", "splits.train", ["{a: 1}", "text"]),
     ("set: {epohcs: 3}", "epohcs", ["unknown key", "did you mean 'epochs'?"]),
-    ("set: {1: 3}", "1", ["unknown key (value 3)"]),
 ]
 
 
@@ -146,26 +132,19 @@ def test_a_wrong_value_of_a_grid_is_named_with_what_was_expected(line: str, key:
 
 OF_THE_STUDY: list[tuple[dict[str, Any], list[str]]] = [
     ({"study": "a/b"}, ["study: 'a/b' is not valid", "a name for folders"]),
-    ({"study": ".."}, ["study: '..' is not valid"]),
-    ({"study": 3}, ["study: 3 is not valid", "text (put it in quotes)"]),
     ({"base": None}, ["base: null is not valid", "text"]),
     ({"base": "~nobody-of-this-name/base.yaml"}, ["base: ", "no home folder"]),
-    ({"base": "a\0b"}, ["base: ", "expected a path"]),
     ({"folder": "~nobody-of-this-name"}, ["folder: ", "no home folder"]),
-    ({"folder": 3}, ["folder: 3", "text (put it in quotes)"]),
     ({"trials": 0}, ["trials: 0 is not valid", ">= 1"]),
     ({"margin": -1}, ["margin: -1 is not valid", ">= 0"]),
     ({"margin": float("nan")}, ["margin: nan", "a finite number"]),
     ({"set": None}, ["set: null", "keys with values"]),
     ({"axis": {}}, ["axis: unknown key", "did you mean 'axes'?"]),
     ({"lambda": 1e-4}, ["lambda: unknown key", "it belongs into axes"]),
-    ({"int": 3}, ["int: unknown key", "study, base, folder"]),
-    ({1: 3}, ["1: unknown key"]),
     ({"epochs": 3}, ["epochs: is a key of the experiment; here it belongs into set"]),
     ({"num_trials": 3}, ["num_trials cannot be given in a study", "trials=<number>"]),
     ({"base": "study.yaml"}, ["base: study.yaml is a study itself", "an experiment's file"]),
     ({"base": "gone.yaml"}, ["base: ", "gone.yaml: there is no such file; beside it: ", "base.yaml"]),
-    ({"base": "."}, ["base: ", "cannot be read"]),
 ]
 
 
@@ -210,22 +189,12 @@ def test_a_base_that_is_wrong_is_named_with_all_that_is_wrong(tmp_path: Path) ->
     assert "base.yaml: expected 'key: value' lines" in problem_of(path)
 
 
-BOMB = "study: s\na: &a [1, 2, 3]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)
-)
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "expected 'key: value' lines"),
         ("study", "expected 'key: value' lines"),
         ("study: s\nstudy: t", "given twice"),
-        ("study: s\naxes: &all [*all]", "refers to itself"),
-        ("study: s\naxes: " + "[" * 1000, "nested too deeply"),
-        ("study: s\naxes: " + "[" * 100 + "]" * 100, "nested too deeply"),
-        (BOMB, "too large"),
-        ("study: 2024-13-45", "is not valid YAML"),
         ("study: [", "is not valid YAML"),
     ],
     ids=lambda text: text[:20],
@@ -422,12 +391,6 @@ def test_a_broken_study_is_refused_in_words_or_can_be_run(tmp_path: Path) -> Non
 
     every()
     assert min(outcomes.values()) >= 50, "both ways have to be seen"
-
-
-def test_a_config_error_is_one_that_scripts_print(tmp_path: Path) -> None:
-    with pytest.raises(UserError):
-        planned(tmp_path, {"lambda": 0})
-    assert set(BASE) <= set(yaml.safe_load((tmp_path / "base.yaml").read_text(encoding="utf-8")))
 
 
 def test_a_misspelt_key_on_the_command_line_is_told_the_study_s_own(tmp_path: Path) -> None:

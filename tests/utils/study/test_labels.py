@@ -5,7 +5,8 @@ import pytest
 
 from tests.study_tables import celeba_study, small_study
 from tests.utils.study.sample_studies import STUDIES, summary_row
-from utils.study.labels import NOTHING, fixed, interval, main_metrics, metric_label, setting_label, short_number, study_tasks
+from utils.numbers import fixed, short_number
+from utils.study.labels import NOTHING, interval, main_metrics, metric_label, setting_label, study_tasks
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """The page of a study: one file, whole HTML, nothing loaded from elsewhere, the sentences that its numbers allow."""
 
 import base64
-import dataclasses
-import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,7 +12,7 @@ from PIL import Image
 
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 from utils.errors import UserError
-from utils.study.report import WIDEST, ReportFigure, ReportInfo, answer, findings, html_page, write_report
+from utils.study.report import ReportFigure, ReportInfo, findings, html_page, write_report
 from utils.study.tables import StudyTables, empty
 from utils.study.text_tables import paper_table
 
@@ -68,10 +66,15 @@ def odd_study() -> StudyTables:
     return make_study("odd <b>&", [Setting(NYU, 2), Setting(NYU, 2, "l1_l2", target=0.7, variant=ODD)])
 
 
+def words(tables: StudyTables) -> str:
+    """What a reader of the page sees."""
+    return Page(html_page(tables, Path("report"), [], INFO)).words
+
+
 def figure(folder: Path, width: int = 300, height: int = 200) -> ReportFigure:
     folder.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, height), "red").save(folder / "a b.png")
-    return ReportFigure("a", 'A "figure" & <more>', "What it shows.", folder / "a b.png", folder / "a b.pdf")
+    return ReportFigure('A "figure" & <more>', "What it shows.", folder / "a b.png", folder / "a b.pdf")
 
 
 STUDIES = {"small": small_study, "lambdas": lambda_study, "celeba": celeba_study, "bare": bare_study, "odd": odd_study}
@@ -152,46 +155,33 @@ def test_a_claim_is_a_sentence_with_its_numbers(mean: float, low: float, high: f
     summary.loc[summary["sparse"], columns] = [5, 5, mean, low, high, 1.0, claim]
     (found,) = findings(replace(celeba_study(), summary=summary))
     assert found.claim == claim
-    assert says in found.sentence
-    assert ("even better" in found.sentence, "worse, though" in found.sentence) == (low > 0, claim == "holds" and high < 0)
+    text = words(replace(celeba_study(), summary=summary))
+    assert says in text
+    assert ("even better" in text, "worse, though" in text) == (low > 0, claim == "holds" and high < 0)
     signed = [f"{value:+.2f}".replace("-", "−") for value in (mean, low, high)]
-    assert f"by {signed[0]} percentage points (n = 5 paired trials, 95 % interval {signed[1]} to {signed[2]})" in found.sentence
-    first = answer(replace(celeba_study(), summary=summary), [found])[0]
-    assert first.startswith({"holds": "Yes", "fails": "No", "undecided": "Undecided"}[claim])
+    assert f"by {signed[0]} percentage points (n = 5 paired trials, 95 % interval {signed[1]} to {signed[2]})" in text
+    assert {"holds": "Yes, up to", "fails": "No: the one", "undecided": "Undecided: the"}[claim] in text
 
 
 def test_the_answer_counts_the_claims_and_says_what_has_none() -> None:
     tables = lambda_study()
-    found = findings(tables)
     claims = tables.summary["claim"].value_counts()
-    assert len(found) == sum(claims[name] for name in ("holds", "fails", "undecided"))
-    sentences = answer(tables, found)
-    assert f"Of {len(found)} sparse settings" in sentences[0]
-    assert f"{claims['holds']} are shown to be not worse" in sentences[0]
-    assert any("of twenty, one on average misses" in sentence for sentence in sentences)
-    assert "Nothing is claimed about 4 of 5 sparse settings: one pair" in answer(small_study(), findings(small_study()))[-1]
+    assert len(findings(tables)) == sum(claims[name] for name in ("holds", "fails", "undecided"))
+    text = words(tables)
+    assert f"Of {len(findings(tables))} sparse settings" in text
+    assert f"{claims['holds']} are shown to be not worse" in text
+    assert "of twenty, one on average misses" in text
+    assert "Nothing is claimed about 4 of 5 sparse settings: one pair" in words(small_study())
 
 
-def test_a_network_without_a_zero_group_is_not_called_as_good_as_dense() -> None:
-    tables = small_study()
-    summary = tables.summary.copy()
-    at = summary["setting"] == "seg_depth_sn_l1_l2_target0.7"
-    summary.loc[at, ["group_sparsity_mean", "claim", "no_claim"]] = [0.0, "", "not sparse: no group is zero"]
-    none = dataclasses.replace(tables, summary=summary)
-    assert findings(tables)
-    assert not findings(none)
-    assert "not sparse: no group is zero" in " ".join(answer(none, []))
-
-
-def test_where_there_is_no_interval_nothing_is_claimed(tmp_path: Path) -> None:
+def test_where_there_is_no_interval_nothing_is_claimed() -> None:
     once = make_study("once", [*(Setting((task,), 1) for task in NYU), Setting(NYU, 1), Setting(NYU, 1, "l1_l2", target=0.7)])
     assert findings(once) == []
-    sentences = answer(once, [])
-    assert sentences[0].startswith("Nobody knows yet") and "one pair of trials is too few" in sentences[1]
-    assert "no finished sparse setting" in answer(bare_study(), [])[0]
-    nothing = StudyTables("none", empty("runs"), empty("summary"))
-    page = Page(html_page(nothing, tmp_path, [], replace(INFO, configs={}, commands=[], status={}, notes=[])))
-    assert "No run of this study has finished" in page.words
+    assert "Nobody knows yet" in words(once) and "one pair of trials is too few" in words(once)
+    weak = once.summary.assign(group_sparsity_mean=0.0, no_claim=[*[""] * 4, "not sparse: no group is zero"])
+    assert "about the sparse setting: not sparse: no group is zero" in words(replace(once, summary=weak))
+    assert "no finished sparse setting" in words(bare_study())
+    assert "No run of this study has finished" in words(StudyTables("none", empty("runs"), empty("summary")))
 
 
 def test_the_picture_of_an_interval_keeps_its_order(tmp_path: Path) -> None:
@@ -209,15 +199,12 @@ def test_the_picture_of_an_interval_keeps_its_order(tmp_path: Path) -> None:
     assert np.array_equal(np.argsort(means), np.argsort([one.mean for one in found]))
 
 
-def test_a_picture_is_embedded_as_it_is_and_a_wide_one_smaller(tmp_path: Path) -> None:
-    for width, shown in ((300, 300), (2 * WIDEST, WIDEST)):
-        one = figure(tmp_path / "figures", width, 200)
-        page = Page(html_page(bare_study(), tmp_path, [one], INFO))
-        (attributes,) = [attributes for tag, attributes in page.elements if tag == "img"]
-        data = base64.b64decode(str(attributes["src"]).split(",", 1)[1])
-        with Image.open(io.BytesIO(data)) as image:
-            assert image.size == (shown, 200 * shown // width)
-        assert width > WIDEST or data == one.png.read_bytes()
+def test_a_picture_is_embedded_as_it_is(tmp_path: Path) -> None:
+    one = figure(tmp_path / "figures")
+    page = Page(html_page(bare_study(), tmp_path, [one], INFO))
+    (attributes,) = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert base64.b64decode(str(attributes["src"]).split(",", 1)[1]) == one.png.read_bytes()
+    assert (attributes["width"], attributes["height"]) == ("192", "128")
 
 
 def test_a_figure_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

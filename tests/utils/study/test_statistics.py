@@ -102,13 +102,6 @@ def test_the_unit_of_a_metric_does_not_matter(delta: type) -> None:
     every()
 
 
-@pytest.mark.parametrize(("task", "metric", "sign"), [(SEG, "mIoU", 1), (DEPTH, "abs_err", -1), (NORMALS, "mean_cosine", 1)])
-def test_a_larger_value_moves_it_by_the_metric_s_direction(task: str, metric: str, sign: int) -> None:
-    changed = {**SINGLE, task: {**SINGLE[task], metric: 1.3 * SINGLE[task][metric]}}
-    assert delta_mtl(changed, SINGLE) == pytest.approx(sign * 30 / 3)
-    assert delta_mtl_all_metrics(changed, SINGLE) == pytest.approx(sign * 30 / 6)
-
-
 def test_only_the_main_metrics_count_in_delta_mtl() -> None:
     other = {
         task: {name: value if name in ("mIoU", "abs_err", "mean_cosine") else NAN for name, value in of.items()}
@@ -149,20 +142,6 @@ def test_an_estimate_is_scipy_s() -> None:
         assert (found.low, found.high) == pytest.approx((test.low, test.high))
 
 
-def test_an_estimate_by_hand() -> None:
-    """t of 95 % with 2 degrees of freedom is 4.302653."""
-    found = estimate([1, 2, 3])
-    assert (found.mean, found.std) == (2, 1)
-    assert (found.low, found.high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
-
-
-def test_the_interval_holds_the_mean_95_times_in_100() -> None:
-    rng = np.random.default_rng(1)
-    found = [estimate(list(rng.normal(1, 3, 5))) for _ in range(2000)]
-    share = np.mean([one.low < 1 < one.high for one in found])
-    assert 0.935 < share < 0.965
-
-
 def test_one_number_has_no_interval_and_none_no_mean() -> None:
     one, none = estimate([3.5]), estimate([])
     assert (one.n, one.mean, none.n) == (1, 3.5, 0)
@@ -172,12 +151,6 @@ def test_one_number_has_no_interval_and_none_no_mean() -> None:
 def test_equal_numbers_have_an_interval_of_no_width() -> None:
     found = estimate([2.0, 2.0, 2.0])
     assert (found.mean, found.std, found.low, found.high) == (2, 0, 2, 2)
-
-
-def test_a_nan_is_not_left_out() -> None:
-    found = estimate([1.0, NAN, 3.0])
-    assert found.n == 3
-    assert all(math.isnan(value) for value in (found.mean, found.std, found.low, found.high))
 
 
 # The verdict

@@ -1,15 +1,12 @@
 """The tables of a study on disk: what is written is read back, and what cannot be is told in a sentence."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.disks import small_disk
-from tests.study_tables import small_study
 from utils.errors import UserError
 from utils.study.tables import COLUMNS, PARTS, StudyTables, empty, paths
 
@@ -82,31 +79,12 @@ def test_empty_text_is_text_and_a_word_that_looks_like_nothing_is_a_word(tmp_pat
     assert summary["target_sparsity"].isna().tolist() == [True, False]
 
 
-def test_the_numbers_of_a_whole_study_keep_nine_digits(tmp_path: Path) -> None:
-    study = small_study()
-    study.write(tmp_path)
-    read = StudyTables.read(tmp_path, study.name)
-    np.testing.assert_allclose(read.runs["value"], study.runs["value"].astype(float), rtol=1e-9)
-    assert list(read.runs["setting"]) == list(study.runs["setting"])
-    again = tmp_path / "again"
-    read.write(again)
-    assert {path.name: path.read_bytes() for path in again.iterdir()} == {
-        path.name: path.read_bytes() for path in tmp_path.glob("*.csv")
-    }
-
-
 def test_a_study_in_which_nothing_is_finished(tmp_path: Path) -> None:
     nothing = StudyTables("s", empty("runs"), empty("summary"))
     nothing.write(tmp_path)
     read = StudyTables.read(tmp_path, "s")
     assert [len(getattr(read, part)) for part in PARTS] == [0] * 4
     assert read.settings == []
-
-
-def test_the_file_names() -> None:
-    assert [str(path) for path in paths(Path("out"), "s").values()] == [
-        *("out/s.csv", "out/s_summary.csv", "out/s_curves.csv", "out/s_layers.csv")
-    ]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -123,9 +101,7 @@ def test_a_missing_table_says_who_writes_it(part: str, tmp_path: Path) -> None:
     [
         (b"", "cannot be read as a table"),
         (b"\xff\xfe\x00\x01", "cannot be read as a table"),
-        (b"a,b\n1,2,3\n4,5,6,7,8\n", "cannot be read as a table"),
         (b"trial,seed\n0,0\n", "is no table of a study; it lacks the column 'setting'"),
-        (b"setting;trial;epoch;metric;value\nx;0;1;train_loss;0,5\n", "is no table of a study; it lacks the column"),
         (b'setting,trial,epoch,metric,value\nx,0,1,train_loss,"0,5"\n', "column 'value' has '0,5'; expected a number"),
         (b"setting,trial,epoch,metric,value\nx,one,1,train_loss,0.5\n", "column 'trial' has 'one'; expected a number"),
     ],
@@ -138,34 +114,3 @@ def test_a_file_that_is_no_such_table_is_one_sentence(content: bytes, said: str,
         StudyTables.read(tmp_path, "s")
     assert str(caught.value).startswith(f"{path}: {said}")
     assert "\n" not in str(caught.value)
-
-
-def test_a_folder_in_place_of_a_table_is_one_sentence(tmp_path: Path) -> None:
-    paths(tmp_path, "s")["runs"].mkdir()
-    with pytest.raises(UserError, match=r"s\.csv: cannot be read as a table \(.*directory"):
-        StudyTables.read(tmp_path, "s")
-
-
-def test_a_mean_that_is_no_number_is_told(tmp_path: Path) -> None:
-    example().write(tmp_path)
-    path = paths(tmp_path, "s")["summary"]
-    path.write_text(path.read_text(encoding="utf-8").replace("-1.25", "n/a"), encoding="utf-8")
-    with pytest.raises(UserError, match="column 'delta_MTL_mean' has 'n/a'; expected a number"):
-        StudyTables.read(tmp_path, "s")
-
-
-def test_tables_that_find_no_room_leave_the_old_ones(tmp_path: Path) -> None:
-    example().write(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    refusal = r"s\.csv cannot be written \(File too large\); what was there before is unchanged$"
-    larger = replace(example(), runs=pd.concat([example().runs] * 5))
-    with pytest.raises(OSError, match=refusal), small_disk(300):
-        larger.write(tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OSError, match=r"^[^\n]*file[^\n]*$"):
-            example().write(folder)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from utils.study.labels import task_title
@@ -32,6 +30,7 @@ from utils.study.plots.style import (
     panels,
     percent_axis,
     plain_text,
+    strength_colours,
 )
 from utils.study.tables import StudyTables
 
@@ -40,7 +39,6 @@ MOST_LINES = 7
 
 _DASHES = ((0, (5, 1.2)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), "-", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _BAND = 0.16
-_COLOURS = "plasma"
 _LOSSES = {"train_loss": "Training loss", "val_loss": "Validation loss"}
 
 
@@ -167,13 +165,13 @@ def _looks(settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Any]]:
     """Dense models are black; the stronger the penalty, the lighter the line. Neighbours have different dashes, too."""
     dense = [setting for setting in settings if not setting.sparse]
     sparse = [setting for setting in settings if setting.sparse]
-    colours = matplotlib.colormaps[_COLOURS](np.linspace(0.2, 0.86, max(len(sparse), 2)))
+    colours = strength_colours(setting.strength_label for setting in sparse)
     found: dict[str, dict[str, Any]] = {}
     for index, setting in enumerate(dense):
         found[setting.name] = {"color": DENSE, "linestyle": dense_look(index).dashes, "linewidth": 1.15}
     for index, setting in enumerate(sparse):
         dashes = _DASHES[index % len(_DASHES)]
-        found[setting.name] = {"color": to_hex(colours[index]), "linestyle": dashes, "linewidth": 1.15}
+        found[setting.name] = {"color": colours[setting.strength_label], "linestyle": dashes, "linewidth": 1.15}
     return found
 
 

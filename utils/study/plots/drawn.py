@@ -1,11 +1,15 @@
-"""A figure with what a paper says under it."""
+"""A figure with what a paper says under it, and its legend."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+
+from utils.study.plots.style import interval_handles, legend_below
+from utils.study.statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,43 @@ class DrawnFigure:
 
 Drawn = tuple[list[DrawnFigure], list[str]]
 """Figures, and sentences on what could not be drawn and why."""
+
+
+@dataclass
+class Legend:
+    """What was drawn, each kind once, with the numbers of trials behind it."""
+
+    handles: dict[str, Artist] = field(default_factory=dict)
+    counts: dict[str, list[int]] = field(default_factory=dict)
+    marked: list[int] = field(default_factory=list)
+    """Trials behind each marker."""
+
+    def add(self, handle: Artist, means: Iterable[Estimate] = (), markers: bool = False) -> None:
+        """Add what ``handle`` shows, by its label.
+
+        Args:
+            handle: of the first that is so called.
+            means: that were drawn so; without any, the legend says no number of trials.
+            markers: they are markers with bars.
+        """
+        label = str(handle.get_label())
+        self.handles.setdefault(label, handle)
+        numbers = [mean.n for mean in means]
+        self.counts.setdefault(label, []).extend(numbers)
+        self.marked += numbers if markers else []
+
+    @property
+    def trials(self) -> list[int]:
+        """Of everything with a mean."""
+        return [count for counts in self.counts.values() for count in counts]
+
+    def write(self, figure: Figure) -> None:
+        """Write the legend below the figure; then it says what a bar and a hollow marker are."""
+        for label, handle in self.handles.items():
+            if self.counts[label]:
+                handle.set_label(f"{label} ({n_text(self.counts[label])})")
+        several, once = any(count > 1 for count in self.marked), any(count == 1 for count in self.marked)
+        legend_below(figure, [*self.handles.values(), *interval_handles(several, once)])
 
 
 def trials_text(counts: Iterable[int]) -> str:

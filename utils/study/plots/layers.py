@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from utils.numbers import percent
 from utils.study.plots.drawn import Drawn, DrawnFigure, trials_text
 from utils.study.plots.settings import PlottedSetting, TaskSet, task_sets
 from utils.study.plots.style import NORMAL, SMALL, TEXT, Look, handle, legend_below, new_figure, plain_text
@@ -178,7 +179,7 @@ def _write_rows(axes: Axes, shares: LiveShares) -> None:
         axes.axhline(row - 0.5, color="white", linewidth=0.8)
     for row, total in enumerate(shares.total):
         axes.annotate(
-            f"{total:.1f} %",
+            percent(total),
             (1.0, row),
             xycoords=axes.get_yaxis_transform(),
             xytext=(34, 0),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from utils.study.labels import task_title
-from utils.study.plots.drawn import Drawn, DrawnFigure, bars_text, n_text, trials_text
+from utils.study.plots.drawn import Drawn, DrawnFigure, Legend, bars_text, trials_text
 from utils.study.plots.settings import (
-    Series,
+    PlottedSetting,
     TaskSet,
     all_series,
     baselines,
@@ -22,6 +20,7 @@ from utils.study.plots.settings import (
 )
 from utils.study.plots.style import (
     COLUMN,
+    DENSE,
     SINGLE,
     TEXT,
     band_handle,
@@ -30,9 +29,7 @@ from utils.study.plots.style import (
     finish,
     fit_to_means,
     handle,
-    interval_handles,
     is_cut,
-    legend_below,
     line_handle,
     look,
     new_figure,
@@ -56,10 +53,14 @@ def draw_performance(tables: StudyTables) -> Drawn:
     tasks is a line in a band (its interval), that of the task alone is a dashed line.
     """
     figures, missing = [], []
+    sparsity = estimates(tables, "group_sparsity")
     for one in drawn_sets(tables):
-        performance = _Performance(tables, one)
-        if performance.tasks:
-            figures.append(performance.draw())
+        metrics = {task: name for task in one.tasks if (name := main_metric(tables, task))}
+        values = {task: estimates(tables, name) for task, name in metrics.items()}
+        sparse = {setting.name for setting in one.settings if setting.sparse} & sparsity.keys()
+        values = {task: of for task, of in values.items() if sparse & of.keys()}
+        if values:
+            figures.append(_draw(tables, one, values, sparsity))
         else:
             missing.append(
                 f"Performance of {one.title}: no sparse setting has both a task's main metric and the group sparsity."
@@ -67,106 +68,86 @@ def draw_performance(tables: StudyTables) -> Drawn:
     return figures, missing
 
 
-class _Performance:
-    """The figure of a set of tasks; what is drawn decides what the legend and the caption say."""
-
-    def __init__(self, tables: StudyTables, one: TaskSet):
-        self.tables, self.one = tables, one
-        self.sparsity = estimates(tables, "group_sparsity")
-        self.metrics = {task: name for task in one.tasks if (name := main_metric(tables, task))}
-        self.values = {task: estimates(tables, name) for task, name in self.metrics.items()}
-        sparse = {setting.name for setting in one.settings if setting.sparse} & self.sparsity.keys()
-        self.tasks = [task for task in self.metrics if sparse & self.values[task].keys()]
-        self.counts: dict[Series, list[int]] = {}
-        """Numbers of trials behind what was drawn of a series."""
-        self.singles: dict[str, tuple[dict[str, Any], list[int]]] = {}
-        """The same of single-task models, by label, with how their line looks."""
-        self.cut = False
-        """Whether an interval goes on beyond its panel."""
-
-    def draw(self) -> DrawnFigure:
-        number = len(self.tasks)
-        per_row = 2 if number == 4 else min(number, 3)
-        figure = new_figure(COLUMN if per_row == 1 else TEXT, 0.1 + 1.85 * -(-number // per_row))
-        for axes, task in zip(panels(figure, number, per_row), self.tasks, strict=True):
-            self._draw_task(axes, task)
-        self._write_legend(figure)
-        plain_text(figure)
-        return DrawnFigure(
-            f"performance_{self.one.key}", f"Performance against group sparsity: {self.one.title}", self._caption(), figure
-        )
-
-    def _draw_task(self, axes: Axes, task: str) -> None:
-        values, drawn = self.values[task], list[Estimate]()
-        lines: list[float] = []
-        singles = baselines(self.tables, self.one, task) if len(self.one.tasks) > 1 else []
-        for single in (one for one in singles if one.name in values):
-            label = f"single-task {single.series.label}"
-            line = {**_SINGLE_LINE, "linestyle": _SINGLE_DASHES[list(self.singles | {label: 0}).index(label) % 3]}
-            self.singles.setdefault(label, (line, []))[1].append(values[single.name].n)
-            lines.append(values[single.name].mean)
-            axes.axhline(values[single.name].mean, label=label, zorder=1.5, **line)
-        for index, setting in enumerate(self.one.dense):
-            if setting.name in values:
-                self._count(setting.series, values[setting.name])
-                self._draw_dense(axes, values[setting.name], index, setting.series.label)
-                drawn.append(values[setting.name])
-        for index, series in enumerate(all_series(self.tables)):
-            settings = [one for one in self.one.sparse.get(series, []) if one.name in values and one.name in self.sparsity]
-            if settings:
-                means = [values[one.name] for one in settings]
-                self._count(series, *means)
-                drawn += means
-                draw_means(axes, [self.sparsity[one.name].mean for one in settings], means, look(index), series.label)
+def _draw(
+    tables: StudyTables, one: TaskSet, values: dict[str, dict[str, Estimate]], sparsity: dict[str, Estimate]
+) -> DrawnFigure:
+    """The figure of a set; ``values`` are per task, per setting its main metric, ``sparsity`` is per setting in percent."""
+    number = len(values)
+    per_row = 2 if number == 4 else min(number, 3)
+    figure = new_figure(COLUMN if per_row == 1 else TEXT, 0.1 + 1.85 * -(-number // per_row))
+    legend, cut = Legend(), False
+    for axes, (task, of) in zip(panels(figure, number, per_row), values.items(), strict=True):
+        drawn = _draw_sparse(axes, tables, one, of, sparsity, legend) + _draw_dense(axes, one, of, legend)
+        lines = _draw_singles(axes, baselines(tables, one, task) if len(one.tasks) > 1 else [], of, legend)
         percent_axis(axes.xaxis)
         fit_to_means(axes, drawn, lines)
-        self.cut |= is_cut(axes, drawn)
-        finish(axes, task_title(task), "group sparsity (%)", metric_axis_label(self.tables, self.metrics[task], [task]))
+        cut |= is_cut(axes, drawn)
+        name = str(main_metric(tables, task))
+        finish(axes, task_title(task), "group sparsity (%)", metric_axis_label(tables, name, [task]))
         axes.locator_params(axis="y", nbins=5)
+    dense = [setting for setting in one.dense if any(setting.name in of for of in values.values())]
+    if any(of[setting.name].n > 1 for setting in dense for of in values.values() if setting.name in of):
+        legend.add(band_handle("95 % interval of dense mean", DENSE, _BAND))
+    counts = [count for label, of in legend.counts.items() if not _is_single(label) for count in of]
+    legend.write(figure)
+    plain_text(figure)
+    sentences = [
+        f"{one.title}: main metric of each task against the group sparsity of the network.",
+        f"Points are means over {trials_text(counts)}{', hollow ones are of a single trial' * (min(counts) == 1)}.",
+        *([f"{bars_text(cut, 'Bars and bands')}."] if max(counts) > 1 else []),
+        *(["Horizontal solid line: the dense model of the same tasks."] if dense else []),
+        *(["Dashed grey line: the dense model of the task alone."] if any(map(_is_single, legend.handles)) else []),
+    ]
+    return DrawnFigure(
+        f"performance_{one.key}", f"Performance against group sparsity: {one.title}", " ".join(sentences), figure
+    )
 
-    def _draw_dense(self, axes: Axes, value: Estimate, index: int, label: str) -> None:
-        style = dense_look(index)
-        axes.axhline(value.mean, label=label, color=style.colour, linestyle=style.dashes, linewidth=1.0, zorder=2)
-        if value.n > 1:
-            axes.axhspan(
-                value.low, value.high, label=f"{label} interval", color=style.colour, alpha=_BAND, linewidth=0, zorder=1
-            )
 
-    def _count(self, key: Series, *values: Estimate) -> None:
-        self.counts.setdefault(key, []).extend(value.n for value in values)
+def _draw_sparse(
+    axes: Axes, tables: StudyTables, one: TaskSet, values: dict[str, Estimate], sparsity: dict[str, Estimate], legend: Legend
+) -> list[Estimate]:
+    """Means with their intervals; what was drawn."""
+    drawn: list[Estimate] = []
+    for index, series in enumerate(all_series(tables)):
+        settings = [each for each in one.sparse.get(series, []) if each.name in values and each.name in sparsity]
+        if settings:
+            means = [values[each.name] for each in settings]
+            legend.add(handle(series.label, look(index)), means, markers=True)
+            draw_means(axes, [sparsity[each.name].mean for each in settings], means, look(index), series.label)
+            drawn += means
+    return drawn
 
-    def _write_legend(self, figure: Figure) -> None:
-        handles: list[Artist] = []
-        for index, series in enumerate(all_series(self.tables)):
-            if series in self.counts:
-                handles.append(handle(f"{series.label} ({n_text(self.counts[series])})", look(index)))
-        several = "multi-task " if len(self.one.tasks) > 1 else ""
-        shaded = False
-        for index, setting in enumerate(self.one.dense):
-            if setting.series in self.counts:
-                style, counts = dense_look(index), self.counts[setting.series]
-                shaded |= max(counts) > 1
-                label = f"{several}{setting.series.label} ({n_text(counts)})"
-                handles.append(line_handle(label, color=style.colour, linestyle=style.dashes, linewidth=1.0))
-        for label, (line, counts) in self.singles.items():
-            handles.append(line_handle(f"{label} ({n_text(counts)})", **line))
-        sparse = [count for key, counts in self.counts.items() if key.penalty for count in counts]
-        handles += interval_handles(any(count > 1 for count in sparse), any(count == 1 for count in sparse))
-        if shaded:
-            handles.append(band_handle("95 % interval of dense mean", "#000000", _BAND))
-        legend_below(figure, handles)
 
-    def _caption(self) -> str:
-        counts = [count for values in self.counts.values() for count in values]
-        sentences = [f"{self.one.title}: main metric of each task against the group sparsity of the network."]
-        if any(key.penalty for key in self.counts):
-            sentences.append(
-                f"Points are means over {trials_text(counts)}{', hollow ones are of a single trial' * (min(counts) == 1)}."
-            )
-        if counts and max(counts) > 1:
-            sentences.append(f"{bars_text(self.cut, 'Bars and bands')}.")
-        if any(not key.penalty for key in self.counts):
-            sentences.append("Horizontal solid line: the dense model of the same tasks.")
-        if self.singles:
-            sentences.append("Dashed grey line: the dense model of the task alone.")
-        return " ".join(sentences)
+def _draw_dense(axes: Axes, one: TaskSet, values: dict[str, Estimate], legend: Legend) -> list[Estimate]:
+    """A line in a band, which is its interval, per dense model of the same tasks; what was drawn."""
+    drawn: list[Estimate] = []
+    for index, setting in enumerate(one.dense):
+        if setting.name in values:
+            value, label, style = values[setting.name], setting.series.label, dense_look(index)
+            line: dict[str, Any] = {"color": style.colour, "linestyle": style.dashes, "linewidth": 1.0}
+            axes.axhline(value.mean, label=label, zorder=2, **line)
+            if value.n > 1:
+                axes.axhspan(
+                    value.low, value.high, label=f"{label} interval", color=style.colour, alpha=_BAND, linewidth=0, zorder=1
+                )
+            legend.add(line_handle("multi-task " * (len(one.tasks) > 1) + label, **line), [value])
+            drawn.append(value)
+    return drawn
+
+
+def _draw_singles(axes: Axes, settings: list[PlottedSetting], values: dict[str, Estimate], legend: Legend) -> list[float]:
+    """A dashed line per dense model of the task alone; their heights."""
+    lines = []
+    for single in settings:
+        if single.name in values:
+            label = f"single-task {single.series.label}"
+            place = list(dict.fromkeys([*filter(_is_single, legend.handles), label])).index(label)
+            line: dict[str, Any] = {**_SINGLE_LINE, "linestyle": _SINGLE_DASHES[place % 3]}
+            axes.axhline(values[single.name].mean, label=label, zorder=1.5, **line)
+            legend.add(line_handle(label, **line), [values[single.name]])
+            lines.append(values[single.name].mean)
+    return lines
+
+
+def _is_single(label: str) -> bool:
+    return label.startswith("single-task")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from utils.study.labels import ARROWS, kind_label, metric_label, short_number, tasks_label, value_text
+from utils.study.labels import ARROWS, kind_label, metric_label, strength_label, tasks_label, value_text
 from utils.study.statistics import Estimate, estimate
 from utils.study.tables import StudyTables
 from utils.tasks import get_task
@@ -53,23 +53,14 @@ class PlottedSetting:
         return bool(self.series.penalty)
 
     @property
-    def strength_label(self) -> str:
-        """``dense``, ``λ = 1e-4`` or ``target 70 %``; with the variant if there is one."""
-        parts = ["dense"] if not self.sparse else []
-        if math.isfinite(self.target):
-            parts.append(f"target {self.target:.6g} %")
-        elif math.isfinite(self.strength):
-            parts.append(f"λ = {_lambda(self.strength)}")
-        if self.series.variant:
-            parts.append(self.series.variant)
-        return ", ".join(parts)
+    def brief_label(self) -> str:
+        """``dense``, ``λ = 1e-4`` or ``target 70 %``."""
+        return strength_label(self.strength, self.target / 100) if self.sparse else "dense"
 
     @property
-    def brief_label(self) -> str:
-        """``dense``, ``1e-4`` or ``70 %``."""
-        if not self.sparse:
-            return "dense"
-        return f"{self.target:.6g} %" if math.isfinite(self.target) else _lambda(self.strength)
+    def strength_label(self) -> str:
+        """The same with the variant, if there is one."""
+        return ", ".join(filter(None, [self.brief_label, self.series.variant]))
 
     @property
     def order(self) -> tuple[float, float, str]:
@@ -116,7 +107,7 @@ class TaskSet:
 
 def plotted_settings(tables: StudyTables) -> list[PlottedSetting]:
     """Every setting of the summary, in its order."""
-    return [_setting(row) for row in tables.summary.to_dict("records")]
+    return [_setting(row) for row in tables.rows]
 
 
 def task_sets(tables: StudyTables) -> list[TaskSet]:
@@ -207,10 +198,6 @@ def _short(task: str) -> str:
         return get_task(task).short
     except KeyError:
         return task
-
-
-def _lambda(value: float) -> str:
-    return short_number(float(f"{value:.3g}"))
 
 
 def _number(value: Any) -> float:

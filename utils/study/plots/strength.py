@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from utils.study.plots.drawn import Drawn, DrawnFigure, n_text, trials_text
+from utils.study.plots.drawn import Drawn, DrawnFigure, Legend, trials_text
 from utils.study.plots.settings import PlottedSetting, Series, TaskSet, all_series, drawn_sets, estimates, twins
 from utils.study.plots.style import (
     COLUMN,
@@ -19,9 +18,7 @@ from utils.study.plots.style import (
     draw_means,
     finish,
     handle,
-    interval_handles,
     lambda_axis,
-    legend_below,
     line_handle,
     look,
     new_figure,
@@ -52,9 +49,9 @@ def draw_strength(tables: StudyTables) -> Drawn:
         chosen = [one for one in sets if _settings(one, kind)]
         found |= bool(chosen)
         for one in chosen:
-            strength = _Strength(tables, one, kind, f"strength_{kind}" + (f"_{one.key}" if len(chosen) > 1 else ""))
-            if strength.panels:
-                figures.append(strength.draw())
+            drawn = _draw(tables, one, kind, f"strength_{kind}" + (f"_{one.key}" if len(chosen) > 1 else ""))
+            if drawn:
+                figures.append(drawn)
             else:
                 missing.append(f"Size against {_words(kind)} of {one.title}: neither sparsity nor GMACs has a value.")
     if not found:
@@ -82,107 +79,71 @@ def _words(kind: Kind) -> str:
     return "the strength λ of the penalty" if kind == "lambda" else "the wanted group sparsity"
 
 
-class _Strength:
-    """A figure of two panels; what is drawn decides what the legend and the caption say."""
+def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigure | None:
+    """A figure of up to two panels; None where nothing has a value."""
+    settings = _settings(one, kind)
+    groups, parameters, gmacs = (
+        {setting.name: known[setting.name] for of in settings.values() for setting in of if setting.name in known}
+        for known in (estimates(tables, metric) for metric in ("group_sparsity", "parameter_sparsity", "compact_GMACs"))
+    )
+    number = bool(groups or parameters) + bool(gmacs)
+    if not number:
+        return None
+    figure = new_figure(COLUMN, 0.3 + 1.6 * number)
+    grid = figure.subplots(number, 1, sharex=True, squeeze=False).ravel()
+    legend, shown = Legend(), []
 
-    def __init__(self, tables: StudyTables, one: TaskSet, kind: Kind, name: str):
-        self.tables, self.one, self.kind, self.name = tables, one, kind, name
-        self.settings = _settings(one, kind)
-        self.groups = estimates(tables, "group_sparsity")
-        self.parameters = estimates(tables, "parameter_sparsity")
-        self.gmacs = estimates(tables, "compact_GMACs")
-        mine = {setting.name for settings in self.settings.values() for setting in settings}
-        self.panels = [
-            draw
-            for draw, known in (
-                (self._draw_sparsity, mine & (self.groups.keys() | self.parameters.keys())),
-                (self._draw_gmacs, mine & self.gmacs.keys()),
-            )
-            if known
-        ]
-        self.counts: dict[Series, list[int]] = {}
-        self.dense_lines: list[Artist] = []
-
-    def draw(self) -> DrawnFigure:
-        figure = new_figure(COLUMN, 0.3 + 1.6 * len(self.panels))
-        grid = figure.subplots(len(self.panels), 1, sharex=True, squeeze=False).ravel()
-        for axes, draw in zip(grid, self.panels, strict=True):
-            draw(axes)
-        bottom = grid[-1]
-        if self.kind == "lambda":
-            lambda_axis(bottom, self._positions())
-            bottom.set_xlabel("strength of the penalty, λ")
-        else:
-            percent_axis(bottom.xaxis)
-            bottom.set_xlabel("wanted group sparsity (%)")
-        legend_below(figure, self._handles())
-        plain_text(figure)
-        return DrawnFigure(self.name, f"Size against {_words(self.kind)}: {self.one.title}", self._caption(), figure)
-
-    def _positions(self) -> list[float]:
-        found = [_position(setting, self.kind) for settings in self.settings.values() for setting in settings]
-        return [value for value in found if value is not None]
-
-    def _draw_sparsity(self, axes: Axes) -> None:
-        if self.kind == "target":
-            axes.plot([0, 100], [0, 100], label="identity", zorder=1, **_IDENTITY)
-        self._draw_series(axes, self.parameters, "parameter sparsity", parameters=True)
-        self._draw_series(axes, self.groups, "group sparsity")
-        finish(axes, ylabel="sparsity (%)")
-        percent_axis(axes.yaxis)
-
-    def _draw_gmacs(self, axes: Axes) -> None:
-        self._draw_series(axes, self.gmacs, "GMACs")
-        drawn = [setting for settings in self.settings.values() for setting in settings]
-        for index, twin in enumerate(one for one in twins(self.tables, drawn) if one.name in self.gmacs):
-            line = {**_DENSE_LINE, "linestyle": dense_look(index).dashes}
-            axes.axhline(self.gmacs[twin.name].mean, label=twin.series.label, zorder=1, **line)
-            self.dense_lines.append(line_handle(twin.series.label.replace("dense", "dense model", 1), **line))
-        finish(axes, ylabel="GMACs (compact)")
-        axes.set_ylim(0, 1.04 * axes.get_ylim()[1])
-        axes.locator_params(axis="y", nbins=5)
-
-    def _draw_series(self, axes: Axes, values: dict[str, Estimate], what: str, parameters: bool = False) -> None:
-        for index, series in enumerate(all_series(self.tables)):
-            settings = [setting for setting in self.settings.get(series, []) if setting.name in values]
-            if not settings:
-                continue
+    def draw(axes: Axes, values: dict[str, Estimate], what: str, faint: bool = False) -> None:
+        for index, series in enumerate(all_series(tables)):
+            of = [setting for setting in settings.get(series, []) if setting.name in values]
             style = look(index)
-            if parameters:
-                style = Look(pale(style.colour), style.marker, _PARAMETER_DASHES)
-            means = [values[setting.name] for setting in settings]
-            self.counts.setdefault(series, []).extend(mean.n for mean in means)
-            positions = [value for setting in settings if (value := _position(setting, self.kind)) is not None]
-            draw_means(axes, positions, means, style, f"{series.label} {what}", size=2.8 if parameters else 4.0)
+            if of:
+                legend.add(handle(series.label, style), [values[setting.name] for setting in of], markers=True)
+                style = Look(pale(style.colour), style.marker, _PARAMETER_DASHES) if faint else style
+                draw_means(
+                    *(axes, [_position(setting, kind) or 0.0 for setting in of], [values[setting.name] for setting in of]),
+                    *(style, f"{series.label} {what}"),
+                    size=2.8 if faint else 4.0,
+                )
 
-    def _handles(self) -> list[Artist]:
-        handles: list[Artist] = []
-        for index, series in enumerate(all_series(self.tables)):
-            if series in self.counts:
-                handles.append(handle(f"{series.label} ({n_text(self.counts[series])})", look(index)))
-        if self._has_parameters:
-            indices = [index for index, series in enumerate(all_series(self.tables)) if series in self.counts]
-            first = look(indices[0])
+    if groups or parameters:
+        shown.append("share of zero groups and (paler, dotted) of the weights in them")
+        draw(grid[0], parameters, "parameter sparsity", faint=True)
+        draw(grid[0], groups, "group sparsity")
+        if parameters:
+            first = look(next(index for index, series in enumerate(all_series(tables)) if series in settings))
             # of several series it is the dots that they share, not the marker
-            style = Look(pale(first.colour), first.marker, _PARAMETER_DASHES)
-            dots = Look(GUIDE, "", _PARAMETER_DASHES)
-            handles.append(handle("parameter sparsity", style if len(indices) == 1 else dots))
-        if self.kind == "target" and self._draw_sparsity in self.panels:
-            handles.append(line_handle("wanted = reached", **_IDENTITY))
-        handles += self.dense_lines
-        counts = [count for values in self.counts.values() for count in values]
-        return handles + interval_handles(any(count > 1 for count in counts), any(count == 1 for count in counts))
+            one_series = Look(pale(first.colour), first.marker, _PARAMETER_DASHES)
+            legend.add(handle("parameter sparsity", one_series if len(settings) == 1 else Look(GUIDE, "", _PARAMETER_DASHES)))
+        if kind == "target":
+            grid[0].plot([0, 100], [0, 100], label="identity", zorder=1, **_IDENTITY)
+            legend.add(line_handle("wanted = reached", **_IDENTITY))
+        finish(grid[0], ylabel="sparsity (%)")
+        percent_axis(grid[0].yaxis)
+    if gmacs:
+        shown.append("multiply-accumulates of the compact model")
+        draw(grid[-1], gmacs, "GMACs")
+        _draw_twins(grid[-1], tables, [setting for of in settings.values() for setting in of], legend)
+        finish(grid[-1], ylabel="GMACs (compact)")
+        grid[-1].set_ylim(0, 1.04 * grid[-1].get_ylim()[1])
+        grid[-1].locator_params(axis="y", nbins=5)
+    if kind == "lambda":
+        lambda_axis(grid[-1], [_position(setting, kind) or 0.0 for of in settings.values() for setting in of])
+        grid[-1].set_xlabel("strength of the penalty, λ")
+    else:
+        percent_axis(grid[-1].xaxis)
+        grid[-1].set_xlabel("wanted group sparsity (%)")
+    legend.write(figure)
+    plain_text(figure)
+    caption = f"{one.title}: {', and '.join(shown)}, against {_words(kind)}. Points are means over {trials_text(legend.trials)}"
+    bars = ", bars their 95 % intervals (Student's t)" if max(legend.trials) > 1 else ""
+    return DrawnFigure(name, f"Size against {_words(kind)}: {one.title}", f"{caption}{bars}.", figure)
 
-    @property
-    def _has_parameters(self) -> bool:
-        return any(setting.name in self.parameters for settings in self.settings.values() for setting in settings)
 
-    def _caption(self) -> str:
-        shown = (
-            ["share of zero groups and (paler, dotted) of the weights in them"] if self._draw_sparsity in self.panels else []
-        )
-        shown += ["multiply-accumulates of the compact model"] if self._draw_gmacs in self.panels else []
-        counts = [count for values in self.counts.values() for count in values]
-        text = f"{self.one.title}: {', and '.join(shown)}, against {_words(self.kind)}."
-        text = f"{text} Points are means over {trials_text(counts)}"
-        return f"{text}, bars their 95 % intervals (Student's t)." if max(counts) > 1 else f"{text}."
+def _draw_twins(axes: Axes, tables: StudyTables, settings: list[PlottedSetting], legend: Legend) -> None:
+    """A line per dense model that the settings are compared with."""
+    gmacs = estimates(tables, "compact_GMACs")
+    for index, twin in enumerate(one for one in twins(tables, settings) if one.name in gmacs):
+        line = {**_DENSE_LINE, "linestyle": dense_look(index).dashes}
+        axes.axhline(gmacs[twin.name].mean, label=twin.series.label, zorder=1, **line)
+        legend.add(line_handle(twin.series.label.replace("dense", "dense model", 1), **line))

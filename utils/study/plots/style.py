@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -19,7 +20,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from utils.study.labels import short_number
+from utils.figures import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from utils.numbers import short_number
 from utils.study.statistics import Estimate
 
 COLUMN, TEXT = 3.4, 7.0
@@ -45,14 +47,14 @@ class Look:
 
 
 LOOKS = (
-    Look("#0072B2", "o", "-"),
-    Look("#E69F00", "s", (0, (5, 1.5))),
-    Look("#D55E00", "^", (0, (1.2, 1.2))),
-    Look("#56B4E9", "D", (0, (5, 1.5, 1, 1.5))),
-    Look("#009E73", "v", (0, (8, 2))),
-    Look("#CC79A7", "P", (0, (3, 1, 1, 1, 1, 1))),
+    Look(BLUE, "o", "-"),
+    Look(ORANGE, "s", (0, (5, 1.5))),
+    Look(VERMILION, "^", (0, (1.2, 1.2))),
+    Look(SKY, "D", (0, (5, 1.5, 1, 1.5))),
+    Look(GREEN, "v", (0, (8, 2))),
+    Look(PINK, "P", (0, (3, 1, 1, 1, 1, 1))),
 )
-"""The palette of Okabe and Ito without black (dense models) and yellow (too pale); neighbours differ in lightness."""
+"""Black is for dense models; neighbours differ in lightness."""
 
 DENSE_LOOKS = tuple(
     Look(DENSE, marker, dashes) for marker, dashes in (("*", "-"), ("X", (0, (6, 1, 1, 1))), ("h", (0, (2, 1))))
@@ -72,26 +74,15 @@ def dense_look(index: int) -> Look:
 
 def pale(colour: str, white: float = 0.55) -> str:
     """The same hue, nearer to the white of the paper (transparency would show what lies below)."""
-    return _hex((1 - white) * np.array(to_rgb(colour)) + white)
-
-
-def as_text(colour: str) -> str:
-    """The same hue, dark enough to be read in small letters: at least 4.5 times less light than white paper (WCAG 2)."""
-    shade = np.array(to_rgb(colour))
-    while _luminance(shade) > (1.05 / 4.5 - 0.05):
-        shade = 0.95 * shade
-    return _hex(shade)
-
-
-def _hex(colour: np.ndarray) -> str:
-    red, green, blue = map(float, colour)
+    red, green, blue = (float((1 - white) * part + white) for part in to_rgb(colour))
     return to_hex((red, green, blue))
 
 
-def _luminance(colour: np.ndarray) -> float:
-    """Relative luminance of an sRGB colour, 0..1."""
-    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
+def strength_colours(labels: Iterable[str]) -> dict[str, str]:
+    """A colour per label, of which equal ones are one: the later it comes, the lighter."""
+    names = list(dict.fromkeys(labels))
+    colours = matplotlib.colormaps["plasma"](np.linspace(0.2, 0.86, max(len(names), 2)))
+    return {name: to_hex(colour) for name, colour in zip(names, colours, strict=False)}
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +9,9 @@ from matplotlib.text import Text
 
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
 from tests.utils.study.plots.drawn_parts import all_drawn, legend_texts, texts
-from utils.figures import save_figure
 from utils.study.plots import draw_all
-from utils.study.plots.layers import draw_layers
-from utils.study.plots.pareto import draw_pareto
 from utils.study.plots.settings import Series
-from utils.study.plots.style import LOOKS, as_text, legend_below, line_handle, new_figure
+from utils.study.plots.style import LOOKS, legend_below, line_handle, new_figure
 from utils.study.tables import StudyTables, empty
 
 
@@ -67,30 +63,6 @@ def test_figures_have_the_width_of_a_paper_and_no_smaller_text_than_seven_points
         assert min(text.get_fontsize() for text in one.figure.findobj(Text) if text.get_text()) >= 7
 
 
-def test_equal_tables_give_equal_files(tmp_path: Path) -> None:
-    written: list[list[bytes]] = []
-    for folder in ("one", "two"):
-        tables = make_study("twice", [*(Setting((task,), 1) for task in NYU), Setting(NYU, 2), Setting(NYU, 2, "l1_l2", 1e-3)])
-        paths = [
-            path
-            for (one,), _ in (draw_pareto(tables), draw_layers(tables))
-            for path in save_figure(one.figure, tmp_path / folder / one.name)
-        ]
-        written.append([path.read_bytes() for path in paths])
-    assert len(written[0]) == 4
-    assert written[0] == written[1]
-
-
-def test_tables_that_were_written_and_read_give_the_same_figures(tmp_path: Path) -> None:
-    tables = small_study()
-    tables.write(tmp_path)
-    again = StudyTables.read(tmp_path, "small")
-    before, after = all_drawn(small_study), draw_all(again)
-    assert before[1] == after[1]
-    assert [(one.name, one.title, one.caption) for one in before[0]] == [(one.name, one.title, one.caption) for one in after[0]]
-    assert [legend_texts(one.figure) for one in before[0]] == [legend_texts(one.figure) for one in after[0]]
-
-
 @pytest.mark.parametrize("part", ["curves", "layers", "runs"])
 def test_a_table_without_rows_is_said_and_the_rest_is_drawn(part: str) -> None:
     tables = small_study()
@@ -138,16 +110,6 @@ def test_a_series_is_told_by_colour_by_marker_and_by_dashes() -> None:
     for part in ("colour", "marker", "dashes"):
         assert len({str(getattr(look, part)) for look in LOOKS}) == len(LOOKS)
     assert Series("l1_l2", "").label != Series("group_mcp", "").label
-
-
-def test_letters_in_the_colour_of_a_series_can_be_read() -> None:
-    def luminance(colour: str) -> float:
-        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    assert all(1.05 / (luminance(as_text(look.colour)) + 0.05) >= 4.4 for look in LOOKS)
-    assert as_text("#0072b2") == "#0072b2"
 
 
 def test_a_legend_stays_within_its_figure() -> None:

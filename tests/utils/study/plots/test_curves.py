@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.study_tables import NYU, Setting, bare_study, make_study, pairs_study, small_study
+from tests.study_tables import NYU, Setting, make_study, pairs_study, small_study
 from tests.utils.study.plots.drawn_parts import drawn, labels, legend_texts, line
 from utils.study.plots.curves import MOST_LINES, chosen_settings, curve, draw_curves
 from utils.study.plots.settings import plotted_settings
@@ -77,12 +77,6 @@ def test_a_quantity_that_nobody_recorded_has_no_panel() -> None:
     titles = [axes.get_title() for axes in one.figure.axes if axes.axison]
     assert "Validation loss" not in titles
     assert len(titles) == 5
-
-
-def test_a_dense_study_shows_no_sparsity() -> None:
-    (one,), _ = drawn(draw_curves, bare_study)
-    assert "Group sparsity" not in [axes.get_title() for axes in one.figure.axes]
-    assert "One trial per setting." in one.caption
 
 
 def test_without_epochs_it_is_said() -> None:

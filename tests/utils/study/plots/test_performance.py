@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
+from tests.study_tables import NYU, Setting, bare_study, lambda_study, make_study, small_study
 from tests.utils.study.plots.drawn_parts import band, bars, drawn, labels, legend_texts, line
 from utils.study.plots.performance import draw_performance
 from utils.study.tables import StudyTables
@@ -91,11 +91,6 @@ def test_penalties_are_series_and_every_set_of_tasks_with_sparse_settings_a_figu
     # a single task's own dense model is not drawn twice
     assert "single-task dense" not in labels(figures[0].figure.axes[0])
     assert [len(one.figure.axes) for one in figures] == [1, 1, 1, 2, 2, 2, 3]
-
-
-def test_attributes_have_their_titles() -> None:
-    (one,), _ = drawn(draw_performance, celeba_study)
-    assert [axes.get_title() for axes in one.figure.axes] == ["Semantic segmentation", "Male", "Smiling"]
 
 
 def test_without_a_sparse_setting_nothing_is_drawn_and_it_is_said() -> None:

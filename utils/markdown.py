@@ -1,0 +1,25 @@
+"""Markdown: text and tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+
+def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table with pipes, as GitHub reads it, aligned in the source too.
+
+    All columns but the first are numbers, and stand to the right.
+    """
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * (width - bool(place)) + ":" * bool(place) for place, width in enumerate(widths)])
+    line = " | ".join(f"{{:{'>' if place else '<'}{width}}}" for place, width in enumerate(widths))
+    return "\n".join(f"| {line.format(*row)} |" for row in cells)
+
+
+def markdown_text(text: str) -> str:
+    """Text of which Markdown takes nothing for its own, in a table or outside."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # a bracket means something only where a link may follow
+    return re.sub(r"\](?=[(\[:])", r"\\]", re.sub(r"([\\`*_|~$#])", r"\\\1", text))
