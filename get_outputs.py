@@ -41,7 +41,8 @@ def main(description: str | None = __doc__, dataset: str = "NYU", data_help: str
     args = parser.parse_args()
     setup_logging()
 
-    from engine import compact_is_equal, evaluate_experiment
+    from deploy.compact_evaluation import compact_is_equal
+    from deploy.reevaluation import evaluate_experiment
 
     args.exp_name = str(args.exp_name)
     table = evaluate_experiment(dataset_name=dataset, **vars(args))

@@ -30,22 +30,22 @@ def main() -> int:
     )
     args = parser.parse_intermixed_args()
 
-    from utils.study.config import is_study
+    from study.config import is_study
 
     return _study(args) if is_study(args.config_exp) else _experiment(args)
 
 
 def _study(args: argparse.Namespace) -> int:
     """Do the runs of a study; 1 if one failed."""
+    from study.plan import load_study
     from utils.errors import UserError
-    from utils.study.plan import load_study
 
     if args.out_dir is not None:
         raise UserError("--out_dir: a study writes no tables while it runs; make_report.py does, and has --out_dir")
     study = load_study(args.config_exp, args.overrides)
     setup_logging()
 
-    from engine.study.run import run_study
+    from study.run import run_study
 
     command = shlex.join(["python", *sys.argv])
     outcomes = run_study(study, args.config_exp, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
@@ -54,7 +54,7 @@ def _study(args: argparse.Namespace) -> int:
 
 def _experiment(args: argparse.Namespace) -> int:
     """Run an experiment; 1 if a trial diverged, or the device has too little memory."""
-    from utils.config import load_config
+    from settings.config import load_config
     from utils.errors import UserError
 
     if args.plan:

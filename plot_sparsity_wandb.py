@@ -23,7 +23,7 @@ def main() -> int:
     args = parser.parse_args()
     setup_logging()
 
-    from engine.sparsity_plot import plot_trial
+    from deploy.sparsity_plot import plot_trial
 
     plot_trial(args.exp_folder_path, args.tracking)
     return 0

@@ -32,7 +32,7 @@ def main() -> int:
     args = parser.parse_args()
     setup_logging()
 
-    from engine.prediction import load_predictor, predict_photos
+    from deploy.prediction import load_predictor, predict_photos
 
     tasks = None if args.tasks is None else [name.strip() for name in args.tasks.split(",")]
     predictor = load_predictor(args.model, tasks, args.device, args.precision)

@@ -47,10 +47,10 @@ def main() -> None:
     import torch
 
     from datasets import train_loader
-    from datasets.synthetic_rooms import write_rooms
-    from utils.config import ExperimentConfig, load_config
-    from utils.cores import cores
-    from utils.device import resolve
+    from datasets.cores import cores
+    from datasets.synthetic.rooms import write_rooms
+    from engine.device import resolve
+    from settings.config import ExperimentConfig, load_config
 
     with tempfile.TemporaryDirectory() as folder:
         root = args.data_dir
@@ -115,9 +115,9 @@ def one_pass(loader: Iterable[dict[str, Any]], batches: int) -> float:
 def waiting(config: Any, steps: int, folder: Path) -> dict[str, float]:
     """Training steps of a configuration with the trainer's own loop: seconds per step, and the share spent waiting."""
     from datasets import train_loader
+    from engine.device import resolve
     from engine.trainer import train_one_epoch
     from engine.trial import Trial
-    from utils.device import resolve
 
     config, device = resolve(config)
     trial = Trial(config, 0, device, folder)

@@ -25,11 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from engine.memory import keep_freed_memory
 from models.resnetd import ResNetD
 from optim import PENALTIES, GroupL0, ProxAdam, count_groups
 from optim.groups import along_groups, grouped_weights
 from optim.penalties import Saliency
-from utils.memory import keep_freed_memory
 
 GRADIENT, LAMBDA, DEAD_SHARE = 1e-3, 1e-5, 0.7
 MODES = ("default", "target", "torch")

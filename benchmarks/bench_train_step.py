@@ -33,7 +33,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
     parser.add_argument("--layout", choices=("channels_last", "contiguous"), default="channels_last", help="of the network")
     parser.add_argument("--compile", action="store_true", help="the network through torch.compile")
-    parser.add_argument("--default-allocator", action="store_true", help="do not keep freed memory (utils/memory.py)")
+    parser.add_argument("--default-allocator", action="store_true", help="do not keep freed memory (engine/memory.py)")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()
 
@@ -44,12 +44,12 @@ def main() -> None:
     import torch
 
     from datasets import train_loader
-    from datasets.synthetic_rooms import write_rooms
+    from datasets.synthetic.rooms import write_rooms
+    from engine import device as devices
     from engine.evaluation import to_device
     from engine.trainer import training_step
     from engine.trial import Trial
-    from utils import device as devices
-    from utils.config import validate_config
+    from settings.config import validate_config
 
     with tempfile.TemporaryDirectory() as folder:
         root = os.environ.get("NYUD_MT_ROOT")

@@ -33,15 +33,15 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Evaluate what is not known yet, and print a line per setting; returns the exit code."""
     args = parse()
+    from engine import checkpoint as files
+    from engine.device import resolve
     from engine.saved_trial import evaluate_trial, load_trial, result_row
-    from engine.study.collect import summary_of
-    from engine.study.progress import finished_runs
-    from engine.study.record import read_record
-    from utils import checkpoint as files
-    from utils.device import resolve
-    from utils.study.labels import fixed, interval, is_missing
-    from utils.study.text_tables import pairs_text, verdict
-    from utils.tasks import get_task
+    from study.collect import summary_of
+    from study.labels import fixed, interval, is_missing
+    from study.progress import finished_runs
+    from study.record import read_record
+    from study.text_tables import pairs_text, verdict
+    from tasks.table import get_task
 
     study = read_record(args.study).study
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}

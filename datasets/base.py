@@ -17,16 +17,16 @@ from datasets.images import channels, read_picture
 from datasets.sample import Sample, finish, stack
 from datasets.targets import read_target
 from datasets.transforms import augment, mirror_table, resize
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 from utils.errors import DataError
-from utils.tasks import get_task
 
 Key = int | tuple[int, int]
 """Number of a frame, alone or with the seed of its augmentation."""
 
 
 class Frames(Protocol):
-    """Raw samples at the input size that are kept somewhere (``datasets/cache.py``)."""
+    """Raw samples at the input size that are kept somewhere (``datasets/cache/frames.py``)."""
 
     def batch(self, indices: Sequence[int]) -> Sample:
         """The frames of these numbers, stacked."""

@@ -16,12 +16,12 @@ from datasets.file_index import Place, numbered_files
 from datasets.preparation.workspace import MANIFEST, read_recipe
 from datasets.problems import Problem, refuse
 from datasets.splits import cut_and_say, split_problems
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 from utils.console import listed
 from utils.errors import DataError
 from utils.files import numbered_lines, read_text
 from utils.paths import expanded
-from utils.tasks import get_task
 
 IMAGES = "CelebA-HQ-img"
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"

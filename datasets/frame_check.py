@@ -9,13 +9,13 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from datasets.base import MultiTaskDataset
-from datasets.cache_codec import encode
+from datasets.cache.codec import encode
 from datasets.sample import labelled_tasks
 from datasets.workers import ProcessLoader, worker_deaths, worker_settings
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 from utils.console import track
 from utils.errors import DataError
-from utils.tasks import get_task
 
 
 class EncodedFrame(NamedTuple):

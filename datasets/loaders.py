@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Sampler, SequentialSampler
 
 from datasets.base import EpochSampler, MultiTaskDataset
 from datasets.batch_loader import BatchLoader
-from datasets.cache import attach_cache
+from datasets.cache.frames import attach_cache
 from datasets.celeba import CelebAMaskHQ
 from datasets.frame_check import find_bad_frames, refuse_or_drop
 from datasets.mtan import MTANDataset
@@ -17,7 +17,7 @@ from datasets.nyu import NYUDataset
 from datasets.plausibility import check_encodings
 from datasets.sample import Sample
 from datasets.workers import ProcessLoader, worker_count, worker_settings
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
 from utils.errors import DataError
 
 log = logging.getLogger(__name__)

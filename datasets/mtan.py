@@ -22,9 +22,9 @@ from datasets.base import MultiTaskDataset
 from datasets.file_index import FileNames, Place, double_files, files_by_frame
 from datasets.problems import Problem, refuse
 from datasets.splits import LEAST_TRAIN, cut_and_say, number_of
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 from utils.errors import DataError
-from utils.tasks import get_task
 
 IMAGES = "image"
 

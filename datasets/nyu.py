@@ -15,11 +15,11 @@ from datasets.base import MultiTaskDataset
 from datasets.file_index import Place, double_files, files_by_frame, named_after_frame
 from datasets.problems import Problem, refuse
 from datasets.splits import cut_and_say, split_problems
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.table import Kind, get_task
 from utils.console import say_once
 from utils.errors import DataError
 from utils.files import numbered_lines
-from utils.tasks import Kind, get_task
 
 log = logging.getLogger(__name__)
 

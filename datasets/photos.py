@@ -16,7 +16,7 @@ from PIL import Image
 from datasets.images import channels
 from datasets.sample import Sample, finish
 from datasets.transforms import resize
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
 from utils.errors import DataError
 
 LONGEST_NAME = 200

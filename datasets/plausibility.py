@@ -17,13 +17,13 @@ import numpy as np
 
 from datasets.images import read_array
 from datasets.targets import decode, whole_labels
+from tasks.table import FIRST_LABEL, IGNORE_INDEX, LABEL_SETS, Task, get_task
 from utils.errors import DataError
 from utils.files import evenly_spread
-from utils.tasks import FIRST_LABEL, IGNORE_INDEX, LABEL_SETS, Task, get_task
 
 if TYPE_CHECKING:
     from datasets.base import MultiTaskDataset
-    from utils.config import ExperimentConfig
+    from settings.config import ExperimentConfig
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from utils.tasks import IGNORE_INDEX, get_task
+from tasks.table import IGNORE_INDEX, get_task
 
 
 class Sample(TypedDict):

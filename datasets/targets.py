@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.images import read_array
+from tasks.table import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGTH, UNLABELLED, Kind, Task
 from utils.errors import DataError
-from utils.tasks import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGTH, UNLABELLED, Kind, Task
 
 DEPTH_TOLERANCE = 1.01
 """How far beyond the sensor's range rounding and resizing may take a depth."""
@@ -52,7 +52,7 @@ Decoded = tuple[np.ndarray, np.ndarray]
 
 
 def read_target(task: Task, path: Path, dataset: str) -> Decoded:
-    """Read a dense target in the encoding of a data set: an entry of ``utils.tasks.LABEL_SETS``."""
+    """Read a dense target in the encoding of a data set: an entry of ``tasks.table.LABEL_SETS``."""
     return decode(task, read_array(path, labels=task.kind == "segmentation"), path, dataset)
 
 

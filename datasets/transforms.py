@@ -16,7 +16,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from datasets.sample import Sample
-from utils.tasks import MIN_NORMAL_LENGTH, Task, get_task, mirrored_classes
+from tasks.table import MIN_NORMAL_LENGTH, Task, get_task, mirrored_classes
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:

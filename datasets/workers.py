@@ -16,9 +16,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from datasets.base import MultiTaskDataset
-from utils.config import ExperimentConfig
+from datasets.cores import cores
+from settings.config import ExperimentConfig
 from utils.console import say_once
-from utils.cores import cores
 from utils.errors import DataError
 
 T = TypeVar("T", covariant=True)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from datasets.sample import Sample
-from engine.losses import Loss, has_value
-from engine.metrics import SplitMetrics
 from models import MultiTaskModel
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.losses import Loss, has_value
+from tasks.metrics import SplitMetrics
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def to_device(batch: Sample, device: torch.device, config: ExperimentConfig) -> 
 
 def autocast(device: torch.device, config: ExperimentConfig) -> torch.autocast:
     """The context of a forward pass in the configuration's (resolved) precision."""
-    assert config.precision != "auto", "resolve the precision first (utils.device)"
+    assert config.precision != "auto", "resolve the precision first (engine.device)"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
 
 

@@ -11,7 +11,10 @@ import pandas as pd
 import torch
 
 from datasets import eval_loader, refuse_unlabelled, train_loader
+from engine import checkpoint as files
+from engine.device import resolve
 from engine.pictures import draw_predictions
+from engine.results import check_writable, result_paths, write_results
 from engine.resuming import (
     check_begun,
     check_folders,
@@ -24,20 +27,17 @@ from engine.resuming import (
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
 from engine.starting import check_start, start_from
+from engine.tracking import Tracker, make_tracker, tracking_mode
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
+from figures.control import control_figure
+from figures.files import save_figure
 from models import build_model
-from utils import checkpoint as files
-from utils.config import ExperimentConfig, unused_keys
-from utils.config_sections import OptimizerParams, Warmup
-from utils.device import resolve
+from settings.config import ExperimentConfig, unused_keys
+from settings.sections import OptimizerParams, Warmup
 from utils.errors import ConfigError
-from utils.figures import save_figure
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
-from utils.plot_control import control_figure
-from utils.results import check_writable, result_paths, write_results
-from utils.tracking import Tracker, make_tracker, tracking_mode
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def run_experiment(
     into ``out_dir``.
 
     Args:
-        config: as ``utils.config.load_config`` gives it.
+        config: as ``settings.config.load_config`` gives it.
         resume: continue an interrupted experiment, which has to be there; finished trials are kept.
         overwrite: delete the experiment's trials first.
         out_dir: folder of the tables.

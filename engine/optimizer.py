@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler,
 from models import MultiTaskModel, normalised_convolutions
 from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
-from utils.config import ExperimentConfig
-from utils.config_sections import OptimizerParams, Strength, Warmup
+from settings.config import ExperimentConfig
+from settings.sections import OptimizerParams, Strength, Warmup
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:

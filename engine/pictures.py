@@ -9,12 +9,12 @@ from torch.utils.data import default_collate
 from datasets import build_dataset
 from datasets.base import MultiTaskDataset
 from datasets.sample import Sample
-from engine.activations import predict
 from engine.evaluation import autocast, to_device
+from figures.predictions import prediction_figure
 from models import MultiTaskModel
-from utils.config import ExperimentConfig
-from utils.plot_predictions import prediction_figure
-from utils.tasks import get_task
+from settings.config import ExperimentConfig
+from tasks.activations import predict
+from tasks.table import get_task
 
 FRAMES = 4
 

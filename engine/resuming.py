@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine import checkpoint as files
+from engine.results import result_paths
 from engine.trial import Trial
-from utils import checkpoint as files
-from utils.config import ExperimentConfig, load_config
-from utils.config_check import nearest
+from settings.config import ExperimentConfig, load_config
+from settings.messages import nearest
 from utils.errors import TrialError, UserError
 from utils.files import is_unfinished, remove_unfinished
 from utils.paths import expanded
-from utils.results import result_paths
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from datasets import eval_loader, worker_deaths
+from engine import checkpoint as files
 from engine.evaluation import Evaluation, evaluate, warn_of_unlabelled
-from engine.losses import build_losses
 from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
 from optim import SparsityReport, sparsity_report
-from utils import checkpoint as files
-from utils.config import ExperimentConfig, load_config
+from settings.config import ExperimentConfig, load_config
+from tasks.losses import build_losses
 from utils.console import track
 from utils.errors import TrialError
 

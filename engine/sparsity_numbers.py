@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from models import MultiTaskModel
 from optim import SparsityReport, count_groups, sparsity_report
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
 from utils.console import listed
 
 log = logging.getLogger(__name__)

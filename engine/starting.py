@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine import checkpoint as files
 from models import MultiTaskModel, build_model
-from utils import checkpoint as files
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
 from utils.errors import TrialError, UserError
 from utils.paths import expanded
 from utils.tensor_files import misfits

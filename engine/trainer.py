@@ -14,17 +14,17 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from datasets import Loader, eval_loader, train_loader, worker_deaths
 from datasets.sample import Sample, labelled_tasks
+from engine import checkpoint as files
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
 from engine.pictures import draw_predictions
 from engine.sparsity_numbers import dead_layers, sparsity_numbers, warn_of_dead_layers
+from engine.tracking import Tracker
 from engine.trial import Trial
+from figures.files import save_figure
 from optim import Penalty, SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
-from utils import checkpoint as files
+from tasks.table import get_task
 from utils.console import duration, listed, track
-from utils.figures import save_figure
-from utils.tasks import get_task
-from utils.tracking import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from engine.losses import build_losses
+from engine import checkpoint as files
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
-from utils import checkpoint as files
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
+from tasks.losses import build_losses
 from utils.seeding import rng_state, seed_everything, set_rng_state
 
 

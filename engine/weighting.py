@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
 
 
 class LossWeighting(nn.Module):

@@ -12,8 +12,8 @@ from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from models.resnetd import ResNetD
 from models.torchvision_resnet import TorchvisionResNet
 from optim.groups import Convolution, live_groups
-from utils.config import ExperimentConfig
-from utils.tasks import get_task
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from utils.config import ExperimentConfig, validate_config
+from settings.config import ExperimentConfig, validate_config
 
 NYU_TASKS = ("segmentsemantic", "depth_euclidean", "surface_normal")
 CELEBA_TASKS = ("segmentsemantic", "class_male", "class_smile")

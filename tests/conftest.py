@@ -18,6 +18,8 @@ import torch
 
 torch.set_num_threads(1)
 
+pytest_plugins = ["tests.trained"]
+
 
 @pytest.fixture(autouse=True)
 def ctrl_c() -> Iterator[None]:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.device import resolve
 from engine.trial import Trial
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 from tests.configs import make_config
-from utils.config import ExperimentConfig
-from utils.device import resolve
-from utils.tasks import get_task
 
 ROOMS = {"train": 5, "val": 3, "test": 5}
 FACES = {"train": 4, "val": 2, "test": 5}

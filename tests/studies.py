@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from engine.launch import Outcome
+from engine import checkpoint as files
+from study.launch import Outcome
+from study.plan import Run, Study, load_study
 from tests.small import small_config
-from utils import checkpoint as files
-from utils.study.plan import Run, Study, load_study
 
 TWO = ("segmentsemantic", "depth_euclidean")
 
@@ -80,7 +80,7 @@ class Recorder:
         self.launched: list[str] = []
 
     def __call__(self, runs: Sequence[Run]) -> Iterable[Outcome]:
-        """As :func:`engine.launch.one_after_another`."""
+        """As :func:`study.launch.one_after_another`."""
         for run in runs:
             self.launched.append(run.name)
             if any(text in run.name for text in self.fails):

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from utils.study.statistics import estimate, judge
-from utils.study.tables import COLUMNS, StudyTables
-from utils.tasks import get_task
+from study.statistics import estimate, judge
+from study.tables import COLUMNS, StudyTables
+from tasks.table import get_task
 
 EPOCHS = 60
 MARGIN = 1.0

@@ -14,20 +14,20 @@ import yaml
 from PIL import Image
 
 import optim.penalties
-import utils.config_sections
-import utils.tasks
-from engine.losses import build_losses
-from engine.onnx_export import export_onnx
+import settings.sections
+import tasks.table
+from deploy.onnx_export import export_onnx
+from deploy.prediction import Predictor, predict_photos
 from engine.optimizer import build_optimizer
-from engine.prediction import Predictor, predict_photos
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model, compact
 from models.heads import ClassificationHead, DeepLabHead
 from models.multi_task import Normalize
 from models.resnetd import ResNetD
+from settings.config import ExperimentConfig
+from tasks.losses import build_losses
 from tests.configs import make_config
 from tests.small import narrow_resnetd
-from utils.config import ExperimentConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,7 +48,7 @@ def small_network() -> tuple[MultiTaskModel, ExperimentConfig]:
     with narrow_resnetd():
         backbone = ResNetD("resnetd18", 3, 16)
     width, heads = backbone.out_channels, {}
-    for task in map(utils.tasks.get_task, TASKS):
+    for task in map(tasks.table.get_task, TASKS):
         dense = task.head == "dense"
         heads[task.name] = DeepLabHead(width, task.outputs("NYU"), 4, [1]) if dense else ClassificationHead(width)
     model = MultiTaskModel(backbone, heads, Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))).eval()
@@ -71,8 +71,8 @@ def of_compaction(work: Path) -> dict[str, Any]:
 
 STAND_INS: dict[str, Callable[[Path], dict[str, Any]]] = {
     # What the code is put into: the module that the page says.
-    "add_a_task.md": lambda work: dict(vars(utils.tasks)),
-    "add_a_penalty.md": lambda work: {**vars(optim.penalties), **vars(utils.config_sections)},
+    "add_a_task.md": lambda work: dict(vars(tasks.table)),
+    "add_a_penalty.md": lambda work: {**vars(optim.penalties), **vars(settings.sections)},
     "compact.md": of_compaction,
 }
 
@@ -130,8 +130,8 @@ def test_the_script_for_the_onnx_file_says_what_predict_py_says(tmp_path: Path, 
 
 def test_the_pages_task_is_one_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = blocks(ROOT / "docs" / "add_a_task.md")
-    task = eval(code, dict(vars(utils.tasks)))  # our own documentation
-    monkeypatch.setitem(utils.tasks.TASKS, task.name, task)
+    task = eval(code, dict(vars(tasks.table)))  # our own documentation
+    monkeypatch.setitem(tasks.table.TASKS, task.name, task)
     config = make_config(task_list=["segmentsemantic", task.name])
     assert list(build_losses(config.task_list, config.seg_loss_fn, config.depth_target)) == [
         "segmentsemantic",
@@ -142,8 +142,8 @@ def test_the_pages_task_is_one_that_trains(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:
     text = (ROOT / "docs" / "add_a_task.md").read_text(encoding="utf-8")
-    layers = ("datasets", "engine", "models", "optim", "utils")
-    modules = [path for layer in layers for path in (ROOT / layer).rglob("*.py")]
+    layers = [path.parent for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+    modules = [path for layer in layers for path in layer.rglob("*.py")]
 
     def names_a_kind(path: Path) -> bool:
         constants = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant))
@@ -155,6 +155,6 @@ def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:
 
 
 def test_the_names_of_the_penalties_are_those_of_the_registry() -> None:
-    assert set(get_args(utils.config_sections.PenaltyName)) == set(optim.PENALTIES)
+    assert set(get_args(settings.sections.PenaltyName)) == set(optim.PENALTIES)
     (code,) = blocks(ROOT / "docs" / "add_a_penalty.md", "yaml")
     assert make_config(group_sparsity=True, **yaml.safe_load(code)).bb_optimizer_params.penalty in optim.PENALTIES

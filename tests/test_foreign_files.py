@@ -20,19 +20,19 @@ import get_outputs
 import main_multi_trials
 import plot_sparsity_wandb
 import predict
-from datasets.cache_parts import CODES, FACTS, Part
+from datasets.cache.parts import CODES, FACTS, Part
 from datasets.celeba import celeba_splits
 from datasets.images import read_array
 from datasets.mtan import MTANDataset
 from datasets.preparation.official_splits import read_splits
-from datasets.synthetic_rooms import write_rooms
+from datasets.synthetic.rooms import write_rooms
+from engine import checkpoint as files
 from engine import run_experiment
 from models import load_compact
 from models.torchvision_resnet import TorchvisionResNet
+from settings.config import ExperimentConfig, load_config
 from tests.configs import make_config
 from tests.small import ROOMS, SIZE, make_trial, small_config
-from utils import checkpoint as files
-from utils.config import ExperimentConfig, load_config
 from utils.console import run_script
 from utils.errors import ConfigError, DataError, TrialError, UserError
 

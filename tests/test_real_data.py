@@ -8,9 +8,9 @@ import torch
 
 from datasets import build_dataset, eval_loader, train_loader
 from datasets.nyu import nyu_splits
+from settings.config import ExperimentConfig
+from tasks.table import IGNORE_INDEX, get_task
 from tests.configs import make_config
-from utils.config import ExperimentConfig
-from utils.tasks import IGNORE_INDEX, get_task
 
 ROOT = os.environ.get("NYUD_MT_ROOT", "")
 TASKS = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
@@ -98,4 +98,4 @@ def test_cached_frames_are_the_frames_of_the_files(tmp_path: Path) -> None:
         assert torch.equal(read["masks"][task], cached["masks"][task])
         torch.testing.assert_close(
             cached["targets"][task], target, rtol=0, atol=2e-5
-        )  # edges, normals: datasets/cache_codec.py
+        )  # edges, normals: datasets/cache/codec.py

@@ -25,9 +25,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from datasets.synthetic_rooms import write_rooms
+from datasets.synthetic.rooms import write_rooms
+from engine import checkpoint as files
 from tests.small import ROOMS, SIZE, copy_without, listing, narrow_resnetd, small_config
-from utils import checkpoint as files
 
 ROOT = Path(__file__).parent.parent
 MAIN, OUTPUTS, CELEB, PLOT, PREPARE, PREDICT, COMPACT = (
@@ -327,8 +327,8 @@ def test_a_compact_model_is_written_beside_the_checkpoint(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In few rounds, on a system that tells no peak of the memory; the file is a network for predict.py."""
-    monkeypatch.setattr("engine.latency.MOST", 3)
-    monkeypatch.setattr("engine.compaction.cpu_peaks", lambda *_: None)
+    monkeypatch.setattr("deploy.latency.MOST", 3)
+    monkeypatch.setattr("deploy.compaction.cpu_peaks", lambda *_: None)
     source = trained / "results" / "runs" / "mine__trial_0"
     folder = copy_without(source, tmp_path / "mine__trial_0", files.LAST)
     before = set(listing(folder))

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from datasets.synthetic_rooms import write_rooms
+from datasets.synthetic.rooms import write_rooms
+from engine import checkpoint as files
 from tests.killed_runs import KILLED, Act, Moment, Run, interrupt, kill_before
 from tests.small import ROOMS, SIZE, copy_without, listing
 from tests.studies import write_study
 from tests.test_scripts import MAIN, call, refused
-from utils import checkpoint as files
 
 REPORT = "make_report.py"
 AXES = {"setup": "singletask", "group_sparsity": [False, True], "lambda": 0.1}

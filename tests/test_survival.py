@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from datasets.synthetic_rooms import write_rooms
+from datasets.synthetic.rooms import write_rooms
+from engine import checkpoint as files
 from tests.killed_runs import (
     KILLED,
     Moment,
@@ -31,7 +32,6 @@ from tests.killed_runs import (
     wait_for_go,
 )
 from tests.small import ROOMS, SIZE, listing, small_config
-from utils import checkpoint as files
 
 NAME = "it lives. on"
 """An experiment's name may have spaces and dots."""
@@ -140,14 +140,14 @@ def check_whole_files(folder: Path, note: str) -> None:
 
 
 MOMENTS = {
-    "before the first state is saved": Moment("utils.checkpoint:save_tensors", kill_before),
-    "in the middle of the configuration": Moment("utils.config:write_text", half_a_text),
+    "before the first state is saved": Moment("engine.checkpoint:save_tensors", kill_before),
+    "in the middle of the configuration": Moment("settings.config:write_text", half_a_text),
     "in the middle of last.pt": Moment("torch:save", half_a_save, 2),
     "in the middle of a line of metrics.jsonl": Moment("utils.files:_write_all", half_a_write),
-    "between metrics.jsonl and last.pt": Moment("utils.checkpoint:append_lines", kill_after),
+    "between metrics.jsonl and last.pt": Moment("engine.checkpoint:append_lines", kill_after),
     "at the begin of the second epoch": Moment("engine.trainer:train_one_epoch", kill_before, 2),
     "in the third epoch, with processes that load frames": Moment("engine.trainer:forward_losses", kill_before, 4),
-    "between checkpoint.pt and last.pt": Moment("utils.checkpoint:save_tensors", kill_after),
+    "between checkpoint.pt and last.pt": Moment("engine.checkpoint:save_tensors", kill_after),
     "in the middle of checkpoint.pt": Moment("torch:save", half_a_save),
     "before the figure": Moment("engine.experiment:save_figure", kill_before),
     "in the middle of the test": Moment("engine.saved_trial:evaluate", kill_after),
@@ -173,8 +173,8 @@ def test_a_run_that_is_killed_at_every_bad_moment_ends_as_if_it_had_not_been(who
 
 
 CACHE_MOMENTS = {
-    "in the middle of the cache": Moment("datasets.cache_parts:PartWriter.add", kill_before, 7),
-    "between two parts of the cache": Moment("datasets.cache_parts:PartWriter.finish", kill_before, 2),
+    "in the middle of the cache": Moment("datasets.cache.parts:PartWriter.add", kill_before, 7),
+    "between two parts of the cache": Moment("datasets.cache.parts:PartWriter.finish", kill_before, 2),
 }
 
 
@@ -281,14 +281,14 @@ def test_of_runs_that_are_started_together_one_trains_and_the_others_are_told_wh
 
 FULL = {
     f"runs/.{NAME}.holder.json": Moment("utils.locks:write_text", functools.partial(no_room, 10)),
-    files.CONFIG: Moment("utils.config:write_text", functools.partial(no_room, 100)),
-    f"{files.LAST} (the first)": Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 10_000)),
-    files.METRICS: Moment("utils.checkpoint:append_lines", functools.partial(no_room, 1000)),
-    files.STEPS: Moment("utils.checkpoint:append_lines", functools.partial(no_room, 10), 2),
-    files.BEST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 10_000), 2),
-    files.LAST: Moment("utils.checkpoint:save_tensors", functools.partial(no_room, 10_000), 3),
+    files.CONFIG: Moment("settings.config:write_text", functools.partial(no_room, 100)),
+    f"{files.LAST} (the first)": Moment("engine.checkpoint:save_tensors", functools.partial(no_room, 10_000)),
+    files.METRICS: Moment("engine.checkpoint:append_lines", functools.partial(no_room, 1000)),
+    files.STEPS: Moment("engine.checkpoint:append_lines", functools.partial(no_room, 10), 2),
+    files.BEST: Moment("engine.checkpoint:save_tensors", functools.partial(no_room, 10_000), 2),
+    files.LAST: Moment("engine.checkpoint:save_tensors", functools.partial(no_room, 10_000), 3),
     "sparsity_control.png": Moment("engine.experiment:save_figure", functools.partial(no_room, 1000)),
-    files.TEST: Moment("utils.checkpoint:save_json", functools.partial(no_room, 100)),
+    files.TEST: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100)),
     f"out_csv/{NAME}.csv": Moment("engine.experiment:write_results", functools.partial(no_room, 100)),
 }
 """Which file finds no room, each in a run that goes on where the one before it stopped."""
@@ -317,7 +317,7 @@ def test_folders_that_may_not_be_written_are_one_sentence(work: Path) -> None:
     make_work(work, **SHORT)
     (work / "runs").mkdir()
     (work / "out_csv").mkdir()
-    killed = start(work, moment=Moment("utils.checkpoint:save_tensors", kill_after))
+    killed = start(work, moment=Moment("engine.checkpoint:save_tensors", kill_after))
     assert killed.end() == KILLED
     (trial,) = trials(work)
     cases = {

@@ -9,8 +9,8 @@ import time
 from functools import partial
 from typing import Any
 
+from datasets.cores import cores
 from utils.cli import path_argument, whole_number
-from utils.cores import cores
 from utils.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _facts(size: int, classes: int, counts: dict[str, int]) -> dict[str, Any]:
     """What the manifest says about the set beside its recipe."""
     from datasets.preparation.face_parts import JPEG_QUALITY
-    from utils.tasks import CELEBA_19_CLASSES, CELEBA_CLASSES
+    from tasks.table import CELEBA_19_CLASSES, CELEBA_CLASSES
 
     names = CELEBA_CLASSES if classes == len(CELEBA_CLASSES) else CELEBA_19_CLASSES
     return {

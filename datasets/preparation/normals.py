@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from datasets.synthetic_rooms import Intrinsics
+from datasets.synthetic.rooms import Intrinsics
 
 MIN_SHARE = 1 / 8
 """Least share of valid pixels in a window (in the corner of a frame, only a quarter of the window is inside)."""

@@ -12,8 +12,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.cores import cores
 from utils.cli import path_argument, whole_number
-from utils.cores import cores
 from utils.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from datasets.preparation.nyu_labels import class_of_label
 from datasets.preparation.official_nyu import Frame
-from datasets.synthetic_rooms import label_edges
+from datasets.synthetic.rooms import label_edges
 from utils.errors import DataError
 from utils.files import replacing
 

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import h5py
 import numpy as np
 
-from datasets.synthetic_rooms import Intrinsics
+from datasets.synthetic.rooms import Intrinsics
 from utils.errors import DataError
 
 HEIGHT, WIDTH = 480, 640

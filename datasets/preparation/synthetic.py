@@ -45,10 +45,10 @@ class Generator(NamedTuple):
 def generator(dataset: str) -> Generator:
     """What makes the set ``nyu`` or ``celeba``; imported here, so that --help and refusals are instant."""
     if dataset == "nyu":
-        from datasets import synthetic_rooms as rooms
+        from datasets.synthetic import rooms as rooms
 
         return Generator(rooms.write_rooms, rooms.room_files, rooms.VERSION)
-    from datasets import synthetic_faces as faces
+    from datasets.synthetic import faces as faces
 
     return Generator(faces.write_faces, faces.face_files, faces.VERSION)
 

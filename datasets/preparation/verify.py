@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datasets.cores import cores
 from datasets.preparation.workers import in_processes
+from tasks.table import get_task
 from utils.cli import path_argument, whole_number
 from utils.console import duration, track
-from utils.cores import cores
-from utils.tasks import get_task
 
 if TYPE_CHECKING:
     from datasets.plausibility import Facts

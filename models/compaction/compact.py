@@ -20,7 +20,7 @@ from models.heads import feature_convs
 from models.multi_task import MultiTaskModel
 from optim.groups import group_count, live_groups
 from optim.sparsity import stage_of
-from utils.config import ExperimentConfig
+from settings.config import ExperimentConfig
 
 
 class CompactModel(MultiTaskModel):

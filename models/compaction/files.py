@@ -18,7 +18,7 @@ from models.compaction.inference import InferenceBackbone
 from models.compaction.layers import CompactConv2d, CompactUnit
 from models.heads import feature_convs
 from models.multi_task import build_model
-from utils.config import ExperimentConfig, validate_config
+from settings.config import ExperimentConfig, validate_config
 from utils.errors import TrialError
 from utils.files import replacing
 

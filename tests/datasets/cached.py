@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from datasets.sample import Sample
+from settings.config import ExperimentConfig
+from tasks.table import get_task
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
-from utils.config import ExperimentConfig
-from utils.tasks import get_task
 
 SPLITS = {"train": tuple(f"a{number}" for number in range(7)), "val": ("b0", "b1", "b2"), "test": ("c0", "c1")}
 
@@ -55,7 +55,7 @@ def write_all(root: Path) -> dict[str, Callable[..., ExperimentConfig]]:
 
 
 ROUNDING = {"segmentation": 0.0, "depth": 1 / 131070, "normals": 1 / 65534, "edges": 1 / 131068, "attribute": 0.0}
-"""What ``datasets/cache_codec.py`` states; of a depth in parts of the frame's largest."""
+"""What ``datasets/cache/codec.py`` states; of a depth in parts of the frame's largest."""
 FLOAT = 2.0**-22
 """Beside it: float32 cannot hold every decoded number."""
 

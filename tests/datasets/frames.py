@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets.sample import Sample
-from utils.tasks import CELEBA_ATTRIBUTES, IGNORE_INDEX
+from tasks.table import CELEBA_ATTRIBUTES, IGNORE_INDEX
 
 DENSE = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
 

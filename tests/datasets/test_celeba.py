@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from datasets.celeba import ATTRIBUTE_FILE, MAPPING_FILE, CelebAMaskHQ, celeba_splits, read_attributes
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, equal_samples, write_array, write_celeba
-from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 OFFICIAL = {"train": ["0", "1", "6"], "val": ["2", "3"], "test": ["4", "5"]}

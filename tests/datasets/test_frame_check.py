@@ -12,11 +12,11 @@ from PIL import Image
 
 from datasets.frame_check import parts_of
 from datasets.loaders import build_dataset, eval_loader, train_loader
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.cached import assert_within_rounding, frames_of, nyu_config, part_folders, write_frames
 from tests.datasets.frames import write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
-from utils.config import ExperimentConfig
 from utils.console import user_message
 from utils.errors import DataError
 

@@ -14,10 +14,10 @@ from PIL import Image
 from datasets.images import read_photo
 from datasets.loaders import build_dataset
 from datasets.preparation.face_parts import IMAGES, write_face
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.frames import write_celeba, write_nyu
 from tests.datasets.preparation.official_faces import write_face_files
-from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 SIZE = (16, 16)

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 from datasets import CelebAMaskHQ, NYUDataset, build_dataset, eval_loader, train_loader
 from datasets.batch_loader import BatchLoader
 from datasets.sample import Sample
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.frames import equal_samples, write_celeba, write_nyu
-from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 AUGMENTED = {"augmentation": {"hflip": True, "scale_crop": [1.0, 1.4]}}

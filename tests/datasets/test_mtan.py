@@ -12,10 +12,10 @@ from PIL import Image
 
 from datasets.loaders import build_dataset, eval_loader
 from datasets.mtan import MTANDataset, mtan_splits
+from settings.config import ExperimentConfig
 from tests.configs import NYU_TASKS, make_config
 from tests.datasets.frames import write_array
 from tests.datasets.mtan_frames import Frame, write_mtan
-from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 SIZE = (16, 20)

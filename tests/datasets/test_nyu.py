@@ -13,9 +13,9 @@ import torch
 from datasets.images import read_array
 from datasets.nyu import NYUDataset, nyu_splits
 from datasets.sample import Sample
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, nyu_frame, write_array, write_nyu
-from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 SIZE = (24, 32)

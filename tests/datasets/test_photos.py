@@ -11,7 +11,7 @@ from PIL import Image
 from datasets import build_dataset
 from datasets.images import read_photo
 from datasets.photos import find_photos, network_input
-from datasets.synthetic_rooms import write_rooms
+from datasets.synthetic.rooms import write_rooms
 from tests.configs import make_config
 from utils.errors import DataError
 

@@ -11,11 +11,11 @@ from PIL import Image
 from datasets import plausibility
 from datasets.loaders import build_dataset
 from datasets.preparation import verify
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, write_array, write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
 from tests.datasets.preparation.verification.damage import in_this_process, problems_in
-from utils.config import ExperimentConfig
 from utils.errors import DataError
 
 SIZE = (16, 32)

@@ -14,11 +14,11 @@ from datasets.images import read_array
 from datasets.loaders import build_dataset
 from datasets.preparation import verify
 from datasets.targets import read_target
+from tasks.table import TASKS, Task
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
 from tests.datasets.preparation.verification.damage import in_this_process, problems_in
 from utils.errors import DataError
-from utils.tasks import TASKS, Task
 
 SIZE = (16, 32)
 FOLDERS = {name: str(task.source["NYU"]) for name, task in TASKS.items() if "NYU" in task.source}

@@ -16,14 +16,15 @@ import torch
 import yaml
 from PIL import Image
 
-from engine import TrainingDivergedError, evaluate_experiment, experiment, load_trial, run_experiment, trainer
+from deploy.reevaluation import evaluate_experiment
+from engine import TrainingDivergedError, experiment, load_trial, run_experiment, trainer
+from engine import checkpoint as files
 from engine.trial import Trial
+from settings.config import ExperimentConfig, load_config
+from settings.sections import Warmup
 from tests.configs import CELEBA_TASKS, NYU_TASKS
-from tests.engine.conftest import SPARSE, Trained
 from tests.small import copy_without, listing, small_config, unlabelled
-from utils import checkpoint as files
-from utils.config import ExperimentConfig, load_config
-from utils.config_sections import Warmup
+from tests.trained import SPARSE, Trained
 from utils.errors import ConfigError, DataError, TrialError, UserError
 
 DENSE_METRICS = (

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 import torch
 
+from engine import checkpoint as files
 from engine import trainer
 from engine.evaluation import Evaluation
 from engine.resuming import MAY_CHANGE, check_begun, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
+from engine.tracking import NoTracker
 from engine.trainer import fit
 from engine.trial import Trial
 from optim import live_mask
+from settings.config import ExperimentConfig
+from settings.sections import Augmentation, BackboneOptimizerParams, LRSchedule, OptimizerParams, Splits
+from tasks.table import get_task
 from tests.configs import NYU_TASKS, make_config
 from tests.small import listing, make_trial, same, small_config, snapshot, unlabelled
-from utils import checkpoint as files
-from utils.config import ExperimentConfig
-from utils.config_sections import Augmentation, BackboneOptimizerParams, LRSchedule, OptimizerParams, Splits
 from utils.errors import TrialError
-from utils.tasks import get_task
-from utils.tracking import NoTracker
 
 ROW = {"trial": 0, "seed": 0, "epochs": 2, "depth_euclidean_rmse": 0.5, "class_male_auroc": None}
 

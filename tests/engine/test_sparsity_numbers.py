@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import compaction, evaluate_experiment, load_trial
-from engine.compaction import compact_trial
+from deploy import compaction
+from deploy.compaction import compact_trial
+from deploy.reevaluation import evaluate_experiment
+from engine import checkpoint as files
+from engine import load_trial
 from engine.experiment import final_test
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
-from tests.engine.conftest import Trained
+from engine.tracking import NoTracker
 from tests.models.pruned import convs, tiny
 from tests.small import copy_without
-from utils import checkpoint as files
-from utils.tracking import NoTracker
+from tests.trained import Trained
 
 FIRST, HEAD = "backbone.layer1.0.conv1", "heads.depth_euclidean.0.convs.0.0"
 

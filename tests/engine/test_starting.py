@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine import checkpoint as files
 from engine import run_experiment
 from engine.starting import check_start, start_from
+from engine.tracking import NoTracker
 from engine.trainer import fit
 from models import build_model
 from tests.small import make_trial, same, small_config
-from utils import checkpoint as files
 from utils.errors import UserError
-from utils.tracking import NoTracker
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine import checkpoint as files
 from engine import run_experiment
 from tests.small import narrow_resnetd, small_config
-from utils import checkpoint as files
 
 VARY = ("images_per_second", "train_seconds", "data_seconds", "validation_seconds")
 

@@ -14,18 +14,18 @@ from torch import Tensor
 from datasets import train_loader
 from datasets.sample import Sample
 from engine import TrainingDivergedError, trainer
+from engine import checkpoint as files
 from engine import trial as trial_state
 from engine.evaluation import Evaluation
+from engine.tracking import NoTracker
 from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
 from optim import live_mask
 from optim.groups import grouped_weights
+from tasks.table import get_task
 from tests.configs import NYU_TASKS
 from tests.small import make_trial, same, small_config, snapshot, unlabelled
-from utils import checkpoint as files
-from utils.tasks import get_task
-from utils.tracking import NoTracker
 
 SEG, DEPTH, NORMALS = NYU_TASKS
 STEPS = 2

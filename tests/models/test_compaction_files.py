@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models import CompactModel, build_model, compact, load_compact, save_compact
+from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.models.pruned import PATTERNS, generator, make_compact, outputs, prune, torch_path, wild_norms, worst
 from tests.small import listing, same
-from utils.config import ExperimentConfig
 from utils.errors import TrialError
 
 WIDE = {"task_list": ("segmentsemantic", "depth_euclidean", "edge_texture"), "output_stride": 16}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils import checkpoint as files
+from engine import checkpoint as files
 from utils.seeding import rng_state, seed_everything, set_rng_state
 
 DRAWS: dict[str, Callable[[], float]] = {

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from engine.checkpoint import load_tensors
 from models.torchvision_resnet import TorchvisionResNet
-from utils.checkpoint import load_tensors
 from utils.errors import TrialError, UserError
 from utils.tensor_files import ForeignFileError, read_tensors
 

@@ -12,8 +12,8 @@ from datasets.images import read_array, read_picture
 from datasets.plausibility import Facts, facts_of
 from datasets.problems import Problem
 from datasets.targets import blemish, decode
+from tasks.table import get_task
 from utils.errors import DataError
-from utils.tasks import get_task
 
 
 class File(NamedTuple):

@@ -19,9 +19,9 @@ from datasets.preparation.verification.files import File, refusal
 from datasets.preparation.workspace import BEGUN, MANIFEST, read_object, read_recipe
 from datasets.problems import Problem
 from datasets.splits import ROLES, split_problems
+from tasks.table import CELEBA_ATTRIBUTES, LABEL_SETS, get_task, task_names
 from utils.errors import DataError
 from utils.files import evenly_spread, is_unfinished
-from utils.tasks import CELEBA_ATTRIBUTES, LABEL_SETS, get_task, task_names
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ import torchvision.transforms.v2.functional as F
 from PIL import Image
 
 from datasets.preparation.face_parts import merge_parts, write_face
+from tasks.table import CELEBA_19_CLASSES, CELEBA_CLASSES
 from tests.datasets.preparation.official_faces import random_masks, write_face_files, write_mask
 from utils.errors import DataError
-from utils.tasks import CELEBA_19_CLASSES, CELEBA_CLASSES
 
 OFFICIAL = dict(
     skin=1, nose=2, eye_g=3, l_eye=4, r_eye=5, l_brow=6, r_brow=7, l_ear=8, r_ear=9, mouth=10, u_lip=11, l_lip=12, hair=13,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.preparation.normals import normals_from_depth
-from datasets.synthetic_rooms import Intrinsics
+from datasets.synthetic.rooms import Intrinsics
 
 CAMERA = Intrinsics(90.0, 100.0, 37.5, 21.25)
 SIZE = (48, 64)

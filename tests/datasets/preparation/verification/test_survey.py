@@ -15,13 +15,13 @@ from datasets.celeba import ATTRIBUTE_FILE, MAPPING_FILE
 from datasets.loaders import DATASETS
 from datasets.preparation.verification.survey import survey_folder
 from datasets.preparation.verify import examine_files
+from tasks.table import CELEBA_ATTRIBUTES
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, write_array, write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
 from tests.datasets.preparation.verification import damage as by
 from tests.datasets.preparation.verification.damage import Damage, problems_in
 from utils.errors import DataError
-from utils.tasks import CELEBA_ATTRIBUTES
 
 SIZE = (16, 32)
 FACE_TASKS = ["segmentsemantic", *(f"class_{column}" for column in CELEBA_ATTRIBUTES)]

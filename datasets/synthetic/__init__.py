@@ -1,0 +1,1 @@
+"""Synthetic rooms and faces in the layouts of the real data sets."""

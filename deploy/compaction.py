@@ -1,0 +1,322 @@
+"""A trained trial without its zeros: the compact model's files, the proof that it is equal, and what it saves.
+
+Everything is made in a temporary folder inside the trial's, and moved into place once all of it is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from datasets import build_dataset
+from deploy.equality import TaskDifference, compare_outputs
+from deploy.latency import Timing, time_networks
+from deploy.onnx_export import CHECKED_BATCHES, TOLERANCE, check_export, export_onnx, require_onnx, time_sessions
+from deploy.peak_memory import HOW, cpu_peaks, gpu_peak
+from deploy.report import report_text
+from deploy.sparsity_plot import figure_title
+from engine import checkpoint as files
+from engine.checkpoint import save_json
+from engine.device import resolve
+from engine.pictures import evenly_spaced
+from engine.saved_trial import SavedTrial, load_trial
+from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
+from figures.compaction import compaction_figure
+from figures.files import save_figure
+from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
+from models.compaction.files import plain_tensors
+from models.compaction.runner import library
+from utils.errors import UserError
+
+log = logging.getLogger(__name__)
+
+MODEL, ONNX, REPORT = "compact.safetensors", "compact.onnx", "compact_report"
+BATCHES = (1, 8)
+"""Sizes of the batches that are timed."""
+CHECK_BATCH = 4
+"""Images at a time where outputs are compared, in float64 too."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """One trained network in three forms, on one device."""
+
+    trial: SavedTrial
+    folded: nn.Module
+    compact: CompactModel
+    report: CompactReport
+    free_selects: bool
+
+    def parts(self) -> dict[str, dict[str, nn.Module]]:
+        """The three forms of the shared backbone alone, and of the whole model."""
+        whole: dict[str, nn.Module] = {"dense": self.trial.model, "folded": self.folded, "compact": self.compact}
+        return {"backbone": {name: model.get_submodule("backbone") for name, model in whole.items()}, "model": whole}
+
+
+def make_compact(trial: SavedTrial, device: torch.device) -> Networks:
+    """The compact model of a trial, for the device on which the trial's model is, and the folded one to compare it with."""
+    # In the project's kernel reading some channels of a map costs nothing. Elsewhere it is a copy, which has to pay.
+    free_selects = device.type == "cpu" and library() is not None
+    model, report = compact(trial.model, free_selects=free_selects, image_size=trial.config.size)
+    model.config = trial.config.model_copy(update={"precision": "fp32"})
+    return Networks(trial, fold_batch_norm(trial.model), model, report, free_selects)
+
+
+def compact_trial(
+    folder: Path, device: str = "cpu", *, images: int = 8, onnx: bool = False, data_dir: Path | None = None
+) -> bool:
+    """Write the compact model of a trial, and the report, into the trial's folder; those of an earlier run are replaced.
+
+    Args:
+        folder: of a trained trial.
+        device: to compact for, and to measure on.
+        images: on how many the outputs are compared.
+        onnx: write ``compact.onnx`` too.
+        data_dir: in place of what the configuration says.
+
+    Returns:
+        False if the compact model's outputs are not those of the trained one, or nothing proves it: then nothing is written.
+
+    Raises:
+        UserError: ``folder`` holds no trained trial, or a package or a device is missing.
+    """
+    if onnx:
+        require_onnx()
+    trial = load_trial(folder)
+    changes = {"device": device, "precision": "fp32"} | (
+        {f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {}
+    )
+    _, where = resolve(trial.config.model_copy(update=changes))
+    if not (folder / files.TEST).is_file():
+        log.warning("%s is not finished (no %s): its best network so far is compacted", folder, files.TEST)
+    trial.model.to(where)
+    warn_of_dead_layers(trial.model, trial.config, folder.name)
+    made = make_compact(trial, where)
+    photos, source = check_images(trial, images, data_dir)
+    with tempfile.TemporaryDirectory(prefix=".compact.", dir=folder) as name:
+        staging = Path(name)
+        assert made.compact.config is not None
+        save_compact(made.compact, staging / MODEL, made.compact.config)
+        # What is compared and measured is what is in the file.
+        made = Networks(trial, made.folded, load_compact(staging / MODEL).to(where), made.report, made.free_selects)
+        differences = compare_outputs(trial.model, made.compact, _batches(photos, where))
+        if not _is_equal(differences, source):
+            return False
+        report = _describe(made, differences, source, len(photos))
+        report |= {"latency": _latency(made, where), "memory": None, "onnx": None}
+        report["memory"] = _memory(made, where, staging / MODEL, report["latency"])
+        if onnx:
+            report["onnx"] = _onnx(made, staging, photos)
+            if report["onnx"] is None:
+                return False
+        _write_report(staging, report, figure_title(trial))
+        _move(staging, folder, onnx)
+    return True
+
+
+def check_images(trial: SavedTrial, count: int, data_dir: Path | None = None) -> tuple[Tensor, str]:
+    """Images (N, C, H, W) at the network's input size, and what they are: evenly spaced frames of the test split, at most as
+    many as there are, or, where the data set is not there, random ones.
+
+    Raises:
+        DataError: ``data_dir`` is given, and holds no data set.
+    """
+    config = trial.config.model_copy(update={f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {})
+    try:
+        dataset = build_dataset(config, "test")
+        if len(dataset):
+            photos = evenly_spaced(dataset, count)["image"]
+            return photos, f"{len(photos)} of the {len(dataset)} frames of the test split"
+    except (UserError, OSError) as error:
+        if data_dir:
+            raise
+        log.warning("outputs are compared on random images, as the data set cannot be read: %s", error)
+    shape = (count, config.input_img_channels, *config.size)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)), f"{count} random images (uniform, seed 0)"
+
+
+def _batches(photos: Tensor, device: torch.device) -> Iterator[Tensor]:
+    for batch in photos.split(CHECK_BATCH):
+        yield batch.to(device)
+
+
+def _is_equal(differences: Mapping[str, TaskDifference], source: str) -> bool:
+    """Says how far the outputs are apart, aloud where that is too far."""
+    for task, found in differences.items():
+        log.info("%s: largest difference of an output %.1e of the largest output", task, found.relative)
+    unproven = [f"{task}: {found.obstacle}" for task, found in differences.items() if found.obstacle]
+    wrong = [task for task, found in differences.items() if not found.equal and not found.obstacle]
+    if unproven:
+        log.error("nothing proves that the compact model is equal (%s; %s). Nothing is written", source, "; ".join(unproven))
+    if wrong:
+        log.error(
+            "the compact model is NOT equal to the trained one on %s: %s. Nothing is written; please report this",
+            source,
+            ", ".join(
+                f"{task} differs by {found.relative:.1e} of its largest output (the trained network's own rounding: "
+                f"{found.numbers()['relative_dense_error']:.1e})"
+                for task, found in differences.items()
+                if task in wrong
+            ),
+        )
+    return not wrong and not unproven
+
+
+def _describe(made: Networks, differences: Mapping[str, TaskDifference], source: str, images: int) -> dict[str, Any]:
+    """The report, but for what takes time to measure."""
+    config = made.trial.config
+    return {
+        "trial": made.trial.folder.name,
+        "experiment": config.Experiment_name,
+        "dataset": config.dataset_name,
+        "network": config.backbone,
+        "output_stride": config.output_stride,
+        "tasks": list(config.task_list),
+        "best_epoch": made.trial.best_epoch,
+        "free_selects": made.free_selects,
+        "machine": machine(made.trial),
+        **made.report.summary(),
+        "dead_layers": dead_layers(made.trial.model),
+        "layers": made.report.rows(),
+        "file_MB": file_sizes(made),
+        "check": {
+            "images": images,
+            "source": source,
+            "tasks": {task: found.numbers() for task, found in differences.items()},
+        },
+    }
+
+
+def machine(trial: SavedTrial) -> dict[str, Any]:
+    """Where numbers were measured."""
+    device = next(trial.model.parameters()).device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "kind": device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "precision": "fp32" + (" (convolutions in TF32, torch's default)" if device.type == "cuda" else ""),
+    }
+
+
+def _processor() -> str:
+    """The name of the CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine() or "CPU")
+
+
+def file_sizes(made: Networks) -> dict[str, dict[str, float]]:
+    """Megabytes per part and form, like for like: the weights alone, as a safetensors file."""
+    return {
+        part: {name: len(save(plain_tensors(network))) / 1e6 for name, network in networks.items()}
+        for part, networks in made.parts().items()
+    }
+
+
+def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
+    """One row per part and size of a batch: milliseconds per batch, eager."""
+    channels, size = made.trial.config.input_img_channels, made.trial.config.size
+    rows = []
+    for part, networks in made.parts().items():
+        for batch in BATCHES:
+            images = torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(0)).to(device)
+            timing: Timing = time_networks(networks, images, f"latency of the {part}, batch {batch}")
+            rows.append(_row("eager", part, batch, timing.rounds, timing.milliseconds) | {"layout": dict(timing.layouts)})
+    return rows
+
+
+def _row(runtime: str, part: str, batch: int, rounds: int, milliseconds: Mapping[str, float]) -> dict[str, Any]:
+    """A line of the table of latencies."""
+    return {"runtime": runtime, "part": part, "batch": batch, "rounds": rounds, "milliseconds": dict(milliseconds)}
+
+
+def _memory(made: Networks, device: torch.device, compact_file: Path, latency: list[dict[str, Any]]) -> dict[str, Any]:
+    """Per size of a batch the megabytes that the whole model takes, in the layout that was faster."""
+    rows = []
+    for row in (row for row in latency if row["part"] == "model"):
+        shape = (row["batch"], made.trial.config.input_img_channels, *made.trial.config.size)
+        megabytes: dict[str, float] | None
+        if device.type == "cuda":
+            megabytes = _gpu_peaks(made, torch.rand(shape, device=device), row["layout"])
+        else:
+            log.info("measuring memory, batch %d", row["batch"])
+            megabytes = cpu_peaks(row["layout"], made.trial.folder, compact_file, shape)
+        if megabytes is not None:
+            rows.append({"batch": row["batch"], "megabytes": megabytes})
+    return {"how": HOW[device.type] if rows else "not measured: this system does not tell", "model": rows}
+
+
+def _gpu_peaks(made: Networks, images: Tensor, layouts: Mapping[str, str]) -> dict[str, float]:
+    """Each network alone on the GPU."""
+    whole = made.parts()["model"]
+    for network in whole.values():
+        network.to("cpu")
+    peaks = {name: gpu_peak(network, images, layouts[name]) for name, network in whole.items()}
+    for network in whole.values():
+        network.to(images.device)
+    return peaks
+
+
+def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | None:
+    """Writes compact.onnx; returns how equal and how fast it is, or None where it is not equal."""
+    trial = made.trial
+    shape = (trial.config.input_img_channels, *trial.config.size)
+    log.info("exporting to ONNX")
+    trial.model.to("cpu")
+    model, report = compact(trial.model, free_selects=False, image_size=trial.config.size)
+    program = export_onnx(model, staging / ONNX, trial.config)
+    differences = check_export(trial.model, program, staging / ONNX, photos)
+    worst = {name: max(tasks.values()) for name, tasks in differences.items()}
+    if not all(value <= TOLERANCE for tasks in differences.values() for value in tasks.values()):
+        log.error("the exported model is NOT equal to the trained one (%s). Nothing is written; please report this", worst)
+        return None
+    log.info("largest difference of an exported output: %.1e of the largest output", max(worst.values()))
+    # The comparison's files go with the folder that they are in.
+    with tempfile.TemporaryDirectory(dir=staging) as other:
+        dense = Path(other) / "folded.onnx"
+        export_onnx(fold_batch_norm(trial.model).to("cpu"), dense, trial.config)
+        rows = []
+        for batch in BATCHES:
+            images = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
+            paths = {"folded": dense, "compact": staging / ONNX}
+            times, rounds = time_sessions(paths, images, f"latency in onnxruntime, batch {batch}")
+            rows.append(_row("onnxruntime", "model", batch, rounds, times))
+        sizes = {"folded": dense.stat().st_size / 1e6, "compact": (staging / ONNX).stat().st_size / 1e6}
+    return {
+        "relative_difference": differences,
+        "batches_checked": list(CHECKED_BATCHES),
+        "macs": report.totals["model"]["macs_left"],
+        "file_MB": sizes,
+        "latency": rows,
+    }
+
+
+def _write_report(staging: Path, report: dict[str, Any], title: str) -> None:
+    """The same numbers for programs, to read, and to look at."""
+    save_json(staging / f"{REPORT}.json", report)
+    (staging / f"{REPORT}.md").write_text(report_text(report, f"{REPORT}.png"), encoding="utf-8")
+    figure = compaction_figure(pd.DataFrame(report["layers"]), report, f"What compaction saved: {title}")
+    save_figure(figure, staging / REPORT, ("png",))
+
+
+def _move(staging: Path, folder: Path, onnx: bool) -> None:
+    """Puts the files in the place of an earlier run's."""
+    if not onnx and (folder / ONNX).is_file():
+        log.warning("%s is of an earlier run, and is left as it is; --onnx writes it anew", folder / ONNX)
+    for path in sorted(staging.iterdir()):
+        os.replace(path, folder / path.name)
+        log.info("wrote %s", folder / path.name)

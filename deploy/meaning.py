@@ -1,0 +1,75 @@
+"""What the numbers of a prediction are: in the files of ``predict.py``, and at the outputs of an exported network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from settings.config import ExperimentConfig
+from tasks.activations import THRESHOLD, scale
+from tasks.table import FIRST_LABEL, NORMAL_AXES, Task
+
+
+def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> dict[str, Any]:
+    """What the numbers in a task's files are; those of an attribute are in the table ``attributes``."""
+    if task.kind == "segmentation":
+        return {"values": "class", "classes": classes(task, config)}
+    where = f", in {attributes}" if task.kind == "attribute" else ""
+    return {"values": f"{unit(task, config)}{where}"}
+
+
+def meaning_of_inputs(config: ExperimentConfig) -> dict[str, Any]:
+    """What an exported network expects of an image."""
+    return {
+        "shape": ["batch", config.input_img_channels, *config.size],
+        "type": "float32",
+        "colours": "grey" if config.input_img_channels == 1 else "RGB",
+        "range": [0, 1],
+        "normalisation": "inside the network",
+        "resize": "to this height and width, bilinear with antialiasing, whatever the photo's proportions are",
+    }
+
+
+def meaning_of_outputs(tasks: Iterable[Task], config: ExperimentConfig) -> dict[str, dict[str, Any]]:
+    """Per task of an exported network: its logits, and how they become a prediction in the data set's own terms."""
+    return {task.name: _output(task, config) for task in tasks}
+
+
+def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
+    size = [] if task.kind == "attribute" else [task.outputs(config.label_set), *config.size]
+    about: dict[str, Any] = {"kind": task.kind, "shape": ["batch", *size], "values": "logits", "activation": task.activation}
+    if task.kind == "segmentation":
+        first = FIRST_LABEL[config.label_set]
+        return {
+            **about,
+            "prediction": "argmax of the logits over axis 1, plus first_label",
+            "first_label": first,
+            "classes": classes(task, config),
+        }
+    factor = scale(task, config.depth_target)
+    activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"
+    rule = f"{factor:g} times the {activated}" if factor != 1 else activated
+    about |= {"scale": factor, "unit": unit(task, config)}
+    if task.kind == "normals":
+        rule += ", divided by its length over axis 1"
+    elif task.kind == "attribute":
+        rule += f"; yes above {THRESHOLD:g}"
+        about["threshold"] = THRESHOLD
+    return {**about, "prediction": rule}
+
+
+def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
+    """Names of a segmentation's classes, by their numbers in the data set's own files."""
+    first = FIRST_LABEL[config.label_set]
+    return {first + at: name for at, name in enumerate(task.classes[config.label_set])}
+
+
+def unit(task: Task, config: ExperimentConfig) -> str:
+    """What a predicted number of a task that has no classes is."""
+    units = {
+        "depth": "metres" if config.depth_target == "metric" else "parts of the photo's largest depth",
+        "normals": f"unit vector ({NORMAL_AXES.get(config.dataset_name, 'axes as in the training data')})",
+        "edges": "probability of an edge",
+        "attribute": f"probability of {task.title}",
+    }
+    return units[task.kind]

@@ -1,0 +1,386 @@
+"""Predictions for photos of any size: arrays, coloured pictures, and an overview of each photo.
+
+A folder of predictions holds ``predictions.json`` (which network, which photos, what the numbers mean), per dense task
+``<task>/<name>.npy`` and ``.png``, ``overview/<name>.png``, and ``attributes.csv`` where the network tells attributes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from datasets.images import read_photo
+from datasets.photos import find_photos, network_input
+from deploy.meaning import meaning_of_files
+from engine.checkpoint import load_json, save_json
+from engine.device import resolve
+from engine.evaluation import autocast, to_device
+from engine.pictures import depth_units
+from engine.results import check_writable
+from engine.saved_trial import load_trial
+from figures.colours import COLOUR_MAPS, colourise, value_limits
+from figures.files import PNG_DPI
+from figures.predictions import prediction_figure
+from settings.config import ExperimentConfig
+from settings.messages import nearest
+from tasks.activations import THRESHOLD, predict
+from tasks.table import FIRST_LABEL, Task, get_task, is_task
+from utils.console import track
+from utils.csv_tables import write_csv
+from utils.errors import ConfigError, DataError, TrialError
+from utils.files import replacing, text_of
+
+log = logging.getLogger(__name__)
+
+COMPACT = ".safetensors"
+MANIFEST, OVERVIEW, ATTRIBUTES = "predictions.json", "overview", "attributes.csv"
+OVERVIEW_SIDE = 800
+"""Pixels of the longer side of a photo in its overview, about twice what is drawn."""
+ABOUT_ONE_FILE = {
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM),
+}
+"""What a system says of a file's name, or of what has it: the files of other photos may well be written."""
+BAND = 2**20
+"""Pixels that are coloured at a time: colours are floats, and a large photo's would fill gigabytes."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network on its device, and which of its tasks are asked for."""
+
+    source: Path
+    model: nn.Module
+    config: ExperimentConfig
+    device: torch.device
+    tasks: tuple[str, ...]
+
+    @property
+    def dense(self) -> list[Task]:
+        """The tasks that say something about every pixel."""
+        return [task for task in map(get_task, self.tasks) if task.kind != "attribute"]
+
+    @property
+    def attributes(self) -> list[Task]:
+        """The tasks that say something about the whole photo."""
+        return [task for task in map(get_task, self.tasks) if task.kind == "attribute"]
+
+    @torch.inference_mode()
+    def logits(self, photo: Image.Image) -> dict[str, Tensor]:
+        """What an evaluation computes for a frame: per task (1, K, H, W) at the input size, or (1,) for an attribute."""
+        batch = to_device(default_collate([network_input(photo, self.config)]), self.device, self.config)
+        with autocast(self.device, self.config):
+            logits = self.model(batch["image"], self.tasks)
+        return {task: out.float() for task, out in logits.items()}
+
+
+def load_predictor(
+    source: Path, tasks: Sequence[str] | None = None, device: str | None = None, precision: str | None = None
+) -> Predictor:
+    """A trial's best network, or a compact model, ready to predict.
+
+    Args:
+        source: folder of a trial, or a compact model's ``.safetensors`` file.
+        tasks: some of the network's tasks; None: all.
+        device, precision: in place of what the configuration says.
+
+    Raises:
+        UserError: there is no such network, task or device.
+    """
+    model, config = _load(source)
+    tasks = config.task_list if tasks is None else tasks
+    for task in tasks:
+        if task not in config.task_list:
+            known = ", ".join(config.task_list)
+            raise ConfigError(f"--tasks: {task!r} is no task of {source}; it has {known}{nearest(task, config.task_list)}")
+    given = {"device": device, "precision": precision}
+    config, where = resolve(config.model_copy(update={key: value for key, value in given.items() if value is not None}))
+    return Predictor(source, model.to(where), config, where, tuple(task for task in config.task_list if task in tasks))
+
+
+def _load(source: Path) -> tuple[nn.Module, ExperimentConfig]:
+    if not source.exists():
+        raise TrialError(f"--model {source}: there is no such trial folder or compact model")
+    if source.is_dir():
+        trial = load_trial(source)
+        return trial.model, trial.config
+    if source.suffix != COMPACT:
+        raise TrialError(f"--model {source}: is neither the folder of a trial nor a compact model ({COMPACT})")
+    from models import load_compact
+
+    model = load_compact(source)
+    assert isinstance(model.config, ExperimentConfig)
+    return model, model.config
+
+
+def predict_at(task: Task, logits: Tensor, size: tuple[int, int], depth_target: str) -> np.ndarray:
+    """The prediction of a dense task at another size: the logits are enlarged, so that classes have smooth borders.
+
+    Args:
+        task: its activation is used.
+        logits: (1, K, h, w) float32.
+        size: (H, W).
+        depth_target: ``relative`` or ``metric``.
+
+    Returns:
+        segmentation: uint8 (H, W) classes from 0; depth and edges: float32 (1, H, W); normals: float32 (3, H, W).
+    """
+    if task.kind == "segmentation":
+        return largest_class(logits[0], size).cpu().numpy()
+    return predict(task, _enlarge(logits, size), depth_target)[0].cpu().numpy()
+
+
+def largest_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """The class of the largest logit at another size: (K, h, w) -> uint8 (H, W).
+
+    One class after the other: at the size of a photo, the logits of forty classes would fill gigabytes.
+    """
+    largest = _enlarge(logits[None, :1], size)[0, 0]
+    labels = torch.zeros(size, dtype=torch.uint8, device=logits.device)
+    for label in range(1, len(logits)):
+        plane = _enlarge(logits[None, label : label + 1], size)[0, 0]
+        labels.masked_fill_(plane > largest, label)
+        largest = torch.maximum(largest, plane)
+    return labels
+
+
+def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(logits.contiguous(), size=size, mode="bilinear", align_corners=False)
+
+
+def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
+    """A prediction of ``predict_at`` as the data set's own files have it.
+
+    Returns:
+        segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
+    """
+    if task.kind == "segmentation":
+        return prediction + np.uint8(FIRST_LABEL[label_set])
+    return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.kind == "normals" else prediction[0]
+
+
+def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
+    """The colours of a prediction of ``predict_at``; those of depth and edges span its own values."""
+    height, width = prediction.shape[-2:]
+    limits = value_limits(task.name, prediction, None) if task.kind in COLOUR_MAPS else None
+    rows = max(1, BAND // width)
+    bands = (
+        colourise(task.name, prediction[..., top : top + rows, :], None, label_set, limits) for top in range(0, height, rows)
+    )
+    return Image.fromarray(np.concatenate([np.rint(255 * band).astype(np.uint8) for band in bands]))
+
+
+def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tensor], title: str) -> Figure:
+    """The photo and all predictions side by side."""
+    config = predictor.config
+    small = photo.copy()
+    small.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE))
+    size = (small.height, small.width)
+    dense = {task.name: predict_at(task, logits[task.name], size, config.depth_target)[None] for task in predictor.dense}
+    attributes = {name: np.array([value]) for name, value in probabilities(predictor, logits).items()}
+    image = np.moveaxis(np.asarray(small, dtype=np.float32) / 255, -1, 0)
+    predictions = {**dense, **attributes}
+    return prediction_figure(image[None], None, {}, predictions, config.label_set, title, units=depth_units(config))
+
+
+def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
+    """Per attribute, how likely the photo has it."""
+    depth_target = predictor.config.depth_target
+    return {task.name: float(predict(task, logits[task.name], depth_target)[0]) for task in predictor.attributes}
+
+
+def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: bool = False) -> list[Path]:
+    """Predict a folder of photos (or one photo) and write what the module's docstring lists.
+
+    A photo that cannot be read, or whose files cannot be written, is reported and left out.
+
+    Args:
+        predictor: the network.
+        images: folder of photos, or one photo.
+        out: folder of the predictions.
+        overwrite: replace the predictions that are there; what this module did not write stays.
+
+    Returns:
+        the photos that were left out; ``predictions.json`` says why.
+
+    Raises:
+        UserError: there is no photo, or ``out`` cannot be used; nothing was written.
+    """
+    photos = find_photos(images)
+    manifest = _claim(out, predictor, photos, overwrite)
+    tasks, precision = ", ".join(predictor.tasks), predictor.config.precision
+    log.info("%d photos, %s, on %s in %s", len(photos), tasks, predictor.device, precision)
+    failed: dict[str, str] = {}
+    rows: list[dict[str, Any]] = []
+    try:
+        for name, path in track(photos.items(), "photos", len(photos)):
+            try:
+                rows.append({"photo": path.name, **_predict_photo(predictor, path, out, name)})
+            except Exception as error:
+                failed[name] = _reason(error, path)
+                log.error("%s; it is left out", failed[name])
+    finally:
+        # Also after Ctrl-C: the table of the photos that are done.
+        if predictor.attributes and rows:
+            _save_attributes(out / ATTRIBUTES, rows)
+        if failed:
+            save_json(out / MANIFEST, {**manifest, "failed": failed})
+    log.info("%s: predictions of %d of %d photos, side by side in %s", out, len(rows), len(photos), out / OVERVIEW)
+    left_out = [photos[name] for name in failed]
+    if failed:
+        log.error("%d photos were left out: %s", len(failed), ", ".join(text_of(path.name) for path in left_out))
+    return left_out
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """Why one photo has no prediction, where that says nothing about the others; else the error is raised again."""
+    if isinstance(error, DataError) or (isinstance(error, OSError) and error.errno in ABOUT_ONE_FILE):
+        return text_of(str(error))
+    no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if no_memory or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)):
+        return text_of(f"{path}: there is not enough memory for a photo of its size")
+    raise error
+
+
+def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> dict[str, float]:
+    """Write the predictions of one photo, all or none of them; returns the probabilities of its attributes.
+
+    Raises:
+        DataError: the photo cannot be read, or the network's outputs are no numbers.
+        OSError: a file cannot be written.
+    """
+    config, photo = predictor.config, read_photo(path)
+    logits = predictor.logits(photo)
+    for name_of_task, values in logits.items():
+        if not values.isfinite().all():
+            raise DataError(f"{path}: what the network says of {name_of_task} is not finite (NaN or infinity)")
+    with _all_or_none() as written:
+        for task in predictor.dense:
+            prediction = predict_at(task, logits[task.name], (photo.height, photo.width), config.depth_target)
+            with replacing(out / task.name / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, as_stored(task, prediction, config.label_set))
+            written.append(out / task.name / f"{name}.npy")
+            with replacing(out / task.name / f"{name}.png") as temporary:
+                coloured(task, prediction, config.label_set).save(temporary, format="PNG")
+            written.append(out / task.name / f"{name}.png")
+        with replacing(out / OVERVIEW / f"{name}.png") as temporary:
+            figure = overview(predictor, photo, logits, f"{text_of(path.name)} ({config.Experiment_name})")
+            figure.savefig(temporary, format="png", dpi=PNG_DPI)
+    return probabilities(predictor, logits)
+
+
+@contextmanager
+def _all_or_none() -> Iterator[list[Path]]:
+    """A list of the files that were written so far, which go again if something ends the work on the others."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
+
+
+def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """One row per photo: its file, and per attribute the probability and yes or no, at the metrics' threshold."""
+    table = []
+    for row in rows:
+        line = {"photo": row["photo"]}
+        for name, probability in row.items():
+            if name != "photo":
+                line |= {f"{name}_probability": f"{probability:.6f}", name: "yes" if probability > THRESHOLD else "no"}
+        table.append(line)
+    write_csv(path, pd.DataFrame(table))
+
+
+def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrite: bool) -> dict[str, Any]:
+    """Make the folders of the predictions and say in them what they hold, once nothing there would be lost unasked.
+
+    Returns:
+        what ``predictions.json`` says.
+
+    Raises:
+        UserError: ``out`` holds predictions, or cannot be written; nothing was changed.
+    """
+    check_writable(out)
+    folders = [task.name for task in predictor.dense]
+    before, planned = _written(out), _files(out, folders, photos)
+    there = [path for path in dict.fromkeys((*before, *planned)) if os.path.lexists(path)]
+    if there and not overwrite:
+        raise TrialError(
+            f"--out {out}: holds predictions already (such as {there[0]}); choose another folder, or pass --overwrite, "
+            "which replaces them"
+        )
+    _refuse_others(out, there, {path.parent for path in (*before, *planned)} - {out})
+    for path in before:
+        path.unlink(missing_ok=True)
+    for folder in (*folders, OVERVIEW):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    config = predictor.config
+    manifest = {
+        "model": text_of(str(predictor.source)),
+        "experiment": config.Experiment_name,
+        "dataset": config.dataset_name,
+        "input_shape": list(config.size),
+        "precision": config.precision,
+        "tasks": {name: meaning_of_files(get_task(name), config, ATTRIBUTES) for name in predictor.tasks},
+        "photos": {name: text_of(str(path)) for name, path in photos.items()},
+    }
+    save_json(out / MANIFEST, manifest)
+    return manifest
+
+
+def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """What this module wrote are files, and folders in ``out``; a link would lead to somebody else's.
+
+    Raises:
+        TrialError: something there is neither.
+    """
+    for folder in folders:
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+            raise TrialError(f"--out {out}: {folder} is no folder of predictions; move it away, or choose another folder")
+    for path in files:
+        if path.is_symlink() or not path.is_file():
+            raise TrialError(f"--out {out}: {path} is no file of predictions; move it away, or choose another folder")
+
+
+def _files(out: Path, folders: Sequence[str], names: Iterable[str]) -> list[Path]:
+    """All files of the predictions of some photos."""
+    ends = [*((folder, kind) for folder in folders for kind in (".npy", ".png")), (OVERVIEW, ".png")]
+    return [out / MANIFEST, out / ATTRIBUTES, *(out / folder / f"{name}{end}" for name in names for folder, end in ends)]
+
+
+def _written(out: Path) -> list[Path]:
+    """The files that ``predictions.json`` stands for; none where there is no such file.
+
+    Raises:
+        TrialError: it is none of this module's: it names what is no task, or what would not lie in the task's folder.
+    """
+    if not os.path.lexists(out / MANIFEST):
+        return []
+    _refuse_others(out, [out / MANIFEST], [])
+    manifest = load_json(out / MANIFEST)
+    tasks, photos = manifest.get("tasks"), manifest.get("photos")
+    if not (isinstance(tasks, dict) and isinstance(photos, dict) and all(map(is_task, tasks)) and all(map(_is_plain, photos))):
+        raise TrialError(f"{out / MANIFEST}: was not written by this project; choose another folder as --out")
+    return _files(out, [name for name in tasks if get_task(name).kind != "attribute"], photos)
+
+
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and "\0" not in name and Path(name).name == name

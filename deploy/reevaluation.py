@@ -1,0 +1,122 @@
+"""Saved trials, evaluated again: the same tables as at the end of their training."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from deploy.compact_evaluation import compact_row
+from engine import checkpoint as files
+from engine.device import resolve
+from engine.results import check_writable, result_paths, write_results
+from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_row
+from engine.sparsity_numbers import warn_of_dead_layers
+from utils.errors import TrialError
+
+log = logging.getLogger(__name__)
+
+SCRIPTS = {"NYU": "get_outputs.py", "NYU_MTAN": "get_outputs.py", "celebA": "get_out_put_celeb.py"}
+"""Which script evaluates the experiments of a data set."""
+
+
+def evaluate_experiment(
+    exp_name: str,
+    num_trials: int | None,
+    results_dir: Path,
+    dataset_name: str,
+    *,
+    data_dir: Path | None = None,
+    split: str = "test",
+    device: str | None = None,
+    out_dir: Path = Path("out_csv"),
+    compact: bool = False,
+    last: bool = False,
+) -> pd.DataFrame:
+    """Evaluate an experiment's saved networks again and write the same tables as its training did.
+
+    The tables are called after the experiment; those of another split than the test split ``<name>_<split>``, and those of
+    fewer trials than are there ``<name>_first_<n>``, those of compact models ``<name>_compact`` and those of the last networks
+    ``<name>_last``, so that they replace nothing. One trial's folder gives its own name.
+
+    Args:
+        exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
+        num_trials: how many trials, from 0; None: all that are there.
+        results_dir: folder that holds the trials' folders.
+        dataset_name: the data set that the experiment must be of, or another that the same script is for.
+        data_dir, device: in place of what the configuration says.
+        split: train, val or test.
+        out_dir: folder of the tables.
+        compact: evaluate the trials' compact models, made anew from their checkpoints, and compare them with the trained ones.
+        last: evaluate the networks after the trials' last epochs, and not the best ones on validation.
+
+    Raises:
+        UserError: there is no such experiment or trial, it cannot be evaluated, or ``out_dir`` cannot be written.
+    """
+    check_writable(out_dir)
+    found = files.find_trials(results_dir, exp_name)
+    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in found.values()]
+    finished = [number for number, folder in found.items() if (folder / files.TEST).is_file()]
+    complete = finished or list(found)
+    if num_trials is None:
+        left_out = [number for number in found if number not in complete]
+        if left_out:
+            log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
+        wanted = complete
+    else:
+        wanted = _first(num_trials, found, f"{exp_name!r} in {results_dir}")
+    changes: dict[str, str] = {"device": device} if device else {}
+    if compact:
+        changes["precision"] = "fp32"
+    rows = []
+    for number in wanted:
+        log.info("trial %d: %s", number, found[number])
+        trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
+        moved = {f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {}
+        config, where = resolve(trial.config.model_copy(update={**changes, **moved}))
+        trial.model.to(where)
+        warn_of_dead_layers(trial.model, config, f"trial {number}")
+        if compact:
+            rows.append(compact_row(trial, config, split, where))
+        else:
+            rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
+    experiment = trial.config.Experiment_name
+    name = trial.folder.name if exact else experiment
+    if len(rows) < len(complete):
+        name += f"_first_{len(rows)}"
+    if split != "test":
+        name += f"_{split}"
+    if compact:
+        name += "_compact"
+    if last:
+        name += "_last"
+    table = write_results(out_dir, name, experiment, rows)
+    log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
+    return table
+
+
+def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
+    """Numbers of the first trials, all of which are there."""
+    wanted = list(range(num_trials))
+    missing = [number for number in wanted if number not in found]
+    if missing:
+        raise TrialError(
+            f"--num_trials {num_trials}: there are {len(found)} trials of {where} "
+            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
+        )
+    return wanted
+
+
+def _load(folder: Path, dataset_name: str, network: str) -> SavedTrial:
+    """A trial of the script's data set; says so if it is not finished."""
+    trial = load_trial(folder, network=network)
+    found = trial.config.dataset_name
+    if SCRIPTS[found] != SCRIPTS[dataset_name]:
+        raise TrialError(
+            f"{folder} was trained on dataset_name: {found!r}, and this script is for {dataset_name!r}; use {SCRIPTS[found]}"
+        )
+    if not (folder / files.TEST).is_file():
+        which = "last" if network == files.LAST else "best"
+        log.warning("trial %d is not finished (no %s): its %s network so far is evaluated", trial.number, files.TEST, which)
+    return trial

@@ -1,0 +1,65 @@
+"""The sparsity of a trained model as a figure and a table, beside its checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from engine.saved_trial import SavedTrial, load_trial
+from engine.tracking import make_tracker
+from figures.files import save_figure
+from figures.sparsity import sparsity_figure
+from tasks.table import get_task
+from utils.csv_tables import write_csv
+
+log = logging.getLogger(__name__)
+
+DATASET_TITLES = {"NYU": "NYU-v2", "NYU_MTAN": "NYU-v2 (MTAN)", "celebA": "CelebAMask-HQ"}
+
+
+def figure_title(trial: SavedTrial) -> str:
+    """Data set, tasks, penalty, and which network this is."""
+    config = trial.config
+    tasks = ", ".join(get_task(name).title for name in config.task_list)
+    params = config.bb_optimizer_params
+    if config.target_sparsity is not None:
+        strength = f"for {100 * config.target_sparsity:g} % sparsity"
+    else:
+        strength = f"with λ={config.penalty_lambda:g}"
+    penalty = f"{params.penalty} {strength}" if config.group_sparsity else "dense (λ=0)"
+    return f"{DATASET_TITLES[config.dataset_name]}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
+
+
+def plot_trial(folder: Path, tracking: str | None = None) -> list[Path]:
+    """Write ``sparsity_plot.png``, ``sparsity_plot.pdf`` and ``sparsity.csv`` into a trial's folder.
+
+    Args:
+        folder: of a trained trial.
+        tracking: in place of the configuration's.
+
+    Returns:
+        The written files.
+
+    Raises:
+        TrialError: ``folder`` holds no trained trial.
+    """
+    trial = load_trial(folder)
+    report = trial.sparsity
+    layers = pd.DataFrame(report.rows())
+    table = folder / "sparsity.csv"
+    write_csv(table, layers, "%.4f")
+    paths = [*save_figure(sparsity_figure(layers, figure_title(trial)), folder / "sparsity_plot"), table]
+    for path in paths:
+        log.info("wrote %s", path)
+    config = trial.config.model_copy(update={"tracking": tracking}) if tracking else trial.config
+    tracker = make_tracker(config, f"{folder.name}_sparsity", folder)
+    summary = {"group_sparsity": report.group_sparsity, "parameter_sparsity": report.parameter_sparsity}
+    tracker.image("sparsity_plot", paths[0], trial.best_epoch - 1)
+    tracker.finish(summary)
+    log.info(
+        "%d of %d groups are zero (%.2f %%), with %.2f %% of the parameters of the shared convolutions",
+        *(report.zero_groups, report.groups, report.group_sparsity, report.parameter_sparsity),
+    )
+    return paths

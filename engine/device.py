@@ -1,0 +1,57 @@
+"""Which device and which precision a configuration means on this machine."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from engine.memory import keep_freed_memory
+from settings.config import ExperimentConfig
+from utils.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` names.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: {name!r} is not valid; expected auto, cpu, cuda or cuda:<number>") from None
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+    }.get(device.type, False)
+    if not available:
+        raise ConfigError(f"device: {name!r} is not there on this machine; use 'auto' or 'cpu'")
+    return device
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """True where bf16 arithmetic is the hardware's own, and so faster than fp32."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def resolve(config: ExperimentConfig) -> tuple[ExperimentConfig, torch.device]:
+    """The configuration with its ``auto`` precision decided, and the device; sets the process up for it."""
+    device = resolve_device(config.device)
+    if config.precision == "auto":
+        config = config.model_copy(update={"precision": "bf16" if has_native_bf16(device) else "fp32"})
+    if device.type == "cpu":
+        keep_freed_memory()
+    if device.type == "cuda" and config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    return config, device

@@ -1,1 +1,0 @@
-"""Studies: many settings and seeds, trained, compared, tabulated and drawn."""

@@ -1,0 +1,1 @@
+"""Figures of one trial, and the palette of all."""

@@ -1,0 +1,114 @@
+"""Colours of dense targets and predictions: classes, depth, normals and edges as pictures.
+
+Colours are chosen so that classes stay apart for colour-blind readers, and so that grey says one thing: no valid value.
+"""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from tasks.table import IGNORE_INDEX, Task, get_task
+
+Limits = tuple[float, float]
+
+_PALETTE = (
+    "44546A E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7 AA00FF 000092 550000 AA0055 00DB00 3118FF 6D0092 FF18E7 "
+    "006100 00FFC2 86490C FF006D FF9EFF 8679F3 003131 B600AA 490049 86AA18 FF9286 86619E 6D7900 55E7FF 3D3DB6 00CE92 "
+    "9E6D61 493D0C 0C6DFF 86FF00 CEF3B6 CE79F3 C20C00 B6C279"
+)
+"""A slate, the seven colours of Okabe and Ito, then each time the colour farthest (OKLab, normal and deuteranope sight)
+from all before it and from greys."""
+
+COLOUR_MAPS = {"depth": "viridis", "edges": "gray"}
+INVALID_LIGHT, INVALID_DARK = 0.78, 0.58
+
+
+def segmentation_palette(num_classes: int) -> np.ndarray:
+    """Colours of classes 0 .. ``num_classes - 1`` as (num_classes, 3) floats in [0, 1]; class c always has colour c.
+
+    Raises:
+        ValueError: ``num_classes`` is not in 1 .. 40.
+    """
+    colours = _PALETTE.split()
+    if not 1 <= num_classes <= len(colours):
+        raise ValueError(f"num_classes must be 1 to {len(colours)}, not {num_classes}")
+    return np.array([to_rgb(f"#{colour}") for colour in colours[:num_classes]])
+
+
+def colourise(
+    task_name: str, array: np.ndarray, mask: np.ndarray | None, label_set: str, limits: Limits | None = None
+) -> np.ndarray:
+    """Colours of one frame of a dense task.
+
+    Args:
+        task_name: a task of ``tasks.table`` whose kind is not ``attribute``.
+        array: (H, W) class numbers for segmentation (255 = ignore), (H, W) or (1, H, W) values for depth and edges,
+            (3, H, W) unit vectors for normals, shown as (n + 1) / 2.
+        mask: (H, W) or (1, H, W), True where ``array`` is valid; None: everywhere. Invalid pixels, the ignored label
+            and values that are not finite are striped grey.
+        label_set: whose classes a segmentation has, an entry of ``tasks.table.LABEL_SETS``.
+        limits: values at the two ends of the colour map (depth, edges); None: ``value_limits`` of this very frame. Give
+            the target's to its prediction, so that equal colours are equal values.
+
+    Returns:
+        (H, W, 3) floats in [0, 1].
+
+    Raises:
+        KeyError: no such task, or there is no such label set.
+        ValueError: the task is an attribute, a shape does not fit, or a label is not a class.
+    """
+    task = get_task(task_name)
+    valid = valid_pixels(task, array, mask)
+    if task.kind == "segmentation":
+        palette = segmentation_palette(task.outputs(label_set))
+        labels = array.reshape(valid.shape)
+        wrong = np.unique(labels[valid & ((labels < 0) | (labels >= len(palette)))])
+        if len(wrong):
+            raise ValueError(f"{task_name}: {wrong.tolist()} are none of the {len(palette)} classes of {label_set}")
+        colours = palette[np.where(valid, labels, 0).astype(int)]
+    elif task.kind == "normals":
+        colours = np.clip((np.moveaxis(np.nan_to_num(array), 0, -1).astype(float) + 1) / 2, 0, 1)
+    else:
+        low, high = limits or value_limits(task_name, array, mask)
+        values = np.clip((np.nan_to_num(array.reshape(valid.shape)).astype(float) - low) / (high - low), 0, 1)
+        colours = matplotlib.colormaps[COLOUR_MAPS[task.kind]](values)[..., :3]
+    return np.where(valid[..., None], colours, _stripes(*valid.shape)[..., None])
+
+
+def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> Limits:
+    """Values of a depth or edge frame, (H, W) or (1, H, W), at the ends of its colour map, never equal.
+
+    Depth spans the valid values; edges start at zero, so that "no edge" is black in every frame.
+    """
+    task = get_task(task_name)
+    valid = valid_pixels(task, array, mask)
+    values = array.reshape(valid.shape)[valid]
+    if not values.size:
+        return 0.0, 1.0
+    low = 0.0 if task.kind == "edges" else float(values.min())
+    high = float(values.max())
+    return low, high if high > low else low + 1.0
+
+
+def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """(H, W) bool: where one dense frame can be shown."""
+    channels = 3 if task.kind == "normals" else 1
+    if task.kind == "attribute":
+        raise ValueError(f"{task.name} is an attribute: it has no picture")
+    if array.ndim not in (2, 3) or (array.ndim == 2 and channels == 3) or (array.ndim == 3 and len(array) != channels):
+        raise ValueError(f"{task.name}: one frame must be ({channels}, H, W), not {array.shape}")
+    valid = np.isfinite(array).reshape(channels, *array.shape[-2:]).all(axis=0)
+    if task.kind == "segmentation":
+        valid &= array.reshape(valid.shape) != IGNORE_INDEX
+    if mask is not None:
+        valid &= np.asarray(mask, dtype=bool).reshape(valid.shape)
+    return np.asarray(valid)
+
+
+def _stripes(height: int, width: int) -> np.ndarray:
+    """(H, W) slanted grey stripes: unlike any colour map, also in print. Their width follows the frame's size."""
+    rows, columns = np.indices((height, width))
+    dark = (rows + columns) // max(1, height // 32) % 2 == 0
+    return np.where(dark, INVALID_DARK, INVALID_LIGHT)

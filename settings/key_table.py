@@ -1,0 +1,46 @@
+"""The configuration's keys as a Markdown table, for the README: made from the schema, so that it cannot be out of date."""
+
+from __future__ import annotations
+
+from inspect import get_annotations
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+from settings.config import ExperimentConfig
+
+
+def key_table(schema: type[BaseModel] = ExperimentConfig) -> str:
+    """One row per key: name, allowed values where they are few, default, meaning; nested keys as ``parent.key``."""
+    return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(schema, "")])
+
+
+def _rows(schema: type[BaseModel], prefix: str) -> list[str]:
+    rows = []
+    for name, info in schema.model_fields.items():
+        if name not in get_annotations(schema):
+            continue  # of a section whose keys, with these defaults, have their rows
+        key = prefix + (info.alias or name)
+        meaning = " ".join((info.description or "").split()).replace("|", "\\|")
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            rows += [f"| `{key}` | | {meaning} |", *_rows(info.annotation, f"{key}.")]
+            continue
+        choices = _choices(info.annotation)
+        if choices and not all(f"`{choice}`" in meaning for choice in choices):
+            meaning += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
+        rows.append(f"| `{key}` | {'required' if info.is_required() else _text(info.default)} | {meaning} |")
+    return rows
+
+
+def _choices(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    return []
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{list(value)}`" if isinstance(value, tuple) else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

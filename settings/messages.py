@@ -1,0 +1,413 @@
+"""What can be wrong in a configuration, in words: key, value, what was expected, the nearest valid one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import UnionType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from settings.sections import OptimizerParams, Strength, Warmup
+from tasks.table import get_task, task_names
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "string_type": "text (put it in quotes)",
+    "tuple_type": "a list in brackets",
+    "list_type": "a list in brackets",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "model_attributes_type": "keys with values",
+    "finite_number": "a finite number",
+    "string_too_short": "some text",
+}
+_ALSO_CALLED = {
+    **dict.fromkeys(("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso"), "l1_l2"),
+    **dict.fromkeys(("mcp", "groupmcp"), "group_mcp"),
+    **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
+    **dict.fromkeys(("nyuv2", "nyu_v2", "nyudv2", "nyud_mt"), "NYU"),
+    **dict.fromkeys(("celebamask", "celebamask-hq", "celeba-hq"), "celebA"),
+}
+"""Other names, in small letters, of values that are nearer in spelling to something else."""
+_SHARES = ("target_sparsity", "val_fraction", "l1_ratio")
+_FOLDER_NAME = "a name for folders: letters, digits, spaces and _ . + = , @ -, beginning with a letter, a digit or _"
+_PATTERNS = {
+    "Experiment_name": _FOLDER_NAME,
+    "study": _FOLDER_NAME,
+    "variant": "a part of folders' names: letters, digits and . + -, beginning with a letter or a digit",
+}
+_MANY_KEYS = 12
+"""More keys than a sentence should list."""
+_UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
+_LIMITS = {
+    "greater_than_equal": (">=", "ge"),
+    "greater_than": (">", "gt"),
+    "less_than_equal": ("<=", "le"),
+    "less_than": ("<", "lt"),
+}
+
+
+def shown(value: Any) -> str:
+    """A value much as the user's file has it, cut if it is long."""
+    text = _as_yaml(value)
+    return text if len(text) <= 120 else f"{text[:110]} ... ({len(text)} characters)"
+
+
+def _as_yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dt.date):  # and times: YAML makes them of 2024-05-17
+        return value.isoformat()
+    if isinstance(value, Mapping | BaseModel):
+        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in dict(value).items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_yaml(item) for item in value) + "]"
+    return repr(value)
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the closest candidate, or nothing."""
+    names = list(candidates)
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.55)
+    return f"; did you mean '{lower[close[0]]}'?" if close else ""
+
+
+def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseModel]) -> list[str]:
+    """pydantic's findings as sentences, one per key."""
+    sentences: dict[str, str] = {}
+    for error in errors:
+        names = [str(part) for part in error["loc"]]
+        if error["type"] == "missing" and names[-1].isdigit():
+            names = names[:-1]  # a list that is too short lacks its last entries: the sentence is about the list
+        key = ".".join(names)
+        if error["type"] == "too_short" and any(other.startswith(f"{key}.") for other in sentences):
+            continue  # only because its entries, which have their own sentences, are no good
+        sentences.setdefault(key, f"{key}: {_describe(error, names, schema)}")
+    return list(sentences.values())
+
+
+def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel]) -> str:
+    kind, value = error["type"], error.get("input")
+    if kind in _UNKNOWN_KEY:
+        hint = _key_hint(names, schema)
+        return f"unknown key{hint}" if kind == "invalid_key" else f"unknown key (value {shown(value)}){hint}"
+    # An entry of a list is explained by its list.
+    names = [name for name in names if not name.isdigit()] or names
+    if kind == "missing" and isinstance(value, list | tuple):
+        return f"{shown(value)} is too short; expected: {_docstring(schema, names)}"
+    if kind == "missing":
+        return f"is missing; expected: {_docstring(schema, names)}"
+    context = error.get("ctx", {})
+    if kind == "literal_error":
+        choices = str(context["expected"])
+        hint = _choice_hint(value, re.findall("'([^']+)'", choices))
+        return f"{shown(value)} is not valid; expected {choices}{hint}"
+    if kind == "value_error":
+        reason = str(context["error"])
+        return reason if isinstance(value, str) and repr(value) in reason else f"{shown(value)} is not valid; {reason}"
+    if kind in _LIMITS:
+        sign, name = _LIMITS[kind]
+        return f"{shown(value)} is not valid; expected a number {sign} {context[name]}{_number_hint(names[-1], value)}"
+    if kind in {"too_short", "too_long"}:
+        return f"{shown(value)} is {kind.replace('_', ' ')}; expected: {_docstring(schema, names)}"
+    if kind == "string_too_long":
+        return f"{shown(value)} is too long; expected at most {context['max_length']} characters"
+    if kind == "string_pattern_mismatch":
+        return f"{shown(value)} is not valid; expected {_PATTERNS.get(names[-1], _docstring(schema, names))}"
+    if kind == "string_type" and not isinstance(value, bool | int | float | dt.date):
+        return f"{shown(value)} is not valid; expected text"
+    expected = _EXPECTED.get(kind)
+    if expected is None:
+        return f"{shown(value)} is not valid; expected: {_docstring(schema, names)}"
+    return f"{shown(value)} is not valid; expected {expected}{_number_hint(names[-1], value) if 'number' in expected else ''}"
+
+
+def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
+    """What an unknown key may have meant: the place where there is such a key, the nearest one here, or all of them."""
+    *path, name = names
+    known = _keys_at(schema, path)
+    sections = [key for key in _keys_at(schema, []) if [key] != path and _descend(schema, [key]) is not schema]
+    homes = [key for key in sections if name in _keys_at(schema, [key])]
+    if homes:
+        return f"; it belongs into {' or '.join(homes)} ({homes[-1]}.{name})"
+    if path and name in _keys_at(schema, []):
+        return f"; it is a key of its own, not of {'.'.join(path)}; the keys here are {', '.join(known)}"
+    hint = nearest(name, [*known, *(() if path else ("num_input_ch",))])
+    if hint or len(known) <= _MANY_KEYS:
+        return hint or f"; the keys here are {', '.join(known)}"
+    return "; README.md lists the keys that there are"
+
+
+def _choice_hint(value: Any, choices: list[str]) -> str:
+    """The valid choice that a text may have meant."""
+    if not isinstance(value, str):
+        return ""
+    other = _ALSO_CALLED.get(value.lower().strip())
+    return f"; did you mean '{other}'?" if other in choices else nearest(value, choices)
+
+
+def _number_hint(name: str, value: Any) -> str:
+    """How to write a number that is given in percent, with a comma, or in quotes."""
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"\d+([.,]\d+)?\s*%", text):
+            return f"; a share, not a percentage: {float(text.rstrip('% ').replace(',', '.')) / 100:g}"
+        if re.fullmatch(r"[-+]?\d+,\d+", text):
+            return f"; with a point, {text.replace(',', '.')}"
+        if re.fullmatch(r"[-+]?0\d+", text):
+            return f"; write {int(text)}"
+        return "; without quotes" if re.fullmatch(r"[-+]?\d+(\.\d+)?", text) else ""
+    if name in _SHARES and isinstance(value, int | float) and 2 <= value <= 100:
+        return f"; a share, not a percentage: {value / 100:g}"
+    return ""
+
+
+def _submodel(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and not isinstance(candidate, UnionType) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _descend(schema: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
+    for name in names:
+        info = next((info for field, info in schema.model_fields.items() if name in (field, info.alias)), None)
+        deeper = _submodel(info.annotation) if info else None
+        if deeper is None:
+            break
+        schema = deeper
+    return schema
+
+
+def _keys_at(schema: type[BaseModel], path: list[str]) -> list[str]:
+    return [info.alias or name for name, info in _descend(schema, path).model_fields.items()]
+
+
+def _docstring(schema: type[BaseModel], names: list[str]) -> str:
+    fields = _descend(schema, names[:-1]).model_fields
+    for name, info in fields.items():
+        if names and names[-1] in (name, info.alias):
+            return " ".join((info.description or name).split()).rstrip(".")
+    return "a value"
+
+
+# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters, and returns what is
+# wrong with them.
+
+
+def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
+    if setup == "singletask" and len(task_list) > 1:
+        return (
+            f"setup: 'singletask' contradicts task_list: {shown(task_list)}; give one task in task_list, "
+            "or set setup to 'multitask'"
+        )
+    return None
+
+
+def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
+    if len(set(task_list)) < len(task_list):
+        return f"task_list: {shown(task_list)} names a task twice"
+    known = task_names(dataset_name)
+    more = ", or class_<Attribute> for any CelebA attribute" if dataset_name == "celebA" else ""
+    for name in task_list:
+        try:
+            task = get_task(name)
+        except KeyError:
+            return f"task_list: unknown task {name!r}; expected some of {', '.join(known)}{more}{nearest(name, known)}"
+        if dataset_name not in task.source:
+            return (
+                f"task_list: {name!r} has no targets in dataset_name: {dataset_name!r}; "
+                f"expected some of {', '.join(known)}{more}"
+            )
+    return None
+
+
+def _data_dir(
+    dataset_name: str,
+    data_dir_NYU: str | None,  # noqa: N803
+    data_dir_NYU_MTAN: str | None,  # noqa: N803
+    data_dir_celebA: str | None,  # noqa: N803
+) -> str | None:
+    folders = {"NYU": data_dir_NYU, "NYU_MTAN": data_dir_NYU_MTAN or data_dir_NYU, "celebA": data_dir_celebA}
+    if folders[dataset_name]:
+        return None
+    return f"data_dir_{dataset_name}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
+
+
+def _weights(loss_weights: dict[str, float] | None, task_list: tuple[str, ...]) -> str | None:
+    if loss_weights is None:
+        return None
+    if set(loss_weights) != set(task_list):
+        return f"loss_weights: has {sorted(loss_weights)}; expected exactly the tasks of task_list: {sorted(task_list)}"
+    total = sum(loss_weights.values())
+    return None if 0 < total < math.inf else "loss_weights: are all 0; expected at least one above 0"
+
+
+def _init_weights(backbone: str, init_weights: str | None, start_from: str | None, input_img_channels: int) -> str | None:
+    if init_weights is None:
+        return None
+    if start_from is not None:
+        return "init_weights: contradicts start_from, which gives the whole network; give one of them"
+    if backbone.startswith("resnetd"):
+        return f"init_weights: {shown(init_weights)} is for torchvision's backbones, and backbone is {backbone!r}"
+    if input_img_channels != 3:
+        return f"init_weights: {shown(init_weights)} needs input_img_channels: 3, not {input_img_channels}"
+    return None
+
+
+def _normalize(normalize: str, input_img_channels: int) -> str | None:
+    if normalize == "imagenet" and input_img_channels != 3:
+        return f"normalize: 'imagenet' needs input_img_channels: 3, not {input_img_channels}"
+    return None
+
+
+def epoch_at(time: float, epochs: int) -> int:
+    """The epoch that a time means: itself, or a share of ``epochs`` if below 1."""
+    return max(1, round(time * epochs)) if 0 < time < 1 else round(time)
+
+
+def _between_epochs(key: str, time: float) -> str | None:
+    if time < 1 or time == round(time):
+        return None
+    return f"{key}: {time:g} is neither an epoch (a whole number) nor a share of epochs (below 1)"
+
+
+def _threshold(group_sparsity: bool, sparsity_threshold: float, epochs: int) -> str | None:
+    problem = _between_epochs("sparsity_threshold", sparsity_threshold)
+    if problem is None and group_sparsity and epoch_at(sparsity_threshold, epochs) >= epochs:
+        return (
+            f"sparsity_threshold: {sparsity_threshold:g} is not below epochs: {epochs}, so the penalty would never act; "
+            "lower it, or set group_sparsity to false"
+        )
+    return problem
+
+
+def _time_problem(key: str, time: float, threshold: float, epochs: int) -> str | None:
+    start, at = epoch_at(threshold, epochs), epoch_at(time, epochs)
+    problem = _between_epochs(key, time)
+    if problem is None and not start < at < epochs:
+        return (
+            f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: {epochs}, so "
+            "that there is time for the penalty before it and for training after it"
+        )
+    return problem
+
+
+def _until(
+    group_sparsity: bool, target_sparsity: float | None, sparsity_until: float, sparsity_threshold: float, epochs: int
+) -> str | None:
+    if not group_sparsity or target_sparsity is None:
+        return None
+    return _time_problem("sparsity_until", sparsity_until, sparsity_threshold, epochs)
+
+
+def _debias(
+    group_sparsity: bool, target_sparsity: float | None, debias_from: float | None, sparsity_threshold: float, epochs: int
+) -> str | None:
+    if not group_sparsity or debias_from is None:
+        return None
+    if target_sparsity is not None:
+        return "debias_from: contradicts target_sparsity, with which that phase begins at sparsity_until; give one of them"
+    return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
+
+
+def _strength_problem(
+    key: str, strength: Strength, threshold: float, epochs: int, debias: tuple[str, float | None]
+) -> str | None:
+    """What is wrong with the strength of a penalty that acts from epoch ``threshold`` to ``epochs``, or to the debias phase.
+
+    Args:
+        key: of the strength.
+        strength: the key's value.
+        threshold: epoch, or share.
+        epochs: of the training.
+        debias: key and value of the time at which the debias phase begins; None: there is none.
+    """
+    if isinstance(strength, Warmup):
+        full, what = epoch_at(threshold, epochs) + strength.warmup, "warmup ends"
+    elif isinstance(strength, tuple):
+        times = [time for time, _ in strength]
+        if times != sorted(times):
+            return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
+        full, what = times[-1], "last point lies"
+    else:
+        return None
+    end_key, time = debias
+    # The last epoch begins at epochs - 1.
+    end_key, given, end = ("epochs", epochs, epochs - 1) if time is None else (end_key, time, epoch_at(time, epochs))
+    if full > end:
+        return (
+            f"{key}: its {what} at epoch {full:g}, and {end_key} is {given:g}, so that the penalty would never have its full "
+            "strength"
+        )
+    return None
+
+
+def _lambda(
+    group_sparsity: bool,
+    target_sparsity: float | None,
+    bb_optimizer_params: OptimizerParams,
+    lambda_list: tuple[float, ...] | None,
+    sparsity_threshold: float,
+    debias_from: float | None,
+    epochs: int,
+) -> str | None:
+    if lambda_list is not None and target_sparsity is not None:
+        return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
+    if not group_sparsity or target_sparsity is not None:
+        return None
+    key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
+    problem = _strength_problem(key, strength, sparsity_threshold, epochs, ("debias_from", debias_from))
+    if problem is None and isinstance(strength, tuple) and lambda_list is not None:
+        return f"lambda_list: contradicts the points in {key}; give one of them"
+    return problem
+
+
+def _head_lambda(
+    group_sparsity: bool,
+    sparsify: str,
+    optimizer_params: OptimizerParams,
+    target_sparsity: float | None,
+    sparsity_until: float,
+    sparsity_threshold: float,
+    debias_from: float | None,
+    epochs: int,
+) -> str | None:
+    if not group_sparsity or sparsify != "backbone_and_heads":
+        return None
+    key, strength = "optimizer_params.lambda", optimizer_params.lambda_
+    values = strength.value if isinstance(strength, Warmup) else strength
+    if not any(value for _, value in values) if isinstance(values, tuple) else not values:
+        return (
+            f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "
+            f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
+        )
+    debias = ("debias_from", debias_from) if target_sparsity is None else ("sparsity_until", sparsity_until)
+    return _strength_problem(key, strength, sparsity_threshold, epochs, debias)
+
+
+_RULES: tuple[Callable[..., str | None], ...] = (
+    *(_setup_and_tasks, _tasks, _data_dir, _weights, _init_weights),
+    *(_threshold, _until, _debias, _lambda, _head_lambda, _normalize),
+)
+
+
+def rule_problems(values: Mapping[str, Any]) -> list[str]:
+    """Impossible combinations of typed values; a rule is asked if every key that it reads is among them."""
+    read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
+    found = [rule(**{key: values[key] for key in keys}) for rule, keys in read.items() if keys <= values.keys()]
+    return [problem for problem in found if problem is not None]

@@ -1,0 +1,356 @@
+"""The tables of a study, from the folders of its runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from engine import checkpoint as files
+from engine.results import mean_and_std
+from engine.resuming import saved_row
+from study.costs import COUNTED, LATENCIES, Costs
+from study.plan import Run, Setting, Study
+from study.statistics import Estimate, delta_mtl, delta_mtl_all_metrics, estimate, judge
+from study.tables import COLUMNS, StudyTables
+from study.twins import baseline_of, other_keys, seeds_of, twin_of
+from tasks.metric_info import METRICS, MetricInfo, metric_info
+from tasks.table import get_task
+
+UNITS = {
+    **dict.fromkeys(("group_sparsity", "parameter_sparsity", "head_group_sparsity", "unread_features"), MetricInfo("up", "%")),
+    **dict.fromkeys(("delta_MTL", "delta_MTL_all_metrics"), MetricInfo("up", "%")),
+    "training_minutes": MetricInfo("down", "min"),
+    **{name: MetricInfo("down", "G") for name in COUNTED if name.endswith("GMACs")},
+    **{name: MetricInfo("down", "M") for name in COUNTED if name.endswith("Mparameters")},
+    **dict.fromkeys(LATENCIES, MetricInfo("down", "ms")),
+}
+"""Of the numbers of a run that are no task's."""
+
+_NO_METRIC = ("trial", "seed")
+
+_OF_SOME = ("delta_MTL", "delta_MTL_all_metrics", *LATENCIES)
+"""What not every trial of a setting has: it needs the baseline's trial, or is measured once per setting."""
+
+Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run's numbers."""
+
+    run: Run
+    seed: int
+    numbers: dict[str, float]
+    """All of them, by the names of the tables."""
+    metrics: Metrics
+    """The test's, per task."""
+
+
+def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
+    """What all finished runs measured.
+
+    Args:
+        study: whose runs are looked for.
+        costs: of the finished runs, in the study's order.
+    """
+    compared = _compared(study, [_finished(run, costs[run]) for run in costs])
+    order = {setting.name: place for place, setting in enumerate(study.settings)}
+    compared.sort(key=lambda one: (order[one.run.setting.name], one.run.trial))
+    rows = [row for one in compared for row in _run_rows(study.name, one)]
+    curves = [row for one in compared for row in _curve_rows(one.run)]
+    layers = [
+        {"setting": one.run.setting.name, "trial": one.run.trial, **layer}
+        for one in compared
+        for layer in costs[one.run].layers
+    ]
+    return StudyTables(
+        study.name,
+        pd.DataFrame(rows, columns=COLUMNS["runs"].split()),
+        _summary(study, compared),
+        pd.DataFrame(curves, columns=COLUMNS["curves"].split()),
+        pd.DataFrame(layers, columns=COLUMNS["layers"].split()),
+    )
+
+
+def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFrame:
+    """The summary for other networks of the runs than those that they tested.
+
+    Args:
+        study: of the runs.
+        rows: per run the row of numbers of its network, as ``engine.saved_trial.result_row`` makes it.
+    """
+    return _summary(study, _compared(study, [_numbered(run, row) for run, row in rows.items()]))
+
+
+def _compared(study: Study, finished: Sequence[Finished]) -> list[Finished]:
+    """With delta_MTL where there is what the study compares a run with."""
+    yardsticks: dict[str, Yardstick | None] = {}
+    compared = []
+    for one in finished:
+        setting = one.run.setting
+        if setting.name not in yardsticks:
+            yardsticks[setting.name] = _yardstick(study, setting, finished)
+        baseline = _baseline(yardsticks[setting.name], one.seed)
+        compared.append(one if baseline is None or _is_baseline(setting) else _with_delta(one, baseline))
+    return compared
+
+
+def _finished(run: Run, costs: Costs) -> Finished:
+    one = _numbered(run, saved_row(run.folder))
+    test = files.load_json(run.folder / files.TEST)
+    lines = files.read_lines(run.folder / files.METRICS)
+    seconds = sum(line.get("train_seconds", 0.0) + line.get("validation_seconds", 0.0) for line in lines)
+    time = {"training_minutes": seconds / 60} if seconds else {}
+    best = {"best_epoch": float(test["best_epoch"])} if test.get("best_epoch") is not None else {}
+    return replace(one, numbers={**one.numbers, **best, **time, **costs.numbers})
+
+
+def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
+    metrics = {
+        task: {name: float(row[f"{task}_{name}"]) for name in METRICS[get_task(task).kind] if f"{task}_{name}" in row}
+        for task in run.config.task_list
+    }
+    numbers = {name: float(value) for name, value in row.items() if name not in _NO_METRIC}
+    return Finished(run, run.config.seed + run.trial, numbers, metrics)
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The single-task dense models that the study plans as the baseline of a setting, as far as they are finished."""
+
+    planned: Mapping[str, Setting]
+    """Per task."""
+    by_seed: Mapping[int, Metrics]
+    """The metrics of all tasks, of the seeds of which all tasks are finished."""
+    mean: Metrics | None
+    """Their means over the seeds, which all trials of the setting are compared with; None if each has its own seed's, or if a
+    task has none."""
+    how: str
+    """The cell of the summary's column ``baseline``."""
+
+
+def _yardstick(study: Study, setting: Setting, finished: Sequence[Finished]) -> Yardstick | None:
+    """What a setting is compared with; None where the study plans no such baseline.
+
+    If the study plans for each task a model of every seed of the setting, a run is compared with that of its own seed; else
+    with the mean over the baseline's seeds, which is the same for all trials of the setting.
+    """
+    planned = baseline_of(setting, study.settings)
+    if planned is None:
+        return None
+    there = {
+        task: {one.seed: one.metrics[task] for one in finished if one.run.setting.name == single.name}
+        for task, single in planned.items()
+    }
+    seeds = [set(of) for of in there.values()]
+    by_seed = {seed: {task: of[seed] for task, of in there.items()} for seed in set.intersection(*seeds)}
+    if all(set(seeds_of(setting)) <= set(seeds_of(single)) for single in planned.values()):
+        paired = any(one.seed in by_seed for one in finished if one.run.setting.name == setting.name)
+        how, mean = ("the same seed" if paired else "missing"), None
+    elif all(there.values()):
+        how, mean = _mean_of(planned, there), {task: _mean(list(of.values())) for task, of in there.items()}
+    else:
+        how, mean = "missing", None
+    other = how != "missing" and any(single.variant != setting.variant for single in planned.values())
+    return Yardstick(planned, {} if mean else by_seed, mean, how + ", of the runs without the variant" * other)
+
+
+def _mean_of(planned: Mapping[str, Setting], there: Mapping[str, Mapping[int, Any]]) -> str:
+    """``the mean of 2 seeds``, as far as these are finished."""
+    wanted, done = {single.trials for single in planned.values()}, sum(map(len, there.values()))
+    number = sum(single.trials for single in planned.values())
+    if done < number:
+        return f"the mean of the seeds so far ({done} of {number} runs)"
+    seeds = f"{min(wanted)} to {max(wanted)}" if len(wanted) > 1 else f"{min(wanted)}"
+    return f"the mean of {seeds} seed{'s' * (seeds != '1')}"
+
+
+def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: mean_and_std(one[name] for one in metrics)[0] for name in metrics[0]}
+
+
+def _baseline(yardstick: Yardstick | None, seed: int) -> Metrics | None:
+    """What the trial of a seed is compared with; None where that is not finished."""
+    if yardstick is None:
+        return None
+    return yardstick.mean if yardstick.mean is not None else yardstick.by_seed.get(seed)
+
+
+def _is_baseline(setting: Setting) -> bool:
+    """True for dense models of one task, which are compared with nothing."""
+    return setting.config.setup == "singletask" and not setting.sparse
+
+
+def _with_delta(one: Finished, baseline: Metrics) -> Finished:
+    delta = {
+        "delta_MTL": delta_mtl(one.metrics, baseline),
+        "delta_MTL_all_metrics": delta_mtl_all_metrics(one.metrics, baseline),
+    }
+    return replace(one, numbers={**one.numbers, **delta})
+
+
+def _run_rows(study: str, one: Finished) -> Iterable[dict[str, Any]]:
+    """One row per number of a run."""
+    config = one.run.config
+    identity = {"study": study, **one.run.setting.identity(), "trial": one.run.trial, "seed": one.seed}
+    known = {
+        f"{task}_{name}": (metric_info(task, name, metres=config.depth_target == "metric"), name == get_task(task).main_metric)
+        for task, values in one.metrics.items()
+        for name in values
+    }
+    for name, value in one.numbers.items():
+        info, main = known.get(name, (UNITS.get(name), False))
+        unit, better = (info.unit, info.better) if info else ("", "")
+        yield {**identity, "metric": name, "value": value, "unit": unit, "better": better, "main": main}
+
+
+def _curve_rows(run: Run) -> Iterable[dict[str, Any]]:
+    """Per epoch what the learning curves show."""
+    names = {"train/loss/total": "train_loss", "val/loss/total": "val_loss", "group_sparsity": "group_sparsity"}
+    names |= {
+        f"val/{task}_{get_task(task).main_metric}": f"{task}_{get_task(task).main_metric}" for task in run.config.task_list
+    }
+    names |= {"lambda": "lambda"} if run.setting.sparse else {}
+    for line in files.read_lines(run.folder / files.METRICS):
+        for key, name in names.items():
+            if line.get(key) is not None:
+                yield {
+                    "setting": run.setting.name,
+                    "trial": run.trial,
+                    "epoch": line["epoch"] + 1,
+                    "metric": name,
+                    "value": line[key],
+                }
+
+
+def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
+    """One row per setting with a finished run."""
+    names = _in_order(finished)
+    rows = []
+    for setting in _by_strength(study.settings):
+        of = [one for one in finished if one.run.setting is setting]
+        if not of:
+            continue
+        row: dict[str, Any] = {"study": study.name, **setting.identity(), "num_trials": len(of)}
+        for name in names:
+            found = estimate(_values(name, of))
+            row[f"{name}_mean"], row[f"{name}_std"] = found.mean, found.std
+            if name.startswith("delta_MTL"):
+                row[f"{name}_n"] = found.n or None
+                row[f"{name}_low"], row[f"{name}_high"] = found.low, found.high
+        yardstick = _yardstick(study, setting, finished)
+        if _is_baseline(setting):
+            row["baseline"] = row["baseline_settings"] = ""
+        else:
+            row["baseline"] = yardstick.how if yardstick else "not planned"
+            row["baseline_settings"] = "+".join(one.name for one in yardstick.planned.values()) if yardstick else ""
+        rows.append(row | _difference(study, setting, yardstick, finished))
+    first = COLUMNS["summary"].split()
+    return pd.DataFrame(rows, columns=None if rows else first)
+
+
+def _values(name: str, of: Sequence[Finished]) -> list[float]:
+    """A number of a setting's trials; NaN of a trial that lacks one that all should have."""
+    if name in _OF_SOME:
+        return [one.numbers[name] for one in of if name in one.numbers]
+    return [one.numbers.get(name, math.nan) for one in of]
+
+
+def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
+    """Tasks, penalties and variants in the study's order; dense before sparse, and the weaker before the stronger."""
+    identities = {setting.name: setting.identity() for setting in settings}
+    tasks = list(dict.fromkeys(one["tasks"] for one in identities.values()))
+    kinds = list(dict.fromkeys((one["penalty"], one["variant"]) for one in identities.values()))
+
+    def place(setting: Setting) -> tuple[Any, ...]:
+        one = identities[setting.name]
+        strength = (one["lambda"] or 0.0, one["target_sparsity"] or 0.0)
+        return tasks.index(one["tasks"]), one["sparse"], kinds.index((one["penalty"], one["variant"])), *strength
+
+    return sorted(settings, key=place)
+
+
+def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
+    """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
+    sentences = []
+    for one in _compared(study, [_finished(run, costs[run]) for run in costs]):
+        main = [f"{task}_{get_task(task).main_metric}" for task in one.metrics]
+        is_baseline = _is_baseline(one.run.setting)
+        if not is_baseline and "delta_MTL" not in one.numbers:
+            continue
+        values = {f"{task}_{name}": value for task, of in one.metrics.items() for name, value in of.items()}
+        bad = {name: value for name, value in values.items() if math.isnan(value) or (is_baseline and not value > 0)}
+        for delta, names in (
+            ("delta_MTL", [name for name in bad if name in main]),
+            ("delta_MTL_all_metrics", [name for name in bad if name not in main]),
+        ):
+            if names:
+                which = f"what is compared with {one.run.name}" if is_baseline else one.run.name
+                what = ", ".join(f"{name} is {bad[name]:.3g}" for name in names)
+                why = ", and a relative change needs a baseline above 0" if is_baseline else ""
+                sentences.append(f"{delta} is undefined for {which}: its {what}{why}.")
+    silent = [run.name for run in costs if not files.read_lines(run.folder / files.METRICS)]
+    if silent:
+        sentences.append(f"{files.METRICS} of {', '.join(silent)} holds no epoch: curves and training time are missing.")
+    return sentences
+
+
+def _in_order(finished: Sequence[Finished]) -> list[str]:
+    """Names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
+    names = list(dict.fromkeys(name for one in finished for name in one.numbers))
+    tasks = {f"{task}_{metric}" for one in finished for task, values in one.metrics.items() for metric in values}
+    first = ("delta_MTL", "delta_MTL_all_metrics", "group_sparsity", "parameter_sparsity", "zero_groups", "groups")
+    place = {name: index for index, name in enumerate(first)}
+    return sorted(names, key=lambda name: (name not in tasks, place.get(name, len(first))))
+
+
+def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, finished: Sequence[Finished]) -> dict[str, Any]:
+    """The comparison of a sparse setting with its dense twin, over the seeds that both have; or why there is none."""
+    twin = twin_of(setting, study.settings) if setting.sparse else None
+    of = [one for one in finished if one.run.setting.name == setting.name]
+    dense = {one.seed: one for one in finished if twin is not None and one.run.setting.name == twin.name}
+    pairs = [(one, dense[one.seed]) for one in of if one.seed in dense]
+    deltas = []
+    for pair in pairs:
+        # Both against the same baseline, which a single task's dense model is itself.
+        baseline = _baseline(yardstick, pair[0].seed)
+        if baseline is not None:
+            sparse_delta, dense_delta = (delta_mtl(one.metrics, baseline) for one in pair)
+            deltas.append(sparse_delta - dense_delta)
+    found = estimate(deltas)
+    why = _no_claim(of, twin, len(pairs), yardstick, found) if setting.sparse else ""
+    return {
+        "twin": twin.name if twin else "",
+        "twin_differs_in": ", ".join(other_keys(setting, twin)) if twin else "",
+        "difference_n": found.n or None,
+        "difference_planned": len(set(seeds_of(setting)) & set(seeds_of(twin))) if twin else None,
+        "difference_mean": found.mean,
+        "difference_std": found.std,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "claim": (judge(found, study.margin) or "") if setting.sparse and not why else "",
+        "no_claim": why,
+        "margin": study.margin if deltas else None,
+    }
+
+
+def _no_claim(of: Sequence[Finished], twin: Setting | None, pairs: int, yardstick: Yardstick | None, found: Estimate) -> str:
+    """Why nothing can be claimed about a sparse setting; empty if something can."""
+    if not any(one.numbers["group_sparsity"] > 0 for one in of):
+        # That networks whose penalty was too weak to set anything to zero are as good as dense ones is no news.
+        return "not sparse: no group is zero"
+    if twin is None:
+        return "no dense twin is planned"
+    if not pairs:
+        return "twin missing"
+    if yardstick is None:
+        return "no single-task baseline is planned"
+    if not found.n:
+        return "single-task baseline missing"
+    if math.isnan(found.mean):
+        return "Δ_MTL is undefined"
+    return "one trial: no interval" if found.n < 2 else ""

@@ -1,0 +1,159 @@
+"""What the networks of finished runs cost: compacted, counted and timed, and kept in each run's folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from engine import checkpoint as files
+from optim import sparsity_report
+from study.latencies import LatencyPair, measure_latencies, networks_of
+from study.plan import Run
+from utils.console import track
+from utils.errors import TrialError, UserError
+from utils.files import fingerprint
+
+log = logging.getLogger(__name__)
+
+COSTS = "costs.json"
+"""In a run's folder."""
+
+GROUPS = ("groups", "zero_groups")
+"""Of the shared convolutions."""
+
+LAYER = ("layer", "stage", "groups", "live_groups")
+"""What is kept of a row of a sparsity report."""
+
+COUNTED = tuple(
+    f"{part}{form}_{what}" for part in ("", "backbone_") for what in ("GMACs", "Mparameters") for form in ("dense", "compact")
+)
+"""Of the whole model and of its backbone: as trained, and compacted for the CPU."""
+
+LATENCIES = ("folded_latency_ms", "compact_latency_ms")
+
+BLOCKS = 256
+"""How many parts of a network's file are looked at to tell that it is the same (:func:`utils.files.fingerprint`)."""
+
+BUSY = 0.15
+"""Share of the machine's CPU time that others may take while a latency is measured, without a word."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one run's best network."""
+
+    numbers: dict[str, float]
+    """By the names of the study's metrics."""
+    layers: list[dict[str, Any]]
+    """One row per shared convolution: what ``LAYER`` says."""
+    machine: str = ""
+    """Where the latency was measured; empty where it was not."""
+    measured: str = ""
+    """When, the same for all runs whose networks took turns; empty where it was not."""
+    busy: float = 0.0
+    """Share of the machine's CPU time that others took just before or just after."""
+
+    @property
+    def doubtful(self) -> bool:
+        """The latency was measured on a busy machine."""
+        return bool(self.machine) and self.busy > BUSY
+
+    def timed(self, found: LatencyPair) -> Costs:
+        """With a latency."""
+        numbers = self.numbers | dict(zip(LATENCIES, (found.folded_ms, found.compact_ms), strict=True))
+        return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
+
+    def untimed(self) -> Costs:
+        """Without one."""
+        numbers = {name: value for name, value in self.numbers.items() if name not in LATENCIES}
+        return Costs(numbers, self.layers)
+
+
+def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs], dict[Run, str]]:
+    """Of finished runs; what an earlier call found is read.
+
+    Latencies are compared, so that they are only given where they were measured together: they are measured anew, all of them,
+    where one is missing or was measured on a busy machine, and older ones are left out.
+
+    Args:
+        runs: all of them.
+        timed: those whose latency is wanted as well; nothing else should be running on the machine.
+
+    Returns:
+        The costs, in the order of ``runs``; and of the runs whose network cannot be used, why.
+    """
+    found, damaged = {}, {}
+    for run in track(runs, "compacting the networks"):
+        try:
+            found[run] = _costs(run)
+        except UserError as error:
+            damaged[run] = str(error)
+    wanted = [run for run in timed if run in found]
+    if not _are_comparable([found[run] for run in wanted]):
+        latencies, unusable = measure_latencies(wanted)
+        for run, latency in latencies.items():
+            found[run] = found[run].timed(latency)
+            _save(run, found[run])
+        found = {run: cost for run, cost in found.items() if run not in unusable}
+        damaged |= unusable
+    last = max((cost.measured for cost in found.values()), default="")
+    return {run: cost if cost.measured == last else cost.untimed() for run, cost in found.items()}, damaged
+
+
+def _are_comparable(costs: Sequence[Costs]) -> bool:
+    """Their latencies were all measured together, on a quiet machine."""
+    return len({cost.measured for cost in costs}) <= 1 and all(cost.machine and not cost.doubtful for cost in costs)
+
+
+def _costs(run: Run) -> Costs:
+    """As they are known, or without a latency."""
+    known = _known(run)
+    if known is None:
+        known = _count(run)
+        _save(run, known)
+    return known
+
+
+def _save(run: Run, costs: Costs) -> None:
+    files.save_json(run.folder / COSTS, {"network": _about(run), **asdict(costs)})
+
+
+def _about(run: Run) -> dict[str, int | str]:
+    """By what one tells that a network is another one: all networks of one kind have the same size, and a copy may have any
+    time."""
+    path = run.folder / files.BEST
+    try:
+        return {"time": path.stat().st_mtime_ns, "content": fingerprint(path, BLOCKS)}
+    except OSError as error:
+        raise TrialError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _known(run: Run) -> Costs | None:
+    """What an earlier call found about the same network, under the same names."""
+    path = run.folder / COSTS
+    if not path.is_file():
+        return None
+    about = _about(run)
+    try:
+        content = files.load_json(path)
+        numbers = {str(name): float(value) for name, value in content["numbers"].items()}
+        layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
+        found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
+        if set(numbers) - set(LATENCIES) != {*GROUPS, *COUNTED}:
+            log.info("%s is of another version, whose names mean something else, and is made anew", path)
+            return None
+        return found if content["network"] == about else None
+    except (TrialError, AttributeError, KeyError, TypeError, ValueError):
+        log.warning("%s cannot be read, and is made anew", path)
+        return None
+
+
+def _count(run: Run) -> Costs:
+    made = networks_of(run)
+    report = sparsity_report(made.trial.model)
+    numbers = dict(zip(GROUPS, map(float, (report.groups, report.zero_groups)), strict=True))
+    for part, prefix in (("model", ""), ("backbone", "backbone_")):
+        numbers |= {f"{prefix}{name}": value for name, value in made.report.sizes(part).items()}
+    return Costs(numbers, [{name: row[name] for name in LAYER} for row in report.rows()])

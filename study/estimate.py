@@ -1,0 +1,172 @@
+"""How long runs will take, before they are started."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from datasets import Loader, eval_loader, train_loader
+from datasets.sample import Sample
+from datasets.workers import worker_count
+from engine import checkpoint as files
+from engine.device import resolve
+from engine.evaluation import evaluate
+from engine.trainer import training_step
+from engine.trial import Trial
+from settings.config import ExperimentConfig
+from study.progress import Progress
+from utils.console import track
+from utils.errors import DataError
+
+log = logging.getLogger(__name__)
+
+WARM_UP, STEPS, BATCHES = 2, 4, 2
+"""Training steps before the clock starts and under it, and batches of validation, of one measurement."""
+
+PATIENCE = 20.0
+"""Seconds of training steps that are enough, also where they are fewer."""
+
+_OF_NO_TIME = {
+    *("Experiment_name", "num_trials", "seed", "epochs", "lambda_list", "target_sparsity", "sparsity_threshold"),
+    *("sparsity_until", "debias_from", "lr_schedule", "earlystop_patience", "task_earlystop_patience", "loss_weights"),
+    *("sparsity_ramp", "keep_layers", "start_from"),
+    *("init_weights", "tracking", "wandb_project", "wandb_entity", "bb_optimizer_params", "optimizer_params"),
+}
+"""Keys that make no difference to how long an epoch takes."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that a configuration takes on this machine."""
+
+    epoch: float
+    """Training, validation, and saving."""
+    test: float
+    """And building the network, which a run does for its training and for its test."""
+
+
+class Clock:
+    """Knows how long runs take: from the epochs that runs like them have behind them, or from a few timed steps."""
+
+    def __init__(self, progress: Sequence[Progress]) -> None:
+        self._speeds: dict[str, Speed] = {}
+        trained: dict[str, list[float]] = {}
+        for there in progress:
+            trained.setdefault(_kind(there.run.config), []).extend(_epoch_seconds(there.run.folder))
+        left = {_kind(there.run.config): there.run.config for there in progress if not there.finished}
+        missing = {kind: config for kind, config in left.items() if not trained[kind]}
+        for kind, config in track(missing.items(), "timing a few steps of each kind of run"):
+            self._speeds[kind] = _speed(config)
+        for kind, seconds in trained.items():
+            if seconds:
+                self._speeds[kind] = Speed(statistics.median(seconds), 0.0)
+
+    def seconds(self, there: Progress) -> float:
+        """What is left of a run, at most (it may stop early)."""
+        if there.finished:
+            return 0.0
+        speed = self._speeds[_kind(there.run.config)]
+        return (there.run.config.epochs - there.epochs) * speed.epoch + speed.test
+
+
+def _speed(config: ExperimentConfig) -> Speed:
+    try:
+        return time_steps(config)
+    except torch.OutOfMemoryError:
+        log.warning("%s does not fit into the device's memory; its time counts as none", config.Experiment_name)
+        return Speed(0.0, 0.0)
+
+
+def _kind(config: ExperimentConfig) -> str:
+    """Equal for runs whose epochs take equally long."""
+    values = {key: value for key, value in config.as_dict().items() if key not in _OF_NO_TIME}
+    penalty = config.bb_optimizer_params.penalty if config.group_sparsity else None
+    return json.dumps([values, penalty], sort_keys=True)
+
+
+def _epoch_seconds(folder: Path) -> list[float]:
+    """Of the epochs that a run has behind it."""
+    lines = files.read_lines(folder / files.METRICS)
+    return [line["train_seconds"] + line.get("validation_seconds", 0.0) for line in lines if "train_seconds" in line]
+
+
+def time_steps(config: ExperimentConfig) -> Speed:
+    """Time some training steps and validation batches of a configuration, on its own data and device; nothing is kept.
+
+    Frames that a cache will hold count as read in no time.
+
+    Raises:
+        UserError: the data cannot be read, or the device is not there.
+    """
+    config, device = resolve(config)
+    # Frames are read here and now, so that reading and computing are timed apart; no cache is filled, and no frame is checked.
+    alone = config.model_copy(update={"num_workers": 0, "cache": False, "on_bad_sample": "error"})
+    training, validation, test = train_loader(alone, config.seed), eval_loader(alone, "val"), eval_loader(alone, "test")
+    start = time.perf_counter()
+    trial = Trial(config, 0, device, config.trial_folder(0))  # which is not made, as nothing is saved there
+    building = time.perf_counter() - start
+    train_batches, train_reading = _read(training, WARM_UP + STEPS, config)
+    val_batches, val_reading = _read(validation, BATCHES, config)
+    step = _together(train_reading, _step_seconds(trial, train_batches), config)
+    evaluating = _seconds(lambda: evaluate(trial.model, val_batches, trial.losses, config, device))
+    batch = _together(val_reading, evaluating / max(1, len(val_batches)), config)
+    with open(os.devnull, "wb") as sink:
+        saving = _seconds(lambda: torch.save(trial.state_dict(None), sink))
+    # An epoch ends with the state and, if it is the best so far, the network; test batches may be of another size.
+    epoch = step * len(training) + batch * len(validation) + 2 * saving
+    return Speed(epoch, batch * len(test) * config.test_batch_size / config.val_batch_size + 2 * building)
+
+
+def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sample], float]:
+    """The first batches, and the median of the seconds that each took to read; with ``on_bad_sample: skip`` those that can be
+    read."""
+    found: list[Sample] = []
+    seconds, batches = [], iter(loader)
+    while len(found) < most:
+        start = time.perf_counter()
+        try:
+            batch = next(batches, None)
+        except DataError:
+            if config.on_bad_sample == "error":
+                raise
+            continue
+        if batch is None:
+            break
+        found.append(batch)
+        seconds.append(time.perf_counter() - start)
+    return found, statistics.median(seconds) if seconds else 0.0
+
+
+def _together(reading: float, computing: float, config: ExperimentConfig) -> float:
+    """Seconds of a batch: with loading processes, it is read while the one before it is computed."""
+    if config.cache:
+        return computing
+    workers = worker_count(config)
+    return max(computing, reading / workers) if workers else computing + reading
+
+
+def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
+    """Median of some training steps."""
+    trial.model.train()
+    times: list[float] = []
+    while batches and len(times) < WARM_UP + STEPS and sum(times) < PATIENCE:
+        batch = batches[len(times) % len(batches)]
+        times.append(_seconds(lambda batch=batch: training_step(trial, batch, 0.0, 1.0)))  # type: ignore[misc]
+    return statistics.median(times[WARM_UP:] or times or [0.0])
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    """Until everything that ``do`` starts on a GPU is done."""
+    start = time.perf_counter()
+    do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

@@ -1,0 +1,233 @@
+"""Learning curves of a study: the losses, each task's main metric and the sparsity over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from study.figures.drawn import Drawn, DrawnFigure, trials_text
+from study.figures.settings import PlottedSetting, TaskSet, drawn_sets, main_metric, metric_axis_label
+from study.figures.style import (
+    COLUMN,
+    DENSE,
+    GUIDE,
+    TEXT,
+    band_handle,
+    dense_look,
+    finish,
+    legend_below,
+    legend_inside,
+    line_handle,
+    new_figure,
+    panels,
+    percent_axis,
+    plain_text,
+    strength_colours,
+)
+from study.labels import task_title
+from study.tables import StudyTables
+
+MOST_LINES = 7
+"""Settings that can be told apart in one panel."""
+
+_DASHES = ((0, (5, 1.2)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), "-", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+_BAND = 0.16
+_LOSSES = {"train_loss": "Training loss", "val_loss": "Validation loss"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity of a setting over the epochs, all arrays (epochs,)."""
+
+    epochs: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    """The least of the trials."""
+    high: np.ndarray
+    trials: int
+
+
+def draw_curves(tables: StudyTables) -> Drawn:
+    """A figure per set of tasks (and per penalty, where there are several) with a panel per recorded quantity.
+
+    A line is the mean over the trials, the band around it reaches from the least to the largest. At most ``MOST_LINES``
+    settings are drawn: the dense ones and sparse ones spread evenly from the weakest to the strongest.
+    """
+    figures, missing = [], []
+    for one in drawn_sets(tables):
+        penalties = list(dict.fromkeys(series.penalty for series in one.sparse)) or [""]
+        for penalty in penalties:
+            name = "_".join(["curves", one.key, *([penalty] if len(penalties) > 1 else [])])
+            sparse = [setting for setting in one.settings if setting.sparse and setting.series.penalty == penalty]
+            drawn = _draw(tables, one, sparse, name)
+            if drawn is None:
+                missing.append(f"Learning curves of {one.title}: no epoch was recorded.")
+            else:
+                figures.append(drawn)
+    return figures, missing
+
+
+def chosen_settings(dense: Sequence[PlottedSetting], sparse: Sequence[PlottedSetting]) -> list[PlottedSetting]:
+    """The dense settings, and sparse ones spread evenly over their order; ``MOST_LINES`` at most."""
+    kept = list(dense[: MOST_LINES - 1])
+    room = MOST_LINES - len(kept)
+    if len(sparse) <= room:
+        return kept + list(sparse)
+    places = np.round(np.linspace(0, len(sparse) - 1, room)).astype(int) if room > 1 else np.array([len(sparse) - 1])
+    return kept + [sparse[place] for place in places]
+
+
+def curve(rows: pd.DataFrame) -> Curve | None:
+    """Mean and range over the trials at the epochs at which all trials have a finite value; None without one.
+
+    Args:
+        rows: of the table of curves, all of one setting and one quantity.
+    """
+    values = rows.assign(value=pd.to_numeric(rows["value"], errors="coerce"))
+    values = values[np.isfinite(values["value"])]
+    if values.empty:
+        return None
+    wide = values.pivot_table(index="epoch", columns="trial", values="value").sort_index().dropna()
+    if wide.empty:
+        return None
+    return Curve(
+        epochs=wide.index.to_numpy(dtype=float),
+        mean=wide.mean(axis=1).to_numpy(),
+        low=wide.min(axis=1).to_numpy(),
+        high=wide.max(axis=1).to_numpy(),
+        trials=wide.shape[1],
+    )
+
+
+def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], name: str) -> DrawnFigure | None:
+    chosen = chosen_settings(one.dense, sparse)
+    curves = _recorded(tables, one, chosen)
+    settings = [setting for setting in chosen if any(setting.name in found for found in curves.values())]
+    if not settings:
+        return None
+    number = len(curves)
+    per_row = 3 if number in (3, 5) or number > 6 else {1: 1, 2: 2, 4: 2}.get(number, 3)
+    figure = new_figure(COLUMN if number == 1 else TEXT, 1.75 * -(-number // per_row))
+    # a place that is left over takes the legend
+    places = panels(figure, number + (number % per_row > 0), per_row)
+    looks = _looks(settings)
+    cut = False
+    last = max(line.epochs[-1] for found in curves.values() for line in found.values())
+    for axes, (metric, found) in zip(places, curves.items(), strict=False):
+        for setting in settings:
+            if setting.name in found:
+                _draw_curve(axes, found[setting.name], setting.strength_label, looks[setting.name])
+        cut |= _keep_to_most(axes, [found[setting.name] for setting in settings if setting.name in found])
+        _name_panel(axes, tables, one, metric)
+        axes.set_xlim(0, max(last, 2.0) * 1.02)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+    trials = {
+        setting.name: max(found[setting.name].trials for found in curves.values() if setting.name in found)
+        for setting in settings
+    }
+    handles: list[Artist] = [
+        line_handle(f"{setting.strength_label} (n = {trials[setting.name]})", **looks[setting.name]) for setting in settings
+    ]
+    if max(trials.values()) > 1:
+        handles.append(band_handle("least to largest trial", GUIDE, 0.5))
+    if len(places) > number:
+        legend_inside(places[-1], handles)
+    else:
+        legend_below(figure, handles)
+    plain_text(figure)
+    left_out = len(one.dense) + len(sparse) - len(chosen)
+    return DrawnFigure(name, _title(one, sparse), _caption(one, sparse, list(trials.values()), left_out, cut), figure)
+
+
+def _recorded(tables: StudyTables, one: TaskSet, settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Curve]]:
+    """Per quantity, per setting its curve; quantities that nobody recorded are left out, as is the sparsity of dense models."""
+    metrics = [name for task in one.tasks if (name := main_metric(tables, task))]
+    names = [setting.name for setting in settings]
+    mine = tables.curves[tables.curves["setting"].isin(names)]
+    rows = dict(iter(mine.groupby(["setting", "metric"])))
+    curves = {
+        metric: {name: line for name in names if (name, metric) in rows and (line := curve(rows[name, metric]))}
+        for metric in ("train_loss", "val_loss", *metrics, "group_sparsity")
+    }
+    if not any(setting.sparse for setting in settings):
+        del curves["group_sparsity"]
+    return {metric: found for metric, found in curves.items() if found}
+
+
+def _looks(settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Any]]:
+    """Dense models are black; the stronger the penalty, the lighter the line. Neighbours have different dashes, too."""
+    dense = [setting for setting in settings if not setting.sparse]
+    sparse = [setting for setting in settings if setting.sparse]
+    colours = strength_colours(setting.strength_label for setting in sparse)
+    found: dict[str, dict[str, Any]] = {}
+    for index, setting in enumerate(dense):
+        found[setting.name] = {"color": DENSE, "linestyle": dense_look(index).dashes, "linewidth": 1.15}
+    for index, setting in enumerate(sparse):
+        dashes = _DASHES[index % len(_DASHES)]
+        found[setting.name] = {"color": colours[setting.strength_label], "linestyle": dashes, "linewidth": 1.15}
+    return found
+
+
+def _draw_curve(axes: Axes, line: Curve, label: str, style: dict[str, Any]) -> None:
+    marker = "o" if len(line.epochs) == 1 else None
+    axes.plot(line.epochs, line.mean, label=label, marker=marker, markersize=3, zorder=3, **style)
+    if line.trials > 1:
+        axes.fill_between(
+            line.epochs, line.low, line.high, label=f"{label} range", color=style["color"], alpha=_BAND, linewidth=0, zorder=2
+        )
+
+
+def _keep_to_most(axes: Axes, lines: Sequence[Curve]) -> bool:
+    """Keep a few epochs that are far from all others from flattening the rest.
+
+    Returns:
+        Whether there are such peaks: the frame cuts them.
+    """
+    values = np.concatenate([line.mean for line in lines])
+    low, high = np.percentile(values, (2, 98))
+    room = 0.5 * (high - low)
+    bottom, top = max(values.min(), low - room), min(values.max(), high + room)
+    space = 0.05 * (top - bottom) or 0.05 * abs(top) or 1.0
+    axes.set_ylim(bottom - space, top + space)
+    return bool(values.min() < bottom - space or values.max() > top + space)
+
+
+def _name_panel(axes: Axes, tables: StudyTables, one: TaskSet, metric: str) -> None:
+    if metric in _LOSSES:
+        finish(axes, _LOSSES[metric], "epoch", "loss (↓ better)")
+    elif metric == "group_sparsity":
+        finish(axes, "Group sparsity", "epoch", "zero groups (%)")
+        percent_axis(axes.yaxis)
+        return
+    else:
+        task = next(task for task in one.tasks if metric == main_metric(tables, task))
+        finish(axes, task_title(task), "epoch", f"val. {metric_axis_label(tables, metric, [task], brief=True)}")
+    axes.locator_params(axis="y", nbins=5)
+
+
+def _title(one: TaskSet, sparse: Sequence[PlottedSetting]) -> str:
+    penalty = f", {sparse[0].series.penalty_label}" if sparse else ""
+    return f"Learning curves: {one.title}{penalty}"
+
+
+def _caption(one: TaskSet, sparse: Sequence[PlottedSetting], trials: Sequence[int], left_out: int, cut: bool) -> str:
+    penalty = f", {sparse[0].series.penalty_label}" if sparse else ""
+    text = (
+        f"{one.title}{penalty}: training loss, and on the validation set the loss (sum over tasks) and each task's main metric."
+    )
+    if max(trials) > 1:
+        text += f" Lines are means over {trials_text(trials)}, bands reach from the least to the largest of them."
+    else:
+        text += " One trial per setting."
+    if cut:
+        text += " Peaks of single epochs that are far from all others are cut."
+    if left_out:
+        text += f" {left_out} more settings of other strengths are not shown."
+    return text

@@ -1,0 +1,204 @@
+"""A study's settings, sorted for figures: by tasks, by penalty, by strength."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.labels import ARROWS, kind_label, metric_label, strength_label, tasks_label, value_text
+from study.statistics import Estimate, estimate
+from study.tables import StudyTables
+from tasks.table import get_task
+
+
+@dataclass(frozen=True)
+class Series:
+    """What gets one colour: settings that differ in tasks and strength only. Without a penalty they are dense."""
+
+    penalty: str
+    variant: str
+
+    @property
+    def label(self) -> str:
+        """Such as ``group lasso`` or ``dense, variant augmented``."""
+        row = {"sparse": bool(self.penalty), "penalty": self.penalty, "variant": self.variant}
+        return kind_label({**row, "lambda": math.nan, "target_sparsity": math.nan})
+
+    @property
+    def penalty_label(self) -> str:
+        """``group lasso``; ``dense`` without a penalty."""
+        return Series(self.penalty, "").label
+
+
+@dataclass(frozen=True)
+class PlottedSetting:
+    """A row of the summary."""
+
+    name: str
+    tasks: tuple[str, ...]
+    series: Series
+    strength: float
+    """Lambda, or NaN."""
+    target: float
+    """Wanted share of zero groups, in percent, or NaN."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether it has a penalty."""
+        return bool(self.series.penalty)
+
+    @property
+    def brief_label(self) -> str:
+        """``dense``, ``λ = 1e-4`` or ``target 70 %``."""
+        return strength_label(self.strength, self.target / 100) if self.sparse else "dense"
+
+    @property
+    def strength_label(self) -> str:
+        """The same with the variant, if there is one."""
+        return ", ".join(filter(None, [self.brief_label, self.series.variant]))
+
+    @property
+    def order(self) -> tuple[float, float, str]:
+        """Sorts settings: dense ones, then by lambda, then by target, then by variant."""
+        return (
+            self.strength if math.isfinite(self.strength) else -1.0,
+            self.target if math.isfinite(self.target) else -1.0,
+            self.series.variant,
+        )
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """All settings of the same tasks."""
+
+    tasks: tuple[str, ...]
+    settings: tuple[PlottedSetting, ...]
+    """Sorted by strength, dense ones first."""
+
+    @property
+    def key(self) -> str:
+        """What files are called after it: ``seg_depth_sn``."""
+        return "_".join(_short(task) for task in self.tasks)
+
+    @property
+    def title(self) -> str:
+        """``Semantic segmentation + depth``."""
+        return tasks_label("+".join(self.tasks))
+
+    @property
+    def dense(self) -> list[PlottedSetting]:
+        """Settings without a penalty, the one without a variant first."""
+        return sorted((setting for setting in self.settings if not setting.sparse), key=lambda setting: setting.series.variant)
+
+    @property
+    def sparse(self) -> dict[Series, list[PlottedSetting]]:
+        """Per penalty and variant its settings by strength."""
+        found: dict[Series, list[PlottedSetting]] = {}
+        for setting in self.settings:
+            if setting.sparse:
+                found.setdefault(setting.series, []).append(setting)
+        return found
+
+
+def plotted_settings(tables: StudyTables) -> list[PlottedSetting]:
+    """Every setting of the summary, in its order."""
+    return [_setting(row) for row in tables.rows]
+
+
+def task_sets(tables: StudyTables) -> list[TaskSet]:
+    """The sets of tasks in the study's order."""
+    found: dict[tuple[str, ...], list[PlottedSetting]] = {}
+    for setting in plotted_settings(tables):
+        found.setdefault(setting.tasks, []).append(setting)
+    return [TaskSet(tasks, tuple(sorted(settings, key=lambda one: one.order))) for tasks, settings in found.items()]
+
+
+def drawn_sets(tables: StudyTables) -> list[TaskSet]:
+    """The sets that get figures of their own: not a single task's that is there as a baseline only."""
+    every = task_sets(tables)
+    chosen = [one for one in every if len(one.tasks) > 1 or one.sparse]
+    return chosen or every
+
+
+def all_series(tables: StudyTables) -> list[Series]:
+    """Every penalty and variant of the study's sparse settings in its order, so that one looks the same in all figures."""
+    return list(dict.fromkeys(setting.series for setting in plotted_settings(tables) if setting.sparse))
+
+
+def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
+    """Per setting the mean of a metric over its trials with the interval; settings with a value that is not finite are left
+    out, as in the summary."""
+    rows = tables.runs[tables.runs["metric"] == metric]
+    values = pd.to_numeric(rows["value"], errors="coerce")
+    grouped = values.groupby(rows["setting"], sort=False)
+    return {
+        str(setting): estimate(group.to_numpy(dtype=float)) for setting, group in grouped if np.isfinite(group.to_numpy()).all()
+    }
+
+
+def main_metric(tables: StudyTables, task: str) -> str | None:
+    """Name of the one main metric of a task; None if the study has no value of it."""
+    main = tables.runs.loc[tables.runs["main"].astype(str) == "True", "metric"].astype(str).unique()
+    names = [name for name in main if name.startswith(f"{task}_")]
+    # the shortest: class_male_x is not a metric of class_male where both are tasks
+    return min(names, key=len) if names else None
+
+
+def metric_axis_label(tables: StudyTables, metric: str, tasks: Sequence[str], brief: bool = False) -> str:
+    """``absolute error (↓ better)``: a metric's name, its unit and which way is better (``brief``: by an arrow alone)."""
+    first = tables.runs[tables.runs["metric"] == metric].iloc[0]
+    unit, better = value_text(first["unit"]), value_text(first["better"])
+    name = metric_label(metric, tasks)[1] + (f" in {unit}" if unit else "")
+    if better not in ARROWS:
+        return name
+    arrow = ARROWS[better].strip()
+    return f"{name} {arrow}" if brief else f"{name} ({arrow} better)"
+
+
+def baselines(tables: StudyTables, one: TaskSet, task: str) -> list[PlottedSetting]:
+    """The finished dense models of ``task`` alone that settings of a set are compared with: those that the study planned."""
+    return [found for found in _named(tables, one.settings, "baseline_settings") if found.tasks == (task,)]
+
+
+def twins(tables: StudyTables, settings: Iterable[PlottedSetting]) -> list[PlottedSetting]:
+    """The finished dense settings that sparse ones are compared with: those that the study planned."""
+    return _named(tables, settings, "twin")
+
+
+def yardsticks(tables: StudyTables, settings: Iterable[PlottedSetting]) -> set[str]:
+    """Names of the baselines that delta_MTL of some settings is against."""
+    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
+    return {value_text(cell) for cell in rows.get("baseline_settings", [])}
+
+
+def _named(tables: StudyTables, settings: Iterable[PlottedSetting], column: str) -> list[PlottedSetting]:
+    """The settings that a column of the summary names for some others, as far as they have a finished run."""
+    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
+    names = {name for cell in rows.get(column, []) for name in value_text(cell).split("+")}
+    return [setting for setting in plotted_settings(tables) if setting.name in names]
+
+
+def _setting(row: Mapping[str, Any]) -> PlottedSetting:
+    return PlottedSetting(
+        name=str(row["setting"]),
+        tasks=tuple(task for task in value_text(row["tasks"]).split("+") if task),
+        series=Series(value_text(row["penalty"]), value_text(row["variant"])),
+        strength=_number(row["lambda"]),
+        target=100.0 * _number(row["target_sparsity"]),
+    )
+
+
+def _short(task: str) -> str:
+    try:
+        return get_task(task).short
+    except KeyError:
+        return task
+
+
+def _number(value: Any) -> float:
+    return float(value) if value_text(value) else math.nan

@@ -1,0 +1,149 @@
+"""What the strength of the penalty, or the wanted sparsity, does to the network's size."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+
+from study.figures.drawn import Drawn, DrawnFigure, Legend, trials_text
+from study.figures.settings import PlottedSetting, Series, TaskSet, all_series, drawn_sets, estimates, twins
+from study.figures.style import (
+    COLUMN,
+    DENSE,
+    GUIDE,
+    Look,
+    dense_look,
+    draw_means,
+    finish,
+    handle,
+    lambda_axis,
+    line_handle,
+    look,
+    new_figure,
+    pale,
+    percent_axis,
+    plain_text,
+)
+from study.statistics import Estimate
+from study.tables import StudyTables
+
+Kind = Literal["lambda", "target"]
+
+_PARAMETER_DASHES = (0, (1, 1))
+_DENSE_LINE: dict[str, Any] = {"color": DENSE, "linestyle": "-", "linewidth": 1.0}
+_IDENTITY: dict[str, Any] = {"color": GUIDE, "linestyle": (0, (6, 2)), "linewidth": 1.0}
+
+
+def draw_strength(tables: StudyTables) -> Drawn:
+    """Sparsity, and below it the GMACs of the compact model, against lambda and against the wanted sparsity.
+
+    A figure per set of tasks and kind of strength; where the study has one set only, its name is not in the file's.
+    """
+    figures, missing = [], []
+    sets = drawn_sets(tables)
+    found = False
+    kinds: tuple[Kind, ...] = ("lambda", "target")
+    for kind in kinds:
+        chosen = [one for one in sets if _settings(one, kind)]
+        found |= bool(chosen)
+        for one in chosen:
+            drawn = _draw(tables, one, kind, f"strength_{kind}" + (f"_{one.key}" if len(chosen) > 1 else ""))
+            if drawn:
+                figures.append(drawn)
+            else:
+                missing.append(f"Size against {_words(kind)} of {one.title}: neither sparsity nor GMACs has a value.")
+    if not found:
+        missing.append("Size against the penalty's strength: no setting has a positive lambda or a target of the sparsity.")
+    return figures, missing
+
+
+def _settings(one: TaskSet, kind: Kind) -> dict[Series, list[PlottedSetting]]:
+    """Per series the settings with a strength of this kind; a lambda of 0 has no place on a logarithmic axis."""
+    chosen = {
+        series: [setting for setting in settings if _position(setting, kind) is not None]
+        for series, settings in one.sparse.items()
+    }
+    return {series: settings for series, settings in chosen.items() if settings}
+
+
+def _position(setting: PlottedSetting, kind: Kind) -> float | None:
+    value = setting.target if kind == "target" else setting.strength
+    if not math.isfinite(value) or (kind == "lambda" and (value <= 0 or math.isfinite(setting.target))):
+        return None
+    return value
+
+
+def _words(kind: Kind) -> str:
+    return "the strength λ of the penalty" if kind == "lambda" else "the wanted group sparsity"
+
+
+def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigure | None:
+    """A figure of up to two panels; None where nothing has a value."""
+    settings = _settings(one, kind)
+    groups, parameters, gmacs = (
+        {setting.name: known[setting.name] for of in settings.values() for setting in of if setting.name in known}
+        for known in (estimates(tables, metric) for metric in ("group_sparsity", "parameter_sparsity", "compact_GMACs"))
+    )
+    number = bool(groups or parameters) + bool(gmacs)
+    if not number:
+        return None
+    figure = new_figure(COLUMN, 0.3 + 1.6 * number)
+    grid = figure.subplots(number, 1, sharex=True, squeeze=False).ravel()
+    legend, shown = Legend(), []
+
+    def draw(axes: Axes, values: dict[str, Estimate], what: str, faint: bool = False) -> None:
+        for index, series in enumerate(all_series(tables)):
+            of = [setting for setting in settings.get(series, []) if setting.name in values]
+            style = look(index)
+            if of:
+                legend.add(handle(series.label, style), [values[setting.name] for setting in of], markers=True)
+                style = Look(pale(style.colour), style.marker, _PARAMETER_DASHES) if faint else style
+                draw_means(
+                    *(axes, [_position(setting, kind) or 0.0 for setting in of], [values[setting.name] for setting in of]),
+                    *(style, f"{series.label} {what}"),
+                    size=2.8 if faint else 4.0,
+                )
+
+    if groups or parameters:
+        shown.append("share of zero groups and (paler, dotted) of the weights in them")
+        draw(grid[0], parameters, "parameter sparsity", faint=True)
+        draw(grid[0], groups, "group sparsity")
+        if parameters:
+            first = look(next(index for index, series in enumerate(all_series(tables)) if series in settings))
+            # of several series it is the dots that they share, not the marker
+            one_series = Look(pale(first.colour), first.marker, _PARAMETER_DASHES)
+            legend.add(handle("parameter sparsity", one_series if len(settings) == 1 else Look(GUIDE, "", _PARAMETER_DASHES)))
+        if kind == "target":
+            grid[0].plot([0, 100], [0, 100], label="identity", zorder=1, **_IDENTITY)
+            legend.add(line_handle("wanted = reached", **_IDENTITY))
+        finish(grid[0], ylabel="sparsity (%)")
+        percent_axis(grid[0].yaxis)
+    if gmacs:
+        shown.append("multiply-accumulates of the compact model")
+        draw(grid[-1], gmacs, "GMACs")
+        _draw_twins(grid[-1], tables, [setting for of in settings.values() for setting in of], legend)
+        finish(grid[-1], ylabel="GMACs (compact)")
+        grid[-1].set_ylim(0, 1.04 * grid[-1].get_ylim()[1])
+        grid[-1].locator_params(axis="y", nbins=5)
+    if kind == "lambda":
+        lambda_axis(grid[-1], [_position(setting, kind) or 0.0 for of in settings.values() for setting in of])
+        grid[-1].set_xlabel("strength of the penalty, λ")
+    else:
+        percent_axis(grid[-1].xaxis)
+        grid[-1].set_xlabel("wanted group sparsity (%)")
+    legend.write(figure)
+    plain_text(figure)
+    caption = f"{one.title}: {', and '.join(shown)}, against {_words(kind)}. Points are means over {trials_text(legend.trials)}"
+    bars = ", bars their 95 % intervals (Student's t)" if max(legend.trials) > 1 else ""
+    return DrawnFigure(name, f"Size against {_words(kind)}: {one.title}", f"{caption}{bars}.", figure)
+
+
+def _draw_twins(axes: Axes, tables: StudyTables, settings: list[PlottedSetting], legend: Legend) -> None:
+    """A line per dense model that the settings are compared with."""
+    gmacs = estimates(tables, "compact_GMACs")
+    for index, twin in enumerate(one for one in twins(tables, settings) if one.name in gmacs):
+        line = {**_DENSE_LINE, "linestyle": dense_look(index).dashes}
+        axes.axhline(gmacs[twin.name].mean, label=twin.series.label, zorder=1, **line)
+        legend.add(line_handle(twin.series.label.replace("dense", "dense model", 1), **line))

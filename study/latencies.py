@@ -1,0 +1,128 @@
+"""How long the networks of a study's settings take, measured in turns, so that settings can be compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from deploy.compaction import Networks, machine, make_compact
+from deploy.latency import time_each
+from engine.device import resolve
+from engine.saved_trial import load_trial
+from study.plan import Run
+from utils.console import track
+from utils.errors import UserError
+
+TOGETHER = 2e9
+"""Bytes of weights that take turns with each other; more of them would not fit into the memory of a usual machine."""
+
+
+@dataclass(frozen=True)
+class LatencyPair:
+    """Of one run's best network, on the CPU, batch 1, fp32; both networks with folded batch norm.
+
+    Attributes:
+        folded_ms: milliseconds of the network with its zeros.
+        compact_ms: of the compact one.
+        machine: where that was measured, in words.
+        measured: when, ISO 8601 in UTC: the same for all that took turns with each other.
+        busy: the larger share of the machine's CPU time, 0..1, that others took just before and just after.
+    """
+
+    folded_ms: float
+    compact_ms: float
+    machine: str
+    measured: str
+    busy: float
+
+
+def networks_of(run: Run) -> Networks:
+    """A finished run's best network, and its compact form, on the CPU.
+
+    Raises:
+        UserError: the network cannot be used.
+    """
+    _, cpu = resolve(run.config.model_copy(update={"device": "cpu"}))  # memory is handled as in a training
+    return make_compact(load_trial(run.folder, cpu), cpu)
+
+
+def measure_latencies(runs: Sequence[Run]) -> tuple[dict[Run, LatencyPair], dict[Run, str]]:
+    """Of finished runs, while nothing else should be running on the machine.
+
+    Their networks take turns; where they are more than ``TOGETHER`` bytes, in blocks of so many.
+
+    Returns:
+        The latencies; and of the runs whose network cannot be used, why.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    found: dict[Run, LatencyPair] = {}
+    damaged: dict[Run, str] = {}
+    for block in _blocks(runs, damaged):
+        found |= _measure(block, now)
+    return found, damaged
+
+
+def _blocks(runs: Iterable[Run], damaged: dict[Run, str]) -> Iterator[dict[Run, Networks]]:
+    """The networks of some runs after the other; what cannot be used is put into ``damaged``."""
+    block: dict[Run, Networks] = {}
+    for run in track(runs, "loading the networks to time"):
+        try:
+            made = networks_of(run)
+        except UserError as error:
+            damaged[run] = str(error)
+            continue
+        if block and sum(map(_size, block.values())) + _size(made) > TOGETHER:
+            yield block
+            block = {}
+        block[run] = made
+    if block:
+        yield block
+
+
+def _size(made: Networks) -> int:
+    """Bytes of the weights of the two networks that are timed."""
+    return sum(tensor.nbytes for network in (made.folded, made.compact) for tensor in network.state_dict().values())
+
+
+def _measure(block: dict[Run, Networks], now: str) -> dict[Run, LatencyPair]:
+    passes: dict[str, tuple[nn.Module, Tensor]] = {}
+    for run, made in block.items():
+        config = made.trial.config
+        images = torch.rand(1, config.input_img_channels, *config.size, generator=torch.Generator().manual_seed(0))
+        passes |= {f"{run.name} folded": (made.folded, images), f"{run.name} compact": (made.compact, images)}
+    before = others_share()
+    times = time_each(passes, f"latency of {len(block)} settings, in turns").milliseconds
+    busy = max(before, others_share())
+    about = machine(next(iter(block.values())).trial)
+    threads = "1 thread" if about["threads"] == 1 else f"{about['threads']} threads"
+    where = f"{about['device']}, {threads}, torch {about['torch']}, {about['precision']}"
+    return {run: LatencyPair(times[f"{run.name} folded"], times[f"{run.name} compact"], where, now, busy) for run in block}
+
+
+def others_share(seconds: float = 0.5) -> float:
+    """Share of the machine's CPU time, 0..1, that other processes take just now; 0 where the system does not tell.
+
+    This process does nothing meanwhile, so that whatever is done is done by others.
+    """
+    before = _cpu_times()
+    time.sleep(seconds)
+    after = _cpu_times()
+    if before is None or after is None or after[1] <= before[1]:
+        return 0.0
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _cpu_times() -> tuple[int, int] | None:
+    """Busy time and all time of all cores since the system started, in the system's ticks."""
+    try:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    except OSError:
+        return None
+    ticks = [int(text) for text in first[1:9]]  # user nice system idle iowait irq softirq steal
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)

@@ -1,0 +1,117 @@
+"""What runs where: the one place that a study asks to have its runs done.
+
+A launcher takes runs and yields an outcome for each, in any order. :func:`one_after_another` does them in this process. One
+that sends them elsewhere calls :func:`attempt` there: a run is a configuration and a folder, and whoever can reach that folder
+and the data brings it to its end, from wherever it was left. The folder's lock keeps two from doing the same one.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from engine import checkpoint as files
+from engine.device import resolve
+from engine.experiment import run_trial
+from engine.resuming import check_folder, is_finished
+from engine.trainer import TrainingDivergedError
+from settings.config import ExperimentConfig, load_config
+from study.plan import Run
+from utils.console import user_message
+from utils.errors import HeldError, TrialError, UserError
+from utils.files import remove_unfinished
+from utils.locks import experiment_lock
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run."""
+
+    run: Run
+    status: Literal["finished", "failed", "held"]
+    """``held``: another process is at it."""
+    reason: str = ""
+    """Why it is not finished."""
+
+
+Launcher = Callable[[Sequence[Run]], Iterable[Outcome]]
+
+
+def one_after_another(runs: Sequence[Run]) -> Iterator[Outcome]:
+    """Do the runs in this process, in order. Ctrl-C ends it; a run that fails does not."""
+    for number, run in enumerate(runs, 1):
+        log.info("run %d of %d: %s", number, len(runs), run.name)
+        yield attempt(run)
+
+
+def attempt(run: Run) -> Outcome:
+    """Bring a run to its end; whatever stops it is its outcome, and not an error."""
+    try:
+        finish(run)
+    except HeldError as error:
+        return Outcome(run, "held", str(error))
+    except torch.OutOfMemoryError as error:
+        reason = f"the device has too little memory; lower train_batch_size or input_shape ({_line(error)})"
+    except TrialError as error:
+        reason = with_remedy(run, user_message(error))
+    except UserError as error:
+        reason = user_message(error)
+    except (TrainingDivergedError, OSError) as error:
+        reason = str(error)
+    except Exception as error:
+        # Nothing that this project foresaw. The others are done all the same, and the log has all that is known of this one.
+        log.exception("run %s failed", run.name)
+        reason = f"{type(error).__name__}: {_line(error)}"
+    else:
+        return Outcome(run, "finished")
+    log.error("run %s failed: %s", run.name, reason)
+    # What the failed run had on the device is not needed any more.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return Outcome(run, "failed", reason)
+
+
+def finish(run: Run) -> None:
+    """Train what is left of a run, and test its best network; nothing where that is done.
+
+    Raises:
+        HeldError: another process is at it.
+        UserError: the data, the folder or the device is not as the configuration says.
+        TrainingDivergedError: a loss is not finite.
+    """
+    root = run.folder.parent
+    with experiment_lock(root, run.name):
+        remove_unfinished(root, re.escape(run.name))
+        config, device = resolve(_as_begun(run))
+        if run.folder.exists():
+            check_folder(config, run.folder, resume=True)
+            if is_finished(run.folder, config):
+                return
+        run_trial(config, run.trial, device, resume=True)
+
+
+def with_remedy(run: Run, message: str) -> str:
+    """What is wrong with a run's folder, and what to do about this run alone (``--overwrite`` is about the whole study)."""
+    message = message.replace(", or use --overwrite", "")
+    return f"{message}; or delete {run.folder}, and this run is trained anew"
+
+
+def _as_begun(run: Run) -> ExperimentConfig:
+    """A run's configuration. Where that leaves the precision to the machine, a run that is there already keeps its own."""
+    path = run.folder / files.CONFIG
+    if run.config.precision != "auto" or not path.is_file():
+        return run.config
+    return run.config.model_copy(update={"precision": load_config(path).precision})
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,383 @@
+"""Which runs a study consists of: its settings, each with its configuration, and their trials."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from settings.config import ExperimentConfig, validate_config
+from study.config import Axes, StudyFile, load_study_file
+from tasks.table import get_task, is_task
+from utils.errors import ConfigError
+from utils.paths import expanded
+
+LONGEST_TASKS = 120
+"""Characters of a setting's name that say which tasks it has; a file system takes 255 in all."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained, with how many seeds."""
+
+    config: ExperimentConfig
+    variant: str = ""
+
+    @property
+    def name(self) -> str:
+        """Such as ``seg_depth_sn_l1_l2_target0.7``: of its runs' folders, and in all tables."""
+        return self.config.Experiment_name
+
+    @property
+    def trials(self) -> int:
+        """Seeds."""
+        return self.config.num_trials
+
+    @property
+    def sparse(self) -> bool:
+        """Trained with the penalty."""
+        return self.config.group_sparsity
+
+    def identity(self) -> dict[str, Any]:
+        """The columns that say in every table what this setting is."""
+        config = self.config
+        found = config.target_sparsity is not None
+        return {
+            "setting": self.name,
+            "variant": self.variant,
+            "setup": config.setup,
+            "tasks": "+".join(config.task_list),
+            "sparse": self.sparse,
+            "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
+            "lambda": config.penalty_lambda if self.sparse and not found else None,
+            "target_sparsity": config.target_sparsity if self.sparse else None,
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """A setting with a seed: one folder, which anybody can bring to its end."""
+
+    setting: Setting
+    trial: int
+
+    def __hash__(self) -> int:
+        """Of its folder: a configuration holds mappings, and has none."""
+        return hash(self.folder)
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """The setting's."""
+        return self.setting.config
+
+    @property
+    def folder(self) -> Path:
+        """Of the trial."""
+        return self.config.trial_folder(self.trial)
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything that is to be run."""
+
+    name: str
+    folder: Path
+    settings: tuple[Setting, ...]
+    margin: float
+
+    @property
+    def runs(self) -> list[Run]:
+        """Trial 0 of every setting, then trial 1, and so on: what is there early is complete, and paired."""
+        most = max(setting.trials for setting in self.settings)
+        return [Run(setting, trial) for trial in range(most) for setting in self.settings if trial < setting.trials]
+
+
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """The study of a YAML file.
+
+    Args:
+        path: of the study's file; its ``base`` lies relative to it.
+        overrides: ``key.path=value``; keys of the experiment hold for all runs.
+
+    Raises:
+        ConfigError: a file, an override or the configuration of a run is wrong.
+    """
+    file, grids = load_study_file(path, overrides)
+    folder = expanded(file.folder) / file.study
+    settings: dict[str, Setting] = {}
+    for number, (axes, values) in enumerate(zip(file.axes, grids, strict=True)):
+        common = {
+            "checkpoint_folder": str(folder),
+            "num_trials": axes.trials or file.trials or values.get("num_trials", 1),
+            "checkpoint": False,
+        }
+        base = _base(f"{path}: axes.{number} with the base {file.base}", file, axes, {**values, **common})
+        for setting in _settings(f"{path}: axes.{number}", axes, base, values.get("loss_weights")):
+            same = settings.setdefault(setting.name, setting)
+            one, other = same.config.as_dict(), setting.config.as_dict()
+            different = [key for key in one if key != "num_trials" and one[key] != other[key]]
+            if different:
+                raise ConfigError(
+                    f"{path}: axes.{number}: two settings are called {setting.name}, and differ in {', '.join(different)}; "
+                    "give one of them a variant: <name>"
+                )
+            if setting.trials > same.trials:
+                settings[setting.name] = setting
+    _refuse_twins(path, tuple(settings.values()))
+    return Study(file.study, folder, tuple(settings.values()), file.margin)
+
+
+def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
+    """Refuse two settings of which one is a variant of the other and changes nothing."""
+    seen: dict[str, str] = {}
+    for setting in settings:
+        values = {key: value for key, value in setting.config.as_dict().items() if key not in ("Experiment_name", "num_trials")}
+        other = seen.setdefault(json.dumps(values, sort_keys=True), setting.name)
+        if other != setting.name:
+            raise ConfigError(
+                f"{path}: axes: {other} and {setting.name} would be trained alike: what the variant sets is so already; change "
+                "or remove it"
+            )
+
+
+def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> ExperimentConfig:
+    """The base experiment, dense unless the base itself decides that, so that no rule about sparse runs refuses dense ones."""
+    values |= {"Experiment_name": file.study, "setup": "multitask"}
+    if axes.group_sparsity is not None or _lists_strengths(axes):
+        values["group_sparsity"] = False
+    weights, tasks = values.get("loss_weights"), values.get("task_list")
+    if isinstance(weights, dict) and isinstance(tasks, list):
+        # It may have weights for tasks that only some sets have.
+        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or not _known(task)}
+    config = validate_config(values, source=source)
+    if config.num_trials == 0:
+        raise ConfigError(f"{source}: trials: is missing, and num_trials of the base is 0; give the number of trials")
+    return config
+
+
+def _known(task: Any) -> bool:
+    return isinstance(task, str) and is_task(task)
+
+
+def _lists_strengths(axes: Axes) -> bool:
+    return axes.lambda_ is not None or axes.target_sparsity is not None
+
+
+def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> list[Setting]:
+    """All combinations of one grid.
+
+    Args:
+        source: of the grid, for messages.
+        axes: the grid.
+        base: the base experiment with what the grid sets.
+        weights: its ``loss_weights``, also of tasks that it does not have itself.
+    """
+    plain = base.as_dict()
+    made = []
+    for tasks in _task_lists(source, axes, base):
+        for sparsity in _strengths(source, axes, base):
+            values = {**plain, **_for_tasks(tasks, base, weights), **sparsity}
+            values["Experiment_name"] = _name(tasks, values, axes.variant)
+            config = validate_config(values, source=f"{source}: {values['Experiment_name']}")
+            made.append(Setting(config, axes.variant or ""))
+    return made
+
+
+def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[str, ...]]:
+    """The sets of tasks of a grid, each once. Its tasks are in the base's order, so that a set is the same one however it is
+    written."""
+    everything = base.task_list
+    place = {task: index for index, task in enumerate(everything)}
+    words: dict[str, list[tuple[str, ...]]] = {
+        "singles": [(task,) for task in everything],
+        "pairs": list(itertools.combinations(everything, 2)),
+        "all": [everything],
+    }
+    entries: Sequence[Sequence[str]]
+    if axes.tasks is not None:
+        entries = axes.tasks
+    elif axes.setup is not None:
+        entries = [["singles"] if setup == "singletask" else ["all"] for setup in axes.setup]
+    else:
+        entries = [["all"]]
+    found: list[tuple[str, ...]] = []
+    for entry in entries:
+        in_order = tuple(sorted(entry, key=lambda task: place.get(task, len(place))))
+        found += words.get(entry[0], [in_order])
+    if axes.setup is not None:
+        found = [tasks for tasks in found if ("singletask" if len(tasks) == 1 else "multitask") in axes.setup]
+    if not found:
+        sets = "; ".join(", ".join(entry) for entry in entries)
+        kept = f" that setup: {', '.join(axes.setup)} keeps" if axes.setup else ""
+        raise ConfigError(
+            f"{source}: there is no set of tasks{kept} among tasks: {sets} (the base's task_list is {', '.join(everything)}); "
+            "change tasks or setup"
+        )
+    return list(dict.fromkeys(found))
+
+
+def _for_tasks(tasks: tuple[str, ...], base: ExperimentConfig, weights: Any) -> dict[str, Any]:
+    """What the base's configuration is for some of its tasks."""
+    return {
+        "task_list": list(tasks),
+        "setup": "singletask" if len(tasks) == 1 else "multitask",
+        "loss_weights": _weights(tasks, base, weights),
+    }
+
+
+def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict[str, Any] | None:
+    """The weights of some tasks, as far as there are any."""
+    if base.loss_weights is None or not isinstance(given, Mapping):
+        return None
+    weights = {task: base.loss_weights.get(task, given[task]) for task in tasks if task in given}
+    alone = len(tasks) == 1 and not any(weights.values())
+    unused = base.comb_loss != "wt_sum" and len(weights) < len(tasks)
+    return None if alone or unused else weights
+
+
+def _strengths(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
+    """What a grid's dense and sparse runs change, one entry per run."""
+    kinds = axes.group_sparsity or ((True,) if _lists_strengths(axes) else (base.group_sparsity,))
+    found: list[dict[str, Any]] = []
+    for sparse in dict.fromkeys(kinds):
+        found += _sparse(source, axes, base) if sparse else [_dense(base)]
+    return found
+
+
+def _dense(base: ExperimentConfig) -> dict[str, Any]:
+    params = base.bb_optimizer_params.model_dump(mode="json", by_alias=True)
+    return {
+        "group_sparsity": False,
+        "target_sparsity": None,
+        "lambda_list": None,
+        "sparsify": "backbone",
+        "bb_optimizer_params": {**params, "lambda": None},
+    }
+
+
+def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
+    """One entry per penalty and strength."""
+    params = base.bb_optimizer_params.model_dump(mode="json", by_alias=True)
+    return [
+        {
+            "group_sparsity": True,
+            "lambda_list": None,
+            "target_sparsity": target,
+            "debias_from": base.debias_from if target is None else None,
+            "bb_optimizer_params": {**params, "penalty": penalty, "lambda": strength},
+        }
+        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty or "l1_l2",))
+        for strength, target in _lambdas_or_targets(source, axes, base, params["lambda"])
+    ]
+
+
+def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig, strength: Any) -> list[tuple[Any, float | None]]:
+    """Per sparse run of a penalty its lambda, or its target: those of the grid, or else the base's.
+
+    Args:
+        source: of the grid, for messages.
+        axes: the grid.
+        base: the base experiment.
+        strength: its lambda, as YAML has it.
+    """
+    targets = axes.target_sparsity
+    if targets is None and not axes.lambda_ and base.target_sparsity is not None:
+        targets = (base.target_sparsity,)
+    if targets is not None:
+        return [(None, target) for target in targets]
+    lambdas = axes.lambda_ or base.lambda_list
+    if lambdas is not None and isinstance(strength, list):
+        raise ConfigError(
+            f"{source}: lambda contradicts the points in bb_optimizer_params.lambda of the base; give one of them (a warm-up "
+            "can be given beside it, and is used with each lambda)"
+        )
+    if lambdas is None and strength is None:
+        raise ConfigError(f"{source}: sparse runs need lambda: [...] or target_sparsity: [...], and the base has neither")
+    strengths = [strength] if lambdas is None else [_with_value(strength, value) for value in lambdas]
+    if not all(map(_full, strengths)):
+        raise ConfigError(
+            f"{source}: a lambda of the base is 0 in the end; give lambda: [...] above 0 (a study's sparse runs are told by it)"
+        )
+    return [(one, None) for one in strengths]
+
+
+def _with_value(strength: Any, value: float) -> Any:
+    """Another strength; a warm-up stays one."""
+    return {**strength, "value": value} if isinstance(strength, Mapping) else value
+
+
+def _full(strength: Any) -> float:
+    """Where a strength, as YAML has it, ends up."""
+    if isinstance(strength, Mapping):
+        return strength["value"]
+    return strength[-1][1] if isinstance(strength, list) else strength
+
+
+def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None) -> str:
+    """``seg_depth_sn_dense``, ``seg_depth_sn_l1_l2_target0.7``, ``seg_l1_l2_lambda0.0001_augmented``."""
+    parts = [get_task(task).short for task in tasks]
+    if len("_".join(parts)) > LONGEST_TASKS:
+        parts = [parts[0], f"and-{len(parts) - 1}-more"]
+    if not values["group_sparsity"]:
+        parts.append("dense")
+    else:
+        params, target = values["bb_optimizer_params"], values["target_sparsity"]
+        strength = f"lambda{_number(_full(params['lambda']))}" if target is None else f"target{_number(target)}"
+        parts += [params["penalty"], strength]
+    return "_".join([*parts, *([variant] if variant else [])])
+
+
+def _number(value: float) -> str:
+    """As short as can be, and no other number's."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
+def study_values(study: Study) -> dict[str, Any]:
+    """A study in plain values: what :func:`study_from_values` takes."""
+    return {
+        "study": study.name,
+        "margin": study.margin,
+        "settings": [{"variant": setting.variant, "config": setting.config.as_dict()} for setting in study.settings],
+    }
+
+
+def study_from_values(values: Mapping[str, Any], folder: Path) -> Study:
+    """A study whose folder may have moved: its runs are those in ``folder``.
+
+    Raises:
+        ConfigError: these are not a study's values.
+    """
+    try:
+        settings = tuple(
+            Setting(
+                validate_config({**entry["config"], "checkpoint_folder": str(folder)}, source=str(folder)),
+                str(entry["variant"]),
+            )
+            for entry in values["settings"]
+        )
+        if not settings:
+            raise ValueError("it has no settings")
+        return Study(str(values["study"]), folder, settings, float(values["margin"]))
+    except ConfigError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{folder}: its record of the study is damaged ({type(error).__name__}: {error}); main_multi_trials.py on "
+            "the study's file writes it anew, and keeps the runs"
+        ) from None
+
+
+def config_text(config: ExperimentConfig) -> str:
+    """A configuration as YAML."""
+    return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,157 @@
+"""How far the runs of a study are: read from their folders, changing nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine import checkpoint as files
+from engine.resuming import Changes, changed_values, check_folder, is_finished, told
+from settings.config import load_config
+from study.launch import with_remedy
+from study.plan import Run, Study
+from utils.errors import HeldError, TrialError, UserError
+from utils.locks import refuse_if_held
+
+log = logging.getLogger(__name__)
+
+_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
+"""Keys in which a run's own configuration may differ from the study's: they depend on where it was trained."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Of one run."""
+
+    run: Run
+    finished: bool
+    epochs: int
+    """Trained so far."""
+    held: str = ""
+    """Who is at it, if somebody is."""
+    failure: str = ""
+    """Why it failed the last time, or cannot be continued."""
+    changed: Changes = field(default_factory=dict)
+    """Values of the configuration that were others when it was trained."""
+
+    @property
+    def word(self) -> str:
+        """In one word or two."""
+        if self.finished:
+            return "finished"
+        if self.held:
+            return "being trained"
+        if self.failure:
+            return "failed"
+        return f"stopped after epoch {self.epochs}" if self.epochs else "new"
+
+
+def progress_of(study: Study) -> list[Progress]:
+    """Of all runs, in the study's order; one whose files are damaged is one that failed.
+
+    Raises:
+        TrialError: a folder is that of a run with another configuration, or cannot be written.
+    """
+    progress = [look(study, run, holder(run)) for run in study.runs]
+    for there in progress:
+        if there.changed:
+            raise TrialError(_other_values(there))
+    return progress
+
+
+def holder(run: Run) -> str:
+    """Who is at a run, as a sentence; empty if nobody is.
+
+    Raises:
+        TrialError: the study's folder cannot be written.
+    """
+    try:
+        refuse_if_held(run.folder.parent, run.name)
+    except HeldError as error:
+        return str(error)
+    return ""
+
+
+def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -> Progress:
+    """How far a run is.
+
+    Args:
+        study: that it belongs to.
+        run: whose folder is looked at.
+        held: who is at it, if somebody is.
+        ignoring: keys of the configuration whose values may differ.
+    """
+    if not run.folder.exists():
+        return Progress(run, False, 0, held, read_failure(study, run))
+    path, may_differ = run.folder / files.CONFIG, set(ignoring)
+    if run.config.precision == "auto":
+        may_differ.add("precision")  # study/launch.py keeps the one that the run was begun with
+    changed: Changes = {}
+    finished, damage = False, ""
+    try:
+        saved = load_config(path) if path.is_file() else None
+        if saved is not None:
+            changed = {path: values for path, values in changed_values(saved, run.config).items() if path not in may_differ}
+        if not held:  # who is at it may be writing what is looked at here
+            check_folder(saved or run.config, run.folder, resume=True)
+        finished = saved is not None and is_finished(run.folder, run.config)
+    except UserError as error:
+        damage = with_remedy(run, str(error))
+    epochs = len(files.read_lines(run.folder / files.METRICS))
+    return Progress(run, finished, epochs, held, "" if finished else damage or read_failure(study, run), changed)
+
+
+def finished_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
+    """Finished runs, and the names of those that failed or are missing, with what is the matter."""
+    finished = []
+    others: dict[str, list[str]] = {"failed": [], "missing": []}
+    for there in (look(study, run, ignoring=_OF_THE_MACHINE) for run in study.runs):
+        name = there.run.name
+        if there.changed:
+            others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")
+        elif there.finished:
+            finished.append(there.run)
+        elif there.failure:
+            others["failed"].append(f"{name}: {there.failure}")
+        elif there.epochs:
+            others["missing"].append(f"{name}: {there.epochs} of {there.run.config.epochs} epochs are trained")
+        else:
+            others["missing"].append(name)
+    return finished, others
+
+
+def _other_values(there: Progress) -> str:
+    """Why a study cannot go on."""
+    return (
+        f"{there.run.folder} was trained with another configuration ({told(there.changed)}): give the same values to "
+        "continue the study, delete all of its runs with --overwrite, or begin another one with study=<name>"
+    )
+
+
+def failure_path(study: Study, run: Run) -> Path:
+    """Where it is written why a run failed."""
+    return study.folder / "failures" / f"{run.name}.json"
+
+
+def read_failure(study: Study, run: Run) -> str:
+    """Why a run failed; empty if it did not."""
+    path = failure_path(study, run)
+    try:
+        return str(files.load_json(path).get("reason", "for an unknown reason")) if path.is_file() else ""
+    except TrialError:
+        return f"for an unknown reason ({path} cannot be read)"
+
+
+def note_failure(study: Study, run: Run, reason: str | None) -> None:
+    """Write down why a run failed, or, with None, that it did not; what the system refuses (a full disk) is only a warning."""
+    path = failure_path(study, run)
+    try:
+        if reason is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.save_json(path, {"run": run.name, "reason": reason})
+    except OSError as error:
+        log.warning("%s", error)

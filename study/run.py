@@ -1,0 +1,207 @@
+"""A study from its plan to its last run."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from engine import checkpoint as files
+from engine.device import resolve
+from engine.experiment import check_inputs
+from engine.resuming import check_folder, existing_trials, nothing_to_resume
+from settings.config import ExperimentConfig
+from study.estimate import Clock
+from study.launch import Launcher, Outcome, one_after_another
+from study.plan import Study
+from study.progress import Progress, failure_path, note_failure, progress_of
+from study.record import RECORD, write_record
+from utils.console import duration
+from utils.errors import ConfigError
+from utils.files import remove_folder, unwritable
+from utils.locks import experiment_lock, refuse_if_held
+
+log = logging.getLogger(__name__)
+
+
+def run_study(
+    study: Study,
+    source: Path,
+    command: str,
+    *,
+    plan_only: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    launcher: Launcher = one_after_another,
+) -> list[Outcome]:
+    """Show the plan of a study, and do the runs that are not finished.
+
+    Args:
+        study: what is to be run.
+        source: the study's file, which is kept beside the runs.
+        command: as it was typed.
+        plan_only: show the plan, and do nothing.
+        resume: continue what is there, and refuse to begin (without it, a study does what is left, from its begin on).
+        overwrite: delete all runs of the study first.
+        launcher: does the runs.
+
+    Returns:
+        One outcome per run that was not finished; empty with ``plan_only``.
+
+    Raises:
+        UserError: the data, a folder or a configuration is not as it should be; then nothing was started.
+    """
+    there = unwritable(study.folder)
+    if there is not None:
+        raise ConfigError(f"folder: {study.folder} cannot be written ({there} is no folder that this user may write into)")
+    if resume and not _folders(study):
+        root = study.folder.parent
+        names = sorted(path.parent.name for path in root.glob(f"*/{RECORD}"))
+        raise nothing_to_resume(f"run of study {study.name!r}", root, study.name, names)
+    progress = _as_new(study) if overwrite else progress_of(study)
+    wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
+    _check_inputs(map(_uncached, wanted))
+    clock = Clock(progress)
+    _show(study, progress, clock, _strangers(study, overwrite))
+    if plan_only:
+        return []
+    _check_inputs(wanted)
+    if overwrite:
+        _remove(study)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    write_record(study, source, command)
+    outcomes = _launch(study, progress, clock, launcher)
+    _conclude(study, outcomes)
+    return outcomes
+
+
+_INPUTS = (
+    *("dataset_name", "task_list", "input_shape", "input_img_channels", "splits", "val_fraction", "data_split_file"),
+    *("celebA_classes", "train_batch_size", "cache", "on_bad_sample", "device", "backbone", "tracking"),
+    *("init_weights", "start_from"),
+)
+"""Keys that what a run needs from outside depends on."""
+
+
+def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
+    """Refuse a device, data, weights to start from, or a tracker, that is not there; fills the caches that are configured."""
+    kinds = {(config.data_dir, *(getattr(config, key) for key in _INPUTS)): config for config in configs}
+    for config in kinds.values():
+        check_inputs(resolve(config)[0])
+
+
+def _as_new(study: Study) -> list[Progress]:
+    """As if there were no run yet, which will be so.
+
+    Raises:
+        TrialError: another process is at a run, or a folder is no run's.
+    """
+    for folder, config in _folders(study):
+        refuse_if_held(folder.parent, folder.name)
+        check_folder(config, folder, resume=False)
+    return [Progress(run, False, 0) for run in study.runs]
+
+
+def _remove(study: Study) -> None:
+    """Delete all runs of the study's settings, and what is written about their failures."""
+    for folder, _ in _folders(study):
+        with experiment_lock(folder.parent, folder.name):
+            remove_folder(folder)
+    for run in study.runs:
+        failure_path(study, run).unlink(missing_ok=True)
+
+
+def _folders(study: Study) -> list[tuple[Path, ExperimentConfig]]:
+    """Those of all runs that are there, also of trials that the study does not ask for any more."""
+    return [(folder, setting.config) for setting in study.settings for folder in existing_trials(setting.config)]
+
+
+def _uncached(config: ExperimentConfig) -> ExperimentConfig:
+    """For a look that writes nothing and reads no frame."""
+    return config.model_copy(update={"cache": False, "on_bad_sample": "error"})
+
+
+def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: Sequence[str]) -> None:
+    """The plan: one row per setting, and names of runs that are none of the study's."""
+    title = f"study {study.name}: {len(study.settings)} settings, {len(study.runs)} runs"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("of these", min_width=12)
+    table.add_column("time left", justify="right", no_wrap=True)
+    for setting in study.settings:
+        of = [there for there in progress if there.run.setting is setting]
+        words = Counter(there.word for there in of)
+        state = ", ".join(f"{count} {word}" if setting.trials > 1 else word for word, count in words.items())
+        left = "" if all(there.finished for there in of) else duration(sum(map(clock.seconds, of)))
+        table.add_row(setting.name, str(setting.trials), state, left)
+    console = Console()
+    # Names are to be read, and copied, whole: a line that is longer than the terminal is better than half a name.
+    console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 40)
+    console.print(table)
+    left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
+    left = "All runs are finished" if all(there.finished for there in progress) else left
+    console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
+    if strangers:
+        text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _strangers(study: Study, overwrite: bool) -> list[str]:
+    """Names of runs in the study's folder that are none of its runs, and stay there."""
+    ours = {run.folder for run in study.runs} | ({folder for folder, _ in _folders(study)} if overwrite else set())
+    return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
+
+
+def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
+    """Do what is not finished, and say after each run what is left."""
+    waiting = {there.run: clock.seconds(there) for there in progress if not there.finished}
+    number, start, done = len(waiting), time.monotonic(), 0.0
+    outcomes: list[Outcome] = []
+    if not waiting:
+        return outcomes
+    try:
+        for outcome in launcher(list(waiting)):
+            outcomes.append(outcome)
+            planned = waiting.pop(outcome.run)
+            if outcome.status != "held":  # else whoever is at it notes what becomes of it
+                note_failure(study, outcome.run, outcome.reason if outcome.status == "failed" else None)
+            if outcome.status == "finished":
+                done += planned
+            # What it took so far corrects what was expected.
+            factor = (time.monotonic() - start) / done if done else 1.0
+            left = f", for about {duration(sum(waiting.values()) * factor)}" if waiting else ""
+            log.info(
+                "study %s: %s: %s; %d of %d runs are left%s",
+                *(study.name, outcome.run.name, outcome.status, len(waiting), number, left),
+            )
+    except KeyboardInterrupt:
+        log.warning(
+            "study %s: interrupted with %d of %d runs left; main_multi_trials.py (without --overwrite) continues it",
+            *(study.name, len(waiting), number),
+        )
+        raise
+    return outcomes
+
+
+def _conclude(study: Study, outcomes: Sequence[Outcome]) -> None:
+    """What became of the study."""
+    finished = {there.run for there in progress_of(study) if there.finished}
+    for status, what in (("failed", "failed"), ("held", "left to the process that is at them")):
+        some = [outcome for outcome in outcomes if outcome.status == status and outcome.run not in finished]
+        if some:
+            # Of who is at a run, what to do about an experiment is of no use here.
+            reasons = [outcome.reason.partition("; ")[0] if status == "held" else outcome.reason for outcome in some]
+            listed = "".join(f"\n  {outcome.run.name}: {reason}" for outcome, reason in zip(some, reasons, strict=True))
+            (log.error if status == "failed" else log.warning)("%d of %d runs %s:%s", len(some), len(study.runs), what, listed)
+    log.info(
+        "study %s: %d of %d runs are finished; tables, figures and report.html: python make_report.py --study %s",
+        *(study.name, len(finished), len(study.runs), shlex.quote(str(study.folder))),
+    )

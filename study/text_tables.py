@@ -1,0 +1,328 @@
+"""The tables of a study as plain text: what a paper prints, every metric, and sparse against dense.
+
+They are made of the study's summary; :mod:`study.markup` and the page of :mod:`study.page` say them in their
+own characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from study.labels import (
+    NOTHING,
+    Metric,
+    interval,
+    is_missing,
+    is_sparse,
+    kind_label,
+    study_metrics,
+    tasks_label,
+    value_text,
+)
+from study.tables import StudyTables
+from utils.console import listed
+from utils.numbers import fixed
+
+PER_BLOCK = 6
+"""Settings side by side in a table of every metric that is to fit on a sheet of paper."""
+
+_COSTS = ("group_sparsity", "compact_Mparameters", "compact_GMACs", "compact_latency_ms")
+"""What the paper's table says of a network beside how well it does."""
+
+_GROUPS = ("All tasks together", "Network", "Training")
+"""Headings of what is of a whole run, in the table of every metric."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table."""
+
+    text: str
+    best: bool = False
+    """True for the best among the settings of the same tasks."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows with a heading of their own; the first cell of a row is its name."""
+
+    title: str
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table whose cells are plain text."""
+
+    name: str
+    """What its label and its anchor are made of, such as ``paper``."""
+    title: str
+    caption: str
+    columns: Sequence[tuple[str, str]]
+    """Two lines per heading; where neighbours have the same first line, they share it."""
+    sections: Sequence[Section]
+    notes: Sequence[str] = ()
+    """What is missing, in words."""
+    joint: str = " "
+    """What comes between the two lines of a heading where they must be one."""
+
+    @property
+    def heads(self) -> list[tuple[str, int]]:
+        """First lines of the headings, each with the number of columns that share it."""
+        heads: list[tuple[str, int]] = []
+        for text, _ in self.columns:
+            if heads and heads[-1][0] == text:
+                heads[-1] = (text, heads[-1][1] + 1)
+            else:
+                heads.append((text, 1))
+        return heads
+
+
+def paper_table(tables: StudyTables) -> TextTable:
+    """Settings as rows: trials, the main metric of each task, Δ_MTL with its interval, sparsity and cost."""
+    summary = tables.summary
+    metrics = {metric.name: metric for metric in study_metrics(tables)}
+    shown = [metric for metric in metrics.values() if metric.main]
+    shown += [metrics[name] for name in ("delta_MTL", *_COSTS) if name in metrics]
+    columns = [("", "setting"), ("", "n")]
+    for metric in shown:
+        columns.append((metric.task, f"{metric.title}{metric.arrow}"))
+        if metric.name == "delta_MTL" and _has(summary, "delta_MTL_low"):
+            columns.append(("", "95 % interval"))
+    sections = []
+    for tasks, rows in _by_tasks(tables):
+        best = {metric.name: _best(rows, metric) for metric in shown}
+        section = []
+        for row in rows:
+            cells = [Cell(kind_label(row)), Cell(f"{int(row['num_trials'])}")]
+            for metric in shown:
+                text = metric.mean(row)
+                cells.append(
+                    Cell(text, best=text != NOTHING and metric.number(row[f"{metric.name}_mean"]) == best[metric.name])
+                )
+                if metric.name == "delta_MTL" and _has(summary, "delta_MTL_low"):
+                    cells.append(Cell(interval(row["delta_MTL_low"], row["delta_MTL_high"], metric.decimals)))
+            section.append(cells)
+        sections.append(Section(tasks_label(tasks), section))
+    bold = any(cell.best for section in sections for row in section.rows for cell in row)
+    sentences = [f"Study {tables.name}: {_spread(summary)}, test split."]
+    if bold:
+        sentences.append("Bold: the best mean among the settings of the same tasks.")
+    if "delta_MTL" in metrics:
+        sentences.append("Δ_MTL: against dense networks of one task each.")
+    if set(_COSTS[1:]) & set(metrics):
+        sentences.append("Parameters, MACs and latency are of the compacted network, with its heads.")
+    caption = " ".join(sentences)
+    return TextTable("paper", "Results", caption, columns, sections, _missing_notes(tables, set(metrics)))
+
+
+def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
+    """Every quantity of the summary as a row, settings as columns: ``per_block`` of them a table, or all in one with None."""
+    blocks = _blocks(_by_tasks(tables), per_block)
+    metrics = study_metrics(tables)
+    groups = [*dict.fromkeys(metric.task for metric in metrics if metric.task), *_GROUPS]
+    result = []
+    for number, block in enumerate(blocks, start=1):
+        sections = [Section("", [[Cell("trials"), *(Cell(f"{int(row['num_trials'])}") for _, row in block)]])]
+        for group in groups:
+            rows = []
+            for metric in (metric for metric in metrics if (metric.task or _group(metric.name)) == group):
+                rows.append([Cell(f"{metric.title}{metric.arrow}"), *(Cell(metric.mean(row)) for _, row in block)])
+                if metric.name == "delta_MTL" and _has(tables.summary, "delta_MTL_low"):
+                    intervals = (interval(row["delta_MTL_low"], row["delta_MTL_high"]) for _, row in block)
+                    rows.append([Cell("Δ_MTL, 95 % interval"), *map(Cell, intervals)])
+            rows = [row for row in rows if any(cell.text != NOTHING for cell in row[1:])]
+            if rows:
+                sections.append(Section(group, rows))
+        columns = [("", "metric"), *((tasks_label(tasks), kind_label(row)) for tasks, row in block)]
+        part = f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""
+        name = f"full-{number}" if len(blocks) > 1 else "full"
+        caption = f"Study {tables.name}, every metric: {_spread(tables.summary)}{part}."
+        result.append(TextTable(name, f"Every metric{part}", caption, columns, sections, joint=", "))
+    return result
+
+
+def comparison_table(tables: StudyTables) -> TextTable:
+    """Sparse settings as rows: the paired difference of Δ_MTL to the dense setting of the same tasks, and what it says."""
+    columns = [("", name) for name in ("setting", "n", "difference of Δ_MTL (points)", "95 % interval", "margin", "claim")]
+    rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables) for row in rows}
+    sections = []
+    for tasks, rows in _by_tasks(tables):
+        cells = [_comparison_row(row, rows_of) for row in rows if is_sparse(row)]
+        if cells:
+            sections.append(Section(tasks_label(tasks), cells))
+    caption = (
+        f"Study {tables.name}, sparse against dense: differences of Δ_MTL, sparse minus dense, paired by trial; mean ± sample "
+        "standard deviation, and the 95 % interval of the mean (Student's t). The claim is that the sparse network is not "
+        "worse than the dense one by more than the margin: it holds where the whole interval is above minus the margin, and "
+        "fails where it is wholly below."
+    )
+    if not sections:
+        notes = ["The study has no finished sparse setting: there is nothing to compare."]
+        return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
+    notes = []
+    sparse = [row for _, rows in _by_tasks(tables) for row in rows if is_sparse(row)]
+    lonely = [row for row in sparse if value_text(row.get("no_claim")) == "twin missing"]
+    if lonely:
+        twins = ", ".join(dict.fromkeys(value_text(row["twin"]) for row in lonely))
+        notes.append(
+            f"Twin missing for {len(lonely)} of {len(sparse)} settings: no run of the same seed is finished of {twins}."
+        )
+    notes += [
+        f"{value_text(row['setting'])} and its dense twin {value_text(row['twin'])} differ in more than the penalty: in "
+        f"{value_text(row['twin_differs_in'])}."
+        for row in sparse
+        if value_text(row.get("twin_differs_in"))
+    ]
+    return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """What the comparison of a sparse setting says: holds, fails or undecided; or why there is none."""
+    return value_text(row.get("claim")) or value_text(row.get("no_claim"))
+
+
+def _comparison_row(row: Mapping[str, Any], rows_of: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
+    twin = rows_of.get(value_text(row.get("twin")))
+    # which dense network it is goes without saying, unless there are variants
+    against = f", against {kind_label(twin)}" if twin is not None and value_text(row["variant"]) else ""
+    texts = [f"{kind_label(row)}{against}", NOTHING, NOTHING, NOTHING, NOTHING, verdict(row)]
+    if not is_missing(row.get("difference_n")):
+        mean, std, margin = (row.get(name) for name in ("difference_mean", "difference_std", "margin"))
+        texts[1] = pairs_text(row)
+        if not is_missing(mean):
+            texts[2] = fixed(float(mean or 0), 2, signed=True) + ("" if is_missing(std) else f" ± {fixed(float(std or 0), 2)}")
+        texts[3] = interval(row.get("difference_low"), row.get("difference_high"))
+        texts[4] = NOTHING if is_missing(margin) else fixed(float(margin or 0), 2)
+    return [Cell(text) for text in texts]
+
+
+def pairs_text(row: Mapping[str, Any]) -> str:
+    """How many pairs of trials are compared: ``3``, or ``2 of 3`` where the study plans more."""
+    number, planned = row["difference_n"], row.get("difference_planned")
+    return f"{int(number)}" if is_missing(planned) or planned == number else f"{int(number)} of {int(planned or 0)}"
+
+
+def _group(metric: str) -> str:
+    """Which of ``_GROUPS`` a quantity of a whole run belongs to."""
+    return _GROUPS[0] if metric.startswith("delta_MTL") else _GROUPS[2 if "epoch" in metric or "training" in metric else 1]
+
+
+def _blocks(groups: Sequence[tuple[str, Sequence[dict[str, Any]]]], size: int | None) -> list[list[tuple[str, dict[str, Any]]]]:
+    """The settings in lists of at most ``size``; settings of the same tasks stay together where they can."""
+    blocks: list[list[tuple[str, dict[str, Any]]]] = []
+    for tasks, rows in groups:
+        step = size or len(rows)
+        for start in range(0, len(rows), step):
+            part = [(tasks, row) for row in rows[start : start + step]]
+            if blocks and (size is None or (not start and len(blocks[-1]) + len(rows) <= size)):
+                blocks[-1] += part
+            else:
+                blocks.append(part)
+    return blocks
+
+
+def _by_tasks(tables: StudyTables) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Rows of the summary by tasks; of the same tasks dense ones first, else in the summary's order."""
+    groups: dict[str, list[dict[str, Any]]] = {value_text(tasks): [] for tasks in tables.summary["tasks"]}
+    for row in sorted(tables.rows, key=is_sparse):
+        groups[value_text(row["tasks"])].append(row)
+    return list(groups.items())
+
+
+def _best(rows: Sequence[Mapping[str, Any]], metric: Metric) -> str | None:
+    """The best mean of a metric as the table writes it; None where nothing is compared."""
+    values = [float(row[f"{metric.name}_mean"]) for row in rows if not is_missing(row[f"{metric.name}_mean"])]
+    if len(values) < 2 or not metric.arrow:
+        return None
+    return metric.number(max(values) if metric.better == "up" else min(values))
+
+
+def _has(summary: pd.DataFrame, column: str) -> bool:
+    return column in summary and bool(summary[column].notna().any())
+
+
+def _spread(summary: pd.DataFrame) -> str:
+    """What the numbers of a cell are."""
+    several = bool((summary["num_trials"] > 1).any())
+    return "mean ± sample standard deviation over n trials" if several else "one trial per setting"
+
+
+def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
+    """What a reader may look for in the paper's table in vain."""
+    summary = tables.summary
+    if summary.empty:
+        return ["No run of the study has finished: there is nothing to show."]
+    notes = []
+    notes += _delta_notes(tables)
+    if "compact_latency_ms" not in there:
+        notes.append("No latency was measured.")
+    single = int((summary["num_trials"] == 1).sum())
+    if single:
+        which = "Every setting was" if single == len(summary) else f"{single} of {len(summary)} settings were"
+        notes.append(
+            f"{which} trained once only: there is no standard deviation and no interval for {'them' if single > 1 else 'it'}."
+        )
+    return notes + _dead_notes(tables)
+
+
+def _delta_notes(tables: StudyTables) -> list[str]:
+    """Where Δ_MTL is not there and why, and what it compares with where it is."""
+    rows: list[dict[str, Any]] = [row for _, rows in _by_tasks(tables) for row in rows]
+    judged = [row for row in rows if value_text(row.get("baseline"))]
+    unplanned = [row for row in judged if row["baseline"] == "not planned"]
+    missing = [row for row in judged if row["baseline"] == "missing"]
+    compared = [row for row in judged if row["baseline"] not in ("not planned", "missing")]
+    defined = [row for row in compared if not is_missing(row.get("delta_MTL_mean"))]
+    undefined = "it is undefined where a metric of the baseline is not above 0"
+    notes = []
+    if missing:
+        lacking = dict.fromkeys(name for row in missing for name in _unfinished(row, tables))
+        notes.append(
+            f"Single-task baseline missing: Δ_MTL is not there for {len(missing)} of {len(judged)} settings, as what they are "
+            f"compared with is not finished ({', '.join(lacking)})."
+        )
+    if unplanned:
+        sets = dict.fromkeys(tasks_label(value_text(row["tasks"])) for row in unplanned)
+        notes.append(
+            f"Δ_MTL is not there for settings of {'; '.join(sets)}: the study plans no dense networks of one task for them."
+        )
+    if len(defined) < len(compared):
+        notes.append(f"Δ_MTL is not there for {len(compared) - len(defined)} of {len(judged)} settings: {undefined}.")
+    if any(is_missing(row.get("delta_MTL_all_metrics_mean")) for row in defined):
+        notes.append(f"Δ_MTL over all metrics is not there for some settings: {undefined}.")
+    fewer = [row for row in defined if not is_missing(row.get("delta_MTL_n")) and row["delta_MTL_n"] != row["num_trials"]]
+    if fewer:
+        notes.append(
+            f"Δ_MTL of {len(fewer)} of {len(judged)} settings is that of fewer trials (n): the others' single-task baseline is "
+            "missing."
+        )
+    baselines = [value_text(row["baseline"]) for row in defined]
+    if baselines:
+        counts = [f"{text} ({baselines.count(text)} of {len(baselines)} settings)" for text in dict.fromkeys(baselines)]
+        notes.append(f"The dense networks of one task that Δ_MTL compares with: {'; '.join(counts)}.")
+    return notes
+
+
+def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> list[str]:
+    """Of the settings that a row's baseline needs, those without a finished run; all of them if none is without."""
+    needed = value_text(row.get("baseline_settings")).split("+")
+    return [name for name in needed if name not in tables.settings] or needed
+
+
+def _dead_notes(tables: StudyTables) -> list[str]:
+    """Settings with a layer that no input passes any more."""
+    layers = tables.layers
+    dead = layers[(layers["live_groups"] == 0) & (layers["groups"] > 0)]
+    notes = []
+    for setting, of in dead.groupby("setting", sort=False):
+        names, trials = list(dict.fromkeys(of["layer"])), of["trial"].nunique()
+        all_ = layers.loc[layers["setting"] == setting, "layer"].nunique()
+        which = f"all {all_}" if len(names) == all_ else f"{len(names)} of {all_} ({listed(names)})"
+        of_trials = layers.loc[layers["setting"] == setting, "trial"].nunique()
+        notes.append(f"Layers without any live group in {trials} of {of_trials} trials of {setting}: {which}.")
+    return notes

@@ -1,0 +1,146 @@
+"""Losses, keyed by a task's kind.
+
+A loss is computed in two steps: ``statistics`` are sums over a batch, ``value`` divides them once. Training takes the value
+of one batch; validation adds the statistics of all batches first, so that its loss is that of the whole split and does not
+depend on the batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tasks.activations import activate
+from tasks.table import IGNORE_INDEX, Task, get_task
+
+LABEL_SMOOTHING = 0.1
+FOCAL_GAMMA = 2.5
+TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA = 0.3, 0.7, 2.5
+HUBER_DELTA = 0.2
+
+
+class Loss(Protocol):
+    """Sums over a batch, and the loss that they make."""
+
+    def statistics(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Sums over the batch's valid elements, the last row their number; the statistics of two batches may be added."""
+
+    def value(self, statistics: Tensor) -> Tensor:
+        """The loss, a scalar; NaN where nothing was valid (:func:`has_value`), and so is its gradient."""
+
+
+def has_value(statistics: Tensor) -> bool:
+    """True if the statistics of a loss are about at least one valid element."""
+    return bool(statistics[-1].sum() > 0)
+
+
+@dataclass(frozen=True)
+class MeanLoss:
+    """The mean of ``pointwise(logits, target)`` over the valid elements (pixels, or images for an attribute)."""
+
+    pointwise: Callable[[Tensor, Tensor], Tensor]
+
+    def statistics(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """(2,): the sum of the valid losses, and their number."""
+        losses = self.pointwise(logits.float(), target)
+        # where, not a product: the loss of an invalid element may be anything
+        return torch.stack([torch.where(mask.view_as(losses), losses, 0.0).sum(), mask.sum().to(losses.dtype)])
+
+    def value(self, statistics: Tensor) -> Tensor:
+        """Sum / number."""
+        return statistics[0] / statistics[1]
+
+
+@dataclass(frozen=True)
+class OverlapLoss:
+    """Dice (alpha = beta = 1/2, gamma = 1) and focal Tversky losses: (1 - mean index over the classes present) ** gamma.
+
+    The Tversky index of a class is TP / (TP + alpha FP + beta FN) on soft counts (Salehi et al. 2017; Abraham and Khan 2019).
+    """
+
+    alpha: float
+    beta: float
+    gamma: float
+
+    def statistics(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """(3, classes): soft true positives, predicted mass, and target pixels of every class."""
+        classes = logits.shape[1]
+        probabilities = logits.float().softmax(dim=1) * mask.unsqueeze(1)
+        index = torch.where(mask, target, 0)
+        one_hot = F.one_hot(index, classes).movedim(-1, 1).to(probabilities.dtype) * mask.unsqueeze(1)
+        over = (0, 2, 3)
+        return torch.stack([(probabilities * one_hot).sum(over), probabilities.sum(over), one_hot.sum(over)])
+
+    def value(self, statistics: Tensor) -> Tensor:
+        """The loss of classes that occur in the target."""
+        true, predicted, target = statistics
+        present = target > 0
+        bottom = true + self.alpha * (predicted - true) + self.beta * (target - true)
+        distance = torch.where(present, 1 - true / torch.where(present, bottom, 1.0), 0.0)
+        mean = distance.sum() / present.sum()
+        # The power has an infinite second derivative at 0 for gamma < 2, never an infinite slope: gamma >= 1.
+        return mean.clamp_min(0.0) ** self.gamma
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none", label_smoothing=LABEL_SMOOTHING)
+
+
+def _focal(logits: Tensor, target: Tensor) -> Tensor:
+    """(1 - p)^gamma * cross-entropy (Lin et al. 2017), p the probability of the true class."""
+    loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none")
+    return (1 - torch.exp(-loss)) ** FOCAL_GAMMA * loss
+
+
+SEGMENTATION_LOSSES: dict[str, Loss] = {
+    "softCEloss": MeanLoss(_cross_entropy),
+    "Focal": MeanLoss(_focal),
+    "dice": OverlapLoss(0.5, 0.5, 1.0),
+    "Tversky": OverlapLoss(TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA),
+}
+"""The losses that ``seg_loss_fn`` names."""
+
+
+def _squared(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction - target) ** 2
+
+
+def _one_minus_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(prediction, target, dim=1)
+
+
+def _huber(prediction: Tensor, target: Tensor) -> Tensor:
+    return F.huber_loss(prediction, target, reduction="none", delta=HUBER_DELTA)
+
+
+def _binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+
+DISTANCES = {"depth": _squared, "normals": _one_minus_cosine, "edges": _huber}
+"""By a task's kind, of what its activation gives from the target."""
+
+
+def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict[str, Loss]:
+    """The loss of every task.
+
+    Args:
+        tasks: names of tasks.
+        seg_loss: of segmentations, a key of ``SEGMENTATION_LOSSES``.
+        depth_target: ``relative`` or ``metric``.
+    """
+    return {name: _loss_of(get_task(name), seg_loss, depth_target) for name in tasks}
+
+
+def _loss_of(task: Task, seg_loss: str, depth_target: str) -> Loss:
+    if task.kind == "segmentation":
+        return SEGMENTATION_LOSSES[seg_loss]
+    if task.kind == "attribute":
+        return MeanLoss(_binary_cross_entropy)
+    distance = DISTANCES[task.kind]
+    return MeanLoss(lambda logits, target: distance(activate(task, logits, depth_target), target))

@@ -1,0 +1,231 @@
+"""Metrics, keyed by a task's kind, exact over a split: sums and counts are accumulated and divided once.
+
+Where torchmetrics has a metric it is used, with its sums in float64, so that the order and the size of the batches do not
+show. A metric of a split without any valid element is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryAUROC,
+    BinaryF1Score,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+)
+
+from tasks.activations import predict
+from tasks.table import IGNORE_INDEX, Task, get_task
+
+
+class TaskMetrics(Protocol):
+    """Metrics of one task."""
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """Take a batch in: predictions of ``tasks.activations.predict``, targets and masks of the loader."""
+
+    def compute(self) -> dict[str, float]:
+        """Name -> value over everything taken in so far."""
+
+
+class _Mean:
+    """sum / count in float64, NaN if there was nothing."""
+
+    def __init__(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def add(self, values: Tensor) -> None:
+        self.total += float(values.double().sum())
+        self.count += values.numel()
+
+    def compute(self) -> float:
+        return self.total / self.count if self.count else math.nan
+
+
+class SegmentationMetrics:
+    """``mIoU`` (mean over the classes that occur in the split's ground truth), ``pixel_accuracy``, and the paper's
+    ``IoU_micro_imagewise`` (per image, over the pixels of all classes together; mean over images)."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+        self.imagewise = _Mean()
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B, H, W) classes, targets and validity."""
+        metric = MulticlassConfusionMatrix(self.classes, ignore_index=IGNORE_INDEX, validate_args=False)
+        self.confusion += metric.to(prediction.device)(prediction, target).cpu()
+        correct = ((prediction == target) & mask).flatten(1).sum(1).double()
+        valid = mask.flatten(1).sum(1).double()
+        # Summed over classes, every wrong pixel is one false positive and one false negative.
+        iou = correct / (2 * valid - correct)
+        self.imagewise.add(iou[valid > 0])
+
+    def compute(self) -> dict[str, float]:
+        matrix = self.confusion.double()
+        true, target, predicted = matrix.diag(), matrix.sum(1), matrix.sum(0)
+        present = target > 0
+        iou = true[present] / (target + predicted - true)[present]
+        return {
+            "mIoU": float(iou.mean()) if bool(present.any()) else math.nan,
+            "pixel_accuracy": float(true.sum() / matrix.sum()) if bool(present.any()) else math.nan,
+            "IoU_micro_imagewise": self.imagewise.compute(),
+        }
+
+
+class DepthMetrics:
+    """``abs_err``, ``rel_err`` (|error| / depth), ``rmse`` and ``delta_1.25`` (share of pixels with max(p/t, t/p) < 1.25).
+
+    In metres for ``depth_target: metric``, else in parts of the frame's largest depth.
+    """
+
+    def __init__(self) -> None:
+        self.absolute, self.squared = _float64(MeanAbsoluteError()), _float64(MeanSquaredError(squared=False))
+        self.relative, self.close = _Mean(), _Mean()
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B, 1, H, W) each."""
+        p, t = prediction[mask].double(), target[mask].double()
+        if t.numel():
+            self.absolute.to(p.device).update(p, t)
+            self.squared.to(p.device).update(p, t)
+        self.relative.add((p - t).abs() / t)
+        self.close.add((torch.maximum(p / t, t / p) < 1.25).double())
+
+    def compute(self) -> dict[str, float]:
+        return {
+            "abs_err": _value(self.absolute),
+            "rel_err": self.relative.compute(),
+            "rmse": _value(self.squared),
+            "delta_1.25": self.close.compute(),
+        }
+
+
+class NormalsMetrics:
+    """``mean_cosine``, ``mean_angle`` and ``median_angle`` in degrees, and ``within_11.25`` / ``within_22.5`` / ``within_30``
+    (shares of pixels). The median is exact: every angle is kept (4 bytes a pixel, in main memory)."""
+
+    LIMITS = (11.25, 22.5, 30.0)
+
+    def __init__(self) -> None:
+        self.cosine, self.angle = _Mean(), _Mean()
+        self.within = {limit: _Mean() for limit in self.LIMITS}
+        self.angles: list[np.ndarray] = []
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B, 3, H, W) unit vectors, and (B, 1, H, W)."""
+        valid = mask[:, 0]
+        p, t = prediction.movedim(1, -1)[valid].double(), target.movedim(1, -1)[valid].double()
+        dot, cross, lengths = (p * t).sum(-1), torch.linalg.cross(p, t).norm(dim=-1), p.norm(dim=-1) * t.norm(dim=-1)
+        # A zero vector points nowhere: cosine 0, as in the loss, and its angle.
+        cosine = torch.where(lengths == 0, 0.0, dot / lengths)
+        # atan2 keeps its digits for small angles, where acos loses them
+        angle = torch.where(lengths == 0, 90.0, torch.rad2deg(torch.atan2(cross, dot)))
+        self.cosine.add(cosine)
+        self.angle.add(angle)
+        for limit, share in self.within.items():
+            share.add((angle < limit).double())
+        self.angles.append(angle.float().cpu().numpy())
+
+    def compute(self) -> dict[str, float]:
+        angles = np.concatenate(self.angles) if self.angles else np.empty(0, np.float32)
+        return {
+            "mean_cosine": self.cosine.compute(),
+            "mean_angle": self.angle.compute(),
+            "median_angle": float(np.median(angles)) if angles.size else math.nan,
+            **{f"within_{limit:g}": share.compute() for limit, share in self.within.items()},
+        }
+
+
+class EdgeMetrics:
+    """``abs_err`` of the edge strength."""
+
+    def __init__(self) -> None:
+        self.absolute = _float64(MeanAbsoluteError())
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B, 1, H, W) each."""
+        if bool(mask.any()):
+            p, t = prediction[mask].double(), target[mask].double()
+            self.absolute.to(p.device).update(p, t)
+
+    def compute(self) -> dict[str, float]:
+        return {"abs_err": _value(self.absolute)}
+
+
+class AttributeMetrics:
+    """``accuracy``, ``f1`` (of the positives, NaN where there are none, neither true nor predicted), ``f1_weighted`` (by class
+    frequency), all at threshold 0.5, and ``auroc`` (NaN where only one class occurs)."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, Metric] = {
+            "accuracy": BinaryAccuracy(),
+            "f1": BinaryF1Score(),
+            "f1_weighted": MulticlassF1Score(num_classes=2, average="weighted"),
+            "auroc": BinaryAUROC(),
+        }
+        self.positives, self.predicted, self.count = 0, 0, 0
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B,) probabilities, 0 or 1, and validity."""
+        p, t = prediction[mask].double().cpu(), target[mask].long().cpu()
+        if not t.numel():
+            return
+        self.positives += int(t.sum())
+        self.predicted += int((p > 0.5).sum())
+        self.count += t.numel()
+        for name, metric in self.metrics.items():
+            metric.update((p > 0.5).long() if name == "f1_weighted" else p, t)
+
+    def compute(self) -> dict[str, float]:
+        if not self.count:
+            return dict.fromkeys(self.metrics, math.nan)
+        # torchmetrics makes 0 of 0 / 0.
+        undefined = {"auroc": self.positives in (0, self.count), "f1": self.positives == self.predicted == 0}
+        return {name: math.nan if undefined.get(name) else float(metric.compute()) for name, metric in self.metrics.items()}
+
+
+def _float64(metric: Metric) -> Metric:
+    return metric.set_dtype(torch.float64)
+
+
+def _value(metric: Metric) -> float:
+    return float(metric.compute()) if metric.update_called else math.nan
+
+
+def build_metrics(task: Task, label_set: str) -> TaskMetrics:
+    """Fresh metrics of a task whose classes, if it has any, are those of ``label_set`` (``tasks.table.LABEL_SETS``)."""
+    if task.kind == "segmentation":
+        return SegmentationMetrics(task.outputs(label_set))
+    kinds: dict[str, type] = {
+        "depth": DepthMetrics,
+        "normals": NormalsMetrics,
+        "edges": EdgeMetrics,
+        "attribute": AttributeMetrics,
+    }
+    return kinds[task.kind]()
+
+
+class SplitMetrics:
+    """The metrics of some tasks over one split, with the classes of ``label_set`` and the depth of ``depth_target``."""
+
+    def __init__(self, tasks: Iterable[str], label_set: str, depth_target: str) -> None:
+        self.depth_target = depth_target
+        self.tasks = {name: get_task(name) for name in tasks}
+        self.metrics = {name: build_metrics(task, label_set) for name, task in self.tasks.items()}
+
+    def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
+        """Take one task's batch in, logits as the model gives them."""
+        self.metrics[task].update(predict(self.tasks[task], logits.float(), self.depth_target), target, mask)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Per task, name -> value."""
+        return {name: metrics.compute() for name, metrics in self.metrics.items()}

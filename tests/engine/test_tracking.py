@@ -1,0 +1,213 @@
+"""The tracker beside the local files: never asks, never in the way."""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.tracking import NoTracker, has_api_key, make_tracker
+from tests.configs import make_config
+from utils.errors import UserError
+
+
+class FakeRun:
+    """Records what it is told."""
+
+    def __init__(self, given: dict[str, Any], broken: str) -> None:
+        self.given, self.id, self.broken = given, given["id"], broken
+        self.logged: list[dict[str, Any]] = []
+        self.summary: dict[str, Any] = {}
+        self.metrics: list[tuple[str, str | None]] = []
+        self.finished = False
+
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        """As wandb's."""
+        self.metrics.append((name, step_metric))
+
+    def log(self, values: dict[str, Any], **options: Any) -> None:
+        """As wandb's."""
+        assert not options, "no step of our own"
+        if self.broken == "log":
+            raise BrokenPipeError(32, "Broken\npipe")
+        self.logged.append(values)
+
+    def finish(self) -> None:
+        """As wandb's."""
+        if self.broken == "finish":
+            raise SystemExit(1)
+        self.finished = True
+
+
+class FakeError(Exception):
+    """In place of wandb's error."""
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNamespace:
+    """A module in place of wandb, without an API key anywhere; ``runs`` are those that were begun."""
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("WANDB_SILENT", "true")  # as make_tracker does, but only for this test
+    fake = types.SimpleNamespace(runs=[], fail="", teardowns=0)
+
+    def init(*, id: str | None = None, resume: str | None = None, **given: Any) -> FakeRun:
+        if fake.fail in ("init", given["mode"]):
+            raise FakeError("no network")
+        fake.runs.append(FakeRun({**given, "id": id or f"new-{len(fake.runs)}", "resume": resume}, fake.fail))
+        return fake.runs[-1]
+
+    def teardown() -> None:
+        fake.teardowns += 1
+        raise SystemExit(255)
+
+    fake.init, fake.Settings, fake.Image, fake.teardown = init, dict, lambda path: f"image of {path}", teardown
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    return fake
+
+
+def test_disabled_is_no_tracker(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    tracker = make_tracker(make_config(tracking="disabled"), "run", tmp_path)
+    assert isinstance(tracker, NoTracker)
+    assert tracker.run_id is None
+    tracker.log({"epoch": 0})
+    tracker.image("x", tmp_path / "x.png", 0)
+    tracker.finish({})
+    assert not wandb.runs
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "key", "used"),
+    [
+        ("online", None, True, "online"),
+        ("online", None, False, "offline"),
+        ("online", "online", True, "online"),
+        ("online", "offline", True, "offline"),
+        ("online", "disabled", True, None),
+        ("offline", None, True, "offline"),
+        ("offline", "online", True, "offline"),
+        ("offline", "disabled", True, None),
+        ("disabled", "online", True, None),
+    ],
+)
+def test_mode_by_configuration_environment_and_key(
+    asked: str,
+    environment: str | None,
+    key: bool,
+    used: str | None,
+    wandb: types.SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    if environment:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    make_tracker(make_config(tracking=asked), "run", tmp_path).finish({})
+    assert [run.given["mode"] for run in wandb.runs] == ([used] if used else [])
+
+
+def test_a_key_in_netrc_counts(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    assert not has_api_key()
+    (tmp_path / "home").mkdir()
+    netrc = tmp_path / "home" / ".netrc"
+    netrc.write_text("machine example.org login user password abc\n")
+    netrc.chmod(0o600)
+    assert not has_api_key()
+    netrc.write_text("machine api.wandb.ai login user password abc\n")
+    assert has_api_key()
+    netrc.write_text("machine api.wandb.ai logi\n")
+    assert not has_api_key()
+
+
+def test_a_run_is_named_and_grouped(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = make_config(tracking="offline")
+    make_tracker(config, "small_trial_3", tmp_path).finish({})
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    make_tracker(config, "run", tmp_path).finish({})
+    make_tracker(make_config(tracking="offline", wandb_project="mine", wandb_entity="me"), "run", tmp_path).finish({})
+    first, second, third = (run.given for run in wandb.runs)
+    assert (first["name"], first["group"], first["dir"]) == ("small_trial_3", "small", str(tmp_path))
+    assert first["config"] == config.as_dict()
+    assert [(run["project"], run["entity"]) for run in (first, second, third)] == [
+        *(("less-is-more", None), ("theirs", "team"), ("mine", "me"))
+    ]
+
+
+def test_an_online_run_is_continued_and_an_offline_one_is_not(
+    wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    offline = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    offline.finish({})
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    online = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    online.finish({})
+    assert offline.run_id != "old-id"
+    assert online.run_id == "old-id"
+    assert [(run.given["mode"], run.given["id"], run.given["resume"]) for run in wandb.runs] == [
+        *(("offline", offline.run_id, None), ("online", "old-id", "allow"))
+    ]
+
+
+def test_without_a_network_the_run_is_kept_offline_under_an_id_of_its_own(
+    wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    wandb.fail = "online"
+    tracker = make_tracker(make_config(tracking="online"), "run", tmp_path, "old-id")
+    tracker.log({"epoch": 0, "loss": 1.0})
+    tracker.finish({})
+    (run,) = wandb.runs
+    assert run.given["mode"] == "offline"
+    assert run.id == tracker.run_id != "old-id"
+    assert run.logged == [{"epoch": 0, "loss": 1.0}]
+    (line,) = caplog.messages
+    assert "no network" in line
+    assert "kept offline" in line
+
+
+@pytest.mark.parametrize("at", ["init", "log", "image", "finish"])
+def test_an_error_is_one_warning_and_then_nothing_is_tracked(
+    at: str, wandb: types.SimpleNamespace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And its service is let go, however that ends: nothing may be left to raise when the process ends."""
+    wandb.fail = at
+    if at == "image":
+        del wandb.Image
+    tracker = make_tracker(make_config(tracking="offline"), "run", tmp_path)
+    for epoch in range(2):
+        tracker.log({"epoch": epoch})
+        tracker.image("x", tmp_path / "x.png", epoch)
+    tracker.finish({})
+    (line,) = caplog.messages
+    assert line.startswith("tracking: wandb failed (")
+    assert "local files are complete" in line
+    assert "\n" not in line
+    assert wandb.teardowns == 1
+    assert sum(len(run.logged) for run in wandb.runs) == {"init": 0, "log": 0, "image": 1, "finish": 4}[at]
+
+
+def test_events_carry_the_epoch_and_no_missing_values(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    tracker = make_tracker(make_config(tracking="offline"), "run", tmp_path)
+    tracker.log({"epoch": 1, "loss": 0.5, "auroc": None})
+    tracker.image("predictions", tmp_path / "x.png", 4)
+    tracker.finish({"mIoU": 0.25})
+    (run,) = wandb.runs
+    assert run.metrics == [("epoch", None), ("*", "epoch")]
+    assert run.logged == [
+        {"epoch": 1, "loss": 0.5},
+        {"predictions": f"image of {tmp_path / 'x.png'}", "epoch": 4},
+    ]
+    assert run.summary == {"mIoU": 0.25}
+    assert run.finished
+
+
+def test_a_missing_wandb_is_one_sentence(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"tracking: 'offline' needs wandb, .*import.*pip install wandb.*tracking: disabled"):
+        make_tracker(make_config(tracking="offline"), "run", tmp_path)
+    assert isinstance(make_tracker(make_config(tracking="disabled"), "run", tmp_path), NoTracker)

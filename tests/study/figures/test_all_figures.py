@@ -1,0 +1,123 @@
+"""All figures of a study: complete, legible, the same each time, and drawn whatever is missing."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from study.figures import draw_all
+from study.figures.settings import Series
+from study.figures.style import LOOKS, legend_below, line_handle, new_figure
+from study.tables import StudyTables, empty
+from tests.study.figures.drawn_parts import all_drawn, legend_texts, texts
+from tests.study_tables import NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
+
+
+def varied_study() -> StudyTables:
+    """Variants, three penalties, lambdas and targets in one study; epochs and layers of one penalty are figures enough."""
+    sparse = [Setting(NYU, 2, "l1_l2", target=target, variant=word) for word in ("", "augmented") for target in (0.3, 0.9)]
+    others = [Setting(NYU, 1, "group_mcp", 1e-4), Setting(NYU, 1, "sparse_group_lasso", 1e-5)]
+    singles = [Setting((task,), 1) for task in NYU]
+    tables = make_study("varied", [*singles, Setting(NYU, 2), Setting(NYU, 2, variant="augmented"), *sparse, *others])
+    lasso = [setting.name for setting in sparse]
+    curves, layers = (table[table["setting"].isin(lasso)] for table in (tables.curves, tables.layers))
+    return dataclasses.replace(tables, curves=curves, layers=layers)
+
+
+def test_names_differ_and_each_figure_has_a_caption() -> None:
+    figures, missing = all_drawn(pairs_study)
+    names = [one.name for one in figures]
+    assert len(set(names)) == len(names) == 2 + 2 + 1 + 4 + 4
+    assert not missing
+    for one in figures:
+        assert one.title
+        assert one.caption.endswith(".")
+        assert one.caption[0].isupper()
+        assert "2 trials" in one.caption
+
+
+@pytest.mark.parametrize("study", [small_study, celeba_study, bare_study, varied_study])
+def test_no_text_covers_another_or_leaves_the_figure(study: Callable[[], StudyTables]) -> None:
+    for one in all_drawn(study)[0]:
+        found = texts(one.figure)
+        width, height = one.figure.bbox.size
+        for index, (text, box) in enumerate(found):
+            assert box.x0 >= -1, (one.name, text)
+            assert box.y0 >= -1, (one.name, text)
+            assert box.x1 <= width + 1, (one.name, text)
+            assert box.y1 <= height + 1, (one.name, text)
+            for other, other_box in found[index + 1 :]:
+                # a pixel of a hundredth of an inch is the air within a line of text
+                apart = box.x1 - other_box.x0 < 1 or other_box.x1 - box.x0 < 1
+                apart |= box.y1 - other_box.y0 < 1 or other_box.y1 - box.y0 < 1
+                assert apart, (one.name, text, other)
+
+
+@pytest.mark.parametrize("study", [small_study, varied_study])
+def test_figures_have_the_width_of_a_paper_and_no_smaller_text_than_seven_points(study: Callable[[], StudyTables]) -> None:
+    for one in all_drawn(study)[0]:
+        assert one.figure.get_figwidth() in (3.4, 7.0)
+        assert one.figure.get_figheight() < 9
+        assert min(text.get_fontsize() for text in one.figure.findobj(Text) if text.get_text()) >= 7
+
+
+@pytest.mark.parametrize("part", ["curves", "layers", "runs"])
+def test_a_table_without_rows_is_said_and_the_rest_is_drawn(part: str) -> None:
+    tables = small_study()
+    figures, missing = draw_all(dataclasses.replace(tables, **{part: empty(part)}))
+    kinds = {one.name.split("_")[0] for one in figures}
+    lost = {"curves": {"curves"}, "layers": {"layers"}, "runs": {"performance", "strength", "pareto"}}[part]
+    # which metric is a task's main one, the runs say
+    assert kinds == {"performance", "strength", "pareto", "layers", "curves"} - lost
+    assert len(missing) == len(lost)
+    assert all(sentence.endswith(".") for sentence in missing)
+
+
+def test_a_study_without_a_run_says_so() -> None:
+    figures, (reason,) = draw_all(StudyTables("none", empty("runs"), empty("summary")))
+    assert not figures
+    assert "no finished run" in reason
+
+
+def test_a_study_of_nothing_but_nan_is_no_crash() -> None:
+    tables = small_study()
+    nothing = dataclasses.replace(
+        tables,
+        runs=tables.runs.assign(value=np.nan),
+        curves=tables.curves.assign(value=np.nan),
+        layers=tables.layers.assign(live_groups=np.nan),
+    )
+    figures, missing = draw_all(nothing)
+    assert not figures
+    assert len(missing) == 5
+
+
+def test_names_with_signs_of_formulas_are_shown_as_they_are() -> None:
+    settings = [Setting(NYU, 1, "l1_l2", 1e-4, variant="a_$b$_c%"), Setting(NYU, 1)]
+    figures, _ = draw_all(make_study("signs", [*(Setting((task,), 1) for task in NYU), *settings]))
+    assert len(figures) == 5
+    for one in figures:
+        one.figure.draw_without_rendering()
+    assert any("a_$b$_c%" in text for text in legend_texts(figures[0].figure))
+    label = figures[2].figure.axes[0].yaxis.label
+    assert label.get_parse_math()
+    assert not figures[2].figure.axes[0].xaxis.label.get_parse_math()
+
+
+def test_a_series_is_told_by_colour_by_marker_and_by_dashes() -> None:
+    for part in ("colour", "marker", "dashes"):
+        assert len({str(getattr(look, part)) for look in LOOKS}) == len(LOOKS)
+    assert Series("l1_l2", "").label != Series("group_mcp", "").label
+
+
+def test_a_legend_stays_within_its_figure() -> None:
+    for number in (1, 2, 3, 5, 8, 11):
+        figure = new_figure(3.4, 1.0)
+        figure.subplots()
+        legend_below(figure, [line_handle("W" * (3 + index), color="black") for index in range(number)])
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width

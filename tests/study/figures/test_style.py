@@ -1,0 +1,31 @@
+"""What all figures of a study share."""
+
+import numpy as np
+import pytest
+
+from study.figures.style import fit_to_means, is_cut, new_figure
+from study.statistics import estimate
+
+
+def test_an_axis_holds_all_means_and_no_interval_of_two_trials_stretches_it() -> None:
+    axes = new_figure(3.4, 2.4).subplots()
+    three, two, one = estimate([1.0, 1.1, 1.2]), estimate([1.4, 1.6]), estimate([2.0])
+    assert two.high - two.low > 2.5
+    fit_to_means(axes, [three, one], [0.9])
+    low, high = axes.get_ylim()
+    assert low < three.low
+    assert low < 0.9
+    assert 2.0 < high < 2.2
+    assert not is_cut(axes, [three, one])
+    fit_to_means(axes, [three, two, one])
+    assert np.ptp(axes.get_ylim()) < two.high - two.low
+    assert is_cut(axes, [three, two, one])
+    assert not is_cut(axes, [three, one])
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 5.0])
+def test_equal_means_still_have_an_axis(value: float) -> None:
+    axes = new_figure(3.4, 2.4).subplots()
+    fit_to_means(axes, [estimate([value]), estimate([value, value])])
+    low, high = axes.get_ylim()
+    assert low < value < high

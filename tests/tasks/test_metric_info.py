@@ -1,0 +1,46 @@
+"""Units and directions, for exactly the metrics that are computed."""
+
+import pytest
+
+from tasks.metric_info import METRICS, MetricInfo, metric_info
+from tasks.metrics import build_metrics
+from tasks.table import TASKS, Task
+
+EACH_TASK = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+
+
+@EACH_TASK
+def test_there_is_one_for_each_metric_that_is_computed_and_for_no_other(task: Task) -> None:
+    computed = build_metrics(task, "celebA" if "celebA" in task.source else "NYU").compute()
+    assert METRICS[task.kind].keys() == computed.keys()
+
+
+@EACH_TASK
+def test_the_direction_of_the_main_metric_is_the_task_s(task: Task) -> None:
+    assert metric_info(task.name, task.main_metric).better == ("up" if task.higher_is_better else "down")
+
+
+def test_errors_and_angles_go_down_and_everything_else_up() -> None:
+    down = {(kind, name) for kind, metrics in METRICS.items() for name, info in metrics.items() if info.better == "down"}
+    assert down == {
+        *(("depth", name) for name in ("abs_err", "rel_err", "rmse")),
+        *(("normals", name) for name in ("mean_angle", "median_angle")),
+        ("edges", "abs_err"),
+    }
+
+
+def test_units_and_metres_are_those_of_a_metric_depth_alone() -> None:
+    assert metric_info("class_Wearing_Hat", "auroc") == MetricInfo("up", "")
+    for metres, unit in ((False, ""), (True, "m")):
+        assert metric_info("depth_euclidean", "abs_err", metres=metres) == MetricInfo("down", unit)
+        assert metric_info("depth_euclidean", "rmse", metres=metres) == MetricInfo("down", unit)
+        assert metric_info("depth_euclidean", "rel_err", metres=metres).unit == ""
+        assert metric_info("depth_euclidean", "delta_1.25", metres=metres) == MetricInfo("up", "")
+        assert metric_info("edge_texture", "abs_err", metres=metres) == MetricInfo("down", "")
+        assert metric_info("surface_normal", "mean_angle", metres=metres).unit == "degrees"
+
+
+def test_the_names_that_tasks_have_in_a_study_are_short_and_tell_them_apart() -> None:
+    short = [task.short for task in TASKS.values()]
+    assert len(set(short)) == len(short)
+    assert not any("_" in name for name in short), "a setting's name separates its tasks by _"
