@@ -48,7 +48,7 @@ class _Outputs:
 
 
 def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> dict[str, Any]:
-    """The compact model's row of the result table, with the costs of the dense one beside its own (README).
+    """The compact model's row of the result table, with the costs of the dense one beside its own (docs/compact.md).
 
     Args:
         trial: its model is on ``device``.

@@ -1,4 +1,4 @@
-"""The configuration's keys as a Markdown table, for the README: made from the schema, so that it cannot be out of date."""
+"""The configuration's keys as a Markdown table, made from the schema: docs/configuration.md cannot be out of date."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
     hint = nearest(name, [*known, *(() if path else ("num_input_ch",))])
     if hint or len(known) <= _MANY_KEYS:
         return hint or f"; the keys here are {', '.join(known)}"
-    return "; README.md lists the keys that there are"
+    return "; docs/configuration.md lists the keys that there are"
 
 
 def _choice_hint(value: Any, choices: list[str]) -> str:

@@ -209,7 +209,7 @@ def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
 WRONG = [
     ("epohcs: 5", "epohcs", ["unknown key", "5", "did you mean 'epochs'?"]),
     ("Train_Batch_Size: 4", "Train_Batch_Size", ["unknown key", "did you mean 'train_batch_size'?"]),
-    ("zzz: 1", "zzz", ["unknown key", "README.md lists the keys"]),
+    ("zzz: 1", "zzz", ["unknown key", "docs/configuration.md lists the keys"]),
     ("splits: {trian: a}", "splits.trian", ["unknown key", "'a'", "did you mean 'train'?"]),
     ("backbone: resnetd500", "backbone", ["'resnetd500'", "'resnetd18'", "did you mean 'resnetd50'?"]),
     ("comb_loss: uncertanty", "comb_loss", ["'uncertanty'", "'wt_sum'", "did you mean 'uncertainty'?"]),
