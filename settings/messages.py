@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
-from settings.sections import OptimizerParams, Strength, Warmup
+from settings.sections import OptimizerParams, Strength
 from tasks.table import get_task, task_names
 
 _EXPECTED = {
@@ -71,6 +71,8 @@ def _as_yaml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dt.date):  # and times: YAML makes them of 2024-05-17
         return value.isoformat()
+    if isinstance(value, RootModel):
+        return _as_yaml(value.root)
     if isinstance(value, Mapping | BaseModel):
         return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in dict(value).items()) + "}"
     if isinstance(value, list | tuple):
@@ -179,7 +181,7 @@ def _number_hint(name: str, value: Any) -> str:
 def _submodel(annotation: Any) -> type[BaseModel] | None:
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and not isinstance(candidate, UnionType) and issubclass(candidate, BaseModel):
-            return candidate
+            return _submodel(candidate.model_fields["root"].annotation) if issubclass(candidate, RootModel) else candidate
     return None
 
 
@@ -326,7 +328,7 @@ def _debias(
 
 
 def _strength_problem(
-    key: str, strength: Strength, threshold: float, epochs: int, debias: tuple[str, float | None]
+    key: str, strength: Strength | None, threshold: float, epochs: int, debias: tuple[str, float | None]
 ) -> str | None:
     """What is wrong with the strength of a penalty that acts from epoch ``threshold`` to ``epochs``, or to the debias phase.
 
@@ -337,15 +339,12 @@ def _strength_problem(
         epochs: of the training.
         debias: key and value of the time at which the debias phase begins; None: there is none.
     """
-    if isinstance(strength, Warmup):
-        full, what = epoch_at(threshold, epochs) + strength.warmup, "warmup ends"
-    elif isinstance(strength, tuple):
-        times = [time for time, _ in strength]
-        if times != sorted(times):
-            return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
-        full, what = times[-1], "last point lies"
-    else:
+    if strength is None or strength.is_constant:
         return None
+    times = [time for time, _ in strength.points(epoch_at(threshold, epochs))]
+    if times != sorted(times):
+        return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
+    full, what = times[-1], "last point lies" if strength.is_listed else "warmup ends"
     end_key, time = debias
     # The last epoch begins at epochs - 1.
     end_key, given, end = ("epochs", epochs, epochs - 1) if time is None else (end_key, time, epoch_at(time, epochs))
@@ -372,7 +371,7 @@ def _lambda(
         return None
     key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
     problem = _strength_problem(key, strength, sparsity_threshold, epochs, ("debias_from", debias_from))
-    if problem is None and isinstance(strength, tuple) and lambda_list is not None:
+    if problem is None and strength is not None and strength.is_listed and lambda_list is not None:
         return f"lambda_list: contradicts the points in {key}; give one of them"
     return problem
 
@@ -390,8 +389,7 @@ def _head_lambda(
     if not group_sparsity or sparsify != "backbone_and_heads":
         return None
     key, strength = "optimizer_params.lambda", optimizer_params.lambda_
-    values = strength.value if isinstance(strength, Warmup) else strength
-    if not any(value for _, value in values) if isinstance(values, tuple) else not values:
+    if strength is None or not any(value for _, value in strength.points(0)):
         return (
             f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "
             f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
