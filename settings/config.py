@@ -243,13 +243,13 @@ class ExperimentConfig(Schema):
 
     @property
     def data_dir_key(self) -> str:
-        """The key that names this folder."""
+        """Key that names the folder of the data set."""
         given = f"data_dir_{self.dataset_name}"
         return "data_dir_NYU" if given == "data_dir_NYU_MTAN" and self.data_dir_NYU_MTAN is None else given
 
     @property
     def label_set(self) -> str:
-        """Whose classes a segmentation has: an entry of ``tasks.table.LABEL_SETS``."""
+        """Set of classes that a segmentation has: an entry of ``tasks.table.LABEL_SETS``."""
         return "celebA19" if self.dataset_name == "celebA" and self.celebA_classes == 19 else self.dataset_name
 
     @property
@@ -261,8 +261,7 @@ class ExperimentConfig(Schema):
     @property
     def penalty_lambda(self) -> float:
         """Strength of the backbone's penalty when it is full; 0 for a dense run, or where it is found while training."""
-        found = self.target_sparsity is not None
-        return _final(self.bb_optimizer_params) if self.group_sparsity and not found else 0.0
+        return _final(self.bb_optimizer_params) if self.group_sparsity and self.target_sparsity is None else 0.0
 
     @property
     def sparsifies_heads(self) -> bool:
@@ -284,7 +283,7 @@ class ExperimentConfig(Schema):
 
     @property
     def preserves_norm(self) -> bool:
-        """What `preserve_norm` means in this experiment."""
+        """Whether a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
         return self.target_sparsity is not None if self.preserve_norm is None else self.preserve_norm
 
     @property
@@ -293,19 +292,19 @@ class ExperimentConfig(Schema):
         return self.epoch_at(self.sparsity_threshold)
 
     def epoch_at(self, time: float) -> int:
-        """The epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""
+        """Return the epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""
         return epoch_at(time, self.epochs)
 
     def trial_folder(self, trial: int) -> Path:
-        """Folder of trial number ``trial`` (from 0)."""
+        """Return the folder of trial number ``trial`` (from 0)."""
         return expanded(self.checkpoint_folder, "checkpoint_folder") / f"{self.Experiment_name}_trial_{trial}"
 
     def with_values(self, **values: Any) -> ExperimentConfig:
-        """A copy with other values of top-level keys, validated like a file's."""
+        """Return a copy with other values of top-level keys, validated like a file's."""
         return validate_config({**self.as_dict(), **values}, source="configuration")
 
     def as_dict(self) -> dict[str, Any]:
-        """The configuration under its YAML names, in plain YAML types."""
+        """Return the values of all keys by their YAML names, in plain YAML types."""
         return self.model_dump(mode="json", by_alias=True)
 
     def select(self, wanted: Callable[[Nature], bool]) -> dict[str, Any]:
@@ -316,7 +315,7 @@ class ExperimentConfig(Schema):
         return {key: values[key] for key, nature in natures(type(self)).items() if wanted(nature)}
 
     def save(self, path: Path) -> None:
-        """Write it as a YAML file that ``load_config`` reads back to an equal object."""
+        """Write the configuration as a YAML file that ``load_config`` reads back to an equal object."""
         write_text(path, yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True))
 
 
@@ -341,27 +340,31 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> ExperimentCo
 
 
 def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = ()) -> ExperimentConfig:
-    """The schema's object for plain values; every problem, and the caller's own, in one ConfigError."""
-    values, found = _normalise(raw)
-    found = [*problems, *found]
+    """Return the configuration with these plain values.
+
+    Raises:
+        ConfigError: every problem in one message, the caller's own ``problems`` among them.
+    """
+    values, contradictions = _normalise(raw)
+    problems = [*problems, *contradictions]
     bad_keys: set[str] = set()
     try:
         config = ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        found += describe_problems(error.errors(), ExperimentConfig)
+        problems += describe_problems(error.errors(), ExperimentConfig)
         bad_keys = {str(item["loc"][0]) for item in error.errors()}
         good = {key: value for key, value in values.items() if key not in bad_keys}
         config = ExperimentConfig.model_validate({**_REQUIRED, **good})
     # Also where some keys are bad: the user wants to know it all at once.
-    found += rule_problems({name: value for name, value in config if name not in bad_keys})
-    if found:
-        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-        raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in found))
+    problems += rule_problems({name: value for name, value in config if name not in bad_keys})
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in problems))
     return config
 
 
 _REQUIRED = {"Experiment_name": "_", "dataset_name": "NYU", "task_list": ["_"]}
-"""In place of keys that are missing or bad; no rule sees them."""
+"""Values in place of keys that are missing or bad; no rule sees them."""
 
 
 def unused_keys(config: ExperimentConfig) -> list[str]:
@@ -389,7 +392,7 @@ def _reason(nature: Nature, values: Mapping[str, Any]) -> str:
 
 
 def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Accept two names for the input's channels, as published files have them."""
+    """Return the values with one name for the input's channels, which has two in published files, and the problems."""
     values = {str(key): value for key, value in raw.items()}
     problems = []
     if "num_input_ch" in values:

@@ -1,4 +1,4 @@
-"""The nature of a configuration's keys: what each one is about, said at its field and asked for by whoever needs to know."""
+"""The nature of a configuration's keys: each field says what its key is about, and other modules ask for it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 Altered = Literal["numbers", "speed", "record", "place"]
-"""What another value of a key changes: results; the seconds of an epoch; what is written down; where something lies."""
+"""Things that a key can change: results; the seconds of an epoch; what is written down; the place of files."""
 
 
 @dataclass(frozen=True)
 class Nature:
-    """What a key of the configuration is about: one of the annotations of its field."""
+    """Purpose of a key of the configuration: one of the annotations of its field."""
 
     alters: tuple[Altered, ...]
-    """What another value of the key changes."""
+    """Things that another value of the key changes."""
     needs: Literal["", "data", "device", "weights", "tracker"] = ""
-    """What the key asks of the outside, so that it is checked before a training."""
+    """Kind of things outside the configuration that the key is about; they are checked before a training."""
     may_become: Literal["nothing else", "anything", "larger", "another spelling", "another place"] = "nothing else"
-    """Which other value a resumed training may have; ``another spelling`` means a path that leads to the same place."""
+    """Values that a resumed training may have instead; ``another spelling`` is another path to the same place."""
     machine: bool = False
     """Whether the value depends on the machine, so that the finished runs of one study may differ in it."""
     penalty: bool = False
@@ -33,7 +33,7 @@ class Nature:
     replaces: str = ""
     """A key that has no effect where this one is given."""
     in_a_study: str = ""
-    """Why a study gives the key its value, and what to write there instead; empty if a study leaves it alone."""
+    """Reason why a study gives the key its value, and what to write instead; empty if a study leaves the key alone."""
 
 
 def about(*alters: Altered, **facts: Any) -> Nature:

@@ -22,8 +22,8 @@ from settings.nature import NUMBERS, PENALTY, WORK, about
 
 
 def _plain_number(value: Any) -> Any:
-    """Refuse what pydantic takes for a number as Python does: truth values, 1_0e-3, and digits of other scripts. Text is one
-    where it looks so, as PyYAML reads 1e-6, which has no point, as text."""
+    """Refuse truth values, 1_0e-3 and digits of other scripts, which pydantic takes for numbers. Text may be a number, as
+    PyYAML reads 1e-6, which has no point, as text."""
     if isinstance(value, bool) or (isinstance(value, str) and ("_" in value or not value.isascii())):
         raise ValueError("expected a number")
     return value
@@ -54,12 +54,12 @@ def _no_sgd(value: Any) -> Any:
 
 
 def _off(value: Any) -> Any:
-    """YAML 1.1 reads a bare ``off`` as False."""
+    """Return ``disabled`` for a bare ``off``, which YAML 1.1 reads as False."""
     return "disabled" if value is False or value == "off" else value
 
 
 def _on_or_off(value: Any) -> Any:
-    """A bare ``on`` or ``off`` is a truth value to YAML 1.1; in quotes it is text, and no folder is meant."""
+    """Return a truth value for ``on`` and ``off``, bare or in quotes, and the path of a folder as it is."""
     if isinstance(value, str) and value.lower() in ("on", "off", "yes", "no", "true", "false"):
         return value.lower() in ("on", "yes", "true")
     if not isinstance(value, bool | str) or value == "":
@@ -73,7 +73,7 @@ Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
 
 
 class Schema(BaseModel):
-    """What all sections share: frozen, no unknown key, no number that is not finite."""
+    """Base of all sections: frozen, without unknown keys, with finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -84,7 +84,7 @@ class Section(Schema):
     @model_validator(mode="before")
     @classmethod
     def _empty(cls, value: Any) -> Any:
-        """YAML has null for a section without keys."""
+        """Return an empty section for null, which YAML has for a section without keys."""
         return {} if value is None else value
 
 
