@@ -30,6 +30,7 @@ from settings.sections import (
     OptimizerParams,
     Schema,
     SeveralForms,
+    Share,
     Side,
     Splits,
     Text,
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 DATA = about("numbers", "speed", needs="data")
 FOLDER = about("numbers", "speed", "place", needs="data", may_become="another spelling", machine=True)
+AXIS = "it is an axis of the study"
 WEIGHTS = about("numbers", "place", needs="weights", may_become="another spelling")
 
 
@@ -60,7 +62,7 @@ class ExperimentConfig(Schema):
     (CelebAMask-HQ)."""
     task_list: Annotated[tuple[Text, ...], Field(min_length=1), DATA]
     """Tasks that share the backbone, one head each."""
-    setup: Annotated[Literal["singletask", "multitask"], about("record", in_a_study="it is an axis of the study")] = "multitask"
+    setup: Annotated[Literal["singletask", "multitask"], about("record", in_a_study=AXIS)] = "multitask"
     """`singletask` takes exactly one task."""
     num_trials: Annotated[
         Int, Field(ge=0), about("record", may_become="anything", in_a_study="a study has trials=<number>")
@@ -79,7 +81,7 @@ class ExperimentConfig(Schema):
     """Classes of CelebA's masks: 3 (background, hair, skin), or 19 (background and the 18 parts of the official masks)."""
     splits: Splits = Splits()
     """Which file of `gt_sets` is the training, validation and test split (NYU)."""
-    val_fraction: Annotated[Number, Field(gt=0, lt=1), DATA] = 0.1
+    val_fraction: Annotated[Share, DATA] = 0.1
     """Share of the training frames that becomes the validation split where the data set has none."""
     data_split_file: Annotated[
         Text | None,
@@ -151,7 +153,7 @@ class ExperimentConfig(Schema):
     """Optimizer of the backbone: AdamW, followed by the proximal step."""
     bb_optimizer_params: BackboneOptimizerParams = BackboneOptimizerParams()
     """Its settings, and the penalty."""
-    group_sparsity: Annotated[Bool, about("numbers", "speed", penalty=True, in_a_study="it is an axis of the study")] = False
+    group_sparsity: Annotated[Bool, about("numbers", "speed", penalty=True, in_a_study=AXIS)] = False
     """Train with the penalty; without it, `lambda` counts as 0."""
     sparsify: Annotated[
         Literal["backbone", "backbone_and_heads"], about("numbers", "speed", penalty=True, used_with=("group_sparsity", True))
@@ -162,13 +164,9 @@ class ExperimentConfig(Schema):
     sparsity_threshold: Annotated[Number, Field(ge=0), PENALTY] = 0
     """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for."""
     target_sparsity: Annotated[
-        Annotated[Number, Field(gt=0, lt=1)] | None,
+        Share | None,
         about(
-            "numbers",
-            penalty=True,
-            used_with=("group_sparsity", True),
-            replaces="bb_optimizer_params.lambda",
-            in_a_study="it is an axis of the study",
+            "numbers", penalty=True, used_with=("group_sparsity", True), replaces="bb_optimizer_params.lambda", in_a_study=AXIS
         ),
     ] = None
     """Share of the shared groups that is to be zero, such as 0.7: lambda is then found while training, and the penalty's

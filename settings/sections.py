@@ -44,6 +44,7 @@ Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 FileName = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
 Beta = Annotated[Number, Field(ge=0, lt=1)]
+Share = Annotated[Number, Field(gt=0, lt=1)]
 Side = Annotated[Int, Field(ge=16)]
 
 
@@ -211,7 +212,7 @@ class LRSchedule(Section):
 
     name: Annotated[Literal["plateau", "cosine", "constant"], NUMBERS] = "plateau"
     """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `constant` does nothing."""
-    factor: Annotated[Number, Field(gt=0, lt=1), NUMBERS] = 0.1
+    factor: Annotated[Share, NUMBERS] = 0.1
     """What `plateau` multiplies by."""
     patience: Annotated[Int, Field(ge=0), NUMBERS] = 5
     """Epochs in a row without improvement that `plateau` lets pass: it acts at the end of the next one, the `patience` + 1st

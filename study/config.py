@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from settings.config import ExperimentConfig
 from settings.messages import describe_problems, nearest
 from settings.nature import natures
-from settings.sections import Bool, FileName, Int, Number, PenaltyName, Schema, Text
+from settings.sections import Bool, FileName, Int, Number, PenaltyName, Schema, Share, Text
 from settings.yaml_file import apply_override, drop_other_name, read_yaml
 from tasks.table import TASKS, is_task
 from utils.errors import ConfigError
@@ -109,9 +109,7 @@ class Axes(Schema):
         | None
     ) = Field(default=None, alias="lambda")
     """Strengths of the penalty, each above 0."""
-    target_sparsity: (
-        Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], BeforeValidator(_several), Field(min_length=1)] | None
-    ) = None
+    target_sparsity: Annotated[tuple[Share, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     """Shares of zero groups that are aimed at."""
     penalty: Annotated[tuple[PenaltyName, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     """Penalties. Default: the base's."""
