@@ -34,7 +34,7 @@ from figures.control import control_figure
 from figures.files import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
-from settings.sections import OptimizerParams, Warmup
+from settings.sections import OptimizerParams, Strength
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
@@ -75,9 +75,8 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
 
 
 def _with_lambda(params: OptimizerParams, value: float) -> OptimizerParams:
-    """With another strength; a warm-up stays one."""
-    warmup = isinstance(params.lambda_, Warmup)
-    strength = params.lambda_.model_copy(update={"value": value}) if warmup else value  # type: ignore[union-attr]
+    """Return the same settings with another strength; a warm-up stays one."""
+    strength = Strength(value) if params.lambda_ is None else params.lambda_.with_final(value)
     return params.model_copy(update={"lambda_": strength})
 
 

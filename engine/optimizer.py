@@ -13,7 +13,7 @@ from models import MultiTaskModel, normalised_convolutions
 from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
 from settings.config import ExperimentConfig
-from settings.sections import OptimizerParams, Strength, Warmup
+from settings.sections import OptimizerParams, Strength
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
@@ -48,15 +48,13 @@ def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityCont
         # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
         held = 0.0 if penalty.selects else SparsityController.HELD
         return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)
-    return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else 0.0, config)
+    return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else None, config)
 
 
-def _schedule(strength: Strength, config: ExperimentConfig) -> LambdaSchedule:
-    """Strength of one penalty over the epochs."""
+def _schedule(strength: Strength | None, config: ExperimentConfig) -> LambdaSchedule:
+    """Return the strength of one penalty over the epochs."""
     start, debias = config.sparsity_epoch if config.group_sparsity else 0, config.debias_epoch
-    if isinstance(strength, Warmup):
-        return LambdaSchedule(strength.value, start, strength.warmup, debias_from=debias)
-    return LambdaSchedule(strength or 0.0, start, debias_from=debias)
+    return LambdaSchedule(0.0 if strength is None else strength.points(start), start, debias_from=debias)
 
 
 def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: ExperimentConfig) -> ProxAdam:

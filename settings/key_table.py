@@ -11,7 +11,7 @@ from settings.config import ExperimentConfig
 
 
 def key_table(schema: type[BaseModel] = ExperimentConfig) -> str:
-    """One row per key: name, allowed values where they are few, default, meaning; nested keys as ``parent.key``."""
+    """Return one row per key: name, allowed values where they are few, default, meaning; nested keys as ``parent.key``."""
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(schema, "")])
 
 
