@@ -9,6 +9,7 @@ from typing import Any
 
 from engine import checkpoint as files
 from optim import sparsity_report
+from study.columns import LATENCIES, SIZES
 from study.latencies import LatencyPair, measure_latencies, networks_of
 from study.plan import Run
 from utils.console import track
@@ -26,12 +27,8 @@ GROUPS = ("groups", "zero_groups")
 LAYER = ("layer", "stage", "groups", "live_groups")
 """What is kept of a row of a sparsity report."""
 
-COUNTED = tuple(
-    f"{part}{form}_{what}" for part in ("", "backbone_") for what in ("GMACs", "Mparameters") for form in ("dense", "compact")
-)
-"""Of the whole model and of its backbone: as trained, and compacted for the CPU."""
-
-LATENCIES = ("folded_latency_ms", "compact_latency_ms")
+_COUNTED = {*GROUPS, *(column.name for column in SIZES)}
+_TIMED = {column.name for column in LATENCIES}
 
 BLOCKS = 256
 """How many parts of a network's file are looked at to tell that it is the same (:func:`utils.files.fingerprint`)."""
@@ -62,12 +59,12 @@ class Costs:
 
     def timed(self, found: LatencyPair) -> Costs:
         """With a latency."""
-        numbers = self.numbers | dict(zip(LATENCIES, (found.folded_ms, found.compact_ms), strict=True))
+        numbers = self.numbers | {"folded_latency_ms": found.folded_ms, "compact_latency_ms": found.compact_ms}
         return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
 
     def untimed(self) -> Costs:
         """Without one."""
-        numbers = {name: value for name, value in self.numbers.items() if name not in LATENCIES}
+        numbers = {name: value for name, value in self.numbers.items() if name not in _TIMED}
         return Costs(numbers, self.layers)
 
 
@@ -141,7 +138,7 @@ def _known(run: Run) -> Costs | None:
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
         layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
         found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
-        if set(numbers) - set(LATENCIES) != {*GROUPS, *COUNTED}:
+        if set(numbers) - _TIMED != _COUNTED:
             log.info("%s is of another version, whose names mean something else, and is made anew", path)
             return None
         return found if content["network"] == about else None

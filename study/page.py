@@ -18,7 +18,7 @@ from PIL import Image
 
 from deploy.markdown import markdown_text
 from figures.files import PNG_DPI
-from study.labels import is_sparse, main_metrics, setting_label
+from study.labels import main_metrics, setting_label
 from study.markup import LATEX_COMMENT, latex, markdown
 from study.tables import StudyTables
 from study.text_tables import comparison_table, full_tables, pairs_text, paper_table, verdict
@@ -119,7 +119,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
     found, rows = findings(tables), tables.rows
-    claims = [verdict(row) for row in rows if is_sparse(row)]
+    claims = [verdict(row) for row in rows if row["sparse"]]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
         claims=CLAIMS,
@@ -143,7 +143,7 @@ def findings(tables: StudyTables) -> list[Finding]:
     found = []
     for row in tables.rows:
         claim = verdict(row)
-        if is_sparse(row) and claim in CLAIMS:
+        if row["sparse"] and claim in CLAIMS:
             sparsity = float(row.get("group_sparsity_mean", math.nan))
             numbers = (float(row[name]) for name in ("difference_mean", "difference_low", "difference_high", "margin"))
             found.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
