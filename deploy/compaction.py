@@ -20,11 +20,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from datasets import build_dataset
+from deploy.compact_report import report_text
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import Timing, time_networks
 from deploy.onnx_export import CHECKED_BATCHES, TOLERANCE, check_export, export_onnx, require_onnx, time_sessions
 from deploy.peak_memory import HOW, cpu_peaks, gpu_peak
-from deploy.report import report_text
 from deploy.sparsity_plot import figure_title
 from engine import checkpoint as files
 from engine.checkpoint import save_json

@@ -142,7 +142,7 @@ def _ticks(largest: float) -> list[float]:
     return ticks
 
 
-def short_number(value: float) -> str:
+def count_text(value: float) -> str:
     """``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
     return f"{value / 1e6:g} M" if value >= 1e5 else f"{value:,.0f}"
 

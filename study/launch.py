@@ -55,7 +55,7 @@ def one_after_another(runs: Sequence[Run]) -> Iterator[Outcome]:
 def attempt(run: Run) -> Outcome:
     """Bring a run to its end; whatever stops it is its outcome, and not an error."""
     try:
-        finish(run)
+        train_and_test(run)
     except HeldError as error:
         return Outcome(run, "held", str(error))
     except torch.OutOfMemoryError as error:
@@ -80,7 +80,7 @@ def attempt(run: Run) -> Outcome:
     return Outcome(run, "failed", reason)
 
 
-def finish(run: Run) -> None:
+def train_and_test(run: Run) -> None:
     """Train what is left of a run, and test its best network; nothing where that is done.
 
     Raises:

@@ -22,7 +22,7 @@ from study.figures.style import (
     TEXT,
     band_handle,
     dense_look,
-    finish,
+    label_axes,
     legend_below,
     legend_inside,
     line_handle,
@@ -201,14 +201,14 @@ def _keep_to_most(axes: Axes, lines: Sequence[Curve]) -> bool:
 
 def _name_panel(axes: Axes, tables: StudyTables, one: TaskSet, metric: str) -> None:
     if metric in _LOSSES:
-        finish(axes, CURVES[metric].title, "epoch", "loss (↓ better)")
+        label_axes(axes, CURVES[metric].title, "epoch", "loss (↓ better)")
     elif metric == "group_sparsity":
-        finish(axes, "Group sparsity", "epoch", "zero groups (%)")
+        label_axes(axes, "Group sparsity", "epoch", "zero groups (%)")
         percent_axis(axes.yaxis)
         return
     else:
         column = next(column for column in main_columns(tables, one.tasks).values() if column.name == metric)
-        finish(axes, column.group, "epoch", f"val. {column.axis_label(brief=True)}")
+        label_axes(axes, column.group, "epoch", f"val. {column.axis_label(brief=True)}")
     axes.locator_params(axis="y", nbins=5)
 
 

@@ -23,10 +23,10 @@ from study.figures.style import (
     band_handle,
     dense_look,
     draw_means,
-    finish,
     fit_to_means,
     handle,
     is_cut,
+    label_axes,
     line_handle,
     look,
     new_figure,
@@ -166,5 +166,5 @@ def _draw_panel(axes: Axes, title: str, candidates: Sequence[Candidate], looks: 
     costs, gains = zip(*best, (right, best[-1][1]), strict=True)
     axes.plot(costs, gains, drawstyle="steps-post", label="front", zorder=2, **_FRONT)
     fit_to_means(axes, [one.delta for one in candidates], [0.0], margin=0.12)
-    finish(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
+    label_axes(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
     axes.locator_params(axis="y", nbins=6)

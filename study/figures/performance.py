@@ -25,10 +25,10 @@ from study.figures.style import (
     band_handle,
     dense_look,
     draw_means,
-    finish,
     fit_to_means,
     handle,
     is_cut,
+    label_axes,
     line_handle,
     look,
     new_figure,
@@ -82,7 +82,7 @@ def _draw(
         percent_axis(axes.xaxis)
         fit_to_means(axes, drawn, lines)
         cut |= is_cut(axes, drawn)
-        finish(axes, task_title(task), COLUMNS["group_sparsity"].heading, columns[task].axis_label())
+        label_axes(axes, task_title(task), COLUMNS["group_sparsity"].heading, columns[task].axis_label())
         axes.locator_params(axis="y", nbins=5)
     dense = [setting for setting in one.dense if any(setting.name in of for of in values.values())]
     if any(of[setting.name].n > 1 for setting in dense for of in values.values() if setting.name in of):

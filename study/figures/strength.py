@@ -16,8 +16,8 @@ from study.figures.style import (
     Look,
     dense_look,
     draw_means,
-    finish,
     handle,
+    label_axes,
     lambda_axis,
     line_handle,
     look,
@@ -118,13 +118,13 @@ def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigu
         if kind == "target":
             grid[0].plot([0, 100], [0, 100], label="identity", zorder=1, **_IDENTITY)
             legend.add(line_handle("wanted = reached", **_IDENTITY))
-        finish(grid[0], ylabel="sparsity (%)")
+        label_axes(grid[0], ylabel="sparsity (%)")
         percent_axis(grid[0].yaxis)
     if gmacs:
         shown.append("multiply-accumulates of the compact model")
         draw(grid[-1], gmacs, "GMACs")
         _draw_twins(grid[-1], tables, [setting for of in settings.values() for setting in of], legend)
-        finish(grid[-1], ylabel="GMACs (compact)")
+        label_axes(grid[-1], ylabel="GMACs (compact)")
         grid[-1].set_ylim(0, 1.04 * grid[-1].get_ylim()[1])
         grid[-1].locator_params(axis="y", nbins=5)
     if kind == "lambda":

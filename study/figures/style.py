@@ -99,7 +99,7 @@ def panels(figure: Figure, number: int, per_row: int, **options: Any) -> list[Ax
     return list(grid[:number])
 
 
-def finish(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+def label_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
     """Names, sizes, grid; no frame above and to the right."""
     axes.set_title(title, fontsize=NORMAL, fontweight="bold" if title else "normal")
     axes.set_xlabel(xlabel, fontsize=NORMAL)
