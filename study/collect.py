@@ -37,7 +37,7 @@ class Finished:
 
 
 def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
-    """What all finished runs measured.
+    """Make the tables of all finished runs.
 
     Args:
         study: whose runs are looked for.
@@ -63,7 +63,7 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
 
 
 def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFrame:
-    """The summary for other networks of the runs than those that they tested.
+    """Make the summary for other networks of the runs than those that they tested.
 
     Args:
         study: of the runs.
@@ -73,7 +73,7 @@ def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFr
 
 
 def _compared(study: Study, finished: Sequence[Finished]) -> list[Finished]:
-    """With delta_MTL where there is what the study compares a run with."""
+    """Add delta_MTL to the runs whose baseline is finished."""
     yardsticks: dict[str, Yardstick | None] = {}
     compared = []
     for one in finished:
@@ -120,7 +120,7 @@ class Yardstick:
 
 
 def _yardstick(study: Study, setting: Setting, finished: Sequence[Finished]) -> Yardstick | None:
-    """What a setting is compared with; None where the study plans no such baseline.
+    """Find what a setting is compared with; None where the study plans no such baseline.
 
     If the study plans for each task a model of every seed of the setting, a run is compared with that of its own seed; else
     with the mean over the baseline's seeds, which is the same for all trials of the setting.
@@ -160,14 +160,14 @@ def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _baseline(yardstick: Yardstick | None, seed: int) -> Metrics | None:
-    """What the trial of a seed is compared with; None where that is not finished."""
+    """Return what the trial of a seed is compared with; None where that is not finished."""
     if yardstick is None:
         return None
     return yardstick.mean if yardstick.mean is not None else yardstick.by_seed.get(seed)
 
 
 def _is_baseline(setting: Setting) -> bool:
-    """True for dense models of one task, which are compared with nothing."""
+    """Return whether a setting is a dense model of one task, which is compared with nothing."""
     return setting.config.setup == "singletask" and not setting.sparse
 
 
@@ -180,7 +180,7 @@ def _with_delta(one: Finished, baseline: Metrics) -> Finished:
 
 
 def _run_rows(study: str, one: Finished) -> Iterable[dict[str, Any]]:
-    """One row per number of a run."""
+    """Yield one row per number of a run."""
     config = one.run.config
     identity = {"study": study, **one.run.setting.identity(), "trial": one.run.trial, "seed": one.seed}
     known = run_columns(config.task_list, metres=config.depth_target == "metric")
@@ -203,7 +203,7 @@ def _curve_rows(run: Run) -> Iterable[dict[str, Any]]:
 
 
 def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
-    """One row per setting with a finished run."""
+    """Make the summary: one row per setting with a finished run."""
     names = _in_order(finished)
     rows = []
     for setting in _by_strength(study.settings):
@@ -228,7 +228,7 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
 
 
 def _values(name: str, of: Sequence[Finished]) -> list[float]:
-    """A number of a setting's trials; NaN of a trial that lacks one that all should have."""
+    """Return a number of a setting's trials; NaN for a trial without it, unless the column is optional."""
     if column_of(name).optional:
         return [one.numbers[name] for one in of if name in one.numbers]
     return [one.numbers.get(name, math.nan) for one in of]

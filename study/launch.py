@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run."""
+    """Outcome of a run."""
 
     run: Run
     status: Literal["finished", "failed", "held"]
@@ -100,7 +100,7 @@ def train_and_test(run: Run) -> None:
 
 
 def with_remedy(run: Run, message: str) -> str:
-    """What is wrong with a run's folder, and what to do about this run alone (``--overwrite`` is about the whole study)."""
+    """Tell how to repair the folder of this run alone (``--overwrite`` deletes the whole study)."""
     message = message.replace(", or use --overwrite", "")
     return f"{message}; or delete {run.folder}, and this run is trained anew"
 

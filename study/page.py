@@ -43,7 +43,7 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class ReportInfo:
-    """What the tables do not know of a study."""
+    """Facts about a study that are not in its tables."""
 
     commands: Sequence[str]
     """What to type, in order, to get the study again."""
@@ -58,7 +58,7 @@ class ReportInfo:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the comparison of a sparse setting with its dense twin says."""
+    """Result of the comparison of a sparse setting with its dense twin."""
 
     claim: str
     """``holds``, ``fails`` or ``undecided``."""
@@ -139,7 +139,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
 
 
 def findings(tables: StudyTables) -> list[Finding]:
-    """Per sparse setting that has an interval what it says."""
+    """Return the result of each sparse setting that has an interval."""
     found = []
     for row in tables.rows:
         claim = verdict(row)

@@ -151,7 +151,7 @@ def _configs(record: Record, finished: Sequence[Run]) -> dict[str, str]:
 
 
 def _machines(finished: Sequence[Run], costs: Mapping[Run, Costs]) -> str:
-    """Where the runs were trained, and where the latency was measured, in words."""
+    """Describe the devices that trained the runs and measured the latencies."""
     trained: Counter[str] = Counter()
     for run in finished:
         test = files.load_json(run.folder / files.TEST)

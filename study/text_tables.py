@@ -176,7 +176,7 @@ def comparison_table(tables: StudyTables) -> TextTable:
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """What the comparison of a sparse setting says: holds, fails or undecided; or why there is none."""
+    """Return the claim about a sparse setting: holds, fails or undecided; or the reason why there is none."""
     return value_text(row.get("claim")) or value_text(row.get("no_claim"))
 
 
@@ -196,7 +196,7 @@ def _comparison_row(row: Mapping[str, Any], rows_of: Mapping[str, Mapping[str, A
 
 
 def pairs_text(row: Mapping[str, Any]) -> str:
-    """How many pairs of trials are compared: ``3``, or ``2 of 3`` where the study plans more."""
+    """Write the number of compared pairs of trials: ``3``, or ``2 of 3`` where the study plans more."""
     number, planned = row["difference_n"], row.get("difference_planned")
     return f"{int(number)}" if is_missing(planned) or planned == number else f"{int(number)} of {int(planned or 0)}"
 
@@ -241,13 +241,13 @@ def _best(rows: Sequence[Mapping[str, Any]], column: Column) -> str | None:
 
 
 def _spread(summary: pd.DataFrame) -> str:
-    """What the numbers of a cell are."""
+    """Explain the numbers of a cell."""
     several = bool((summary["num_trials"] > 1).any())
     return "mean ± sample standard deviation over n trials" if several else "one trial per setting"
 
 
 def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
-    """What a reader may look for in the paper's table in vain."""
+    """Tell what is missing in the paper's table."""
     summary = tables.summary
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
@@ -265,7 +265,7 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
 
 
 def _delta_notes(tables: StudyTables) -> list[str]:
-    """Where Δ_MTL is not there and why, and what it compares with where it is."""
+    """Tell which settings lack Δ_MTL and why, and what the others are compared with."""
     rows: list[dict[str, Any]] = [row for _, rows in _by_tasks(tables) for row in rows]
     judged = [row for row in rows if value_text(row.get("baseline"))]
     unplanned = [row for row in judged if row["baseline"] == "not planned"]
@@ -303,7 +303,7 @@ def _delta_notes(tables: StudyTables) -> list[str]:
 
 
 def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> Sequence[str]:
-    """Of the settings that a row's baseline needs, those without a finished run; all of them if none is without."""
+    """Return the settings of a row's baseline without a finished run; all of them if each has one."""
     needed = row["baseline_settings"]
     return [name for name in needed if name not in tables.settings] or needed
 

@@ -1,4 +1,4 @@
-"""What multi-task learning gains, against what the compact model costs."""
+"""Figure of delta_MTL against the cost of the compact model."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def draw_pareto(tables: StudyTables) -> Drawn:
 
 
 def on_front(cost: Sequence[float], gain: Sequence[float]) -> np.ndarray:
-    """Which points no other one dominates: (n,) bool.
+    """Mark the points that no other point dominates: (n,) bool.
 
     A point is dominated if another costs no more and gains no less, and is better in one of the two.
     """
@@ -157,7 +157,7 @@ def _series_looks(tables: StudyTables, candidates: Sequence[Candidate]) -> dict[
 def _draw_panel(axes: Axes, title: str, candidates: Sequence[Candidate], looks: Sequence[Look]) -> None:
     for one, style in zip(candidates, looks, strict=True):
         size = 7.5 if style.marker == "*" else 5.0
-        draw_means(axes, [one.gmacs], [one.delta], style, one.setting.name, line=False, size=size)
+        draw_means(axes, [(one.gmacs, one.delta)], style, one.setting.name, line=False, size=size)
     axes.axhline(0.0, label="zero", zorder=1, **_ZERO)
     right = 1.1 * max(one.gmacs for one in candidates)
     axes.set_xlim(0, right)

@@ -1,4 +1,4 @@
-"""How well each task is done, against how many groups are zero."""
+"""Figure of the main metric of each task against the group sparsity."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _draw_sparse(
         if settings:
             means = [values[each.name] for each in settings]
             legend.add(handle(series.label, look(index)), means, markers=True)
-            draw_means(axes, [sparsity[each.name].mean for each in settings], means, look(index), series.label)
+            draw_means(axes, [(sparsity[each.name].mean, values[each.name]) for each in settings], look(index), series.label)
             drawn += means
     return drawn
 

@@ -20,7 +20,7 @@ from tasks.table import get_task, is_task
 
 @dataclass(frozen=True)
 class Series:
-    """What gets one colour: settings that differ in tasks and strength only. Without a penalty they are dense."""
+    """Settings that differ in tasks and strength only, drawn in one colour; dense ones without a penalty."""
 
     penalty: str
     variant: str
@@ -61,7 +61,7 @@ class PlottedSetting:
 
     @property
     def strength_label(self) -> str:
-        """The same with the variant, if there is one."""
+        """Strength and variant."""
         return ", ".join(filter(None, [self.brief_label, self.series.variant]))
 
     @property
@@ -84,7 +84,7 @@ class TaskSet:
 
     @property
     def key(self) -> str:
-        """What files are called after it: ``seg_depth_sn``."""
+        """Part of the names of its files: ``seg_depth_sn``."""
         return "_".join(_short(task) for task in self.tasks)
 
     @property

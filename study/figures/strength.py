@@ -1,4 +1,4 @@
-"""What the strength of the penalty, or the wanted sparsity, does to the network's size."""
+"""Figure of the size of the network against the strength of the penalty or the target sparsity."""
 
 from __future__ import annotations
 
@@ -100,11 +100,8 @@ def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigu
             if of:
                 legend.add(handle(series.label, style), [values[setting.name] for setting in of], markers=True)
                 style = Look(pale(style.colour), style.marker, _PARAMETER_DASHES) if faint else style
-                draw_means(
-                    *(axes, [_position(setting, kind) or 0.0 for setting in of], [values[setting.name] for setting in of]),
-                    *(style, f"{series.label} {what}"),
-                    size=2.8 if faint else 4.0,
-                )
+                points = [(_position(setting, kind) or 0.0, values[setting.name]) for setting in of]
+                draw_means(axes, points, style, f"{series.label} {what}", size=2.8 if faint else 4.0)
 
     if groups or parameters:
         shown.append("share of zero groups and (paler, dotted) of the weights in them")
