@@ -41,31 +41,15 @@ def example() -> StudyTables:
         for (identity, trial), value in zip([(IDENTITY, 0), (IDENTITY, 1), (SPARSE, 0), (SPARSE, 1)], values, strict=True)
     ]
     summary = [
-        {
-            "study": "s",
-            **IDENTITY,
-            "num_trials": 2,
-            "delta_MTL_mean": None,
-            "baseline_settings": ("a", "b"),
-            "twin": "",
-            "claim": "",
-        },
-        {
-            "study": "s",
-            **SPARSE,
-            "num_trials": 2,
-            "delta_MTL_mean": -1.25,
-            "baseline_settings": (),
-            "twin": "depth_dense",
-            "claim": "holds",
-        },
+        {"study": "s", **IDENTITY, "num_trials": 2, "delta_MTL_mean": None, "twin": "", "claim": ""},
+        {"study": "s", **SPARSE, "num_trials": 2, "delta_MTL_mean": -1.25, "twin": "depth_dense", "claim": "holds"},
     ]
     curves = [{"setting": "depth_dense", "trial": 0, "epoch": epoch, "metric": "train_loss", "value": 0.5} for epoch in (1, 2)]
     layers = [{**dict(zip(HEADS["layers"], row, strict=True))} for row in [("depth_dense", 0, "conv1", "stem", 3, 3)]]
     tables = [
         pd.DataFrame(rows, columns=HEADS[part]) for part, rows in (("runs", runs), ("curves", curves), ("layers", layers))
     ]
-    return StudyTables("s", tables[0], pd.DataFrame(summary), tables[1], tables[2])
+    return StudyTables("s", tables[0], pd.DataFrame(summary).assign(baseline_settings=[("a", "b"), ()]), tables[1], tables[2])
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
