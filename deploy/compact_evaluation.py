@@ -117,8 +117,11 @@ def _evaluate_both(
 
 
 def largest_difference(one: Evaluation, other: Evaluation) -> float:
-    """Of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres). A metric that is not a
-    number in one of them alone is infinitely different; where none is a number in either, neither is the difference."""
+    """Return the largest difference of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres).
+
+    A metric that is not a number in one of them alone is infinitely different; where none is a number in either, neither is the
+    difference.
+    """
     largest = math.nan
     theirs = other.flat()
     for name, value in one.flat().items():

@@ -1,4 +1,4 @@
-"""How long runs will take, before they are started."""
+"""Estimates of the time that runs will take, made before they start."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _kind(config: ExperimentConfig) -> str:
 
 
 def _epoch_seconds(folder: Path) -> list[float]:
-    """Of the epochs that a run has behind it."""
+    """Return the seconds of each epoch that a run has finished."""
     lines = files.read_lines(folder / files.METRICS)
     return [line["train_seconds"] + line.get("validation_seconds", 0.0) for line in lines if "train_seconds" in line]
 

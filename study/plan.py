@@ -52,7 +52,7 @@ class Setting:
             "setting": self.name,
             "variant": self.variant,
             "setup": config.setup,
-            "tasks": "+".join(config.task_list),
+            "tasks": tuple(config.task_list),
             "sparse": self.sparse,
             "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
             "lambda": config.penalty_lambda if self.sparse and not found else None,

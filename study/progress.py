@@ -1,4 +1,4 @@
-"""How far the runs of a study are: read from their folders, changing nothing."""
+"""Progress of the runs of a study, read from their folders without changing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With what a setting is compared: its dense twin, and the dense models of its tasks alone.
+"""Partners of a setting in comparisons: its dense twin, and the dense models of its tasks alone.
 
 The study's plan decides, whatever is finished: so an unfinished study compares nothing with what the finished one will not.
 """
