@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
@@ -25,11 +26,11 @@ log = logging.getLogger(__name__)
 Loader = DataLoader[Sample] | BatchLoader
 """Batches of finished samples; ``len`` says how many."""
 
-DATASETS: dict[str, type[CelebAMaskHQ] | type[MTANDataset] | type[NYUDataset]] = {
-    "NYU": NYUDataset,
-    "NYU_MTAN": MTANDataset,
-    "celebA": CelebAMaskHQ,
-}
+Reader = Callable[[ExperimentConfig, str, bool], MultiTaskDataset]
+"""Maker of a split's data set: of the experiment, the split's name, and whether to apply the augmentation."""
+
+READERS: dict[str, Reader] = {"NYUD_MT": NYUDataset, "MTAN": MTANDataset, "CelebAMask-HQ": CelebAMaskHQ}
+"""The readers by the layout of the files that they read (``tasks.data_sets.DataSet.layout``)."""
 
 
 def build_dataset(config: ExperimentConfig, split: str, training: bool = False) -> MultiTaskDataset:
@@ -41,7 +42,7 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
     Raises:
         DataError: the data set is not as the configuration says.
     """
-    dataset = DATASETS[config.dataset_name](config, split, training)
+    dataset = READERS[config.data_set.layout](config, split, training)
     check_encodings(dataset, config)
     if config.cache:
         attach_cache(dataset, config, split)

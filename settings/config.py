@@ -22,6 +22,7 @@ from settings.sections import (
     BackboneOptimizerParams,
     Bool,
     Cache,
+    DataSetName,
     FileName,
     Int,
     LRSchedule,
@@ -38,6 +39,7 @@ from settings.sections import (
     Warmup,
 )
 from settings.yaml_file import apply_override, read_yaml
+from tasks.data_sets import DATA_SETS, DataSet
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -50,9 +52,7 @@ class ExperimentConfig(Schema):
 
     Experiment_name: FileName
     """Name of the experiment: of its folders, its CSV files and its group in the tracker; at most 200 characters."""
-    dataset_name: Literal["NYU", "NYU_MTAN", "celebA"]
-    """Data set: `NYU` (NYU-v2, NYUD_MT layout), `NYU_MTAN` (NYU-v2 as MTAN and LibMTL have it, 13 classes) or `celebA`
-    (CelebAMask-HQ)."""
+    dataset_name: DataSetName
     task_list: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Tasks that share the backbone, one head each."""
     setup: Literal["singletask", "multitask"] = "multitask"
@@ -62,6 +62,8 @@ class ExperimentConfig(Schema):
     seed: Annotated[Int, Field(ge=0, lt=2**31)] = 0
     """Seed of trial 0: initial weights, order of the frames, augmentation and dropout follow from it."""
 
+    data_dir_: Text | None = Field(default=None, alias="data_dir")
+    """Folder of the data set, whichever it is; the keys of the paper's files, below, are other names of it."""
     data_dir_NYU: Text | None = None
     """Folder of NYU-v2 in NYUD_MT layout."""
     data_dir_NYU_MTAN: Text | None = None
@@ -200,20 +202,31 @@ class ExperimentConfig(Schema):
     @property
     def data_dir(self) -> Path:
         """Folder of the data set that `dataset_name` names."""
-        folder = getattr(self, self.data_dir_key)
+        folder = self.data_dir_ or getattr(self, self.data_dir_key)
         assert folder is not None, "load_config refuses this"
         return expanded(folder, self.data_dir_key)
 
     @property
     def data_dir_key(self) -> str:
         """The key that names this folder."""
-        given = f"data_dir_{self.dataset_name}"
-        return "data_dir_NYU" if given == "data_dir_NYU_MTAN" and self.data_dir_NYU_MTAN is None else given
+        given = [key for key in self.data_set.folder_keys if getattr(self, key) is not None]
+        return given[0] if given and self.data_dir_ is None else "data_dir"
+
+    def with_data_dir(self, folder: Path) -> ExperimentConfig:
+        """Return a copy whose data set lies in another folder."""
+        return self.model_copy(update={**dict.fromkeys(self.data_set.folder_keys), "data_dir_": str(folder)})
+
+    @property
+    def data_set(self) -> DataSet:
+        """The data set that `dataset_name` names."""
+        return DATA_SETS[self.dataset_name]
 
     @property
     def label_set(self) -> str:
-        """Whose classes a segmentation has: an entry of ``tasks.table.LABEL_SETS``."""
-        return "celebA19" if self.dataset_name == "celebA" and self.celebA_classes == 19 else self.dataset_name
+        """Name of the label set that a segmentation has; that of the data set where it has none."""
+        key, names = self.data_set.classes_key, self.data_set.label_sets
+        chosen = [name for name, labels in names.items() if key is None or len(labels.classes) == getattr(self, key)]
+        return chosen[0] if chosen else self.dataset_name
 
     @property
     def size(self) -> tuple[int, int]:
@@ -311,14 +324,15 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
         good = {key: value for key, value in values.items() if key not in bad_keys}
         config = ExperimentConfig.model_validate({**_REQUIRED, **good})
     # Also where some keys are bad: the user wants to know it all at once.
-    found += rule_problems({name: value for name, value in config if name not in bad_keys})
+    fields = ExperimentConfig.model_fields
+    found += rule_problems({name: value for name, value in config if not {name, fields[name].alias} & bad_keys})
     if found:
         count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
         raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in found))
     return config
 
 
-_REQUIRED = {"Experiment_name": "_", "dataset_name": "NYU", "task_list": ["_"]}
+_REQUIRED = {"Experiment_name": "_", "dataset_name": next(iter(DATA_SETS)), "task_list": ["_"]}
 """In place of keys that are missing or bad; no rule sees them."""
 
 
@@ -339,12 +353,9 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
         unused.append("bb_optimizer_params.lambda (target_sparsity finds it)")
     if config.loss_weights is not None and config.comb_loss != "wt_sum":
         unused.append("loss_weights")
-    if config.dataset_name != "celebA" and config.data_split_file is not None:
-        unused.append("data_split_file")
-    if config.dataset_name != "celebA" and config.celebA_classes != 3:
-        unused.append(f"celebA_classes (dataset_name is {config.dataset_name})")
-    if config.dataset_name != "NYU" and "splits" in config.model_fields_set and config.splits != Splits():
-        unused.append("splits")
+    for key in dict.fromkeys(key for data_set in DATA_SETS.values() for key in data_set.own_keys):
+        if key not in config.data_set.own_keys and getattr(config, key) != ExperimentConfig.model_fields[key].default:
+            unused.append(f"{key} (dataset_name is {config.dataset_name})")
     return unused
 
 

@@ -414,6 +414,27 @@ def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
     assert _load(tmp_path, MINIMAL, "data_dir_NYU_MTAN=data/mtan").data_dir == Path("data/NYUD_MT")
 
 
+@pytest.mark.parametrize("dataset", DATA_SETS)
+def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path) -> None:
+    """It contradicts the data set's own keys, and nothing else."""
+    text = _changed(dataset_name=dataset, task_list=["segmentsemantic"]).replace("data_dir_NYU: data/NYUD_MT\n", "")
+    own = DATA_SETS[dataset].folder_keys
+    with pytest.raises(ConfigError, match=f"{own[0]}: is missing"):
+        _load(tmp_path, text)
+    config = _load(tmp_path, text, "data_dir=here")
+    assert (config.data_dir, config.data_dir_key) == (Path("here"), "data_dir")
+    config.save(tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml") == config
+    assert _load(tmp_path, text, f"{own[0]}=there").with_data_dir(Path("here")).data_dir == Path("here")
+    for key in own:
+        with pytest.raises(ConfigError, match=f"data_dir: contradicts {key}, .* give one of them"):
+            _load(tmp_path, text, "data_dir=here", f"{key}=there")
+    (other,) = {"data_dir_NYU", "data_dir_celebA"} - set(own)
+    assert _load(tmp_path, text, "data_dir=here", f"{other}=there").data_dir == Path("here")
+    with pytest.raises(ConfigError, match="1 problem\n  - data_dir: 3 is not valid"):
+        _load(tmp_path, text, "data_dir=3")
+
+
 # How strong the penalty is over the epochs
 
 SPARSE = MINIMAL + "group_sparsity: true\nepochs: 20\n"
@@ -725,11 +746,11 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
     weights = {"segmentsemantic": 1, "depth_euclidean": 1, "surface_normal": 1}
     assert unused_keys(make_config(loss_weights=weights)) == ["loss_weights"]
     assert unused_keys(make_config(loss_weights=weights, comb_loss="wt_sum")) == []
-    assert unused_keys(make_config(data_split_file="names.json")) == ["data_split_file"]
+    assert unused_keys(make_config(data_split_file="names.json")) == ["data_split_file (dataset_name is NYU)"]
     celeba = {"dataset_name": "celebA", "data_split_file": "names.json"}
-    assert unused_keys(make_config(**celeba, splits={"test": "val"}, celebA_classes=19)) == ["splits"]
+    assert unused_keys(make_config(**celeba, splits={"test": "val"}, celebA_classes=19)) == ["splits (dataset_name is celebA)"]
     mtan = {"dataset_name": "NYU_MTAN", "data_split_file": "names.json", "splits": {"test": "val"}}
-    assert unused_keys(make_config(**mtan)) == ["data_split_file", "splits"]
+    assert unused_keys(make_config(**mtan)) == [f"{key} (dataset_name is NYU_MTAN)" for key in ("splits", "data_split_file")]
     assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is NYU)"]
     dense = "(group_sparsity is false: the run is dense)"
     assert unused_keys(make_config(target_sparsity=0.5)) == [f"target_sparsity {dense}"]
