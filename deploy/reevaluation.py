@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from datasets import Loaders
 from deploy.compact_evaluation import compact_row
 from engine import checkpoint as files
 from engine.device import resolve
@@ -67,7 +69,7 @@ def evaluate_experiment(
     changes: dict[str, str] = {"device": device} if device else {}
     if compact:
         changes["precision"] = "fp32"
-    rows = []
+    rows, loaders = [], None
     for number in wanted:
         log.info("trial %d: %s", number, found[number])
         trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
@@ -75,10 +77,12 @@ def evaluate_experiment(
         config, where = resolve(moved.model_copy(update=changes))
         trial.model.to(where)
         warn_of_dead_layers(trial.model, config, f"trial {number}")
+        if loaders is None or loaders.config != config:
+            loaders = Loaders(config, where.type == "cuda")
         if compact:
-            rows.append(compact_row(trial, config, split, where))
+            rows.append(compact_row(trial, loaders, split, where))
         else:
-            rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
+            rows.append(result_row(trial, evaluate_trial(replace(trial, config=config), loaders, split, where)))
     experiment = trial.config.Experiment_name
     name = trial.folder.name if exact else experiment
     if len(rows) < len(complete):

@@ -28,7 +28,7 @@ MAY_CHANGE = {
 lies and how a path is spelled make no difference either.)"""
 
 _FILES = ("data_split_file", "init_weights", "start_from")
-"""Keys of files; those of folders begin with ``data_dir_``."""
+"""Keys of files; those of folders begin with ``data_dir``."""
 
 
 def existing_trials(config: ExperimentConfig) -> list[Path]:
@@ -124,6 +124,8 @@ def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
     """What makes a difference to a trial and is another value now."""
     before, after = saved.as_dict(), now.as_dict()
     changed = [key for key in after if key not in MAY_CHANGE and not _same(key, before[key], after[key])]
+    if _data_place(saved) == _data_place(now) is not None:
+        changed = [key for key in changed if not key.startswith("data_dir")]
     return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
 
 
@@ -146,9 +148,17 @@ def _same(key: str, saved: Any, now: Any) -> bool:
         return now >= saved
     if key == "cache":
         return bool(saved) == bool(now)
-    if (key.startswith("data_dir_") or key in _FILES) and saved and now:
+    if (key.startswith("data_dir") or key in _FILES) and saved and now:
         return _place(saved) == _place(now)
     return saved == now
+
+
+def _data_place(config: ExperimentConfig) -> Path | None:
+    """Return the data set's folder, whichever key names it; None where that needs a variable that is not set here."""
+    try:
+        return config.data_dir.resolve()
+    except UserError:
+        return None
 
 
 def _place(path: str) -> Path:

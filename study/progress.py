@@ -17,7 +17,7 @@ from utils.locks import refuse_if_held
 
 log = logging.getLogger(__name__)
 
-_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
+_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
 """Keys in which a run's own configuration may differ from the study's: they depend on where it was trained."""
 
 

@@ -252,9 +252,7 @@ def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
 
 def test_another_layout_is_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(
-        DataError, match=r"data_dir_NYU_MTAN: there is no folder .*train/image; expected MTAN's layout"
-    ):
+    with pytest.raises(DataError, match=r"data_dir_NYU_MTAN: there is no folder .*train/image; expected MTAN's layout"):
         MTANDataset(_config(tmp_path), "train")
     _write(tmp_path, {"train": 1, "val": 1})
     with pytest.raises(DataError, match=r"train/image holds 1 frame; expected at least 2"):

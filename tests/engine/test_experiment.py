@@ -358,10 +358,10 @@ def test_an_interrupted_overwrite_leaves_no_table_of_removed_trials(copied: Trai
 
 
 def test_a_diverged_trial_does_not_take_the_others_with_it(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(trial: Trial, tracker: Any) -> None:
+    def fit(trial: Trial, *args: Any) -> None:
         if trial.number == 0:
             raise TrainingDivergedError("trial 0: the loss of task x is nan")
-        trainer.fit(trial, tracker)
+        trainer.fit(trial, *args)
 
     monkeypatch.setattr(experiment, "fit", fit)
     with pytest.raises(TrainingDivergedError, match="trial 0"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from datasets import Loaders
 from engine import checkpoint as files
 from engine import trainer
 from engine.evaluation import Evaluation
@@ -316,7 +317,7 @@ def train(config: ExperimentConfig) -> Trial:
     trial = make_trial(config)
     continue_trial(trial)
     config.save(trial.folder / files.CONFIG)
-    fit(trial, NoTracker())
+    fit(trial, NoTracker(), Loaders(trial.config))
     return trial
 
 
@@ -503,7 +504,7 @@ def test_before_there_is_a_best_network_none_is_missed(rooms: Path, work: Path, 
     values = {"group_sparsity": True, "target_sparsity": 0.5, "sparsity_until": 3, "bb_optimizer_params": PARAMS, "epochs": 4}
     trial = make_trial(small_config(rooms, work, **values))
     trial.config = trial.config.model_copy(update={"epochs": 2})
-    fit(trial, NoTracker())
+    fit(trial, NoTracker(), Loaders(trial.config))
     assert not (trial.folder / files.BEST).exists()
     again = make_trial(small_config(rooms, work, **values))
     continue_trial(again)

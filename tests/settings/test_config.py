@@ -15,6 +15,7 @@ from settings.config import ExperimentConfig, OptimizerParams, load_config, unus
 from settings.messages import shown
 from settings.sections import Warmup
 from study.config import is_study
+from tasks.data_sets import DATA_SETS
 from tests.configs import make_config
 from tests.settings import mutations
 from utils.errors import ConfigError
@@ -417,7 +418,7 @@ def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dataset", DATA_SETS)
 def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path) -> None:
     """It contradicts the data set's own keys, and nothing else."""
-    text = _changed(dataset_name=dataset, task_list=["segmentsemantic"]).replace("data_dir_NYU: data/NYUD_MT\n", "")
+    text = f"Experiment_name: try\ndataset_name: {dataset}\ntask_list: [segmentsemantic]\n"
     own = DATA_SETS[dataset].folder_keys
     with pytest.raises(ConfigError, match=f"{own[0]}: is missing"):
         _load(tmp_path, text)
