@@ -124,8 +124,8 @@ def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
     """What makes a difference to a trial and is another value now."""
     before, after = saved.as_dict(), now.as_dict()
     changed = [key for key in after if key not in MAY_CHANGE and not _same(key, before[key], after[key])]
-    if _data_place(saved) == _data_place(now) is not None:
-        changed = [key for key in changed if not key.startswith("data_dir")]
+    if saved.dataset_name == now.dataset_name and _data_place(saved) == _data_place(now) is not None:
+        changed = [key for key in changed if key not in ("data_dir", *now.data_set.folder_keys)]
     return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
 
 
