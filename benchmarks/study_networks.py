@@ -33,6 +33,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Evaluate what is not known yet, and print a line per setting; returns the exit code."""
     args = parse()
+    from datasets import Loaders
     from engine import checkpoint as files
     from engine.device import resolve
     from engine.saved_trial import evaluate_trial, load_trial, result_row
@@ -51,7 +52,7 @@ def main() -> int:
         if key not in known:
             config, device = resolve(run.config)
             saved = load_trial(run.folder, device, files.LAST if args.network == "last" else files.BEST)
-            known[key] = result_row(saved, evaluate_trial(replace(saved, config=config), config, args.split, device))
+            known[key] = result_row(saved, evaluate_trial(replace(saved, config=config), Loaders(config), args.split, device))
             if args.json:
                 args.json.write_text(json.dumps(known, indent=1))
         rows[run] = known[key]

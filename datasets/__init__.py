@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasets.celeba import CelebAMaskHQ
     from datasets.frame_check import refuse_unlabelled
-    from datasets.loaders import Loader, build_dataset, eval_loader, train_loader
+    from datasets.loaders import Loader, Loaders, build_dataset, eval_loader, train_loader
     from datasets.mtan import MTANDataset
     from datasets.nyu import NYUDataset
     from datasets.workers import worker_deaths
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CelebAMaskHQ",
     "Loader",
+    "Loaders",
     "MTANDataset",
     "NYUDataset",
     "build_dataset",

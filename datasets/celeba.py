@@ -40,7 +40,7 @@ class CelebAMaskHQ(MultiTaskDataset):
     """One split of CelebAMask-HQ.
 
     Args:
-        config: the experiment; ``data_dir_celebA``, ``celebA_classes``, ``data_split_file`` and ``mask_void`` are read.
+        config: the experiment.
         split: ``train``, ``val`` or ``test``.
         training: apply the augmentation.
 
@@ -53,30 +53,34 @@ class CelebAMaskHQ(MultiTaskDataset):
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         root = config.data_dir
         if not (root / IMAGES).is_dir():
-            raise DataError(f"data_dir_celebA: there is no folder {root / IMAGES}; expected CelebAMask-HQ")
-        super().__init__(config, celeba_splits(config)[split], training, celeba_places(root, config.task_list))
+            raise DataError(f"{config.data_dir_key}: there is no folder {root / IMAGES}; expected {config.data_set.title}")
+        super().__init__(
+            config, celeba_splits(config)[split], training, celeba_places(root, config.task_list, config.dataset_name)
+        )
         if len(self._files) > 1:
             _check_manifest(root / MANIFEST, config.celebA_classes)
         self.void_is_background = config.mask_void == "background"
-        columns = [get_task(task).source["celebA"] for task in self.task_list if task not in self._files]
-        self.attributes = read_attributes(root / ATTRIBUTE_FILE, columns, self.names) if columns else {}
+        self.columns = {task: get_task(task).places[config.dataset_name] for task in self.task_list if task not in self._files}
+        self.attributes = (
+            read_attributes(root / ATTRIBUTE_FILE, list(self.columns.values()), self.names) if self.columns else {}
+        )
 
     def read_target(self, name: str, task: str) -> tuple[Tensor, Tensor]:
-        """The raw target of a task and its validity; a mask has a size of its own until it is resized."""
+        """Return the raw target of a task and its validity; a mask has a size of its own until it is resized."""
         target, known = super().read_target(name, task)
         if task in self._files and self.void_is_background:
             return torch.where(known, target, 0), torch.ones_like(known)
         return target, known
 
     def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
-        """Target and mask, both (), of an attribute."""
-        value = self.attributes[name][get_task(task).source["celebA"]]
+        """Return target and mask, both (), of an attribute."""
+        value = self.attributes[name][self.columns[task]]
         return torch.tensor(float(value == 1)), torch.tensor(value != 0)
 
 
-def celeba_places(root: Path, tasks: Iterable[str]) -> dict[str | None, Place]:
-    """Where the images (None) and the masks of ``tasks`` lie; attributes have no file per face."""
-    masks = {task: get_task(task).source["celebA"] for task in tasks if get_task(task).kind == "segmentation"}
+def celeba_places(root: Path, tasks: Iterable[str], data_set: str) -> dict[str | None, Place]:
+    """Return where the images (None) and the masks of ``tasks`` lie; attributes have no file per face."""
+    masks = {task: get_task(task).places[data_set] for task in tasks if get_task(task).kind == "segmentation"}
     return {None: Place(root / IMAGES, IMAGE_FILES), **{task: Place(root / kind, MASK_FILES) for task, kind in masks.items()}}
 
 
@@ -91,13 +95,13 @@ def _check_manifest(path: Path, classes: int) -> None:
 
 
 def face_number(text: object) -> str | None:
-    """``00012.jpg``, ``12.jpg`` or ``12`` as ``12``, also in a folder; None for what is no number."""
+    """Return ``12`` for ``00012.jpg``, ``12.jpg`` or ``12``, also in a folder; None for what is no number."""
     match = re.fullmatch(r"(?:.*/)?0*([0-9]{1,9})(?:\.[A-Za-z][A-Za-z0-9]*)?", str(text))
     return match and match[1]
 
 
 def read_attributes(path: Path, columns: Sequence[str], faces: Iterable[str] = ()) -> dict[str, dict[str, int]]:
-    """Per image (its number as text) the asked-for attributes: 1, -1, or 0 where unknown.
+    """Return per image (its number as text) the asked-for attributes: 1, -1, or 0 where unknown.
 
     Args:
         path: the official file, with or without its first line.
@@ -116,7 +120,7 @@ def read_attributes(path: Path, columns: Sequence[str], faces: Iterable[str] = (
 
 
 def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[str, int]], list[Problem]]:
-    """Per image what :func:`read_attributes` gives, and what is wrong line by line.
+    """Return per image what :func:`read_attributes` gives, and what is wrong line by line.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -164,13 +168,13 @@ def attribute_lines(path: Path, columns: Sequence[str]) -> tuple[dict[str, dict[
 
 
 def missing_attributes(path: Path, attributes: Mapping[str, Any], faces: Iterable[str]) -> list[Problem]:
-    """A problem if images have no line in the attribute file."""
+    """Return a problem if images have no line in the attribute file."""
     missing = [f"{face}.jpg" for face in faces if face not in attributes]
     return [Problem(str(path), f"has no line for {listed(missing)}", "one line per image")] if missing else []
 
 
 def celeba_splits(config: ExperimentConfig) -> dict[str, list[str]]:
-    """Image numbers (as text) per role: of ``data_split_file``, or by the split of CelebAMask-HQ's own script."""
+    """Return the image numbers (as text) per role: of ``data_split_file``, or by the split of CelebAMask-HQ's own script."""
     if config.data_split_file is not None:
         path = _split_file(config.data_dir, config.data_split_file)
         names, problems = read_split_file(path)
@@ -195,7 +199,7 @@ def face_split_problems(names: Mapping[str, Sequence[str]], path: Path) -> list[
 
 
 def _split_file(root: Path, file: str) -> Path:
-    """``data_split_file``, in ``root`` or the working folder."""
+    """Return the path of ``data_split_file``, in ``root`` or the working folder."""
     given = expanded(file, "data_split_file")
     path = next((path for path in (root / given, given) if path.exists() or path.is_symlink()), None)
     if path is None:
@@ -204,7 +208,7 @@ def _split_file(root: Path, file: str) -> Path:
 
 
 def read_split_file(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
-    """Image numbers (as text) per role, of a JSON file of names (``data_split_file``), and what is wrong with it.
+    """Read the image numbers (as text) per role of a JSON file of names (``data_split_file``), and what is wrong with it.
 
     Raises:
         DataError: it is no text, or no JSON object.
@@ -238,7 +242,7 @@ def read_split_file(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that is given twice, the json module would keep the last value without a word."""
+    """Return a JSON object, and refuse a key that is given twice: the json module would keep the last value without a word."""
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError(f"it has a key twice: {', '.join(key for key, _ in pairs)}")
@@ -246,8 +250,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_mapping(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
-    """Image numbers (as text) per role, by the numbers that the mapping file says they have in the original CelebA, and the
-    lines that are not understood. Only a first line that begins with ``idx`` is a title.
+    """Read the image numbers (as text) per role, by their numbers in the original CelebA, and what is wrong with other lines.
+
+    Only a first line that begins with ``idx`` is a title.
 
     Raises:
         FileNotFoundError: there is no such file.

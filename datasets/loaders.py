@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
@@ -25,15 +26,15 @@ log = logging.getLogger(__name__)
 Loader = DataLoader[Sample] | BatchLoader
 """Batches of finished samples; ``len`` says how many."""
 
-DATASETS: dict[str, type[CelebAMaskHQ] | type[MTANDataset] | type[NYUDataset]] = {
-    "NYU": NYUDataset,
-    "NYU_MTAN": MTANDataset,
-    "celebA": CelebAMaskHQ,
-}
+Reader = Callable[[ExperimentConfig, str, bool], MultiTaskDataset]
+"""Maker of a split's data set: of the experiment, the split's name, and whether to apply the augmentation."""
+
+READERS: dict[str, Reader] = {"NYUD_MT": NYUDataset, "MTAN": MTANDataset, "CelebAMask-HQ": CelebAMaskHQ}
+"""The readers by the layout of the files that they read (``tasks.data_sets.DataSet.layout``)."""
 
 
 def build_dataset(config: ExperimentConfig, split: str, training: bool = False) -> MultiTaskDataset:
-    """The data set of ``split`` (train, val or test); ``training`` switches the augmentation on.
+    """Return the data set of ``split`` (train, val or test); ``training`` switches the augmentation on.
 
     With ``cache`` its frames come from the cache, which is filled first; with ``on_bad_sample: skip``, frames that cannot be
     read are not in it (but in ``skipped``).
@@ -41,7 +42,7 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
     Raises:
         DataError: the data set is not as the configuration says.
     """
-    dataset = DATASETS[config.dataset_name](config, split, training)
+    dataset = READERS[config.data_set.layout](config, split, training)
     check_encodings(dataset, config)
     if config.cache:
         attach_cache(dataset, config, split)
@@ -54,7 +55,7 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
 
 
 def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) -> Loader:
-    """Shuffled training batches (``loader.sampler.epoch`` says which epoch's order); the last incomplete one is dropped."""
+    """Return shuffled training batches (``loader.sampler.epoch`` says whose order); the last incomplete one is dropped."""
     dataset = build_dataset(config, "train", training=True)
     if len(dataset) < config.train_batch_size:
         skipped = f" ({len(dataset.skipped)} more cannot be read and are skipped)" if dataset.skipped else ""
@@ -66,11 +67,38 @@ def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) 
 
 
 def eval_loader(config: ExperimentConfig, split: str, pin_memory: bool = False) -> Loader:
-    """Every frame of ``split`` once, in order, without augmentation."""
+    """Return the batches of ``split``: every frame once, in order, without augmentation."""
     size = config.test_batch_size if split == "test" else config.val_batch_size
     dataset = build_dataset(config, split)
     sampler = SequentialSampler(dataset)
     return _loader(dataset, sampler, size, config, drop_last=False, pin_memory=pin_memory)
+
+
+class Loaders:
+    """The loaders of an experiment's splits, each built when it is first asked for, and shared by all trials.
+
+    Args:
+        config: the experiment, of which no key about the data may differ from trial to trial.
+        pin_memory: give the tensors in page-locked memory, for a GPU.
+    """
+
+    def __init__(self, config: ExperimentConfig, pin_memory: bool = False) -> None:
+        self.config, self.pin_memory = config, pin_memory
+        self._loaders: dict[str, Loader] = {}
+
+    def training(self, seed: int) -> Loader:
+        """Return the shuffled and augmented training batches of the trial with this seed (see :func:`train_loader`)."""
+        if "training" not in self._loaders:
+            self._loaders["training"] = train_loader(self.config, seed, self.pin_memory)
+        sampler: Any = self._loaders["training"].sampler
+        sampler.seed, sampler.epoch = seed, 0
+        return self._loaders["training"]
+
+    def evaluation(self, split: str) -> Loader:
+        """Return the batches of a split in order (see :func:`eval_loader`)."""
+        if split not in self._loaders:
+            self._loaders[split] = eval_loader(self.config, split, self.pin_memory)
+        return self._loaders[split]
 
 
 def _loader(
@@ -82,7 +110,7 @@ def _loader(
     drop_last: bool,
     pin_memory: bool,
 ) -> Loader:
-    """``num_workers`` threads where the frames are cached, else processes that read and decode files."""
+    """Return a loader with ``num_workers`` threads where the frames are cached, else processes that read files."""
     if dataset.kept is not None:
         threads = worker_count(config)
         return BatchLoader(dataset, sampler, batch_size, drop_last=drop_last, threads=threads, pin_memory=pin_memory)

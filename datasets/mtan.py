@@ -45,10 +45,10 @@ ARRAYS = FileNames(_number_of, "{}.npy".format)
 
 
 class MTANDataset(MultiTaskDataset):
-    """One split of NYU-v2 in MTAN's layout.
+    """One split of a set in MTAN's layout.
 
     Args:
-        config: the experiment; ``data_dir_NYU_MTAN`` (or ``data_dir_NYU``) and ``val_fraction`` are read.
+        config: the experiment.
         split: ``train``, ``val`` or ``test``, see :func:`mtan_splits`.
         training: apply the augmentation.
 
@@ -58,27 +58,30 @@ class MTANDataset(MultiTaskDataset):
 
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         names = mtan_splits(config)[split]
-        super().__init__(config, names, training, mtan_places(config.data_dir / names[0].split("/")[0], config.task_list))
+        super().__init__(
+            config,
+            names,
+            training,
+            mtan_places(config.data_dir / names[0].split("/")[0], config.task_list, config.dataset_name),
+        )
 
 
-def mtan_places(folder: Path, tasks: Iterable[str]) -> dict[str | None, Place]:
-    """Where the images (None) and the targets of ``tasks`` of a split lie."""
+def mtan_places(folder: Path, tasks: Iterable[str], data_set: str) -> dict[str | None, Place]:
+    """Return where the images (None) and the targets of ``tasks`` of a split lie."""
     places: dict[str | None, Place] = {None: Place(folder / IMAGES, ARRAYS)}
-    places.update((task, Place(folder / get_task(task).source["NYU_MTAN"], ARRAYS)) for task in tasks)
+    places.update((task, Place(folder / get_task(task).places[data_set], ARRAYS)) for task in tasks)
     return places
 
 
 def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
-    """Names of the frames per role (train, val, test).
+    """Return the names of the frames per role (train, val, test).
 
     The published set has two folders, ``train`` and ``val``, and its ``val`` is the official test set: then validation is cut
     from the training frames, and the log says so. Where there is a folder ``test``, each folder is what it is called.
     """
     root = config.data_dir
     if not root.is_dir():
-        raise DataError(
-            f"{config.data_dir_key}: {root} is no folder; expected NYU-v2 in MTAN's layout (train/image/0.npy, ...)"
-        )
+        raise DataError(f"{config.data_dir_key}: {root} is no folder; expected MTAN's layout (train/image/0.npy, ...)")
     own_test, own_val = (root / "test").is_dir(), (root / "val").is_dir()
     names = {"train": _frames(config, "train"), "test": _frames(config, "test" if own_test else "val")}
     if own_test and own_val:
@@ -91,14 +94,14 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
 def _frames(config: ExperimentConfig, folder: str) -> list[str]:
     images = config.data_dir / folder / IMAGES
     if not images.is_dir():
-        raise DataError(f"{config.data_dir_key}: there is no folder {images}; expected NYU-v2 in MTAN's layout")
+        raise DataError(f"{config.data_dir_key}: there is no folder {images}; expected MTAN's layout")
     numbers, problems = list_frames(images)
     refuse(problems)
     return [f"{folder}/{number}" for number in numbers]
 
 
 def list_frames(images: Path) -> tuple[list[str], list[Problem]]:
-    """The numbers of the frames of a split, rising, by the arrays in its folder of images, and what is wrong with them."""
+    """Return the numbers of the frames of a split, rising, by the arrays in its folder of images, and what is wrong there."""
     files = files_by_frame(Place(images, ARRAYS))
     numbers = sorted((name for name in files if _is_number(name)), key=int)
     problems = [

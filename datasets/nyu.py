@@ -1,4 +1,4 @@
-"""NYU-v2 in the NYUD_MT layout: one folder per kind of target, ``gt_sets/*.txt`` with the frames of each split, one per line.
+"""The NYUD_MT layout, NYU-v2's: one folder per kind of target, ``gt_sets/*.txt`` with the frames of each split, one per line.
 
 Reads the paper's files (.npy depth and normals) and the other releases of the same set, which differ in file type only:
 ASTMT (segmentation and depth as .mat, normals as .jpg, edges as .png) and ATRC / InvPT (.png images and normals).
@@ -35,10 +35,10 @@ IMAGES, LISTS, LIST_FILES = "images", "gt_sets", named_after_frame((".txt",))
 
 
 class NYUDataset(MultiTaskDataset):
-    """One split of NYU-v2.
+    """One split of NYU-v2, or of another set in the NYUD_MT layout.
 
     Args:
-        config: the experiment; ``data_dir_NYU`` is read.
+        config: the experiment.
         split: ``train``, ``val`` or ``test``, by the roles in ``config.splits``.
         training: apply the augmentation.
 
@@ -49,20 +49,22 @@ class NYUDataset(MultiTaskDataset):
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         root = config.data_dir
         if not root.is_dir():
-            raise DataError(f"data_dir_NYU: {root} is no folder; expected NYU-v2 in NYUD_MT layout (images/, gt_sets/, ...)")
-        super().__init__(config, nyu_splits(config)[split], training, nyu_places(root, config.task_list))
+            expected = f"{config.data_set.title} in NYUD_MT layout (images/, gt_sets/, ...)"
+            raise DataError(f"{config.data_dir_key}: {root} is no folder; expected {expected}")
+        places = nyu_places(root, config.task_list, config.dataset_name)
+        super().__init__(config, nyu_splits(config)[split], training, places)
 
 
-def nyu_places(root: Path, tasks: Iterable[str]) -> dict[str | None, Place]:
-    """Where the images (None) and the targets of ``tasks`` lie."""
+def nyu_places(root: Path, tasks: Iterable[str], data_set: str) -> dict[str | None, Place]:
+    """Return where the images (None) and the targets of ``tasks`` of a data set lie."""
     places: dict[str | None, Place] = {None: Place(root / IMAGES, named_after_frame(IMAGE_TYPES))}
     for task in map(get_task, tasks):
-        places[task.name] = Place(root / task.source["NYU"], named_after_frame(FILE_TYPES[task.kind]))
+        places[task.name] = Place(root / task.places[data_set], named_after_frame(FILE_TYPES[task.kind]))
     return places
 
 
 def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
-    """Names of the frames per role (train, val, test).
+    """Return the names of the frames per role (train, val, test).
 
     The published set has two files, ``train`` and ``val``, and its ``val`` is the official test set: then, and wherever
     no validation file of its own is named, validation is cut from the training frames, and the log says so.
@@ -94,13 +96,13 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
 
 
 def _list_files(folder: Path, name: str) -> list[Path]:
-    """The list called ``name``; several files where it is there in small and in capital letters, none where it is not."""
+    """Return the files of the list ``name``: several if it exists in small and in capital letters."""
     place = folder / f"{name}.txt"
     return files_by_frame(Place(place.parent, LIST_FILES)).get(place.stem, [])
 
 
 def read_list(path: Path) -> tuple[list[str], list[Problem]]:
-    """The frames of a list, one name per line (``0001``, or with the type of a file, ``0001.jpg``), and lines that are none.
+    """Read the frames of a list, one name per line (``0001``, or ``0001.jpg``), and what is wrong with other lines.
 
     Raises:
         FileNotFoundError, TextError: see :func:`utils.files.read_text`.

@@ -17,7 +17,8 @@ import numpy as np
 
 from datasets.images import read_array
 from datasets.targets import decode, whole_labels
-from tasks.table import FIRST_LABEL, IGNORE_INDEX, LABEL_SETS, Task, get_task
+from tasks.data_sets import DataSet, data_set_of, find_label_set
+from tasks.table import IGNORE_INDEX, Task, get_task
 from utils.errors import DataError
 from utils.files import evenly_spread
 
@@ -29,10 +30,8 @@ log = logging.getLogger(__name__)
 
 LOOKED_AT = 24
 """Files of a split and task that a loader looks at before it begins: a fraction of a second."""
-JUDGED = ("NYU", "NYU_MTAN", "celebA19")
-"""The label sets of the data whose targets are judged; that a mask has more than 3 classes, it shows by itself."""
 HANDFUL = 6
-"""Files of NYU-v2 of which one has the last class: two of three frames have it."""
+"""Files of which one has the last class, where it is common: two of three frames of NYU-v2 have it."""
 FEW = 0.1
 """Share of the frames that may be strange."""
 SPECKS = 1e-3
@@ -63,8 +62,8 @@ class Finding(NamedTuple):
     """The targets would be wrong; else they may be."""
 
 
-def facts_of(task: Task, array: np.ndarray, path: Path, dataset: str) -> Facts:
-    """The facts of the array in the file ``path``.
+def facts_of(task: Task, array: np.ndarray, path: Path, label_set: str) -> Facts:
+    """Return the facts of the array in the file ``path``.
 
     Raises:
         DataError: the file cannot be a target.
@@ -74,18 +73,18 @@ def facts_of(task: Task, array: np.ndarray, path: Path, dataset: str) -> Facts:
         # Of bytes, counting is ten times as fast as sorting.
         present = np.flatnonzero(np.bincount(array.ravel())) if array.dtype == np.uint8 else np.unique(labels)
         return Facts(frozenset(present.tolist()))
-    values, _ = decode(task, array, path, dataset)
+    values, _ = decode(task, array, path, label_set)
     binary = task.kind == "edges" and array.dtype == np.uint8 and bool(np.isin(array, (0, 1, 255)).all())
     return Facts(lowest=float(values.min()), largest=float(values.max()), binary=binary and float((array == 1).mean()) > SPECKS)
 
 
-def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | None:
-    """What the files of a set show together; None if they are what they should be."""
+def judge(task: Task, facts: Mapping[Path, Facts], label_set: str) -> Finding | None:
+    """Return what the files of a set show together; None if they are what they should be."""
     if not facts:
         return None
     files = f"{len(facts)} file{'s' * (len(facts) > 1)}"
     if task.kind == "segmentation":
-        return _judge_labels(facts, files, dataset, task.outputs(dataset))
+        return _judge_labels(facts, files, label_set, task.outputs(label_set))
     lowest, largest = min(fact.lowest for fact in facts.values()), max(fact.largest for fact in facts.values())
     path = max(facts, key=lambda path: facts[path].largest)
     if largest <= 0 <= lowest:
@@ -104,45 +103,50 @@ def judge(task: Task, facts: Mapping[Path, Facts], dataset: str) -> Finding | No
     return None
 
 
-def _judge_labels(facts: Mapping[Path, Facts], files: str, dataset: str, classes: int) -> Finding | None:
+def _judge_labels(facts: Mapping[Path, Facts], files: str, label_set: str, classes: int) -> Finding | None:
     present = frozenset().union(*(fact.labels for fact in facts.values()))
-    first = FIRST_LABEL[dataset]
+    numbering, data_set = find_label_set(label_set), data_set_of(label_set)
+    first, unlabelled = numbering.first, numbering.unlabelled[0]
     last = first + classes - 1
     path = max(facts, key=lambda path: max(facts[path].labels))
-    if dataset == "NYU" and 0 in present and last not in present:
+    if numbering.last_is_common and first - 1 in present and last not in present:
         void = next((label for label in (IGNORE_INDEX, -1) if label in present), None)
         if void is not None:
             path = next(path for path, fact in facts.items() if void in fact.labels)
-            problem = f"has the label {void}, and of {files} some have 0 and none {last}: classes are counted from 0"
-            expected = f"classes from {first} to {last}, and 0 where unlabelled"
+            start = first - 1
+            problem = (
+                f"has the label {void}, and of {files} some have {start} and none {last}: classes are counted from {start}"
+            )
+            expected = f"classes from {first} to {last}, and {unlabelled} where unlabelled"
             # That a class occurs in none of a handful of files is no proof.
             return Finding(path, problem, expected, refused=len(facts) >= HANDFUL)
-    if dataset == "celebA19" and classes_by_look(fact.labels for fact in facts.values()) < classes:
-        problem = f"has no part beyond hair and skin, nor have most of {files}: a set of {len(LABEL_SETS['celebA'])} classes"
-        return Finding(path, problem, f"labels up to {last} (celebA_classes: {classes})")
-    if dataset == "NYU_MTAN" and last + 1 in present and -1 not in present:
-        problem = f"has the label {last + 1}, and none of {files} has -1: classes are counted from 1"
-        return Finding(path, problem, f"classes from {first} to {last}, and -1 where void")
+    look = label_set_by_look(data_set, (fact.labels for fact in facts.values()))
+    few = find_label_set(look).classes
+    if len(few) < classes:
+        problem = f"has no part beyond {' and '.join(few[1:])}, nor have most of {files}: a set of {len(few)} classes"
+        return Finding(path, problem, f"labels up to {last} ({data_set.classes_key}: {classes})")
+    if numbering.unlabelled == (first - 1,) and last + 1 in present and unlabelled not in present:
+        problem = f"has the label {last + 1}, and none of {files} has {unlabelled}: classes are counted from {first + 1}"
+        return Finding(path, problem, f"classes from {first} to {last}, and {unlabelled} where void")
     return None
 
 
-def classes_by_look(masks: Iterable[Collection[int]]) -> int:
-    """How many classes CelebAMask-HQ's masks have, by the labels of each: every face has parts beyond hair and skin."""
-    few, many = len(LABEL_SETS["celebA"]), len(LABEL_SETS["celebA19"])
-    beyond = [any(few <= label < many for label in labels) for labels in masks]
-    return many if 2 * sum(beyond) > len(beyond) else few
+def label_set_by_look(data_set: DataSet, masks: Iterable[Collection[int]]) -> str:
+    """Return the name of the label set that masks have, by the labels of each: the smallest that most masks keep within."""
+    ends = {name: numbers.first + len(numbers.classes) for name, numbers in data_set.label_sets.items()}
+    present, last = list(masks), max(ends.values())
+    beyond = {name: sum(any(end <= label < last for label in labels) for labels in present) for name, end in ends.items()}
+    return min((name for name in ends if 2 * beyond[name] <= len(present)), key=ends.__getitem__)
 
 
 def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None:
-    """Judge the targets of a split by a few of its files, evenly spread; what may be wrong is logged.
+    """Judge the targets of a split by a few of its files, evenly spread, and log what may be wrong.
 
     Files that cannot be read are left to the frame's own turn.
 
     Raises:
         DataError: the targets would be wrong.
     """
-    if config.label_set not in JUDGED:
-        return
     names = evenly_spread(dataset.names, LOOKED_AT)
     for task in dataset.task_list:
         files = [path for name in names for path in dataset.files(name, task) if path.is_file()]
@@ -151,13 +155,13 @@ def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None
 
 
 @lru_cache(maxsize=64)
-def _check(task_name: str, dataset: str, files: Sequence[Path], identities: Sequence[tuple[int, int]]) -> None:
-    """Every loader of a process asks for the same files, which are told apart by size and time: look and warn once."""
+def _check(task_name: str, label_set: str, files: Sequence[Path], identities: Sequence[tuple[int, int]]) -> None:
+    """Judge files that are told apart by size and time: only once, though every loader of a process asks for them."""
     task, facts = get_task(task_name), {}
     for path in files:
         with suppress(DataError):
-            facts[path] = facts_of(task, read_array(path, labels=task.kind == "segmentation"), path, dataset)
-    finding = judge(task, facts, dataset)
+            facts[path] = facts_of(task, read_array(path, labels=task.kind == "segmentation"), path, label_set)
+    finding = judge(task, facts, label_set)
     if finding is None:
         return
     said = f"{finding.path} {finding.problem}; expected {finding.expected}"

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.images import read_array
-from tasks.table import DEPTH_RANGE, FIRST_LABEL, IGNORE_INDEX, MIN_NORMAL_LENGTH, UNLABELLED, Kind, Task
+from tasks.data_sets import data_set_of, find_label_set
+from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Kind, Task
 from utils.errors import DataError
 
 DEPTH_TOLERANCE = 1.01
@@ -51,18 +52,18 @@ Decoded = tuple[np.ndarray, np.ndarray]
 """Values (K, H, W), 0 where they are invalid (labels: 255), and validity (1, H, W)."""
 
 
-def read_target(task: Task, path: Path, dataset: str) -> Decoded:
-    """Read a dense target in the encoding of a data set: an entry of ``tasks.table.LABEL_SETS``."""
-    return decode(task, read_array(path, labels=task.kind == "segmentation"), path, dataset)
+def read_target(task: Task, path: Path, label_set: str) -> Decoded:
+    """Read a dense target in the encoding of the data set that has ``label_set``."""
+    return decode(task, read_array(path, labels=task.kind == "segmentation"), path, label_set)
 
 
-def decode(task: Task, array: np.ndarray, path: Path, dataset: str) -> Decoded:
-    """The target that the array in the file ``path`` holds."""
-    return _DECODERS[task.kind](array, path, task, dataset)
+def decode(task: Task, array: np.ndarray, path: Path, label_set: str) -> Decoded:
+    """Return the target that the array in the file ``path`` holds."""
+    return _DECODERS[task.kind](array, path, task, label_set)
 
 
 def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
-    """The labels in the array of a file, (H, W) or with a dimension of one more, as int64 (1, H, W).
+    """Return the labels in the array of a file, (H, W) or with a dimension of one more, as int64 (1, H, W).
 
     Raises:
         DataError: it has another shape, or a value that is no whole number.
@@ -76,23 +77,24 @@ def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
     return labels[None]
 
 
-def _labels(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
-    labels, first, unlabelled = whole_labels(array, path), FIRST_LABEL[dataset], UNLABELLED[dataset]
-    last = first + task.outputs(dataset) - 1
+def _labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    labels, numbering, key = whole_labels(array, path), find_label_set(label_set), data_set_of(label_set).classes_key
+    first, unlabelled = numbering.first, numbering.unlabelled
+    last = first + task.outputs(label_set) - 1
     known = np.ones(labels.shape, bool)
     for label in unlabelled:
         known &= labels != label
     wrong = known & ((labels < first) | (labels > last))
     if wrong.any():
-        which = f" (celebA_classes: {last + 1})" if dataset.startswith("celebA") else ""
+        which = f" ({key}: {task.outputs(label_set)})" if key else ""
         raise DataError(
             f"{path} has the label {labels[wrong][0]}; expected {unlabelled[0]} (unlabelled) or {first}..{last}{which}"
         )
     return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
 
 
-def _depth(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
-    plane, limit = _plane(array, path), DEPTH_RANGE[dataset]
+def _depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    plane, limit = _plane(array, path), data_set_of(label_set).depth_range
     _expect_floats(plane, path, METRES)
     finite = np.isfinite(plane)
     largest = float(plane.max(initial=0, where=finite))
@@ -108,12 +110,12 @@ def _depth(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
     return values, known
 
 
-def _normals(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+def _normals(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
     return unit_vectors(array, path)
 
 
 def unit_vectors(array: np.ndarray, path: Path) -> Decoded:
-    """The normals in the array of a file, (H, W, 3), as float32 unit vectors (3, H, W) and their validity (1, H, W).
+    """Return the normals in the array of a file, (H, W, 3), as float32 unit vectors (3, H, W) and their validity (1, H, W).
 
     Raises:
         DataError: they are no normals, or mostly in another encoding.
@@ -161,7 +163,7 @@ def _lengths(off: np.ndarray, length: np.ndarray) -> str:
     return f"{off.sum()} normals of another length than 1, such as {length[off][0]:.3g}"
 
 
-def _edges(array: np.ndarray, path: Path, task: Task, dataset: str) -> Decoded:
+def _edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
     if array.ndim == 3 and array.shape[2] == 3 and (array == array[..., :1]).all():
         array = array[..., 0]  # greys that are stored as colours
     plane = _plane(array, path)
@@ -201,10 +203,10 @@ def _expect_floats(array: np.ndarray, path: Path, expected: str) -> None:
         raise DataError(f"{path} holds numbers of type {array.dtype}; expected {expected}")
 
 
-def blemish(task: Task, array: np.ndarray, path: Path, dataset: str) -> DataError | None:
-    """What is wrong with values that :func:`decode` takes, as they are counted as invalid or brought to unit length.
+def blemish(task: Task, array: np.ndarray, path: Path, label_set: str) -> DataError | None:
+    """Return what is wrong with values that :func:`decode` takes: it counts them as invalid, or brings them to unit length.
 
-    The normals of MTAN's files and of images were resized or compressed: most, but not all, have unit length.
+    Normals that were resized, or compressed as images, need not all have unit length.
     """
     if task.kind not in ("depth", "normals"):
         return None
@@ -213,7 +215,7 @@ def blemish(task: Task, array: np.ndarray, path: Path, dataset: str) -> DataErro
         return DataError(
             f"{path} has {broken} values that are not finite; expected {METRES if task.kind == 'depth' else VECTORS}"
         )
-    if task.kind == "normals" and array.dtype.kind == "f" and dataset == "NYU":
+    if task.kind == "normals" and array.dtype.kind == "f" and data_set_of(label_set).has_unit_normals:
         length = _vectors(array, path)[1]
         off = _off_length(length, array.dtype)[1]
         if off.any():

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datasets import eval_loader, worker_deaths
+from datasets import Loaders, worker_deaths
 from deploy.compaction import Networks, file_sizes, make_compact
 from deploy.equality import full_float32
 from deploy.latency import time_networks
 from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
 from engine.saved_trial import SavedTrial, result_row
-from settings.config import ExperimentConfig
 from tasks.losses import build_losses
 from tasks.table import get_task
 from utils.console import track
@@ -47,17 +46,17 @@ class _Outputs:
                 self.different += int((one != other).sum())
 
 
-def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> dict[str, Any]:
-    """The compact model's row of the result table, with the costs of the dense one beside its own (docs/compact.md).
+def compact_row(trial: SavedTrial, loaders: Loaders, split: str, device: torch.device) -> dict[str, Any]:
+    """Return the compact model's row of the result table, with the costs of the dense one beside its own (docs/compact.md).
 
     Args:
         trial: its model is on ``device``.
-        config: the trial's, perhaps with another data folder; its precision is fp32.
+        loaders: of the trial's configuration, perhaps with another data folder; its precision is fp32.
         split: train (without augmentation), val or test.
         device: where to compute.
     """
     made = make_compact(trial, device)
-    dense, compact, outputs = _evaluate_both(made, config, split, device)
+    dense, compact, outputs = _evaluate_both(made, loaders, split, device)
     difference = math.nan if outputs.not_finite else largest_difference(dense, compact)
     row = {**result_row(trial, compact), "largest_metric_difference": difference}
     if outputs.pixels:
@@ -96,12 +95,12 @@ def compact_is_equal(row: Mapping[str, Any]) -> bool:
 
 @torch.inference_mode()
 def _evaluate_both(
-    made: Networks, config: ExperimentConfig, split: str, device: torch.device
+    made: Networks, loaders: Loaders, split: str, device: torch.device
 ) -> tuple[Evaluation, Evaluation, _Outputs]:
     """The trained and the compact network in one pass over the split."""
+    config, loader = loaders.config, loaders.evaluation(split)
     losses, outputs = build_losses(config.task_list, config.seg_loss_fn, config.depth_target), _Outputs()
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
-    loader = eval_loader(config, split, device.type == "cuda")
     dataset: Any = loader.dataset
     with full_float32(), worker_deaths(dataset):
         for batch in track(loader, f"{split} of trial {made.trial.number}, trained and compact"):

@@ -94,10 +94,7 @@ def compact_trial(
     if onnx:
         require_onnx()
     trial = load_trial(folder)
-    changes = {"device": device, "precision": "fp32"} | (
-        {f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {}
-    )
-    _, where = resolve(trial.config.model_copy(update=changes))
+    _, where = resolve(trial.config.model_copy(update={"device": device, "precision": "fp32"}))
     if not (folder / files.TEST).is_file():
         log.warning("%s is not finished (no %s): its best network so far is compacted", folder, files.TEST)
     trial.model.to(where)
@@ -132,7 +129,7 @@ def check_images(trial: SavedTrial, count: int, data_dir: Path | None = None) ->
     Raises:
         DataError: ``data_dir`` is given, and holds no data set.
     """
-    config = trial.config.model_copy(update={f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {})
+    config = trial.config.with_data_dir(data_dir) if data_dir else trial.config
     try:
         dataset = build_dataset(config, "test")
         if len(dataset):

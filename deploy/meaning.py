@@ -7,7 +7,8 @@ from typing import Any
 
 from settings.config import ExperimentConfig
 from tasks.activations import THRESHOLD, scale
-from tasks.table import FIRST_LABEL, NORMAL_AXES, Task
+from tasks.data_sets import find_label_set
+from tasks.table import Task
 
 
 def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
     size = [] if task.kind == "attribute" else [task.outputs(config.label_set), *config.size]
     about: dict[str, Any] = {"kind": task.kind, "shape": ["batch", *size], "values": "logits", "activation": task.activation}
     if task.kind == "segmentation":
-        first = FIRST_LABEL[config.label_set]
+        first = find_label_set(config.label_set).first
         return {
             **about,
             "prediction": "argmax of the logits over axis 1, plus first_label",
@@ -60,15 +61,15 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
 
 def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
     """Names of a segmentation's classes, by their numbers in the data set's own files."""
-    first = FIRST_LABEL[config.label_set]
-    return {first + at: name for at, name in enumerate(task.classes[config.label_set])}
+    first = find_label_set(config.label_set).first
+    return {first + at: name for at, name in enumerate(task.class_names(config.label_set))}
 
 
 def unit(task: Task, config: ExperimentConfig) -> str:
     """Name the unit of a predicted number of a task without classes."""
     units = {
         "depth": "metres" if config.depth_target == "metric" else "parts of the photo's largest depth",
-        "normals": f"unit vector ({NORMAL_AXES.get(config.dataset_name, 'axes as in the training data')})",
+        "normals": f"unit vector ({config.data_set.normal_axes or 'axes as in the training data'})",
         "edges": "probability of an edge",
         "attribute": f"probability of {task.title}",
     }

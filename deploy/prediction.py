@@ -40,7 +40,8 @@ from figures.predictions import prediction_figure
 from settings.config import ExperimentConfig
 from settings.messages import nearest
 from tasks.activations import THRESHOLD, predict
-from tasks.table import FIRST_LABEL, Task, get_task, is_task
+from tasks.data_sets import find_label_set
+from tasks.table import Task, get_task, is_task
 from utils.console import track
 from utils.csv_tables import write_csv
 from utils.errors import ConfigError, DataError, TrialError
@@ -170,7 +171,7 @@ def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
         segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
     """
     if task.kind == "segmentation":
-        return prediction + np.uint8(FIRST_LABEL[label_set])
+        return prediction + np.uint8(find_label_set(label_set).first)
     return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.kind == "normals" else prediction[0]
 
 

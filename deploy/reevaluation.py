@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from datasets import Loaders
 from deploy.compact_evaluation import compact_row
 from engine import checkpoint as files
 from engine.device import resolve
 from engine.results import check_writable, result_paths, write_results
 from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
+from tasks.data_sets import DATA_SETS
 from utils.errors import TrialError
 
 log = logging.getLogger(__name__)
-
-SCRIPTS = {"NYU": "get_outputs.py", "NYU_MTAN": "get_outputs.py", "celebA": "get_out_put_celeb.py"}
-"""Which script evaluates the experiments of a data set."""
 
 
 def evaluate_experiment(
@@ -69,18 +69,20 @@ def evaluate_experiment(
     changes: dict[str, str] = {"device": device} if device else {}
     if compact:
         changes["precision"] = "fp32"
-    rows = []
+    rows, loaders = [], None
     for number in wanted:
         log.info("trial %d: %s", number, found[number])
         trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
-        moved = {f"data_dir_{trial.config.dataset_name}": str(data_dir)} if data_dir else {}
-        config, where = resolve(trial.config.model_copy(update={**changes, **moved}))
+        moved = trial.config.with_data_dir(data_dir) if data_dir else trial.config
+        config, where = resolve(moved.model_copy(update=changes))
         trial.model.to(where)
         warn_of_dead_layers(trial.model, config, f"trial {number}")
+        if loaders is None or loaders.config != config:
+            loaders = Loaders(config, where.type == "cuda")
         if compact:
-            rows.append(compact_row(trial, config, split, where))
+            rows.append(compact_row(trial, loaders, split, where))
         else:
-            rows.append(result_row(trial, evaluate_trial(trial, config, split, where)))
+            rows.append(result_row(trial, evaluate_trial(replace(trial, config=config), loaders, split, where)))
     experiment = trial.config.Experiment_name
     name = trial.folder.name if exact else experiment
     if len(rows) < len(complete):
@@ -111,10 +113,11 @@ def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
 def _load(folder: Path, dataset_name: str, network: str) -> SavedTrial:
     """A trial of the script's data set; says so if it is not finished."""
     trial = load_trial(folder, network=network)
-    found = trial.config.dataset_name
-    if SCRIPTS[found] != SCRIPTS[dataset_name]:
+    trained = trial.config.data_set
+    if trained.script != DATA_SETS[dataset_name].script:
         raise TrialError(
-            f"{folder} was trained on dataset_name: {found!r}, and this script is for {dataset_name!r}; use {SCRIPTS[found]}"
+            f"{folder} was trained on dataset_name: {trained.name!r}, and this script is for {dataset_name!r}; "
+            f"use {trained.script}"
         )
     if not (folder / files.TEST).is_file():
         which = "last" if network == files.LAST else "best"

@@ -16,8 +16,6 @@ from utils.csv_tables import write_csv
 
 log = logging.getLogger(__name__)
 
-DATASET_TITLES = {"NYU": "NYU-v2", "NYU_MTAN": "NYU-v2 (MTAN)", "celebA": "CelebAMask-HQ"}
-
 
 def figure_title(trial: SavedTrial) -> str:
     """Data set, tasks, penalty, and which network this is."""
@@ -29,7 +27,7 @@ def figure_title(trial: SavedTrial) -> str:
     else:
         strength = f"with λ={config.penalty_lambda:g}"
     penalty = f"{params.penalty} {strength}" if config.group_sparsity else "dense (λ=0)"
-    return f"{DATASET_TITLES[config.dataset_name]}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
+    return f"{config.data_set.title}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
 
 
 def plot_trial(folder: Path, tracking: str | None = None) -> list[Path]:

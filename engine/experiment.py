@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from datasets import eval_loader, refuse_unlabelled, train_loader
+from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
 from engine.device import resolve
 from engine.pictures import draw_predictions
@@ -110,13 +110,14 @@ def run_experiment(
         check_begun(config.Experiment_name, [single for single, _ in runs])
     resume = resume or config.checkpoint
     check_writable(out_dir)
-    check_inputs(runs[0][0])
+    # The runs differ in the penalty's strength only.
+    loaders = check_inputs(*runs[0])
     unused = unused_keys(config)
     if unused:
         log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
     rows, failures = [], []
     for single, device in runs:
-        finished, failed = _run_one(single, device, resume, overwrite, out_dir)
+        finished, failed = _run_one(single, device, loaders, resume, overwrite, out_dir)
         name = {"Experiment_name": single.Experiment_name} if len(runs) > 1 else {}
         rows += [{**name, **row} for row in finished]
         failures += failed
@@ -126,9 +127,9 @@ def run_experiment(
 
 
 def _run_one(
-    config: ExperimentConfig, device: torch.device, resume: bool, overwrite: bool, out_dir: Path
+    config: ExperimentConfig, device: torch.device, loaders: Loaders, resume: bool, overwrite: bool, out_dir: Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """All trials of one configuration: rows of the finished ones, and what stopped the others."""
+    """Run all trials of one configuration; return the rows of the finished ones, and what stopped the others."""
     root = config.trial_folder(0).parent
     with experiment_lock(root, config.Experiment_name):
         check_folders(config, resume, overwrite, out_dir)  # again: now nobody else changes them
@@ -147,7 +148,7 @@ def _run_one(
                 rows.append(saved_row(folder))
                 continue
             try:
-                rows.append(run_trial(config, number, device, resume))
+                rows.append(run_trial(config, number, device, resume, loaders))
                 # Whatever ends a later trial, the finished ones are in the tables.
                 write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             except KeyboardInterrupt:
@@ -162,17 +163,18 @@ def _run_one(
     return rows, failures
 
 
-def check_inputs(config: ExperimentConfig) -> None:
+def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
     """Refuse data that cannot be read or have no target, weights to start from that cannot be read, and a tracker that is not
-    installed."""
+    installed; return the loaders of the data."""
     tracking_mode(config)
-    loaders = {"train": train_loader(config, config.seed), "val": eval_loader(config, "val")}
-    eval_loader(config, "test")
-    for split, loader in loaders.items():
-        refuse_unlabelled(loader.dataset, split)  # type: ignore[arg-type]
+    loaders = Loaders(config, device.type == "cuda")
+    training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
+    refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]
+    refuse_unlabelled(validation.dataset, "val")  # type: ignore[arg-type]
     if config.init_weights is not None:
         build_model(config)
     check_start(config)
+    return loaders
 
 
 def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
@@ -183,8 +185,19 @@ def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def run_trial(config: ExperimentConfig, number: int, device: torch.device, resume: bool) -> dict[str, Any]:
-    """Train one trial (or what is left of it), test its best network once, and return its row."""
+def run_trial(
+    config: ExperimentConfig, number: int, device: torch.device, resume: bool, loaders: Loaders | None = None
+) -> dict[str, Any]:
+    """Train one trial (or what is left of it), test its best network once, and return its row.
+
+    Args:
+        config: with the precision resolved.
+        number: of the trial, from 0.
+        device: where to train.
+        resume: continue what is there of the trial.
+        loaders: of the experiment; None: the trial builds its own.
+    """
+    loaders = loaders or Loaders(config, device.type == "cuda")
     folder = config.trial_folder(number)
     folder.mkdir(parents=True, exist_ok=True)
     for place in (folder, folder / "predictions"):
@@ -202,9 +215,9 @@ def run_trial(config: ExperimentConfig, number: int, device: torch.device, resum
     tracker = make_tracker(config, folder.name, folder, run_id)
     summary: dict[str, Any] = {"status": "stopped"}
     try:
-        fit(trial, tracker)
+        fit(trial, tracker, loaders)
         draw_control(trial, tracker)
-        summary = final_test(folder, device, config, tracker)
+        summary = final_test(folder, device, config, tracker, loaders)
     except KeyboardInterrupt:
         _say_where(trial)
         raise
@@ -236,14 +249,15 @@ def draw_control(trial: Trial, tracker: Tracker) -> None:
         tracker.image("sparsity_control", path, trial.epoch - 1)
 
 
-def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any) -> dict[str, Any]:
+def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any, loaders: Loaders) -> dict[str, Any]:
     """Test the network that is saved in ``folder``, once, and write ``test.json``; returns its row of the table."""
     saved = load_trial(folder, device)
     if config.wandb_img_log:
-        figure = draw_predictions(saved.model, config, device, f"best network (epoch {saved.best_epoch})")
+        dataset: Any = loaders.evaluation("val").dataset
+        figure = draw_predictions(saved.model, dataset, config, device, f"best network (epoch {saved.best_epoch})")
         path = save_figure(figure, folder / "predictions" / "best", ("png",))[0]
         tracker.image("predictions_best", path, saved.epochs - 1)
-    evaluation = evaluate_trial(replace(saved, config=config), config, "test", device)
+    evaluation = evaluate_trial(replace(saved, config=config), loaders, "test", device)
     row = result_row(saved, evaluation)
     warn_of_dead_layers(saved.model, config, f"trial {saved.number}, the network that is tested")
     files.save_json(

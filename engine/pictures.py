@@ -6,7 +6,6 @@ import torch
 from matplotlib.figure import Figure
 from torch.utils.data import default_collate
 
-from datasets import build_dataset
 from datasets.base import MultiTaskDataset
 from datasets.sample import Sample
 from engine.evaluation import autocast, to_device
@@ -20,24 +19,24 @@ FRAMES = 4
 
 
 def depth_units(config: ExperimentConfig) -> dict[str, str]:
-    """What a figure says about the numbers of each depth task."""
+    """Return what a figure says about the numbers of each depth task."""
     unit = "m" if config.depth_target == "metric" else "of the frame's largest"
     return {task: unit for task in config.task_list if get_task(task).kind == "depth"}
 
 
 def evenly_spaced(dataset: MultiTaskDataset, count: int) -> Sample:
-    """A batch of ``count`` frames, evenly spread over a data set."""
+    """Return a batch of ``count`` frames, evenly spread over a data set."""
     count = min(count, len(dataset))
     return default_collate([dataset[index * len(dataset) // count] for index in range(count)])
 
 
 @torch.inference_mode()
 def draw_predictions(
-    model: MultiTaskModel, config: ExperimentConfig, device: torch.device, title: str, split: str = "val"
+    model: MultiTaskModel, dataset: MultiTaskDataset, config: ExperimentConfig, device: torch.device, title: str
 ) -> Figure:
-    """Predictions of four frames of ``split``. Leaves the model in eval mode."""
+    """Draw the predictions of four frames of a data set. Leaves the model in eval mode."""
     model.eval()
-    batch = evenly_spaced(build_dataset(config, split), FRAMES)
+    batch = evenly_spaced(dataset, FRAMES)
     moved = to_device(batch, device, config)
     with autocast(device, config):
         logits = model(moved["image"])

@@ -115,6 +115,8 @@ def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
     """What makes a difference to a trial and is another value now."""
     before, after = (config.select(lambda nature: True) for config in (saved, now))
     changed = [key for key, nature in natures(type(now)).items() if not _may_become(nature, before[key], after[key])]
+    if saved.dataset_name == now.dataset_name and _data_place(saved) == _data_place(now) is not None:
+        changed = [key for key in changed if key not in ("data_dir", *now.data_set.folder_keys)]
     return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
 
 
@@ -143,6 +145,14 @@ def _may_become(nature: Nature, saved: Any, now: Any) -> bool:
         case "another spelling" if saved and now:
             return _place(saved) == _place(now)
     return bool(saved == now)
+
+
+def _data_place(config: ExperimentConfig) -> Path | None:
+    """Return the data set's folder, whichever key names it; None where that needs a variable that is not set here."""
+    try:
+        return config.data_dir.resolve()
+    except UserError:
+        return None
 
 
 def _place(path: str) -> Path:

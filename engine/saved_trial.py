@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from datasets import eval_loader, worker_deaths
+from datasets import Loaders, worker_deaths
 from engine import checkpoint as files
 from engine.evaluation import Evaluation, evaluate, warn_of_unlabelled
 from engine.sparsity_numbers import sparsity_numbers
@@ -76,16 +76,16 @@ def load_trial(folder: Path, device: torch.device | None = None, network: str = 
     return SavedTrial(folder, config, model.to(device or torch.device("cpu")).eval(), *numbers)
 
 
-def evaluate_trial(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> Evaluation:
-    """Losses and metrics of a trained network on ``split``.
+def evaluate_trial(trial: SavedTrial, loaders: Loaders, split: str, device: torch.device) -> Evaluation:
+    """Compute the losses and metrics of a trained network on ``split``.
 
     Args:
-        trial: its model is on ``device``.
-        config: the trial's, perhaps with another data folder; its precision is used.
+        trial: its model is on ``device``, and its configuration has the precision to compute in.
+        loaders: of the data.
         split: train (without augmentation), val or test.
         device: where to compute.
     """
-    loader = eval_loader(config, split, device.type == "cuda")
+    config, loader = trial.config, loaders.evaluation(split)
     dataset: Any = loader.dataset
     with worker_deaths(dataset):
         batches = track(loader, f"{split} of trial {trial.number}")

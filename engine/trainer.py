@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from datasets import Loader, eval_loader, train_loader, worker_deaths
+from datasets import Loader, Loaders, worker_deaths
 from datasets.sample import Sample, labelled_tasks
 from engine import checkpoint as files
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
@@ -210,11 +210,9 @@ def _check_finite(losses: Mapping[str, float | None], trial: Trial, loss: str, w
             )
 
 
-def fit(trial: Trial, tracker: Tracker) -> None:
+def fit(trial: Trial, tracker: Tracker, loaders: Loaders) -> None:
     """Train until the epochs, or the patience, are used up; ``checkpoint.pt`` is the best network, ``last.pt`` the state."""
-    pin = trial.device.type == "cuda"
-    training = train_loader(trial.config, trial.seed, pin)
-    validation = eval_loader(trial.config, "val", pin)
+    training, validation = loaders.training(trial.seed), loaders.evaluation("val")
     if trial.config.on_bad_sample == "skip":
         files.save_json(trial.folder / files.SKIPPED, {"train": training.dataset.skipped, "val": validation.dataset.skipped})  # type: ignore[attr-defined]
     if trial.epoch == 0:
@@ -262,7 +260,7 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
         files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
     trial.save(tracker.run_id)
     if trial.config.wandb_img_log and epoch % trial.config.img_log_every == 0:
-        save_pictures(trial, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
+        save_pictures(trial, validation, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
     return line, improved
 
 
@@ -391,8 +389,8 @@ def _digits(value: float | None) -> str:
     return "n/a" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def save_pictures(trial: Trial, tracker: Tracker, name: str, title: str) -> None:
+def save_pictures(trial: Trial, validation: Loader, tracker: Tracker, name: str, title: str) -> None:
     """Draw predictions of some validation frames into the trial's folder, and give them to the tracker."""
-    figure = draw_predictions(trial.model, trial.config, trial.device, title)
+    figure = draw_predictions(trial.model, validation.dataset, trial.config, trial.device, title)  # type: ignore[arg-type]
     path = save_figure(figure, trial.folder / "predictions" / name, ("png",))[0]
     tracker.image("predictions", path, trial.epoch - 1)

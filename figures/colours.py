@@ -48,7 +48,7 @@ def colourise(
             (3, H, W) unit vectors for normals, shown as (n + 1) / 2.
         mask: (H, W) or (1, H, W), True where ``array`` is valid; None: everywhere. Invalid pixels, the ignored label
             and values that are not finite are striped grey.
-        label_set: whose classes a segmentation has, an entry of ``tasks.table.LABEL_SETS``.
+        label_set: whose classes a segmentation has, of a data set in ``tasks/data_sets.py``.
         limits: values at the two ends of the colour map (depth, edges); None: ``value_limits`` of this very frame. Give
             the target's to its prediction, so that equal colours are equal values.
 

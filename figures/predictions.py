@@ -29,7 +29,8 @@ from figures.colours import (
     valid_pixels,
     value_limits,
 )
-from tasks.table import NORMAL_AXES, Task, get_task
+from tasks.data_sets import data_set_of
+from tasks.table import Task, get_task
 
 Arrays = Mapping[str, np.ndarray]
 Legends = list[tuple[str, list[Patch]]]
@@ -75,7 +76,7 @@ def prediction_figure(
         masks: per task, True where the target is valid: (N, H, W), (N, 1, H, W), attribute (N,). A missing task is
             valid everywhere (but for label 255 and values that are not finite).
         predictions: as ``targets``; an attribute is the probability of 1.
-        label_set: whose classes a segmentation has, an entry of ``tasks.table.LABEL_SETS``.
+        label_set: whose classes a segmentation has, of a data set in ``tasks/data_sets.py``.
         title: wrapped where it is longer than the figure is wide.
         names: N names of the images, written beside them.
         units: per depth task what its heading adds, such as ``{"depth_euclidean": "m"}``.
@@ -263,10 +264,11 @@ def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictio
         if task.kind == "segmentation":
             shown = [reference.reshape(-1)[ok.ravel()] for reference, ok in zip(references, valid, strict=True)]
             labels = np.concatenate([*shown, predictions[task.name].ravel()])
-            legends.append((f"{task.title}, classes", _class_handles(labels, task.classes[label_set])))
+            legends.append((f"{task.title}, classes", _class_handles(labels, task.class_names(label_set))))
         elif task.kind == "normals":
             # Where nobody says which way the axes point, the legend does not either.
-            names = {name if label_set in NORMAL_AXES else name.split()[0]: colour for name, colour in _DIRECTIONS.items()}
+            known = data_set_of(label_set).normal_axes is not None
+            names = {name if known else name.split()[0]: colour for name, colour in _DIRECTIONS.items()}
             legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(names)))
         elif task.kind == "edges":
             strongest = "strongest" if targets is None else "strongest of the target"

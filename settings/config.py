@@ -23,6 +23,7 @@ from settings.sections import (
     BackboneOptimizerParams,
     Bool,
     Cache,
+    DataSetName,
     FileName,
     Int,
     LRSchedule,
@@ -38,6 +39,7 @@ from settings.sections import (
     Tracking,
 )
 from settings.yaml_file import apply_override, read_yaml
+from tasks.data_sets import DATA_SETS, DataSet
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -57,9 +59,7 @@ class ExperimentConfig(Schema):
         FileName, about("record", "place", in_a_study="the runs' names follow from the axes; study=<name> renames the study")
     ]
     """Name of the experiment: of its folders, its CSV files and its group in the tracker; at most 200 characters."""
-    dataset_name: Annotated[Literal["NYU", "NYU_MTAN", "celebA"], DATA]
-    """Data set: `NYU` (NYU-v2, NYUD_MT layout), `NYU_MTAN` (NYU-v2 as MTAN and LibMTL have it, 13 classes) or `celebA`
-    (CelebAMask-HQ)."""
+    dataset_name: Annotated[DataSetName, DATA]
     task_list: Annotated[tuple[Text, ...], Field(min_length=1), DATA]
     """Tasks that share the backbone, one head each."""
     setup: Annotated[Literal["singletask", "multitask"], about("record", in_a_study=AXIS)] = "multitask"
@@ -71,13 +71,15 @@ class ExperimentConfig(Schema):
     seed: Annotated[Int, Field(ge=0, lt=2**31), NUMBERS] = 0
     """Seed of trial 0: initial weights, order of the frames, augmentation and dropout follow from it."""
 
+    data_dir_: Annotated[Text | None, FOLDER] = Field(default=None, alias="data_dir")
+    """Folder of the data set, whichever it is; the keys of the paper's files, below, are other names of it."""
     data_dir_NYU: Annotated[Text | None, FOLDER] = None
     """Folder of NYU-v2 in NYUD_MT layout."""
     data_dir_NYU_MTAN: Annotated[Text | None, FOLDER] = None
     """Folder of NYU-v2 in MTAN's layout; where it is not given, `data_dir_NYU`."""
     data_dir_celebA: Annotated[Text | None, FOLDER] = None
     """Folder of CelebAMask-HQ."""
-    celebA_classes: Annotated[Literal[3, 19], about("numbers", "speed", needs="data", used_with=("dataset_name", "celebA"))] = 3
+    celebA_classes: Annotated[Literal[3, 19], about("numbers", "speed", needs="data")] = 3
     """Classes of CelebA's masks: 3 (background, hair, skin), or 19 (background and the 18 parts of the official masks)."""
     splits: Splits = Splits()
     """Which file of `gt_sets` is the training, validation and test split (NYU)."""
@@ -85,7 +87,7 @@ class ExperimentConfig(Schema):
     """Share of the training frames that becomes the validation split where the data set has none."""
     data_split_file: Annotated[
         Text | None,
-        about("numbers", "speed", "place", needs="data", may_become="another spelling", used_with=("dataset_name", "celebA")),
+        about("numbers", "speed", "place", needs="data", may_become="another spelling"),
     ] = None
     """JSON file with the names per split (CelebA); without it the official split is used."""
     mask_void: Annotated[Literal["ignore", "background"], NUMBERS] = "ignore"
@@ -235,20 +237,31 @@ class ExperimentConfig(Schema):
     @property
     def data_dir(self) -> Path:
         """Folder of the data set that `dataset_name` names."""
-        folder = getattr(self, self.data_dir_key)
+        folder = self.data_dir_ or getattr(self, self.data_dir_key)
         assert folder is not None, "load_config refuses this"
         return expanded(folder, self.data_dir_key)
 
     @property
     def data_dir_key(self) -> str:
-        """Key that names the folder of the data set."""
-        given = f"data_dir_{self.dataset_name}"
-        return "data_dir_NYU" if given == "data_dir_NYU_MTAN" and self.data_dir_NYU_MTAN is None else given
+        """The key that names this folder."""
+        given = [key for key in self.data_set.folder_keys if getattr(self, key) is not None]
+        return given[0] if given and self.data_dir_ is None else "data_dir"
+
+    def with_data_dir(self, folder: Path) -> ExperimentConfig:
+        """Return a copy whose data set lies in another folder."""
+        return self.model_copy(update={**dict.fromkeys(self.data_set.folder_keys), "data_dir_": str(folder)})
+
+    @property
+    def data_set(self) -> DataSet:
+        """The data set that `dataset_name` names."""
+        return DATA_SETS[self.dataset_name]
 
     @property
     def label_set(self) -> str:
-        """Set of classes that a segmentation has: an entry of ``tasks.table.LABEL_SETS``."""
-        return "celebA19" if self.dataset_name == "celebA" and self.celebA_classes == 19 else self.dataset_name
+        """Name of the label set that a segmentation has; that of the data set where it has none."""
+        key, names = self.data_set.classes_key, self.data_set.label_sets
+        chosen = [name for name, labels in names.items() if key is None or len(labels.classes) == getattr(self, key)]
+        return chosen[0] if chosen else self.dataset_name
 
     @property
     def size(self) -> tuple[int, int]:
@@ -354,14 +367,15 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
         good = {key: value for key, value in values.items() if key not in bad_keys}
         config = ExperimentConfig.model_validate({**_REQUIRED, **good})
     # Also where some keys are bad: the user wants to know it all at once.
-    problems += rule_problems({name: value for name, value in config if name not in bad_keys})
+    fields = ExperimentConfig.model_fields
+    problems += rule_problems({name: value for name, value in config if not {name, fields[name].alias} & bad_keys})
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in problems))
     return config
 
 
-_REQUIRED = {"Experiment_name": "_", "dataset_name": "NYU", "task_list": ["_"]}
+_REQUIRED = {"Experiment_name": "_", "dataset_name": next(iter(DATA_SETS)), "task_list": ["_"]}
 """Values in place of keys that are missing or bad; no rule sees them."""
 
 
@@ -369,9 +383,10 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     """Return the keys that were set and change nothing in this experiment, each with the reason."""
     values, defaults = (some.select(lambda nature: True) for some in (config, ExperimentConfig.model_validate(_REQUIRED)))
     given = {key: nature for key, nature in natures(ExperimentConfig).items() if values[key] != defaults[key]}
+    of_others = {key for data_set in DATA_SETS.values() for key in data_set.own_keys} - {*config.data_set.own_keys}
     unused = {}
     for key, nature in given.items():
-        reason = _reason(nature, values)
+        reason = f"dataset_name is {config.dataset_name!r}" if key.split(".")[0] in of_others else _reason(nature, values)
         if reason:
             unused[key] = reason
         elif nature.replaces in given:

@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, RootModel
 
 from settings.sections import OptimizerParams, Strength
+from tasks.data_sets import DATA_SETS
 from tasks.table import get_task, task_names
 
 _EXPECTED = {
@@ -36,8 +37,7 @@ _ALSO_CALLED = {
     **dict.fromkeys(("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso"), "l1_l2"),
     **dict.fromkeys(("mcp", "groupmcp"), "group_mcp"),
     **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
-    **dict.fromkeys(("nyuv2", "nyu_v2", "nyudv2", "nyud_mt"), "NYU"),
-    **dict.fromkeys(("celebamask", "celebamask-hq", "celeba-hq"), "celebA"),
+    **{other: name for name, data_set in DATA_SETS.items() for other in data_set.also_called},
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""
 _SHARES = ("target_sparsity", "val_fraction", "l1_ratio")
@@ -224,13 +224,13 @@ def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
     if len(set(task_list)) < len(task_list):
         return f"task_list: {shown(task_list)} names a task twice"
     known = task_names(dataset_name)
-    more = ", or class_<Attribute> for any CelebA attribute" if dataset_name == "celebA" else ""
+    more = ", or class_<Attribute> for any of its attributes" if DATA_SETS[dataset_name].attributes else ""
     for name in task_list:
         try:
             task = get_task(name)
         except KeyError:
             return f"task_list: unknown task {name!r}; expected some of {', '.join(known)}{more}{nearest(name, known)}"
-        if dataset_name not in task.source:
+        if dataset_name not in task.places:
             return (
                 f"task_list: {name!r} has no targets in dataset_name: {dataset_name!r}; "
                 f"expected some of {', '.join(known)}{more}"
@@ -240,14 +240,20 @@ def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
 
 def _data_dir(
     dataset_name: str,
+    data_dir_: str | None,
     data_dir_NYU: str | None,  # noqa: N803
     data_dir_NYU_MTAN: str | None,  # noqa: N803
     data_dir_celebA: str | None,  # noqa: N803
 ) -> str | None:
-    folders = {"NYU": data_dir_NYU, "NYU_MTAN": data_dir_NYU_MTAN or data_dir_NYU, "celebA": data_dir_celebA}
-    if folders[dataset_name]:
-        return None
-    return f"data_dir_{dataset_name}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
+    folders = {"data_dir_NYU": data_dir_NYU, "data_dir_NYU_MTAN": data_dir_NYU_MTAN, "data_dir_celebA": data_dir_celebA}
+    keys = DATA_SETS[dataset_name].folder_keys
+    given = [key for key in keys if folders[key] is not None]
+    if data_dir_ is not None and given:
+        return f"data_dir: contradicts {given[0]}, as both name the folder of dataset_name: {dataset_name!r}; give one of them"
+    if data_dir_ is None and not given:
+        first = next(iter(keys), "data_dir")
+        return f"{first}: is missing; dataset_name: {dataset_name!r} needs the folder of the data set"
+    return None
 
 
 def _weights(loss_weights: dict[str, float] | None, task_list: tuple[str, ...]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,9 +16,10 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from settings.nature import NUMBERS, PENALTY, WORK, about
+from tasks.data_sets import DATA_SETS
 
 
 def _plain_number(value: Any) -> Any:
@@ -68,6 +69,24 @@ def _on_or_off(value: Any) -> Any:
     return value
 
 
+def _either(names: Iterable[str]) -> str:
+    """Return names as a choice: ``a, b or c``."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
+def _known_data_set(value: Any) -> Any:
+    """Refuse a name that is no data set's, as a value of a ``Literal`` is refused."""
+    if not isinstance(value, str) or value not in DATA_SETS:
+        raise PydanticKnownError("literal_error", {"expected": _either(map(repr, DATA_SETS))})
+    return value
+
+
+DataSetName = Annotated[
+    str,
+    BeforeValidator(_known_data_set),
+    Field(description=f"Data set: {_either(f'`{name}` ({data_set.about})' for name, data_set in DATA_SETS.items())}."),
+]
 Cache = Annotated[bool | str, BeforeValidator(_on_or_off)]
 Tracking = Annotated[Literal["online", "offline", "disabled"], BeforeValidator(_off)]
 Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
@@ -193,7 +212,7 @@ class Augmentation(Section):
     """Enlarge by one of these factors, drawn at random, and crop back (depth in metres is divided by the factor)."""
 
 
-SPLIT_FILE = about("numbers", "speed", needs="data", used_with=("dataset_name", "NYU"))
+SPLIT_FILE = about("numbers", "speed", needs="data")
 
 
 class Splits(Section):

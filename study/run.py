@@ -87,7 +87,7 @@ def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
     """Refuse a device, data, weights to start from, or a tracker, that is not there; fills the caches that are configured."""
     kinds = {json.dumps(config.select(lambda nature: bool(nature.needs))): config for config in configs}
     for config in kinds.values():
-        check_inputs(resolve(config)[0])
+        check_inputs(*resolve(config))
 
 
 def _as_new(study: Study) -> list[Progress]:

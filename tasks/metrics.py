@@ -202,7 +202,7 @@ def _value(metric: Metric) -> float:
 
 
 def build_metrics(task: Task, label_set: str) -> TaskMetrics:
-    """Fresh metrics of a task whose classes, if it has any, are those of ``label_set`` (``tasks.table.LABEL_SETS``)."""
+    """Fresh metrics of a task whose classes, if it has any, are those of ``label_set``."""
     if task.kind == "segmentation":
         return SegmentationMetrics(task.outputs(label_set))
     kinds: dict[str, type] = {

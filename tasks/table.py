@@ -1,8 +1,9 @@
 """The table of tasks: plain data, read by every layer.
 
-A task of a known kind is added here and nowhere else: one line in ``TASKS`` says which head it gets, how its target is
+A task of a known kind is added here and nowhere else: one entry of ``TASKS`` says which head it gets, how its target is
 read, resized and flipped, and which of its metrics is the main one. What a *kind* means is written in ``datasets/targets.py``
-(its files, and what is invalid in them), ``tasks/losses.py`` and ``tasks/metrics.py``.
+(its files, and what is invalid in them), ``tasks/losses.py`` and ``tasks/metrics.py``. Where a data set keeps its targets says
+``tasks/data_sets.py``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from tasks.data_sets import DATA_SETS, data_set_of, find_label_set
 
 Kind = Literal["segmentation", "depth", "normals", "edges", "attribute"]
 
@@ -19,67 +22,14 @@ IGNORE_INDEX = 255
 MAX_METRIC_DEPTH = 10.0
 """Metres; the largest depth a ``depth_target: metric`` head can say."""
 
-DEPTH_RANGE = {"NYU": MAX_METRIC_DEPTH, "NYU_MTAN": MAX_METRIC_DEPTH}
-"""Per data set the largest depth in its files, in metres: the range of its sensor."""
-
 MIN_NORMAL_LENGTH = 0.1
 """Below this length a normal points nowhere: the zero vector of a file, also after 8-bit rounding, or an average of
 opposite directions."""
 
-CELEBA_ATTRIBUTES = (
-    "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair "
-    "Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones Male "
-    "Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose Receding_Hairline Rosy_Cheeks "
-    "Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace "
-    "Wearing_Necktie Young"
-).split()
-"""The forty columns of the official attribute file, in its order."""
-
-NYU_CLASSES = (
-    "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain dresser "
-    "pillow mirror floor_mat clothes ceiling books refrigerator television paper towel shower_curtain box whiteboard "
-    "person night_stand toilet sink lamp bathtub bag otherstructure otherfurniture otherprop"
-).split()
-"""Names of the 40 NYU-v2 classes of Gupta et al. (2013), in label order (label 1 is class 0)."""
-
-NYU_13_CLASSES = "bed books ceiling chair floor furniture objects picture sofa table tv wall window".split()
-"""Names of the 13 NYU-v2 classes of Couprie et al. (2013), in label order; MTAN's files number them from 0."""
-
-CELEBA_CLASSES = ["background", "hair", "skin"]
-"""Names of the paper's three classes, in the order of its mask files."""
-
-CELEBA_19_CLASSES = (
-    *("background", "skin", "nose", "glasses", "left eye", "right eye", "left brow", "right brow", "left ear", "right ear"),
-    *("mouth", "upper lip", "lower lip", "hair", "hat", "earring", "necklace", "neck", "cloth"),
-)
-"""Background and the 18 parts that CelebAMask-HQ has masks of, in the order in which they are painted."""
-
-LABEL_SETS = {
-    "NYU": tuple(NYU_CLASSES),
-    "NYU_MTAN": tuple(NYU_13_CLASSES),
-    "celebA": tuple(CELEBA_CLASSES),
-    "celebA19": CELEBA_19_CLASSES,
-}
-"""Names of the classes that a segmentation may have; which of them an experiment has says ``ExperimentConfig.label_set``."""
-
-FIRST_LABEL = {"NYU": 1, "NYU_MTAN": 0, "celebA": 0, "celebA19": 0}
-"""What class 0 is called in a label set's own files."""
-
-UNLABELLED = {"NYU": (0, IGNORE_INDEX), "NYU_MTAN": (-1,), "celebA": (IGNORE_INDEX,), "celebA19": (IGNORE_INDEX,)}
-"""What an unlabelled pixel is called in a data set's own files."""
-
-NORMAL_AXES = {"NYU": "x right, y down, z forward"}
-"""Which way the axes of a data set's normals point, where that is known (MTAN's files do not say)."""
-
 
 @dataclass(frozen=True)
 class Task:
-    """One thing to predict.
-
-    ``source`` says, per data set, where the target lies: a folder of the NYUD_MT layout, or for CelebAMask-HQ the mask
-    folder or a column of the attribute file. ``classes`` names the classes per label set (segmentation only), ``channels``
-    is the number of output channels of every other kind.
-    """
+    """One thing to predict."""
 
     name: str
     kind: Kind
@@ -92,9 +42,12 @@ class Task:
     """What turns logits into a prediction (argmax of a segmentation is the metric's business)."""
     main_metric: str
     higher_is_better: bool
-    source: Mapping[str, str]
+    source: Mapping[str, str] = field(default_factory=dict)
+    """Per data set where the target lies (see :attr:`places`), where the data set's own entry does not say it."""
     channels: int = 1
+    """Number of output channels, if the task is no segmentation."""
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Per label set the names of a segmentation's classes, where they are others than the label set's."""
     resize: Literal["nearest", "bilinear", "none"] = "nearest"
     """How the target is resized; ``bilinear`` averages valid pixels only."""
     flip: Literal["mirror", "mirror_and_negate_x", "none"] = "mirror"
@@ -102,9 +55,19 @@ class Task:
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Per data set that has targets of this task where they lie: a folder, or a column of the attribute file."""
+        named = {name: data_set.targets[self.name] for name, data_set in DATA_SETS.items() if self.name in data_set.targets}
+        return {**self.source, **named}
+
+    def class_names(self, label_set: str) -> tuple[str, ...]:
+        """Return the names of a segmentation's classes."""
+        return self.classes[label_set] if label_set in self.classes else find_label_set(label_set).classes
+
     def outputs(self, label_set: str) -> int:
-        """Number of output channels of this task's head where its classes are those of ``label_set``."""
-        return len(self.classes[label_set]) if self.kind == "segmentation" else self.channels
+        """Return the number of output channels of this task's head where its classes are those of ``label_set``."""
+        return len(self.class_names(label_set)) if self.kind == "segmentation" else self.channels
 
 
 def _attribute(name: str, column: str) -> Task:
@@ -117,7 +80,7 @@ def _attribute(name: str, column: str) -> Task:
         activation="sigmoid",
         main_metric="accuracy",
         higher_is_better=True,
-        source={"celebA": column},
+        source={name: column for name, data_set in DATA_SETS.items() if column in data_set.attributes},
         resize="none",
         flip="none",
     )
@@ -135,8 +98,6 @@ TASKS: dict[str, Task] = {
             activation="none",
             main_metric="mIoU",
             higher_is_better=True,
-            source={"NYU": "segmentation", "NYU_MTAN": "label", "celebA": "CelebA-HQ-segmask"},
-            classes=LABEL_SETS,
         ),
         Task(
             name="depth_euclidean",
@@ -147,7 +108,6 @@ TASKS: dict[str, Task] = {
             activation="sigmoid",
             main_metric="abs_err",
             higher_is_better=False,
-            source={"NYU": "depth", "NYU_MTAN": "depth"},
             zoom_divides=True,
         ),
         Task(
@@ -159,7 +119,6 @@ TASKS: dict[str, Task] = {
             activation="tanh",
             main_metric="mean_cosine",
             higher_is_better=True,
-            source={"NYU": "normals", "NYU_MTAN": "normal"},
             channels=3,
             resize="bilinear",
             flip="mirror_and_negate_x",
@@ -173,7 +132,6 @@ TASKS: dict[str, Task] = {
             activation="sigmoid",
             main_metric="abs_err",
             higher_is_better=False,
-            source={"NYU": "edge"},
             resize="bilinear",
         ),
         _attribute("class_male", "Male"),
@@ -182,11 +140,11 @@ TASKS: dict[str, Task] = {
         _attribute("class_glasses", "Eyeglasses"),
     )
 }
-"""Every task by the name that ``task_list`` uses; ``class_<Attribute>`` of the forty need no line of their own."""
+"""Every task by the name that ``task_list`` uses; ``class_<Attribute>`` of a data set needs no entry."""
 
 
 def get_task(name: str) -> Task:
-    """The task called ``name``: an entry of the table, or ``class_<Attribute>`` for any of CelebA's forty attributes.
+    """Return the task called ``name``: an entry of the table, or ``class_<Attribute>`` for any attribute of a data set.
 
     Raises:
         KeyError: no task has that name.
@@ -194,13 +152,13 @@ def get_task(name: str) -> Task:
     if name in TASKS:
         return TASKS[name]
     column = name.removeprefix("class_")
-    if name != column and column in CELEBA_ATTRIBUTES:
+    if name != column and any(column in data_set.attributes for data_set in DATA_SETS.values()):
         return _attribute(name, column)
     raise KeyError(name)
 
 
 def is_task(name: str) -> bool:
-    """True if :func:`get_task` knows ``name``."""
+    """Return True if :func:`get_task` knows ``name``."""
     try:
         get_task(name)
     except KeyError:
@@ -209,13 +167,15 @@ def is_task(name: str) -> bool:
 
 
 def mirrored_classes(label_set: str) -> list[int] | None:
-    """Per class of a label set the class that it is in a mirror (a left eye is a right one); None if all stay what they are."""
-    names = LABEL_SETS[label_set]
-    other = {"left": "right", "right": "left"}
-    seen = [" ".join(other.get(word, word) for word in name.split()) for name in names]
-    return None if seen == list(names) else [names.index(name) for name in seen]
+    """Return per class of a label set its class in a mirror (a left eye is a right one); None if all stay what they are."""
+    if label_set not in data_set_of(label_set).label_sets:
+        return None  # the data set has no segmentation
+    names = find_label_set(label_set).classes
+    sides = {"left": "right", "right": "left"}
+    mirrored = [" ".join(sides.get(word, word) for word in name.split()) for name in names]
+    return None if mirrored == list(names) else [names.index(name) for name in mirrored]
 
 
 def task_names(dataset: str) -> list[str]:
-    """Names of the table's tasks that ``dataset`` has targets for."""
-    return [name for name, task in TASKS.items() if dataset in task.source]
+    """Return the names of the table's tasks that ``dataset`` has targets for."""
+    return [name for name, task in TASKS.items() if dataset in task.places]

@@ -15,10 +15,15 @@ from PIL import Image
 
 import optim.penalties
 import settings.sections
+import tasks.data_sets
 import tasks.table
+from datasets import loaders
 from deploy.onnx_export import export_onnx
 from deploy.prediction import Predictor, predict_photos
+from deploy.sparsity_plot import figure_title
+from engine.experiment import run_experiment
 from engine.optimizer import build_optimizer
+from engine.saved_trial import load_trial
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model, compact
 from models.heads import ClassificationHead, DeepLabHead
@@ -28,6 +33,7 @@ from settings.config import ExperimentConfig
 from tasks.losses import build_losses
 from tests.configs import make_config
 from tests.small import narrow_resnetd
+from utils.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,6 +77,7 @@ def of_compaction(work: Path) -> dict[str, Any]:
 
 STAND_INS: dict[str, Callable[[Path], dict[str, Any]]] = {
     # What the code is put into: the module that the page says.
+    "add_a_dataset.md": lambda work: dict(vars(tasks.data_sets)),
     "add_a_task.md": lambda work: dict(vars(tasks.table)),
     "add_a_penalty.md": lambda work: {**vars(optim.penalties), **vars(settings.sections)},
     "compact.md": of_compaction,
@@ -138,6 +145,63 @@ def test_the_pages_task_is_one_that_trains(monkeypatch: pytest.MonkeyPatch) -> N
         "occlusion_edges",
     ]
     assert build_model(config).heads["occlusion_edges"]
+
+
+def write_flats(root: Path) -> None:
+    """Write four frames per split in the layout NYUD_MT, whose labels count from 1."""
+    for folder in ("images", "gt_sets", "segmentation", "depth"):
+        (root / folder).mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        (root / "gt_sets" / f"{split}.txt").write_text("".join(f"{split}{number}\n" for number in range(4)))
+        for number in range(4):
+            image, labels, depth = drawn_frame(number)
+            Image.fromarray(image).save(root / "images" / f"{split}{number}.png")
+            Image.fromarray(labels + np.uint8(1)).save(root / "segmentation" / f"{split}{number}.png")
+            np.save(root / "depth" / f"{split}{number}.npy", depth)
+
+
+def write_toys(root: Path) -> None:
+    """Write four frames per split, in a folder per split."""
+    for split in ("train", "val", "test"):
+        (root / split).mkdir(parents=True)
+        for number in range(4):
+            image, labels, depth = drawn_frame(number)
+            Image.fromarray(image).save(root / split / f"{number}.png")
+            np.save(root / split / f"{number}_labels.npy", labels)
+            np.save(root / split / f"{number}_depth.npy", depth)
+
+
+def drawn_frame(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return an image, labels from 0 to 2, and depth of 1 to 2 m."""
+    rng = np.random.default_rng(seed)
+    shape = (SIDE, SIDE)
+    return rng.integers(0, 256, (*shape, 3), np.uint8), rng.integers(0, 3, shape, np.uint8), rng.uniform(1, 2, shape)
+
+
+@pytest.mark.parametrize(("name", "write"), [("flats", write_flats), ("toys", write_toys)])
+def test_a_data_set_of_the_page_trains(
+    name: str, write: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in no file but its entry and, in a new layout, its reader."""
+    entries, module = {}, {}
+    flats, reader, toys = blocks(ROOT / "docs" / "add_a_dataset.md")
+    for code in (flats, toys):
+        data_set = eval(code, dict(vars(tasks.data_sets)))  # our own documentation
+        entries[data_set.name] = data_set
+    exec(reader, module)  # our own documentation
+    write(tmp_path / "data")
+    values = {"dataset_name": name, "data_dir": tmp_path / "data", "task_list": ["segmentsemantic", "depth_euclidean"]}
+    with pytest.raises(ConfigError, match=f"dataset_name: '{name}' is not valid"):
+        make_config(**values)
+    monkeypatch.setitem(tasks.data_sets.DATA_SETS, name, entries[name])
+    monkeypatch.setitem(loaders.READERS, "folders", module["FolderDataset"])
+    config = make_config(**values, backbone="resnetd18", epochs=1, checkpoint_folder=tmp_path / "runs", cache=True)
+    with narrow_resnetd():
+        (row,) = run_experiment(config, out_dir=tmp_path / "out").to_dict("records")
+        saved = load_trial(config.trial_folder(0))
+    assert saved.model.heads["segmentsemantic"](torch.zeros(1, saved.model.backbone.out_channels, 4, 4)).shape[1] == 3
+    assert 0 < row["segmentsemantic_mIoU"] < 1 and row["depth_euclidean_abs_err"] > 0
+    assert figure_title(saved).startswith(f"{entries[name].title}: Semantic segmentation, Depth")
 
 
 def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:

@@ -123,7 +123,7 @@ def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None, 
         "dataset": config.dataset_name,
         "size": dataset.size,
         "what": what or ("grey" if dataset.grey else "colour"),
-        "options": [config.mask_void, config.celebA_classes] if what and config.dataset_name == "celebA" else [],
+        "options": [getattr(config, key) for key in config.data_set.target_keys] if what else [],
         "names": dataset.names,
         "files": [kinds[None], kinds[what]],
     }

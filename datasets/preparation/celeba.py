@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _facts(size: int, classes: int, counts: dict[str, int]) -> dict[str, Any]:
     """What the manifest says about the set beside its recipe."""
     from datasets.preparation.face_parts import JPEG_QUALITY
-    from tasks.table import CELEBA_19_CLASSES, CELEBA_CLASSES
+    from tasks.data_sets import CELEBA_19_CLASSES, CELEBA_CLASSES
 
     names = CELEBA_CLASSES if classes == len(CELEBA_CLASSES) else CELEBA_19_CLASSES
     return {

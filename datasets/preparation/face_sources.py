@@ -15,7 +15,7 @@ from datasets.file_index import Place, index_files
 from datasets.preparation.face_parts import ANNOTATIONS, IMAGES, PARTS, part_name
 from datasets.preparation.workspace import describe_source
 from datasets.problems import Problem, refuse
-from tasks.table import CELEBA_ATTRIBUTES
+from tasks.data_sets import CELEBA_ATTRIBUTES
 from utils.errors import DataError
 from utils.files import evenly_spread, fingerprint
 

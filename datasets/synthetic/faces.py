@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.table import CELEBA_ATTRIBUTES, CELEBA_CLASSES
+from tasks.data_sets import CELEBA_ATTRIBUTES, CELEBA_CLASSES
 
 Array = NDArray[Any]
 Rng = np.random.Generator

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.synthetic.furniture import ALWAYS, FRONTS, PATTERNS, THEMES, Array, Box, Rng, look, rug, table
-from tasks.table import NYU_CLASSES
+from tasks.data_sets import NYU_CLASSES
 
 VERSION = 1
 """Rises whenever the same (seed, frame) gives another picture."""

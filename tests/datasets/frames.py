@@ -10,7 +10,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from datasets.sample import Sample
-from tasks.table import CELEBA_ATTRIBUTES, IGNORE_INDEX
+from tasks.data_sets import CELEBA_ATTRIBUTES
+from tasks.table import IGNORE_INDEX
 
 DENSE = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
 

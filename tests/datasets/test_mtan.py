@@ -169,7 +169,7 @@ def test_the_folder_of_nyu_is_taken_where_no_other_is_given(tmp_path: Path) -> N
     assert MTANDataset(other, "test").names == ["val/0"]
     both = _config(tmp_path, data_dir_NYU=tmp_path / "nowhere")
     assert MTANDataset(both, "test").names == ["val/0"]
-    with pytest.raises(DataError, match=r"^data_dir_NYU: .*gone is no folder; expected NYU-v2 in MTAN's layout"):
+    with pytest.raises(DataError, match=r"^data_dir_NYU: .*gone is no folder; expected MTAN's layout"):
         MTANDataset(other.with_values(data_dir_NYU=str(tmp_path / "gone")), "test")
 
 
@@ -252,9 +252,7 @@ def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
 
 def test_another_layout_is_named(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(
-        DataError, match=r"data_dir_NYU_MTAN: there is no folder .*train/image; expected NYU-v2 in MTAN's layout"
-    ):
+    with pytest.raises(DataError, match=r"data_dir_NYU_MTAN: there is no folder .*train/image; expected MTAN's layout"):
         MTANDataset(_config(tmp_path), "train")
     _write(tmp_path, {"train": 1, "val": 1})
     with pytest.raises(DataError, match=r"train/image holds 1 frame; expected at least 2"):

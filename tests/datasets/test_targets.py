@@ -21,7 +21,7 @@ from tests.datasets.preparation.verification.damage import in_this_process, prob
 from utils.errors import DataError
 
 SIZE = (16, 32)
-FOLDERS = {name: str(task.source["NYU"]) for name, task in TASKS.items() if "NYU" in task.source}
+FOLDERS = {name: str(task.places["NYU"]) for name, task in TASKS.items() if "NYU" in task.places}
 DEPTH = nyu_frame(0, *SIZE)["depth"]
 NORMALS = random_normals(np.random.default_rng(0), *SIZE)
 LENGTHS = (
@@ -125,7 +125,7 @@ def test_a_frame_of_marks_has_no_depth_and_is_no_error(tmp_path: Path) -> None:
 def test_a_new_task_of_kind_depth_has_the_same_invalid_pixels(tmp_path: Path) -> None:
     """The kind says what is invalid: a valid 0 or -1 would come out of the cache as a small positive depth."""
     old = TASKS["depth_euclidean"]
-    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", False, old.source)
+    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", False, old.places)
     write_array(tmp_path / "a.npy", np.array([[2.0, -1.0, 0.0]]))
     assert read_target(task, tmp_path / "a.npy", "NYU")[1].tolist() == [[[True, False, False]]]
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from datasets import build_dataset
+from datasets import Loaders, build_dataset
 from datasets.images import read_photo
 from datasets.synthetic.rooms import write_rooms
 from datasets.targets import read_target
@@ -81,7 +82,7 @@ def test_logits_are_the_evaluations_own(trained: Trained, work: Path, size: tupl
     evaluated: list[dict[str, torch.Tensor]] = []
     trial.model.register_forward_hook(lambda module, inputs, logits: evaluated.append(logits))
     config = trial.config.with_values(**values)
-    evaluate_trial(trial, config, "val", torch.device("cpu"))
+    evaluate_trial(replace(trial, config=config), Loaders(config), "val", torch.device("cpu"))
     predictor = load_predictor(trial.folder, precision=precision)
     names = build_dataset(config, "val").names
     assert len(evaluated) == len(names) == 2

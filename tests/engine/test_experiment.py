@@ -16,6 +16,7 @@ import torch
 import yaml
 from PIL import Image
 
+from datasets import build_dataset, loaders
 from deploy.reevaluation import evaluate_experiment
 from engine import TrainingDivergedError, experiment, load_trial, run_experiment, trainer
 from engine import checkpoint as files
@@ -62,6 +63,22 @@ def test_another_seed_gives_other_numbers_and_trial_i_has_seed_plus_i(trained: T
 @pytest.mark.slow
 def test_workers_make_no_difference(trained: Trained, rooms: Path, work: Path) -> None:
     assert tables(run(small_config(rooms, work, **SPARSE, num_workers=2), work)) == tables(trained)
+
+
+def test_a_data_set_is_built_once_per_split(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever trials train on it, pictures show of it, and tests are made with it."""
+    built: list[str] = []
+
+    def build(config: ExperimentConfig, split: str, training: bool = False) -> Any:
+        built.append(split)
+        return build_dataset(config, split, training)
+
+    monkeypatch.setattr(loaders, "build_dataset", build)
+    values = {"num_trials": 2, "epochs": 1, "wandb_img_log": True, "task_list": ["depth_euclidean"]}
+    run(small_config(rooms, work, **values), work)
+    assert built == ["train", "val", "test"]
+    evaluate_experiment("small", None, work / "runs", "NYU", out_dir=work)
+    assert built == ["train", "val", "test", "test"]
 
 
 def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path) -> None:
@@ -358,10 +375,10 @@ def test_an_interrupted_overwrite_leaves_no_table_of_removed_trials(copied: Trai
 
 
 def test_a_diverged_trial_does_not_take_the_others_with_it(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(trial: Trial, tracker: Any) -> None:
+    def fit(trial: Trial, *args: Any) -> None:
         if trial.number == 0:
             raise TrainingDivergedError("trial 0: the loss of task x is nan")
-        trainer.fit(trial, tracker)
+        trainer.fit(trial, *args)
 
     monkeypatch.setattr(experiment, "fit", fit)
     with pytest.raises(TrainingDivergedError, match="trial 0"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from datasets import Loaders
 from engine import checkpoint as files
 from engine import trainer
 from engine.evaluation import Evaluation
@@ -68,6 +69,7 @@ def check(config: ExperimentConfig, *, resume: bool = True, overwrite: bool = Fa
 OTHER: dict[str, Any] = {
     **{"Experiment_name": "other", "dataset_name": "celebA", "task_list": NYU_TASKS[:2], "setup": "singletask", "seed": 1},
     **{"data_dir_NYU": "elsewhere", "data_dir_NYU_MTAN": "elsewhere", "data_dir_celebA": "elsewhere", "celebA_classes": 19},
+    **{"data_dir": "elsewhere"},
     **{"splits": Splits(train="trainval"), "val_fraction": 0.2, "data_split_file": "split.json", "mask_void": "background"},
     **{"input_shape": (32, 64), "input_img_channels": 1, "depth_target": "metric"},
     **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "val_batch_size": 3, "test_batch_size": 3},
@@ -85,7 +87,7 @@ OTHER: dict[str, Any] = {
 
 def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
     may_change = {key for key, nature in natures(ExperimentConfig).items() if nature.may_become == "anything"}
-    assert set(OTHER) | may_change | {"epochs"} == set(ExperimentConfig.model_fields)
+    assert set(OTHER) | may_change | {"epochs"} == {info.alias or key for key, info in ExperimentConfig.model_fields.items()}
     assert not set(OTHER) & may_change
     assert may_change == {
         *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list"),
@@ -97,7 +99,7 @@ def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
 def test_another_value_of_a_key_is_refused_with_both(runs: Path, key: str) -> None:
     config = config_in(runs)
     make_folder(config)
-    now = config.model_copy(update={key: OTHER[key]})
+    now = config.model_copy(update={"data_dir_" if key == "data_dir" else key: OTHER[key]})
     there, wanted = config.as_dict()[key], now.as_dict()[key]
     if isinstance(there, dict):  # a section: of its keys the one that differs
         (inner,) = [name for name in there if there[name] != wanted[name]]
@@ -166,6 +168,7 @@ def test_a_folder_of_data_may_be_spelled_otherwise(runs: Path, tmp_path: Path, m
     check(config_in(runs).with_values(data_dir_NYU=str(tmp_path / "x" / ".." / "rooms")))
     monkeypatch.setenv("PLACE", str(tmp_path))
     check(config_in(runs).with_values(data_dir_NYU="$PLACE/rooms"))
+    check(config_in(runs).with_data_dir(tmp_path / "rooms"))
     monkeypatch.delenv("PLACE")
     for other in ("rooms2", "$PLACE/rooms"):
         with pytest.raises(TrialError, match="data_dir_NYU"):
@@ -317,7 +320,7 @@ def train(config: ExperimentConfig) -> Trial:
     trial = make_trial(config)
     continue_trial(trial)
     config.save(trial.folder / files.CONFIG)
-    fit(trial, NoTracker())
+    fit(trial, NoTracker(), Loaders(trial.config))
     return trial
 
 
@@ -504,7 +507,7 @@ def test_before_there_is_a_best_network_none_is_missed(rooms: Path, work: Path, 
     values = {"group_sparsity": True, "target_sparsity": 0.5, "sparsity_until": 3, "bb_optimizer_params": PARAMS, "epochs": 4}
     trial = make_trial(small_config(rooms, work, **values))
     trial.config = trial.config.model_copy(update={"epochs": 2})
-    fit(trial, NoTracker())
+    fit(trial, NoTracker(), Loaders(trial.config))
     assert not (trial.folder / files.BEST).exists()
     again = make_trial(small_config(rooms, work, **values))
     continue_trial(again)

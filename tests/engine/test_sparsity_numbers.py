@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from datasets import Loaders
 from deploy import compaction
 from deploy.compaction import compact_trial
 from deploy.reevaluation import evaluate_experiment
@@ -63,7 +64,10 @@ def test_every_result_of_a_network_with_a_dead_layer_says_so(
     config = load_trial(folder).config
     assert not warnings(caplog), "loading says nothing"
     for network, look in (
-        ("trial 0, the network that is tested", lambda: final_test(folder, torch.device("cpu"), config, NoTracker())),
+        (
+            "trial 0, the network that is tested",
+            lambda: final_test(folder, torch.device("cpu"), config, NoTracker(), Loaders(config)),
+        ),
         ("trial 0", lambda: evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out")),
         ("sparse__trial_0", lambda: compact_trial(folder)),
     ):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from datasets import Loaders
 from engine import checkpoint as files
 from engine import run_experiment
 from engine.starting import check_start, start_from
@@ -20,7 +21,7 @@ from utils.errors import UserError
 def trained(rooms: Path, work: Path) -> Path:
     """The folder of a trial of one epoch."""
     trial = make_trial(small_config(rooms, work, Experiment_name="dense", epochs=1))
-    fit(trial, NoTracker())
+    fit(trial, NoTracker(), Loaders(trial.config))
     return trial.folder
 
 
@@ -57,7 +58,7 @@ def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path,
             trial = make_trial(one.with_values(epochs=1))
             start_from(trial.model, one, 0)
             assert not trial.optimizer.state
-            fit(trial, NoTracker())
+            fit(trial, NoTracker(), Loaders(trial.config))
             trial.config.with_values(epochs=1).save(trial.folder / files.CONFIG)
             folder.rename(work / "gone")
         if interrupted:
@@ -65,7 +66,7 @@ def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path,
                 check_start(one)
             trial = make_trial(one)
             trial.load_state_dict(files.load_tensors(trial.folder / files.LAST))
-            fit(trial, NoTracker())
+            fit(trial, NoTracker(), Loaders(trial.config))
         else:
             run_experiment(one, out_dir=work / "out")
         ends.append(files.load_tensors(one.trial_folder(0) / files.LAST)["model"])

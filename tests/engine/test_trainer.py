@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datasets import train_loader
+from datasets import Loaders, train_loader
 from datasets.sample import Sample
 from engine import TrainingDivergedError, trainer
 from engine import checkpoint as files
@@ -54,7 +54,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 def train(trial: Trial) -> list[dict[str, Any]]:
     """Train to the end; returns the lines of ``metrics.jsonl``."""
-    fit(trial, NoTracker())
+    fit(trial, NoTracker(), Loaders(trial.config))
     return files.read_lines(trial.folder / files.METRICS)
 
 

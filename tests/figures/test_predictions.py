@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from figures.colours import colourise, segmentation_palette
 from figures.predictions import prediction_figure
-from tasks.table import CELEBA_CLASSES, LABEL_SETS, NYU_CLASSES
+from tasks.data_sets import CELEBA_CLASSES, NYU_CLASSES, find_label_set
 from tests.figures.frames import DENSE, SIZE, random_frames
 
 
@@ -97,7 +97,7 @@ def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
 
 @pytest.mark.parametrize("label_set", ["celebA19", "NYU_MTAN"])
 def test_legend_names_all_classes_of_other_label_sets(label_set: str) -> None:
-    classes = LABEL_SETS[label_set]
+    classes = find_label_set(label_set).classes
     labels = (np.arange(SIZE * SIZE) % len(classes)).reshape(1, SIZE, SIZE)
     figure = prediction_figure(
         np.zeros((1, 3, SIZE, SIZE)), None, {}, {"segmentsemantic": labels}, label_set, "all the classes there are"

@@ -16,6 +16,7 @@ from settings.messages import shown
 from settings.nature import Nature, about, natures
 from settings.sections import Schema, Section, Strength, Warmup
 from study.config import is_study
+from tasks.data_sets import DATA_SETS
 from tests.configs import make_config
 from tests.settings import mutations
 from utils.errors import ConfigError
@@ -415,6 +416,27 @@ def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
     assert _load(tmp_path, MINIMAL, "data_dir_NYU_MTAN=data/mtan").data_dir == Path("data/NYUD_MT")
 
 
+@pytest.mark.parametrize("dataset", DATA_SETS)
+def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path) -> None:
+    """It contradicts the data set's own keys, and nothing else."""
+    text = f"Experiment_name: try\ndataset_name: {dataset}\ntask_list: [segmentsemantic]\n"
+    own = DATA_SETS[dataset].folder_keys
+    with pytest.raises(ConfigError, match=f"{own[0]}: is missing"):
+        _load(tmp_path, text)
+    config = _load(tmp_path, text, "data_dir=here")
+    assert (config.data_dir, config.data_dir_key) == (Path("here"), "data_dir")
+    config.save(tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml") == config
+    assert _load(tmp_path, text, f"{own[0]}=there").with_data_dir(Path("here")).data_dir == Path("here")
+    for key in own:
+        with pytest.raises(ConfigError, match=f"data_dir: contradicts {key}, .* give one of them"):
+            _load(tmp_path, text, "data_dir=here", f"{key}=there")
+    (other,) = {"data_dir_NYU", "data_dir_celebA"} - set(own)
+    assert _load(tmp_path, text, "data_dir=here", f"{other}=there").data_dir == Path("here")
+    with pytest.raises(ConfigError, match="1 problem\n  - data_dir: 3 is not valid"):
+        _load(tmp_path, text, "data_dir=3")
+
+
 # How strong the penalty is over the epochs
 
 SPARSE = MINIMAL + "group_sparsity: true\nepochs: 20\n"
@@ -753,7 +775,7 @@ def test_every_key_has_a_docstring() -> None:
 
 
 def test_every_key_says_what_it_is_about() -> None:
-    keys = {key for key in ExperimentConfig.model_fields if key not in _sections()}
+    keys = {info.alias or key for key, info in ExperimentConfig.model_fields.items() if key not in _sections()}
     for name, section in _sections().items():
         keys |= {f"{name}.{info.alias or key}" for key, info in section.model_fields.items()}
     known = natures(ExperimentConfig)

@@ -11,7 +11,7 @@ import yaml
 from settings.config import load_config
 from settings.sections import Strength, Warmup
 from study.plan import Run, Setting, Study, config_text, load_study, study_from_values, study_values
-from tasks.table import CELEBA_ATTRIBUTES
+from tasks.data_sets import CELEBA_ATTRIBUTES
 from tests.study.files import BASE, TASKS, WEIGHTS, planned
 from utils.errors import ConfigError
 

@@ -16,7 +16,7 @@ from deploy.reevaluation import evaluate_experiment
 from deploy.sparsity_plot import figure_title
 from engine import load_trial, run_experiment
 from models import compact, save_compact
-from tasks.table import CELEBA_19_CLASSES
+from tasks.data_sets import CELEBA_19_CLASSES
 from tests.configs import NYU_TASKS
 from tests.datasets.mtan_frames import write_mtan
 from tests.small import FACES, SIZE, small_config

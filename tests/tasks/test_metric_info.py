@@ -11,7 +11,7 @@ EACH_TASK = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: tas
 
 @EACH_TASK
 def test_there_is_one_for_each_metric_that_is_computed_and_for_no_other(task: Task) -> None:
-    computed = build_metrics(task, "celebA" if "celebA" in task.source else "NYU").compute()
+    computed = build_metrics(task, "celebA" if "celebA" in task.places else "NYU").compute()
     assert METRICS[task.kind].keys() == computed.keys()
 
 

@@ -2,26 +2,27 @@
 
 import pytest
 
-from tasks.table import LABEL_SETS, get_task, mirrored_classes
+from tasks.data_sets import find_label_set
+from tasks.table import get_task, mirrored_classes
 
 
 @pytest.mark.parametrize(("label_set", "count"), [("NYU", 40), ("NYU_MTAN", 13), ("celebA", 3), ("celebA19", 19)])
 def test_a_segmentation_has_as_many_outputs_as_its_label_set_has_names(label_set: str, count: int) -> None:
-    assert get_task("segmentsemantic").outputs(label_set) == count == len(set(LABEL_SETS[label_set]))
+    assert get_task("segmentsemantic").outputs(label_set) == count == len(set(find_label_set(label_set).classes))
     assert get_task("depth_euclidean").outputs(label_set) == 1
     assert get_task("surface_normal").outputs(label_set) == 3
 
 
 def test_the_thirteen_classes_are_those_of_couprie_in_their_order() -> None:
     """Of the file class13Mapping.mat: 1 is bed, 13 is window."""
-    assert LABEL_SETS["NYU_MTAN"] == (
+    assert find_label_set("NYU_MTAN").classes == (
         *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),
         *("picture", "sofa", "table", "tv", "wall", "window"),
     )
 
 
 def test_in_a_mirror_left_parts_of_a_face_are_right_ones() -> None:
-    names = LABEL_SETS["celebA19"]
+    names = find_label_set("celebA19").classes
     mirrored = mirrored_classes("celebA19")
     assert mirrored is not None
     swapped = {names[label]: names[other] for label, other in enumerate(mirrored) if label != other}

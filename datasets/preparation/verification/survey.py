@@ -14,22 +14,17 @@ from datasets import celeba, mtan, nyu
 from datasets.base import MultiTaskDataset
 from datasets.file_index import Place, double_files, files_by_frame
 from datasets.images import read_array
-from datasets.plausibility import LOOKED_AT, classes_by_look, facts_of
+from datasets.plausibility import LOOKED_AT, facts_of, label_set_by_look
 from datasets.preparation.verification.files import File, refusal
 from datasets.preparation.workspace import BEGUN, MANIFEST, read_object, read_recipe
 from datasets.problems import Problem
 from datasets.splits import ROLES, split_problems
-from tasks.table import CELEBA_ATTRIBUTES, LABEL_SETS, get_task, task_names
+from tasks.data_sets import DATA_SETS, DataSet
+from tasks.table import get_task, task_names
 from utils.errors import DataError
 from utils.files import evenly_spread, is_unfinished
 
 T = TypeVar("T")
-
-LAYOUTS = (
-    "NYUD_MT (gt_sets and images)",
-    "CelebAMask-HQ (CelebA-HQ-img)",
-    "MTAN (train/image, val/image)",
-)
 
 
 @dataclass
@@ -37,6 +32,9 @@ class Survey:
     """What a folder holds, as far as lists of files and small text files say it."""
 
     layout: str
+    """In words."""
+    data_set: DataSet
+    """The usual one of this layout."""
     label_set: str
     loader: type[MultiTaskDataset]
     counts: dict[str, int] = field(default_factory=dict)
@@ -87,19 +85,20 @@ class Survey:
 
 
 def survey_folder(root: Path) -> Survey:
-    """What the folder holds, by its layout.
+    """Return what the folder holds, by its layout.
 
     Raises:
         DataError: it is no data set.
     """
     if not root.is_dir():
         raise DataError(f"--data_dir {root}: there is no such folder")
-    survey_layout = _layout_of(root)
-    if survey_layout is None:
+    layout = _layout_of(root)
+    if layout is None:
         below = [path for path in sorted(root.iterdir()) if path.is_dir() and _layout_of(path) is not None]
         hint = f"; did you mean {below[0]}?" if below else ""
-        raise DataError(f"--data_dir {root}: is no data set; looked for {', '.join(LAYOUTS)}{hint}")
-    survey = survey_layout(root)
+        looked_for = ", ".join(f"{name} ({files})" for name, (files, _) in LAYOUTS.items())
+        raise DataError(f"--data_dir {root}: is no data set; looked for {looked_for}{hint}")
+    survey = LAYOUTS[layout][1](root, next(data_set for data_set in DATA_SETS.values() if data_set.layout == layout))
     if not survey.targets:
         survey.add(root, "has no targets", "folders or files of targets, such as segmentation, depth, label or masks")
     _check_manifest(root, survey)
@@ -107,17 +106,18 @@ def survey_folder(root: Path) -> Survey:
     return survey
 
 
-def _layout_of(root: Path) -> Callable[[Path], Survey] | None:
+def _layout_of(root: Path) -> str | None:
+    """Return the layout of a folder: an entry of ``LAYOUTS``."""
     if (root / nyu.LISTS).is_dir() and (root / nyu.IMAGES).is_dir():
-        return survey_nyud_mt
+        return "NYUD_MT"
     if (root / celeba.IMAGES).is_dir():
-        return survey_celebamask
-    return survey_mtan if any((root / split / mtan.IMAGES).is_dir() for split in ROLES) else None
+        return "CelebAMask-HQ"
+    return "MTAN" if any((root / split / mtan.IMAGES).is_dir() for split in ROLES) else None
 
 
-def survey_nyud_mt(root: Path) -> Survey:
-    """The frames of all lists in ``gt_sets``, with their images and every kind of target that has a folder."""
-    survey = Survey("NYU-v2 in the NYUD_MT layout", "NYU", nyu.NYUDataset)
+def survey_nyud_mt(root: Path, data_set: DataSet) -> Survey:
+    """List the frames of all lists in ``gt_sets``, with their images and every kind of target that has a folder."""
+    survey = Survey(f"{data_set.title} in the NYUD_MT layout", data_set, next(iter(data_set.label_sets)), nyu.NYUDataset)
     folder = root / nyu.LISTS
     lists = files_by_frame(Place(folder, nyu.LIST_FILES))
     splits: dict[str, list[str]] = {}
@@ -132,23 +132,23 @@ def survey_nyud_mt(root: Path) -> Survey:
         survey.add(folder / "test.txt", "is missing, and so is val.txt", "the frames for testing, one per line")
     survey.problems += split_problems(splits, {split: files[0] for split, files in lists.items()})
     survey.counts = {split: len(names) for split, names in splits.items()}
-    tasks = [task for task in task_names("NYU") if (root / get_task(task).source["NYU"]).is_dir()]
+    tasks = [task for task in task_names(data_set.name) if (root / get_task(task).places[data_set.name]).is_dir()]
     frames = {name: lists[split][0] for split in reversed(splits) for name in splits[split]}
-    survey.add_frames(frames, nyu.nyu_places(root, tasks))
+    survey.add_frames(frames, nyu.nyu_places(root, tasks, data_set.name))
     return survey
 
 
-def survey_mtan(root: Path) -> Survey:
-    """The frames of every split, by all their files, with every kind of target that has a folder."""
-    survey = Survey("NYU-v2 in MTAN's layout", "NYU_MTAN", mtan.MTANDataset)
+def survey_mtan(root: Path, data_set: DataSet) -> Survey:
+    """List the frames of every split, by all their files, with every kind of target that has a folder."""
+    survey = Survey("NYU-v2 in MTAN's layout", data_set, next(iter(data_set.label_sets)), mtan.MTANDataset)
     splits = [split for split in ROLES if (root / split).is_dir()]
-    kinds = {task: get_task(task).source["NYU_MTAN"] for task in task_names("NYU_MTAN")}
+    kinds = {task: get_task(task).places[data_set.name] for task in task_names(data_set.name)}
     tasks = [task for task, kind in kinds.items() if any((root / split / kind).is_dir() for split in splits)]
     for split in splits:
         numbers, problems = mtan.list_frames(root / split / mtan.IMAGES)
         survey.problems += problems
         survey.counts[split] = len(numbers)
-        places = mtan.mtan_places(root / split, tasks)
+        places = mtan.mtan_places(root / split, tasks, data_set.name)
         frames = {frame: root / split for place in places.values() for frame in files_by_frame(place)}
         survey.add_frames(frames, places)
     if not (root / "train").is_dir():
@@ -158,30 +158,39 @@ def survey_mtan(root: Path) -> Survey:
     return survey
 
 
-def survey_celebamask(root: Path) -> Survey:
-    """The faces of all splits that the folder knows, with their images, masks and attributes."""
-    survey = Survey("CelebAMask-HQ", "celebA", celeba.CelebAMaskHQ)
+def survey_celebamask(root: Path, data_set: DataSet) -> Survey:
+    """List the faces of all splits that the folder knows, with their images, masks and attributes."""
+    survey = Survey(data_set.title, data_set, next(iter(data_set.label_sets)), celeba.CelebAMaskHQ)
     sources = _celeba_splits(root, survey)
     names = {name: path for path, splits in sources.items() for members in splits.values() for name in members}
-    places = celeba.celeba_places(root, task_names("celebA"))
+    places = celeba.celeba_places(root, task_names(data_set.name), data_set.name)
     if not sources:
         # Without any list of faces, all are looked at that are there.
         names = dict.fromkeys(files_by_frame(places[None]), root / celeba.IMAGES)
     survey.add_frames(names, {what: place for what, place in places.items() if place.folder.is_dir()})
     if survey.targets:
-        survey.label_set, how = _label_set(root, [file.path for file in survey.files if file.task is not None])
-        survey.targets = [f"{target[:-1]}, {len(LABEL_SETS[survey.label_set])} classes{how})" for target in survey.targets]
+        survey.label_set, how = _label_set(root, data_set, [file.path for file in survey.files if file.task is not None])
+        classes = len(data_set.label_sets[survey.label_set].classes)
+        survey.targets = [f"{target[:-1]}, {classes} classes{how})" for target in survey.targets]
     attributes = root / celeba.ATTRIBUTE_FILE
     if attributes.exists():
         survey.targets.append("attributes")
-        found = survey.read(partial(celeba.attribute_lines, columns=CELEBA_ATTRIBUTES), attributes)
+        found = survey.read(partial(celeba.attribute_lines, columns=data_set.attributes), attributes)
         if found is not None:
             survey.problems += celeba.missing_attributes(attributes, found, names)
     return survey
 
 
+LAYOUTS: dict[str, tuple[str, Callable[[Path, DataSet], Survey]]] = {
+    "NYUD_MT": ("gt_sets and images", survey_nyud_mt),
+    "CelebAMask-HQ": ("CelebA-HQ-img", survey_celebamask),
+    "MTAN": ("train/image, val/image", survey_mtan),
+}
+"""The layouts that a folder may have: by what one knows it, and what lists its frames."""
+
+
 def _celeba_splits(root: Path, survey: Survey) -> dict[Path, dict[str, list[str]]]:
-    """Faces per split, per file that lists them: the mapping file and JSON files of names."""
+    """Return the faces per split, per file that lists them: the mapping file and JSON files of names."""
     mapping = root / celeba.MAPPING_FILE
     readers = {mapping: celeba.read_mapping} if mapping.exists() else {}
     known = {name for names in celeba.SPLIT_NAMES.values() for name in names}
@@ -202,21 +211,21 @@ def _celeba_splits(root: Path, survey: Survey) -> dict[Path, dict[str, list[str]
     return found
 
 
-def _label_set(root: Path, masks: list[Path]) -> tuple[str, str]:
-    """The masks' classes, and how they are known: as the manifest says, or else as most masks have it."""
-    prepared = {len(LABEL_SETS[name]): name for name in ("celebA", "celebA19")}
+def _label_set(root: Path, data_set: DataSet, masks: list[Path]) -> tuple[str, str]:
+    """Return the masks' label set, and how it is known: as the manifest says, or else as most masks have it."""
+    prepared = {len(numbers.classes): name for name, numbers in data_set.label_sets.items()}
     classes = _if_text(read_recipe, root / MANIFEST).get("classes")
     if classes in prepared:
         return prepared[classes], ""
     labels = []
     for path in evenly_spread(masks, LOOKED_AT):
         with suppress(DataError):
-            labels.append(facts_of(get_task("segmentsemantic"), read_array(path), path, "celebA19").labels)
-    return prepared[classes_by_look(labels)], ", by the look of them"
+            labels.append(facts_of(get_task("segmentsemantic"), read_array(path), path, data_set.name).labels)
+    return label_set_by_look(data_set, labels), ", by the look of them"
 
 
 def _if_text(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
-    """What a file says; nothing if it is no text, which is noted elsewhere."""
+    """Return what a file says; nothing if it is no text, which is noted elsewhere."""
     try:
         return read(path)
     except DataError:

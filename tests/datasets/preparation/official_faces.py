@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tasks.table import CELEBA_ATTRIBUTES
+from tasks.data_sets import CELEBA_ATTRIBUTES
 
 ORIGINALS = {0: 12, 1: 162_770, 2: 162_771, 3: 182_637, 2001: 182_638, 4000: 202_000}
 """Number in the original CelebA per face: two of each split, and faces of the mask folders 0, 1 and 2."""

@@ -15,7 +15,7 @@ import pytest
 from datasets.celeba import CelebAMaskHQ, celeba_splits
 from datasets.preparation import celeba
 from settings.config import ExperimentConfig
-from tasks.table import CELEBA_ATTRIBUTES
+from tasks.data_sets import CELEBA_ATTRIBUTES
 from tests.configs import make_config
 from tests.datasets.preparation.official_faces import PARTS, SPLITS, attribute, random_masks, write_official, write_texts
 from tests.small import listing

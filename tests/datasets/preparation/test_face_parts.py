@@ -9,7 +9,7 @@ import torchvision.transforms.v2.functional as F
 from PIL import Image
 
 from datasets.preparation.face_parts import merge_parts, write_face
-from tasks.table import CELEBA_19_CLASSES, CELEBA_CLASSES
+from tasks.data_sets import CELEBA_19_CLASSES, CELEBA_CLASSES
 from tests.datasets.preparation.official_faces import random_masks, write_face_files, write_mask
 from utils.errors import DataError
 

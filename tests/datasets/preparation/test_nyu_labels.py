@@ -8,7 +8,7 @@ import pytest
 from datasets.preparation.nyu_frames import classes_of
 from datasets.preparation.nyu_labels import TABLE, class_of_label
 from datasets.preparation.official_nyu import Frame
-from tasks.table import NYU_CLASSES
+from tasks.data_sets import NYU_CLASSES
 from utils.errors import DataError
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from datasets.synthetic.faces import Face, draw_face, face_files, render_face, sample_face, write_faces
-from tasks.table import CELEBA_ATTRIBUTES
+from tasks.data_sets import CELEBA_ATTRIBUTES
 
 SIZE = (64, 64)
 BACKGROUND, HAIR, SKIN = range(3)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.synthetic.rooms import ROOM_CLASSES, intrinsics, label_edges, render_room, room_files, write_rooms
-from tasks.table import NYU_CLASSES
+from tasks.data_sets import NYU_CLASSES
 
 SIZE = (64, 80)
 Frame = dict[str, Any]

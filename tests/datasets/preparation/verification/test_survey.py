@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from datasets.celeba import ATTRIBUTE_FILE, MAPPING_FILE
-from datasets.loaders import DATASETS
+from datasets.loaders import READERS
 from datasets.preparation.verification.survey import survey_folder
 from datasets.preparation.verify import examine_files
-from tasks.table import CELEBA_ATTRIBUTES
+from tasks.data_sets import CELEBA_ATTRIBUTES
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, write_array, write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
@@ -42,7 +42,7 @@ def load_all(dataset: str, root: Path, **values: Any) -> None:
     tasks = {"NYU": list(DENSE), "NYU_MTAN": list(DENSE[:3]), "celebA": FACE_TASKS}[dataset]
     config = make_config(dataset_name=dataset, task_list=tasks, **{f"data_dir_{dataset}": root}, **values)
     for split in ("train", "val", "test"):
-        frames = DATASETS[dataset](config, split)
+        frames = READERS[config.data_set.layout](config, split, False)
         for name in frames.names:
             frames.read(name)
 
