@@ -144,7 +144,7 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch, reading: float, computing: float
 
     monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(estimate, "_read", read)
-    monkeypatch.setattr(estimate, "_step", takes(computing))
+    monkeypatch.setattr(estimate, "training_step", takes(computing))
     monkeypatch.setattr(estimate, "evaluate", takes(evaluating))
     monkeypatch.setattr(estimate.torch, "save", takes(saving))
 
