@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel, normalised_convolutions
-from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
+from optim import LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
 from settings.config import ExperimentConfig
 from settings.sections import OptimizerParams, Strength, Warmup
@@ -27,9 +26,8 @@ def build_head_penalty(config: ExperimentConfig) -> Penalty:
 
 
 def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
-    penalty = PENALTIES[params.penalty or "l1_l2"]
-    extra = {field.name: getattr(params, field.name) for field in fields(penalty) if field.name != "lambda_"}
-    return penalty(lambda_=lambda_, **extra)
+    penalty = params.penalty_class
+    return penalty(lambda_=lambda_, **{name: getattr(params, name) for name in penalty.parameters()})
 
 
 def build_control(config: ExperimentConfig) -> PenaltyControl:
@@ -44,7 +42,7 @@ def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityCont
     """A controller for ``target_sparsity``, else a schedule."""
     if config.group_sparsity and config.target_sparsity is not None:
         until = config.epoch_at(config.sparsity_until)
-        penalty = PENALTIES[config.bb_optimizer_params.penalty or "l1_l2"]
+        penalty = config.bb_optimizer_params.penalty_class
         # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
         held = 0.0 if penalty.selects else SparsityController.HELD
         return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from settings.messages import describe_problems, epoch_at, rule_problems, shown
 from settings.sections import (
+    PENALTY_PARAMETERS,
     Adam,
     Augmentation,
     BackboneOptimizerParams,
@@ -326,11 +327,7 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     """Keys that were set and change nothing in this experiment (the caller says so in one line)."""
     unused = []
     if not config.sparsifies_heads:
-        unused = [
-            f"optimizer_params.{name}"
-            for name in ("penalty", "lambda", "gamma", "l1_ratio", "saliency")
-            if _given(config, name)
-        ]
+        unused = [f"optimizer_params.{name}" for name in ("penalty", "lambda", *PENALTY_PARAMETERS) if _given(config, name)]
     if config.sparsify != "backbone" and not config.group_sparsity:
         unused.append("sparsify (group_sparsity is false: the run is dense)")
     if config.target_sparsity is not None and not config.group_sparsity:

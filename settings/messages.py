@@ -13,7 +13,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from settings.sections import OptimizerParams, Strength, Warmup
+from optim.penalties import PENALTIES
+from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, Warmup
 from tasks.table import get_task, task_names
 
 _EXPECTED = {
@@ -33,14 +34,17 @@ _EXPECTED = {
     "string_too_short": "some text",
 }
 _ALSO_CALLED = {
-    **dict.fromkeys(("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso"), "l1_l2"),
-    **dict.fromkeys(("mcp", "groupmcp"), "group_mcp"),
+    **{other: name for name, penalty in PENALTIES.items() for other in penalty.also_called},
     **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
     **dict.fromkeys(("nyuv2", "nyu_v2", "nyudv2", "nyud_mt"), "NYU"),
     **dict.fromkeys(("celebamask", "celebamask-hq", "celeba-hq"), "celebA"),
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""
-_SHARES = ("target_sparsity", "val_fraction", "l1_ratio")
+_SHARES = (
+    "target_sparsity",
+    "val_fraction",
+    *(name for name, parameter in PENALTY_PARAMETERS.items() if parameter.metadata.get("le") == 1),
+)
 _FOLDER_NAME = "a name for folders: letters, digits, spaces and _ . + = , @ -, beginning with a letter, a digit or _"
 _PATTERNS = {
     "Experiment_name": _FOLDER_NAME,

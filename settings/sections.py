@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from optim.penalties import PENALTIES, GroupLasso, Penalty
 
 
 def _plain_number(value: Any) -> Any:
@@ -104,8 +107,22 @@ Strength = Annotated[Annotated[Number, Field(ge=0)] | Warmup | Points | None, Wr
 Time = Annotated[Number, Field(gt=0)]
 
 
-PenaltyName = Literal["l1_l2", "group_mcp", "sparse_group_lasso", "group_l0"]
-"""The names in ``optim.PENALTIES``."""
+if TYPE_CHECKING:
+    PenaltyName = str
+else:
+    PenaltyName = Literal[tuple(PENALTIES)]
+
+PENALTY_PARAMETERS = {name: parameter for penalty in PENALTIES.values() for name, parameter in penalty.parameters().items()}
+"""Keys of an optimizer's section that are parameters of penalties, as the penalties declare them."""
+
+
+def _key(parameter: dataclasses.Field[Any]) -> Any:
+    """Return the type of the key for a penalty's parameter."""
+    limits = dict(parameter.metadata)
+    meaning, choices = limits.pop("meaning", None), limits.pop("choices", None)
+    return Annotated[
+        Literal[tuple(choices)] if choices else Number, Field(default=parameter.default, description=meaning, **limits)
+    ]
 
 
 class OptimizerParams(Section):
@@ -119,20 +136,24 @@ class OptimizerParams(Section):
     """Added to the root of the second moment."""
     weight_decay: Annotated[Number, Field(ge=0)] = 0.01
     """Decoupled weight decay."""
-    penalty: PenaltyName | None = "l1_l2"
-    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp`, `sparse_group_lasso`, or `group_l0`, which selects groups and
-    leaves the others as they are. The heads' is unused unless `sparsify` is `backbone_and_heads`."""
+    penalty: PenaltyName | None = Field(
+        default=GroupLasso.name,
+        description="Penalty on the groups: "
+        + ", ".join(f"`{name}` ({penalty.title})" for name, penalty in PENALTIES.items())
+        + ". `group_l0` selects groups and leaves the others as they are. The heads' is unused unless `sparsify` is "
+        "`backbone_and_heads`.",
+    )
     lambda_: Strength = Field(default=None, alias="lambda")
     """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
     which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. The heads' as
     `penalty`."""
-    gamma: Annotated[Number, Field(gt=0)] = 3.0
-    """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""
-    l1_ratio: Annotated[Number, Field(ge=0, le=1)] = 0.05
-    """Share of `sparse_group_lasso` that acts on single weights; 0 is `l1_l2`."""
-    saliency: Literal["adam", "fisher", "taylor"] = "adam"
-    """What `group_l0` goes by: the squared norm of a group in Adam's metric (`adam`), in the diagonal of the Fisher information
-    (`fisher`), or a running mean of (gradient . weight)^2 (`taylor`); docs/math.md."""
+    # The parameters of all penalties are keys as well.
+    vars()["__annotations__"].update((name, _key(parameter)) for name, parameter in PENALTY_PARAMETERS.items())
+
+    @property
+    def penalty_class(self) -> type[Penalty]:
+        """Class of the penalty; the group lasso where none is named."""
+        return PENALTIES[self.penalty or GroupLasso.name]
 
 
 class BackboneOptimizerParams(OptimizerParams):

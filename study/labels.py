@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from optim.penalties import PENALTIES
 from study.tables import StudyTables
 from tasks.table import get_task
 from utils.numbers import fixed, short_number
@@ -17,11 +18,6 @@ NOTHING = "—"
 """What a cell says that does not apply."""
 
 ARROWS = {"up": "↑", "down": "↓"}
-
-_PENALTIES = {
-    **{"l1_l2": "group lasso", "group_mcp": "group MCP", "sparse_group_lasso": "sparse group lasso"},
-    "group_l0": "group L0",
-}
 
 _METRICS = {
     "abs_err": "absolute error",
@@ -85,7 +81,8 @@ def task_title(name: str) -> str:
 def kind_label(row: Mapping[str, Any]) -> str:
     """What is done to the tasks of a setting: ``dense``, or ``group lasso, target 70 %``; with the variant if it has one."""
     penalty, variant = value_text(row["penalty"]), " ".join(value_text(row["variant"]).split())
-    parts = [_PENALTIES.get(penalty, words(penalty)) or "sparse" if is_sparse(row) else "dense"]
+    title = PENALTIES[penalty].title if penalty in PENALTIES else words(penalty) or "sparse"
+    parts = [title if is_sparse(row) else "dense"]
     if is_sparse(row):
         parts += filter(None, [strength_label(row["lambda"], row["target_sparsity"])])
     return ", ".join([*parts, f"variant {variant}"] if variant else parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from settings.sections import PENALTY_PARAMETERS
 from study.plan import Setting
 
 _RUN = ("Experiment_name", "num_trials")
@@ -24,7 +25,7 @@ _PENALTY = (
     "debias_from",
     "lambda_list",
 )
-_OF_AN_OPTIMIZER = ("penalty", "lambda", "gamma", "l1_ratio", "saliency")
+_OF_AN_OPTIMIZER = ("penalty", "lambda", *PENALTY_PARAMETERS)
 """Keys of the configuration, and of an optimizer's section, that are about the penalty alone."""
 
 

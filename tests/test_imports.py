@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 HOUSE = """
     utils
     tasks    utils
-    settings tasks utils
-    figures  tasks utils
     optim
+    settings optim tasks utils
+    figures  tasks utils
     models   optim settings tasks utils
     datasets settings tasks utils
     engine   models datasets optim settings figures tasks utils
