@@ -18,7 +18,7 @@ from deploy.latency import time_networks
 from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
 from engine.saved_trial import SavedTrial, result_row
 from settings.config import ExperimentConfig
-from tasks.losses import build_losses
+from tasks.objectives import build_losses
 from tasks.table import get_task
 from utils.console import track
 

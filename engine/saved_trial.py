@@ -16,7 +16,7 @@ from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
 from optim import SparsityReport, sparsity_report
 from settings.config import ExperimentConfig, load_config
-from tasks.losses import build_losses
+from tasks.objectives import build_losses
 from utils.console import track
 from utils.errors import TrialError
 

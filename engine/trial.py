@@ -13,7 +13,7 @@ from engine.optimizer import build_control, build_optimizer, build_scheduler, st
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from settings.config import ExperimentConfig
-from tasks.losses import build_losses
+from tasks.objectives import build_losses
 from utils.seeding import rng_state, seed_everything, set_rng_state
 
 

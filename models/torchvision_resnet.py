@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
+from models.compaction.anatomy import Anatomy, conv_unit, residual_anatomy
 from utils.errors import UserError
 from utils.paths import expanded
 from utils.tensor_files import ForeignFileError, misfits, read_tensors
@@ -50,6 +51,8 @@ class TorchvisionResNet(nn.Module):
         UserError: ``init_weights`` names nothing that can be loaded, or it does not fit.
     """
 
+    stage_names: ClassVar[dict[str, str]] = {"conv1": "stem"}
+
     def __init__(self, name: str, in_channels: int = 3, output_stride: int = 8, init_weights: str | None = None) -> None:
         super().__init__()
         network = get_model(name, weights=None)
@@ -64,6 +67,10 @@ class TorchvisionResNet(nn.Module):
         self.out_channels = OUT_CHANNELS[name]
         for part in PARTS:
             self.add_module(part, getattr(network, part))
+
+    def anatomy(self) -> Anatomy:
+        """Return which convolution feeds which."""
+        return residual_anatomy(self, (conv_unit(self, "conv1", "bn1", relu=True),))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, ~H / output_stride, ~W / output_stride)."""

@@ -16,6 +16,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from settings.messages import describe_problems, epoch_at, rule_problems, shown
+from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
     PENALTY_PARAMETERS,
     Adam,
@@ -27,6 +28,7 @@ from settings.sections import (
     Int,
     LRSchedule,
     Number,
+    OneOf,
     OptimizerParams,
     Schema,
     SeveralForms,
@@ -39,6 +41,7 @@ from settings.sections import (
     Warmup,
 )
 from settings.yaml_file import apply_override, read_yaml
+from tasks.losses import SEGMENTATION_LOSSES
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -102,7 +105,7 @@ class ExperimentConfig(Schema):
     """What a frame that cannot be read does: `error` ends the run (with a cache before the training begins, else when its turn
     comes); `skip` leaves it out, and the results count and list it."""
 
-    backbone: Literal["resnetd18", "resnetd50", "resnetd101", "resnet18", "resnet50", "resnet101"] = "resnetd50"
+    backbone: Annotated[str, OneOf(BACKBONES)] = "resnetd50"
     """Shared network: the paper's ResNet-D, or torchvision's ResNet."""
     output_stride: Literal[8, 16] = 8
     """Input size divided by the size of the shared features."""
@@ -118,9 +121,9 @@ class ExperimentConfig(Schema):
     aspp_rates: tuple[Annotated[Int, Field(ge=1)], ...] = (12, 24, 36)
     """Dilations of the dense heads' atrous spatial pyramid."""
 
-    seg_loss_fn: Literal["softCEloss", "dice", "Tversky", "Focal"] = "softCEloss"
+    seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES)] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
-    comb_loss: Literal["sum", "wt_sum", "uncertainity", "uncertainty"] = "sum"
+    comb_loss: Annotated[str, OneOf(WEIGHTINGS)] = "sum"
     """How the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
     loss_weights: dict[str, Annotated[Number, Field(ge=0)]] | None = None
     """Weight per task for `wt_sum`, normalised to sum to 1; without it they are equal."""

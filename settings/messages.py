@@ -14,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from optim.penalties import PENALTIES
+from settings.registries import BACKBONES
 from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, Warmup
 from tasks.table import get_task, task_names
 
@@ -266,7 +267,7 @@ def _init_weights(backbone: str, init_weights: str | None, start_from: str | Non
         return None
     if start_from is not None:
         return "init_weights: contradicts start_from, which gives the whole network; give one of them"
-    if backbone.startswith("resnetd"):
+    if not BACKBONES[backbone].takes_weights:
         return f"init_weights: {shown(init_weights)} is for torchvision's backbones, and backbone is {backbone!r}"
     if input_img_channels != 3:
         return f"init_weights: {shown(init_weights)} needs input_img_channels: 3, not {input_img_channels}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,7 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from optim.penalties import PENALTIES, GroupLasso, Penalty
 
@@ -35,6 +35,22 @@ def _one_of_its_forms(value: Any, validate: ValidatorFunctionWrapHandler) -> Any
         return validate(value)
     except ValidationError:
         raise PydanticCustomError("form", "none of its forms") from None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneOf:
+    """Mark of a text that must be a name in a registry, as it is when the text is checked."""
+
+    registry: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def _check(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.registry:
+            return value
+        *names, last = map(repr, self.registry)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}" if names else last})
 
 
 SeveralForms = WrapValidator(_one_of_its_forms)
@@ -107,11 +123,7 @@ Strength = Annotated[Annotated[Number, Field(ge=0)] | Warmup | Points | None, Wr
 Time = Annotated[Number, Field(gt=0)]
 
 
-if TYPE_CHECKING:
-    PenaltyName = str
-else:
-    PenaltyName = Literal[tuple(PENALTIES)]
-
+PenaltyName = Annotated[str, OneOf(PENALTIES)]
 PENALTY_PARAMETERS = {name: parameter for penalty in PENALTIES.values() for name, parameter in penalty.parameters().items()}
 """Keys of an optimizer's section that are parameters of penalties, as the penalties declare them."""
 

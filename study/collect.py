@@ -17,7 +17,7 @@ from study.plan import Run, Setting, Study
 from study.statistics import Estimate, delta_mtl, delta_mtl_all_metrics, estimate, judge
 from study.tables import COLUMNS, StudyTables
 from study.twins import baseline_of, other_keys, seeds_of, twin_of
-from tasks.metric_info import METRICS, MetricInfo, metric_info
+from tasks.metric_info import MetricInfo, metric_info, metrics_of
 from tasks.table import get_task
 
 UNITS = {
@@ -111,7 +111,7 @@ def _finished(run: Run, costs: Costs) -> Finished:
 
 def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
     metrics = {
-        task: {name: float(row[f"{task}_{name}"]) for name in METRICS[get_task(task).kind] if f"{task}_{name}" in row}
+        task: {name: float(row[f"{task}_{name}"]) for name in metrics_of(task) if f"{task}_{name}" in row}
         for task in run.config.task_list
     }
     numbers = {name: float(value) for name, value in row.items() if name not in _NO_METRIC}

@@ -2,7 +2,7 @@
 
 A task of a known kind is added here and nowhere else: one line in ``TASKS`` says which head it gets, how its target is
 read, resized and flipped, and which of its metrics is the main one. What a *kind* means is written in ``datasets/targets.py``
-(its files, and what is invalid in them), ``tasks/losses.py`` and ``tasks/metrics.py``.
+(its files, and what is invalid in them) and ``tasks/objectives.py`` (its loss, its metrics and its prediction).
 """
 
 from __future__ import annotations
@@ -101,6 +101,8 @@ class Task:
     """What a horizontal flip of the image does to the target."""
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
+    objective: str = ""
+    """What is learned and measured: a name in ``tasks.objectives.OBJECTIVES``; empty: the objective of its kind."""
 
     def outputs(self, label_set: str) -> int:
         """Number of output channels of this task's head where its classes are those of ``label_set``."""

@@ -208,6 +208,7 @@ class CompactBackbone(nn.Module):
         self.widths = widths
         self.out_channels = widths[-1]
         self.pool = anatomy.pool
+        self.stage_names = anatomy.stage_names
         self.stem_units = tuple(self._add(unit, units[unit.name]) for unit in anatomy.stem)
         self.block_units = tuple(self._add_block(block, units) for block in anatomy.blocks)
         self._check()

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tasks.activations import activate, predict
+from tasks.activations import activate
+from tasks.objectives import predict
 from tasks.table import get_task
 from tests.tasks.batches import random_batch
 
