@@ -31,7 +31,7 @@ def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
 
 
 def build_control(config: ExperimentConfig) -> PenaltyControl:
-    """What decides on the penalties' strength (0 for a dense run); the heads' has a schedule of its own beside it."""
+    """Build what decides on the penalties' strength (0 for a dense run); the heads' has a schedule of its own beside it."""
     control = _backbone_control(config)
     if not config.sparsifies_heads:
         return control
@@ -101,7 +101,7 @@ def _settings(params: OptimizerParams) -> dict[str, Any]:
 
 
 def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:
-    """What the penalty on the backbone's convolutions must not do: empty a layer, and shrink weights before batch norm."""
+    """Return limits of the penalty on the backbone: it must neither empty a layer nor shrink weights before batch norm."""
     if not config.group_sparsity:
         return {}
     convs = list(grouped_weights(model.backbone))

@@ -20,7 +20,7 @@ FRAMES = 4
 
 
 def depth_units(config: ExperimentConfig) -> dict[str, str]:
-    """What a figure says about the numbers of each depth task."""
+    """Return what a figure says about the numbers of each depth task."""
     unit = "m" if config.depth_target == "metric" else "of the frame's largest"
     return {task: unit for task in config.task_list if get_task(task).kind == "depth"}
 

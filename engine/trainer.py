@@ -29,7 +29,7 @@ from utils.console import duration, listed, track
 log = logging.getLogger(__name__)
 
 POINTS_PER_EPOCH = 10
-"""How often the sparsity is counted within an epoch."""
+"""Times that the sparsity is counted within an epoch."""
 
 SLOW_DATA = 0.1
 """Share of the training time spent waiting for frames from which on it is worth a word."""
@@ -44,7 +44,7 @@ class TrainingDivergedError(RuntimeError):
 
 @dataclass
 class EpochSums:
-    """What an epoch of training adds up."""
+    """Sums over an epoch of training."""
 
     losses: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -197,7 +197,7 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
 
 
 def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
-    """What the penalty does to the groups that live: ``live_rms``, in total and per stage, and groups at the floor."""
+    """Measure what the penalty does to the groups that live: ``live_rms``, in total and per stage, and groups at the floor."""
     if trial.ramp_start is None:
         return {}
     sizes = live_rms(trial.model, trial.ramp_start)

@@ -1,4 +1,4 @@
-"""How several tasks' losses become gradients. A weighting is one class, and one line in ``settings.registries.WEIGHTINGS``."""
+"""Weightings: several losses become gradients. Each is one class, and one line in ``settings.registries.WEIGHTINGS``."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class DeepLabHead(nn.Sequential):
     """
 
     READERS: ClassVar[str] = "0.convs"
-    """Where the convolutions are that read the shared features: one in each branch of the pyramid."""
+    """Place of the convolutions that read the shared features: one in each branch of the pyramid."""
 
     def __init__(self, in_channels: int, out_channels: int, width: int, rates: Sequence[int], dropout: float = 0.3) -> None:
         aspp = ASPP(in_channels, list(rates), width)

@@ -15,7 +15,7 @@ from utils.paths import expanded
 from utils.tensor_files import ForeignFileError, misfits, read_tensors
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-"""What a dense backbone keeps of torchvision's network, in order."""
+"""Parts of torchvision's network that a dense backbone keeps, in order."""
 
 OUT_CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048}
 
@@ -114,11 +114,11 @@ _LANDMARK = "layer1.0.conv1.weight"
 """A weight that every ResNet has, and that ends like no other of its weights."""
 
 _ORDINARY = {"state_dict", "model_state_dict", "model", "net", "network", "module", "backbone", "encoder"}
-"""What the network that somebody trained is called; another one beside it is its moving average, or its teacher."""
+"""Usual names of a network that somebody trained; another one beside it is its moving average, or its teacher."""
 
 
 def _find_network(tensors: dict[str, Tensor], init_weights: str) -> str:
-    """What the names of a ResNet's weights begin with in a file, such as ``model_state_dict.module.``; often nothing.
+    """Return the beginning of the names of a ResNet's weights in a file, such as ``model_state_dict.module.``; often nothing.
 
     Raises:
         UserError: there is no ResNet, or there are several, none of which has an ordinary name alone.

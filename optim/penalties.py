@@ -42,8 +42,8 @@ def _check(parameter: Field[Any], value: Any) -> None:
 
 @dataclass(frozen=True)
 class KernelForm:
-    """What the batched kernels know of a penalty on one weight: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat;
-    or, with ``hard``, ``strength [z != 0]``."""
+    """Form of a penalty on one weight for the batched kernels: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat; or,
+    with ``hard``, ``strength [z != 0]``."""
 
     strength: Tensor | float
     """lambda_g, which includes sqrt(group size); a scalar tensor where it was found on a GPU."""
@@ -64,9 +64,9 @@ class Penalty:
 
     lambda_: Tensor | float = field(metadata={"ge": 0})
     name: ClassVar[str]
-    """What a configuration calls it."""
+    """Name in a configuration and in tables."""
     title: ClassVar[str]
-    """What a reader calls it."""
+    """Name on pages and in figures."""
     also_called: ClassVar[tuple[str, ...]] = ()
     """Names, in small letters, that somebody may type in place of ``name``."""
     selects: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""How sparse a backbone is: counted in one place, per layer and in total."""
+"""Sparsity of a backbone: counted in one place, per layer and in total."""
 
 from __future__ import annotations
 

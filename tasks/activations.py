@@ -1,4 +1,4 @@
-"""From logits to values in the units of the target: each task's activation, in one place."""
+"""Activations of the tasks: logits become values in the units of the target."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ THRESHOLD = 0.5
 
 
 def scale(task: Task, depth_target: str) -> float:
-    """What the activation is multiplied by: metres for a metric depth."""
+    """Return what the activation is multiplied by: metres for a metric depth."""
     return MAX_METRIC_DEPTH if task.kind == "depth" and depth_target == "metric" else 1.0
 
 

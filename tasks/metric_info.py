@@ -1,4 +1,4 @@
-"""What each metric of a task is measured in, and which way is better."""
+"""Unit and direction of each metric of a task."""
 
 from __future__ import annotations
 

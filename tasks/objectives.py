@@ -1,4 +1,4 @@
-"""What a task learns and how it is judged: one class per objective, and one line in ``OBJECTIVES``.
+"""Objectives: what a task learns and how it is judged. One class per objective, and one line in ``OBJECTIVES``.
 
 A task has the objective of its kind, unless it names another (``Task.objective``): its kind then says how its targets are read,
 stored and drawn, and the objective what is made of them.
@@ -42,7 +42,7 @@ class Objective:
 
     metrics: ClassVar[type[TaskMetrics]]
     unit: ClassVar[str] = ""
-    """What a predicted number is, where it is not what the task's kind says (``deploy/meaning.py``)."""
+    """Meaning of a predicted number, where it is not what the task's kind says (``deploy/meaning.py``)."""
 
     @staticmethod
     def distance(prediction: Tensor, target: Tensor) -> Tensor:

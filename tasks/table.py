@@ -63,13 +63,13 @@ LABEL_SETS = {
 """Names of the classes that a segmentation may have; which of them an experiment has says ``ExperimentConfig.label_set``."""
 
 FIRST_LABEL = {"NYU": 1, "NYU_MTAN": 0, "celebA": 0, "celebA19": 0}
-"""What class 0 is called in a label set's own files."""
+"""Number of class 0 in a label set's own files."""
 
 UNLABELLED = {"NYU": (0, IGNORE_INDEX), "NYU_MTAN": (-1,), "celebA": (IGNORE_INDEX,), "celebA19": (IGNORE_INDEX,)}
-"""What an unlabelled pixel is called in a data set's own files."""
+"""Numbers of unlabelled pixels in a data set's own files."""
 
 NORMAL_AXES = {"NYU": "x right, y down, z forward"}
-"""Which way the axes of a data set's normals point, where that is known (MTAN's files do not say)."""
+"""Directions of the axes of a data set's normals, where that is known (MTAN's files do not say)."""
 
 
 @dataclass(frozen=True)
@@ -84,25 +84,25 @@ class Task:
     name: str
     kind: Kind
     title: str
-    """What a figure calls it."""
+    """Name in figures."""
     short: str
-    """What the name of an experiment of a study calls it."""
+    """Name in the names of a study's experiments."""
     head: Literal["dense", "classification"]
     activation: Literal["none", "sigmoid", "tanh"]
-    """What turns logits into a prediction (argmax of a segmentation is the metric's business)."""
+    """Function that turns logits into values; a segmentation's classes are not made by it."""
     main_metric: str
     higher_is_better: bool
     source: Mapping[str, str]
     channels: int = 1
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resize: Literal["nearest", "bilinear", "none"] = "nearest"
-    """How the target is resized; ``bilinear`` averages valid pixels only."""
+    """Rule by which the target is resized; ``bilinear`` averages valid pixels only."""
     flip: Literal["mirror", "mirror_and_negate_x", "none"] = "mirror"
-    """What a horizontal flip of the image does to the target."""
+    """Effect on the target of a horizontal flip of the image."""
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
     objective: str = ""
-    """What is learned and measured: a name in ``tasks.objectives.OBJECTIVES``; empty: the objective of its kind."""
+    """Loss and metrics: a name in ``tasks.objectives.OBJECTIVES``; empty: the objective of its kind."""
 
     def outputs(self, label_set: str) -> int:
         """Number of output channels of this task's head where its classes are those of ``label_set``."""

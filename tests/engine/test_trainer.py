@@ -444,7 +444,7 @@ def blank(batch: Sample, *tasks: str) -> Sample:
 
 
 def gradients(trial: Trial, batch: Sample) -> dict[str, Tensor | None]:
-    """Of a batch, with fixed random numbers for dropout, by parameter; the weighting's too."""
+    """Return the gradients of a batch, with fixed random numbers for dropout, by parameter; the weighting's too."""
     trial.model.train()
     torch.manual_seed(5)
     total = forward_losses(trial, batch).total

@@ -1,4 +1,4 @@
-"""From logits to values and predictions."""
+"""Logits become values and predictions."""
 
 import pytest
 import torch
