@@ -75,7 +75,7 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
 
 
 def _with_lambda(params: OptimizerParams, value: float) -> OptimizerParams:
-    """With another strength; a warm-up stays one."""
+    """Return the settings with another strength; a warm-up stays a warm-up."""
     warmup = isinstance(params.lambda_, Warmup)
     strength = params.lambda_.model_copy(update={"value": value}) if warmup else value  # type: ignore[union-attr]
     return params.model_copy(update={"lambda_": strength})

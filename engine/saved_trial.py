@@ -37,7 +37,7 @@ class SavedTrial:
 
     @property
     def sparsity(self) -> SparsityReport:
-        """Of the shared backbone."""
+        """Sparsity of the shared backbone."""
         return sparsity_report(self.model)
 
     @property
