@@ -33,7 +33,7 @@ def main() -> int:
     args = parser.parse_args()
     setup_logging()
 
-    from study.report import make_report
+    from study.study_report import make_report
 
     command = shlex.join(["python", *sys.argv])
     written = make_report(args.study, args.out_dir, command, latex=args.latex, latency=args.latency)

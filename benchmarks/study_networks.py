@@ -37,11 +37,11 @@ def main() -> int:
     from engine.device import resolve
     from engine.saved_trial import evaluate_trial, load_trial, result_row
     from study.collect import summary_of
+    from study.columns import main_column
     from study.labels import fixed, interval, is_missing
     from study.progress import finished_runs
     from study.record import read_record
     from study.text_tables import pairs_text, verdict
-    from tasks.table import get_task
 
     study = read_record(args.study).study
     known = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
@@ -57,7 +57,7 @@ def main() -> int:
         rows[run] = known[key]
     print(f"{study.name}: {args.network} networks, {args.split} split; means, standard deviations, and the paired difference")
     for row in summary_of(study, rows).to_dict("records"):
-        names = [f"{task}_{get_task(task).main_metric}" for task in row["tasks"].split("+")]
+        names = [main_column(task).name for task in row["tasks"]]
         found = [
             f"{name} {row[f'{name}_mean']:.4f}" + ("" if is_missing(row[f"{name}_std"]) else f" ± {row[f'{name}_std']:.4f}")
             for name in [*names, "delta_MTL"]

@@ -48,7 +48,7 @@ class _Outputs:
 
 
 def compact_row(trial: SavedTrial, config: ExperimentConfig, split: str, device: torch.device) -> dict[str, Any]:
-    """The compact model's row of the result table, with the costs of the dense one beside its own (README).
+    """The compact model's row of the result table, with the costs of the dense one beside its own (docs/compact.md).
 
     Args:
         trial: its model is on ``device``.
@@ -117,8 +117,11 @@ def _evaluate_both(
 
 
 def largest_difference(one: Evaluation, other: Evaluation) -> float:
-    """Of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres). A metric that is not a
-    number in one of them alone is infinitely different; where none is a number in either, neither is the difference."""
+    """Return the largest difference of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres).
+
+    A metric that is not a number in one of them alone is infinitely different; where none is a number in either, neither is the
+    difference.
+    """
     largest = math.nan
     theirs = other.flat()
     for name, value in one.flat().items():

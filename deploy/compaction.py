@@ -20,11 +20,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from datasets import build_dataset
+from deploy.compact_report import report_text
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import Timing, time_networks
 from deploy.onnx_export import CHECKED_BATCHES, TOLERANCE, check_export, export_onnx, require_onnx, time_sessions
 from deploy.peak_memory import HOW, cpu_peaks, gpu_peak
-from deploy.report import report_text
 from deploy.sparsity_plot import figure_title
 from engine import checkpoint as files
 from engine.checkpoint import save_json
@@ -199,7 +199,7 @@ def _describe(made: Networks, differences: Mapping[str, TaskDifference], source:
 
 
 def machine(trial: SavedTrial) -> dict[str, Any]:
-    """Where numbers were measured."""
+    """Describe the machine that numbers are measured on."""
     device = next(trial.model.parameters()).device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -306,7 +306,7 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
 
 
 def _write_report(staging: Path, report: dict[str, Any], title: str) -> None:
-    """The same numbers for programs, to read, and to look at."""
+    """Write the report as JSON, Markdown and a figure."""
     save_json(staging / f"{REPORT}.json", report)
     (staging / f"{REPORT}.md").write_text(report_text(report, f"{REPORT}.png"), encoding="utf-8")
     figure = compaction_figure(pd.DataFrame(report["layers"]), report, f"What compaction saved: {title}")

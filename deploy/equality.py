@@ -1,4 +1,4 @@
-"""Whether two networks say the same, and how far each is from what exact arithmetic says."""
+"""Comparison of the outputs of two networks with each other and with those of exact arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long networks take for a batch of images: medians over rounds in which the networks take turns."""
+"""Latency of networks for a batch of images: medians over rounds in which the networks take turns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TURN = 20.0
 
 @dataclass(frozen=True)
 class Timing:
-    """What some networks need for a batch each.
+    """Times of some networks for a batch each.
 
     Attributes:
         milliseconds: per network the median for the whole batch.

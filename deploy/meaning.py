@@ -1,4 +1,4 @@
-"""What the numbers of a prediction are: in the files of ``predict.py``, and at the outputs of an exported network."""
+"""Meaning of the numbers of a prediction, in the files of ``predict.py`` and at the outputs of an exported network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.table import FIRST_LABEL, NORMAL_AXES, Task
 
 
 def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> dict[str, Any]:
-    """What the numbers in a task's files are; those of an attribute are in the table ``attributes``."""
+    """Describe the numbers in the files of a task; those of an attribute are in the table ``attributes``."""
     if task.kind == "segmentation":
         return {"values": "class", "classes": classes(task, config)}
     where = f", in {attributes}" if task.kind == "attribute" else ""
@@ -20,7 +20,7 @@ def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> d
 
 
 def meaning_of_inputs(config: ExperimentConfig) -> dict[str, Any]:
-    """What an exported network expects of an image."""
+    """Describe the image that an exported network expects."""
     return {
         "shape": ["batch", config.input_img_channels, *config.size],
         "type": "float32",
@@ -66,7 +66,7 @@ def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
 
 
 def unit(task: Task, config: ExperimentConfig) -> str:
-    """What a predicted number of a task that has no classes is."""
+    """Name the unit of a predicted number of a task without classes."""
     units = {
         "depth": "metres" if config.depth_target == "metric" else "parts of the photo's largest depth",
         "normals": f"unit vector ({NORMAL_AXES.get(config.dataset_name, 'axes as in the training data')})",

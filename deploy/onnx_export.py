@@ -110,7 +110,7 @@ def export_onnx(model: MultiTaskModel, path: Path, config: ExperimentConfig) -> 
 
 
 def _metadata(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, str]:
-    """What who has nothing but the file needs to know."""
+    """Make the metadata of the file: all that is needed to use it without this project."""
     outputs = meaning_of_outputs(map(get_task, model.heads), config)
     return {
         "experiment": config.Experiment_name,
@@ -140,7 +140,7 @@ def run_session(session: Any, images: Tensor) -> dict[str, Tensor]:
 def check_export(
     model: MultiTaskModel, program: torch.export.ExportedProgram, path: Path, images: Tensor
 ) -> dict[str, dict[str, float]]:
-    """How far the exported networks are from ``model``, which need not be the exported one, for batches of 1 and of 3 images.
+    """Measure how far the exported networks are from ``model`` (exported or not) for batches of 1 and of 3 images.
 
     Returns:
         Per runtime (``torch.export``, ``onnxruntime``) and task: the largest |difference| relative to the largest |output|.

@@ -87,7 +87,7 @@ def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tu
 def _measure(
     sender: Connection, name: str, layout: str, folder: Path, compact: Path, shape: tuple[int, ...], threads: int
 ) -> None:
-    """What runs in the fresh process: sends the megabytes."""
+    """Measure the memory in the fresh process, and send the megabytes."""
     torch.set_num_threads(threads)
     before = 0.0
     for side in (SMALL, None):  # the first time to bring the program's own code into memory

@@ -13,6 +13,7 @@ import torch
 from datasets import eval_loader, refuse_unlabelled, train_loader
 from engine import checkpoint as files
 from engine.device import resolve
+from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
 from engine.results import check_writable, result_paths, write_results
 from engine.resuming import (
@@ -34,7 +35,7 @@ from figures.control import control_figure
 from figures.files import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
-from settings.sections import OptimizerParams, Warmup
+from settings.sections import OptimizerParams, Strength
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
@@ -75,9 +76,8 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
 
 
 def _with_lambda(params: OptimizerParams, value: float) -> OptimizerParams:
-    """Return the settings with another strength; a warm-up stays a warm-up."""
-    warmup = isinstance(params.lambda_, Warmup)
-    strength = params.lambda_.model_copy(update={"value": value}) if warmup else value  # type: ignore[union-attr]
+    """Return the same settings with another strength; a warm-up stays one."""
+    strength = Strength(value) if params.lambda_ is None else params.lambda_.with_final(value)
     return params.model_copy(update={"lambda_": strength})
 
 
@@ -164,9 +164,10 @@ def _run_one(
 
 
 def check_inputs(config: ExperimentConfig) -> None:
-    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, and a tracker that is not
-    installed."""
+    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, a backbone that cannot keep
+    norms, and a tracker that is not installed."""
     tracking_mode(config)
+    check_anatomy(config)
     loaders = {"train": train_loader(config, config.seed), "val": eval_loader(config, "val")}
     eval_loader(config, "test")
     for split, loader in loaders.items():

@@ -12,7 +12,9 @@ from models import MultiTaskModel, normalised_convolutions
 from optim import LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
 from settings.config import ExperimentConfig
-from settings.sections import OptimizerParams, Strength, Warmup
+from settings.registries import BACKBONES, load
+from settings.sections import OptimizerParams, Strength
+from utils.errors import ConfigError
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
@@ -46,15 +48,13 @@ def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityCont
         # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
         held = 0.0 if penalty.selects else SparsityController.HELD
         return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)
-    return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else 0.0, config)
+    return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else None, config)
 
 
-def _schedule(strength: Strength, config: ExperimentConfig) -> LambdaSchedule:
-    """Strength of one penalty over the epochs."""
+def _schedule(strength: Strength | None, config: ExperimentConfig) -> LambdaSchedule:
+    """Return the strength of one penalty over the epochs."""
     start, debias = config.sparsity_epoch if config.group_sparsity else 0, config.debias_epoch
-    if isinstance(strength, Warmup):
-        return LambdaSchedule(strength.value, start, strength.warmup, debias_from=debias)
-    return LambdaSchedule(strength or 0.0, start, debias_from=debias)
+    return LambdaSchedule(0.0 if strength is None else strength.points(start), start, debias_from=debias)
 
 
 def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: ExperimentConfig) -> ProxAdam:
@@ -105,12 +105,28 @@ def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:
     if not config.group_sparsity:
         return {}
     convs = list(grouped_weights(model.backbone))
+    check_anatomy(config)
     normalised = normalised_convolutions(model.backbone) if config.preserves_norm else set()
     floors = [least_groups(group_count(weight), config.keep_layers) for _, weight in convs]
     return {
         "floors": floors if config.target_sparsity is not None else None,
         "normalised": [name in normalised for name, _ in convs] if normalised else None,
     }
+
+
+def check_anatomy(config: ExperimentConfig) -> None:
+    """Refuse to keep norms in a backbone that does not say which convolutions batch norm follows.
+
+    Raises:
+        ConfigError: its class has no method ``anatomy``.
+    """
+    needed = config.group_sparsity and config.preserves_norm
+    if needed and not hasattr(load(BACKBONES[config.backbone].place), "anatomy"):
+        because = " (which target_sparsity turns on)" if config.preserve_norm is None else ""
+        raise ConfigError(
+            f"preserve_norm: true{because} needs a backbone with a method anatomy(), and {config.backbone!r} has none: set "
+            "preserve_norm to false, or add the method"
+        )
 
 
 def build_scheduler(optimizer: ProxAdam, config: ExperimentConfig) -> LRScheduler | ReduceLROnPlateau:

@@ -14,21 +14,12 @@ from engine.results import result_paths
 from engine.trial import Trial
 from settings.config import ExperimentConfig, load_config
 from settings.messages import nearest
+from settings.nature import Nature, natures
 from utils.errors import TrialError, UserError
 from utils.files import is_unfinished, remove_unfinished
 from utils.paths import expanded
 
 log = logging.getLogger(__name__)
-
-MAY_CHANGE = {
-    *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list"),
-    *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
-}
-"""Keys that a resumed experiment may have other values of: no number depends on them. (``epochs`` may grow; where the cache
-lies and how a path is spelled make no difference either.)"""
-
-_FILES = ("data_split_file", "init_weights", "start_from")
-"""Keys of files; those of folders begin with ``data_dir_``."""
 
 
 def existing_trials(config: ExperimentConfig) -> list[Path]:
@@ -122,8 +113,8 @@ Changes = Mapping[str, tuple[Any, Any]]
 
 def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
     """Return what makes a difference to a trial and is another value now."""
-    before, after = saved.as_dict(), now.as_dict()
-    changed = [key for key in after if key not in MAY_CHANGE and not _same(key, before[key], after[key])]
+    before, after = (config.select(lambda nature: True) for config in (saved, now))
+    changed = [key for key, nature in natures(type(now)).items() if not _may_become(nature, before[key], after[key])]
     return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
 
 
@@ -140,15 +131,18 @@ def told(changes: Changes) -> str:
     return "; ".join(f"{path}: {there!r} there, {now!r} now" for path, (there, now) in changes.items())
 
 
-def _same(key: str, saved: Any, now: Any) -> bool:
-    """True if a trial with the value ``saved`` may go on with ``now``."""
-    if key == "epochs":
-        return now >= saved
-    if key == "cache":
-        return bool(saved) == bool(now)
-    if (key.startswith("data_dir_") or key in _FILES) and saved and now:
-        return _place(saved) == _place(now)
-    return saved == now
+def _may_become(nature: Nature, saved: Any, now: Any) -> bool:
+    """Return whether a trial may go on with the value ``now`` of a key, where it was trained with ``saved``."""
+    match nature.may_become:
+        case "anything":
+            return True
+        case "larger":
+            return bool(now >= saved)
+        case "another place":
+            return bool(saved) == bool(now)
+        case "another spelling" if saved and now:
+            return _place(saved) == _place(now)
+    return bool(saved == now)
 
 
 def _place(path: str) -> Path:

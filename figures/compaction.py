@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from figures.files import ORANGE
-from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, draw_layers, layer_figure, name_layers
+from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, draw_layers, layer_figure, name_layers
 from utils.numbers import percent
 
 _STAYED = "#9CCBE8"
@@ -60,11 +60,13 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
         above,
         layers,
         {"macs": (ZERO_FACE, "gone"), "macs_left": (LIVE, "left")},
-        title="(a) Multiply-adds per layer; percent: what is gone",
-        ylabel="MACs per image",
-        tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
-        over=lambda row: _share_gone(row["macs"], row["macs_left"]),
-        stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
+        LayerTexts(
+            title="(a) Multiply-adds per layer; percent: what is gone",
+            ylabel="MACs per image",
+            tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
+            over=lambda row: _share_gone(row["macs"], row["macs_left"]),
+            stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
+        ),
     )
     draw_layers(
         below,
@@ -74,11 +76,13 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
             "channels_there": (_STAYED, "kept for other layers"),
             "channels_read": (LIVE, "read by the layer"),
         },
-        title="(b) Input channels: number read; percent: removed",
-        ylabel="input channels",
-        tick=lambda value: f"{value:,.0f}",
-        over=lambda row: f"{row['channels_read']:.0f}",
-        stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
+        LayerTexts(
+            title="(b) Input channels: number read; percent: removed",
+            ylabel="input channels",
+            tick=lambda value: f"{value:,.0f}",
+            over=lambda row: f"{row['channels_read']:.0f}",
+            stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
+        ),
     )
     for axes in (above, below):
         axes.legend(

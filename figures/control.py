@@ -1,4 +1,4 @@
-"""How the penalty acted on a training: lambda, group sparsity, and the size of the groups that live, over the epochs."""
+"""Effect of the penalty on a training: lambda, group sparsity, and the size of the groups that live, over the epochs."""
 
 from __future__ import annotations
 

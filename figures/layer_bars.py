@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,16 +45,25 @@ def layer_figure(title: str, layers: int, height: float, least: float) -> Figure
     return figure
 
 
+@dataclass(frozen=True)
+class LayerTexts:
+    """Texts of a panel of layers."""
+
+    title: str
+    ylabel: str
+    tick: Callable[[float], str]
+    """Text of a value of the axis."""
+    over: Callable[[pd.Series], str]
+    """Text of a layer, over its bars."""
+    stage: Callable[[pd.DataFrame], str]
+    """Text of the layers of a stage, below its name."""
+
+
 def draw_layers(
     axes: Axes,
     layers: pd.DataFrame,
     bars: Mapping[str, tuple[str, str]],
-    *,
-    title: str,
-    ylabel: str,
-    tick: Callable[[float], str],
-    over: Callable[[pd.Series], str],
-    stage: Callable[[pd.DataFrame], str],
+    texts: LayerTexts,
 ) -> None:
     """Draw a bar per layer and quantity, the smaller ones over the larger, on a square-root scale from a true zero.
 
@@ -63,21 +73,17 @@ def draw_layers(
         axes: to draw on.
         layers: one row per layer; the column ``stage`` names stages, whose rows stand together.
         bars: per column, the largest first, its colour and its label.
-        title: of the panel.
-        ylabel: what the bars are.
-        tick: text of a value of the axis.
-        over: text of a row.
-        stage: text of the rows of a stage, below its name.
+        texts: of the panel.
     """
     largest, *_, smallest = bars
     for column, (colour, label) in bars.items():
         edge: dict[str, Any] = {"edgecolor": ZERO_EDGE, "linewidth": 0.6} if colour == ZERO_FACE else {}
         axes.bar(range(len(layers)), layers[column], width=0.8, color=colour, label=label, zorder=3, **edge)
-    _square_root_axis(axes, max(float(layers[largest].max()), 1.0), tick)
+    _square_root_axis(axes, max(float(layers[largest].max()), 1.0), texts.tick)
     for position, (_, row) in enumerate(layers.iterrows()):
         dead = row[smallest] == 0
         axes.annotate(
-            over(row),
+            texts.over(row),
             (position, float(row[largest])),
             xytext=(0, 2.5),
             textcoords="offset points",
@@ -88,10 +94,10 @@ def draw_layers(
             color=_DEAD if dead else "#333333",
             fontweight="bold" if dead else "normal",
         )
-    _mark_stages(axes, layers, stage)
-    axes.set_ylabel(f"{ylabel}\n(count, square-root scale)", fontsize=9)
+    _mark_stages(axes, layers, texts.stage)
+    axes.set_ylabel(f"{texts.ylabel}\n(count, square-root scale)", fontsize=9)
     # Above the line of stage names.
-    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", pad=32)
+    axes.set_title(texts.title, loc="left", fontsize=10.5, fontweight="bold", pad=32)
 
 
 def name_layers(above: Axes, below: Axes, names: Sequence[str]) -> None:
@@ -142,7 +148,7 @@ def _ticks(largest: float) -> list[float]:
     return ticks
 
 
-def short_number(value: float) -> str:
+def count_text(value: float) -> str:
     """``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
     return f"{value / 1e6:g} M" if value >= 1e5 else f"{value:,.0f}"
 

@@ -164,7 +164,7 @@ class _Page:
             legend_top += legend_height
 
     def column_of_prediction(self, position: int) -> int:
-        """Which column shows the prediction of dense task number ``position``; its target, if any, is the one before."""
+        """Return the column of the prediction of dense task number ``position``; its target, if any, is the one before."""
         return (1 + self.with_targets) * (position + 1)
 
     def picture(self, index: int, column: int, colours: np.ndarray) -> Axes:
@@ -252,7 +252,7 @@ def _check(images: np.ndarray, targets: Arrays | None, masks: Arrays, prediction
 
 
 def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictions: Arrays, label_set: str) -> Legends:
-    """What the colours mean, per kind that is in the figure."""
+    """Make the legends of the kinds of tasks in the figure."""
     legends: Legends = []
     some_invalid = False
     for task in dense:

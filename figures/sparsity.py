@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, draw_layers, layer_figure, name_layers, short_number
+from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, count_text, draw_layers, layer_figure, name_layers
 from utils.numbers import percent
 
 COLUMNS = ("layer", "stage", "groups", "live_groups", "parameters", "live_parameters")
@@ -76,9 +76,11 @@ def _draw_panel(axes: Axes, layers: pd.DataFrame, column: str, start: str, ylabe
         axes,
         layers,
         {column: (ZERO_FACE, "all"), live: (LIVE, "live")},
-        title=f"{start} sparsity {percent(zero, total, decimals=2)}: {zero:,} of {total:,} {column} {where}",
-        ylabel=ylabel,
-        tick=short_number,
-        over=lambda row: percent(row[column] - row[live], row[column], decimals=0),
-        stage=lambda rows: f"{percent(float((rows[column] - rows[live]).sum()), float(rows[column].sum()))} zero",
+        LayerTexts(
+            title=f"{start} sparsity {percent(zero, total, decimals=2)}: {zero:,} of {total:,} {column} {where}",
+            ylabel=ylabel,
+            tick=count_text,
+            over=lambda row: percent(row[column] - row[live], row[column], decimals=0),
+            stage=lambda rows: f"{percent(float((rows[column] - rows[live]).sum()), float(rows[column].sum()))} zero",
+        ),
     )

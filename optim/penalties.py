@@ -59,6 +59,7 @@ class Penalty:
 
     Other parameters are dataclass fields with a default. Their metadata may hold ``meaning`` (a sentence in Markdown), and what
     is allowed: ``gt``, ``ge``, ``le`` (greater than, greater or equal, less or equal) for a number, ``choices`` for a word.
+    ``alters_speed`` is True for a parameter that changes how long a step takes, and not its result alone.
     Methods take the weight, and the dimension ``axis`` that counts its groups (``optim/groups.py``).
     """
 
@@ -249,6 +250,7 @@ class GroupL0(Penalty):
         default="adam",
         metadata={
             "choices": get_args(Saliency),
+            "alters_speed": True,
             "meaning": "What `group_l0` goes by: the squared norm of a group in Adam's metric (`adam`), in the diagonal of the "
             "Fisher information (`fisher`), or a running mean of (gradient . weight)^2 (`taylor`); docs/math.md.",
         },

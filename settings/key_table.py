@@ -1,4 +1,4 @@
-"""The configuration's keys as a Markdown table, for the README: made from the schema, so that it cannot be out of date."""
+"""The configuration's keys as a Markdown table, made from the schema: docs/configuration.md cannot be out of date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from settings.sections import OneOf
 
 
 def key_table(schema: type[BaseModel] = ExperimentConfig) -> str:
-    """One row per key: name, allowed values where they are few, default, meaning; nested keys as ``parent.key``."""
+    """Return one row per key: name, allowed values where they are few, default, meaning; nested keys as ``parent.key``."""
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *_rows(schema, "")])
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong in a configuration, in words: key, value, what was expected, the nearest valid one."""
+"""Sentences about a wrong configuration: key, value, what was expected, the nearest valid one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
 from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from optim.penalties import PENALTIES
 from settings.registries import BACKBONES
-from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, Warmup
+from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength
 from tasks.table import get_task, task_names
 
 _EXPECTED = {
@@ -64,7 +64,7 @@ _LIMITS = {
 
 
 def shown(value: Any) -> str:
-    """A value much as the user's file has it, cut if it is long."""
+    """Return a value much as the user's file has it, cut if it is long."""
     text = _as_yaml(value)
     return text if len(text) <= 120 else f"{text[:110]} ... ({len(text)} characters)"
 
@@ -76,6 +76,8 @@ def _as_yaml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dt.date):  # and times: YAML makes them of 2024-05-17
         return value.isoformat()
+    if isinstance(value, RootModel):
+        return _as_yaml(value.root)
     if isinstance(value, Mapping | BaseModel):
         return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in dict(value).items()) + "}"
     if isinstance(value, list | tuple):
@@ -84,7 +86,7 @@ def _as_yaml(value: Any) -> str:
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the closest candidate, or nothing."""
+    """Return ``; did you mean 'x'?`` for the closest candidate, or nothing."""
     names = list(candidates)
     lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.55)
@@ -92,7 +94,7 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
 
 
 def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseModel]) -> list[str]:
-    """pydantic's findings as sentences, one per key."""
+    """Return pydantic's findings as sentences, one per key."""
     sentences: dict[str, str] = {}
     for error in errors:
         names = [str(part) for part in error["loc"]]
@@ -142,7 +144,7 @@ def _describe(error: Mapping[str, Any], names: list[str], schema: type[BaseModel
 
 
 def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
-    """What an unknown key may have meant: the place where there is such a key, the nearest one here, or all of them."""
+    """Return a hint at what an unknown key means: the section that has it, the nearest key here, or all keys."""
     *path, name = names
     known = _keys_at(schema, path)
     sections = [key for key in _keys_at(schema, []) if [key] != path and _descend(schema, [key]) is not schema]
@@ -154,11 +156,11 @@ def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
     hint = nearest(name, [*known, *(() if path else ("num_input_ch",))])
     if hint or len(known) <= _MANY_KEYS:
         return hint or f"; the keys here are {', '.join(known)}"
-    return "; README.md lists the keys that there are"
+    return "; docs/configuration.md lists the keys that there are"
 
 
 def _choice_hint(value: Any, choices: list[str]) -> str:
-    """The valid choice that a text may have meant."""
+    """Return a hint at the valid choice that a text may mean."""
     if not isinstance(value, str):
         return ""
     other = _ALSO_CALLED.get(value.lower().strip())
@@ -166,7 +168,7 @@ def _choice_hint(value: Any, choices: list[str]) -> str:
 
 
 def _number_hint(name: str, value: Any) -> str:
-    """How to write a number that is given in percent, with a comma, or in quotes."""
+    """Return a hint at how to write a number that is given in percent, with a comma, or in quotes."""
     if isinstance(value, str):
         text = value.strip()
         if re.fullmatch(r"\d+([.,]\d+)?\s*%", text):
@@ -184,7 +186,7 @@ def _number_hint(name: str, value: Any) -> str:
 def _submodel(annotation: Any) -> type[BaseModel] | None:
     for candidate in (annotation, *get_args(annotation)):
         if isinstance(candidate, type) and not isinstance(candidate, UnionType) and issubclass(candidate, BaseModel):
-            return candidate
+            return _submodel(candidate.model_fields["root"].annotation) if issubclass(candidate, RootModel) else candidate
     return None
 
 
@@ -281,7 +283,7 @@ def _normalize(normalize: str, input_img_channels: int) -> str | None:
 
 
 def epoch_at(time: float, epochs: int) -> int:
-    """The epoch that a time means: itself, or a share of ``epochs`` if below 1."""
+    """Return the epoch that a time means: itself, or a share of ``epochs`` if below 1."""
     return max(1, round(time * epochs)) if 0 < time < 1 else round(time)
 
 
@@ -331,26 +333,23 @@ def _debias(
 
 
 def _strength_problem(
-    key: str, strength: Strength, threshold: float, epochs: int, debias: tuple[str, float | None]
+    key: str, strength: Strength | None, threshold: float, epochs: int, debias: tuple[str, float | None]
 ) -> str | None:
-    """What is wrong with the strength of a penalty that acts from epoch ``threshold`` to ``epochs``, or to the debias phase.
+    """Return what is wrong with the strength of a penalty that acts from ``threshold`` to ``epochs``, or to the debias phase.
 
     Args:
-        key: of the strength.
-        strength: the key's value.
-        threshold: epoch, or share.
-        epochs: of the training.
-        debias: key and value of the time at which the debias phase begins; None: there is none.
+        key: key of the strength.
+        strength: value of the key.
+        threshold: epoch, or share of ``epochs``.
+        epochs: length of the training.
+        debias: key and value of the time at which the debias phase begins; None in place of the value: there is none.
     """
-    if isinstance(strength, Warmup):
-        full, what = epoch_at(threshold, epochs) + strength.warmup, "warmup ends"
-    elif isinstance(strength, tuple):
-        times = [time for time, _ in strength]
-        if times != sorted(times):
-            return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
-        full, what = times[-1], "last point lies"
-    else:
+    if strength is None or strength.is_constant:
         return None
+    times = [time for time, _ in strength.points(epoch_at(threshold, epochs))]
+    if times != sorted(times):
+        return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
+    full, what = times[-1], "last point lies" if strength.is_listed else "warmup ends"
     end_key, time = debias
     # The last epoch begins at epochs - 1.
     end_key, given, end = ("epochs", epochs, epochs - 1) if time is None else (end_key, time, epoch_at(time, epochs))
@@ -377,7 +376,7 @@ def _lambda(
         return None
     key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
     problem = _strength_problem(key, strength, sparsity_threshold, epochs, ("debias_from", debias_from))
-    if problem is None and isinstance(strength, tuple) and lambda_list is not None:
+    if problem is None and strength is not None and strength.is_listed and lambda_list is not None:
         return f"lambda_list: contradicts the points in {key}; give one of them"
     return problem
 
@@ -395,8 +394,7 @@ def _head_lambda(
     if not group_sparsity or sparsify != "backbone_and_heads":
         return None
     key, strength = "optimizer_params.lambda", optimizer_params.lambda_
-    values = strength.value if isinstance(strength, Warmup) else strength
-    if not any(value for _, value in values) if isinstance(values, tuple) else not values:
+    if strength is None or not any(value for _, value in strength.points(0)):
         return (
             f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "
             f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
@@ -412,7 +410,7 @@ _RULES: tuple[Callable[..., str | None], ...] = (
 
 
 def rule_problems(values: Mapping[str, Any]) -> list[str]:
-    """Impossible combinations of typed values; a rule is asked if every key that it reads is among them."""
+    """Return a sentence for each rule that typed values break; a rule is asked if every key that it reads is among them."""
     read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
-    found = [rule(**{key: values[key] for key in keys}) for rule, keys in read.items() if keys <= values.keys()]
-    return [problem for problem in found if problem is not None]
+    problems = [rule(**{key: values[key] for key in keys}) for rule, keys in read.items() if keys <= values.keys()]
+    return [problem for problem in problems if problem is not None]

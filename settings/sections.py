@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    RootModel,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -19,18 +20,19 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from optim.penalties import PENALTIES, GroupLasso, Penalty
+from settings.nature import NUMBERS, PENALTY, WORK, about
 
 
 def _plain_number(value: Any) -> Any:
-    """Refuse what pydantic takes for a number as Python does: truth values, 1_0e-3, and digits of other scripts. Text is one
-    where it looks so, as PyYAML reads 1e-6, which has no point, as text."""
+    """Refuse truth values, 1_0e-3 and digits of other scripts, which pydantic takes for numbers. Text may be a number, as
+    PyYAML reads 1e-6, which has no point, as text."""
     if isinstance(value, bool) or (isinstance(value, str) and ("_" in value or not value.isascii())):
         raise ValueError("expected a number")
     return value
 
 
-def _one_of_its_forms(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Of a key that has several forms: one error about the key, not one per form."""
+def _validate_forms(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Validate a key that has several forms, with one error about the key and not one per form."""
     try:
         return validate(value)
     except ValidationError:
@@ -53,13 +55,14 @@ class OneOf:
         raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}" if names else last})
 
 
-SeveralForms = WrapValidator(_one_of_its_forms)
+SeveralForms = WrapValidator(_validate_forms)
 Number = Annotated[float, BeforeValidator(_plain_number)]
 Int = Annotated[int, Field(strict=True)]
 Bool = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 FileName = Annotated[str, Field(strict=True, min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+=,@ -]*$")]
 Beta = Annotated[Number, Field(ge=0, lt=1)]
+Share = Annotated[Number, Field(gt=0, lt=1)]
 Side = Annotated[Int, Field(ge=16)]
 
 
@@ -70,12 +73,12 @@ def _no_sgd(value: Any) -> Any:
 
 
 def _off(value: Any) -> Any:
-    """YAML 1.1 reads a bare ``off`` as False."""
+    """Return ``disabled`` for a bare ``off``, which YAML 1.1 reads as False."""
     return "disabled" if value is False or value == "off" else value
 
 
 def _on_or_off(value: Any) -> Any:
-    """A bare ``on`` or ``off`` is a truth value to YAML 1.1; in quotes it is text, and no folder is meant."""
+    """Return a truth value for ``on`` and ``off``, bare or in quotes, and the path of a folder as it is."""
     if isinstance(value, str) and value.lower() in ("on", "off", "yes", "no", "true", "false"):
         return value.lower() in ("on", "yes", "true")
     if not isinstance(value, bool | str) or value == "":
@@ -89,7 +92,7 @@ Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
 
 
 class Schema(BaseModel):
-    """What all sections share: frozen, no unknown key, no number that is not finite."""
+    """Base of all sections: frozen, without unknown keys, with finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -100,7 +103,7 @@ class Section(Schema):
     @model_validator(mode="before")
     @classmethod
     def _empty(cls, value: Any) -> Any:
-        """YAML has null for a section without keys."""
+        """Return an empty section for null, which YAML has for a section without keys."""
         return {} if value is None else value
 
 
@@ -114,12 +117,48 @@ class Warmup(Schema):
 
 
 def _warmup_or_another_form(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Keys say that a warm-up was meant: its errors are about them."""
-    return Warmup.model_validate(value) if isinstance(value, Mapping) else _one_of_its_forms(value, validate)
+    """Validate a strength; keys say that a warm-up was meant, so that its errors are about them."""
+    return Warmup.model_validate(value) if isinstance(value, Mapping) else _validate_forms(value, validate)
 
 
 Points = Annotated[tuple[tuple[Annotated[Number, Field(ge=0)], Annotated[Number, Field(ge=0)]], ...], Field(min_length=1)]
-Strength = Annotated[Annotated[Number, Field(ge=0)] | Warmup | Points | None, WrapValidator(_warmup_or_another_form)]
+
+
+class Strength(RootModel[Annotated[Annotated[Number, Field(ge=0)] | Warmup | Points, WrapValidator(_warmup_or_another_form)]]):
+    """Strength of a penalty over the epochs: lambda, a warm-up to lambda, or points ``(epoch, lambda)``, as the file has it."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    @property
+    def is_constant(self) -> bool:
+        """True for a number."""
+        return isinstance(self.root, float)
+
+    @property
+    def is_listed(self) -> bool:
+        """True for points."""
+        return isinstance(self.root, tuple)
+
+    @property
+    def final(self) -> float:
+        """Lambda at the end of the training."""
+        if isinstance(self.root, Warmup):
+            return self.root.value
+        return self.root[-1][1] if isinstance(self.root, tuple) else self.root
+
+    def points(self, start: float) -> tuple[tuple[float, float], ...]:
+        """Return pairs ``(epoch, lambda)`` with straight lines between them, for a penalty that acts from ``start`` on."""
+        if isinstance(self.root, tuple):
+            return self.root
+        rise = self.root.warmup if isinstance(self.root, Warmup) else 0.0
+        return (*(((start, 0.0),) if rise else ()), (start + rise, self.final))
+
+    def with_final(self, value: float) -> Strength:
+        """Return the strength that ends at ``value``: a warm-up over as many epochs, or a number."""
+        assert not isinstance(self.root, tuple), "points contradict a list of strengths, and are refused before"
+        return Strength(self.root.model_copy(update={"value": value}) if isinstance(self.root, Warmup) else value)
+
+
 Time = Annotated[Number, Field(gt=0)]
 
 
@@ -131,36 +170,40 @@ PENALTY_PARAMETERS = {name: parameter for penalty in PENALTIES.values() for name
 def _key(parameter: dataclasses.Field[Any]) -> Any:
     """Return the type of the key for a penalty's parameter."""
     limits = dict(parameter.metadata)
-    meaning, choices = limits.pop("meaning", None), limits.pop("choices", None)
+    meaning, choices, alters_speed = (limits.pop(key, None) for key in ("meaning", "choices", "alters_speed"))
     return Annotated[
-        Literal[tuple(choices)] if choices else Number, Field(default=parameter.default, description=meaning, **limits)
+        Literal[tuple(choices)] if choices else Number,
+        Field(default=parameter.default, description=meaning, **limits),
+        about("numbers", "speed", penalty=True) if alters_speed else PENALTY,
     ]
 
 
 class OptimizerParams(Section):
     """Settings of AdamW, and of the penalty where it applies (the backbone, and the heads if `sparsify` says so)."""
 
-    learning_rate: Annotated[Number, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[Number, Field(gt=0), NUMBERS] = 1e-4
     """Step size."""
-    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    betas: Annotated[tuple[Beta, Beta], NUMBERS] = (0.9, 0.999)
     """Decay rates of the running means of the gradient and of its square: two numbers below 1."""
-    eps: Annotated[Number, Field(gt=0)] = 1e-8
+    eps: Annotated[Number, Field(gt=0), NUMBERS] = 1e-8
     """Added to the root of the second moment."""
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    weight_decay: Annotated[Number, Field(ge=0), NUMBERS] = 0.01
     """Decoupled weight decay."""
-    penalty: PenaltyName | None = Field(
+    penalty: Annotated[
+        PenaltyName | None, about("numbers", "speed", penalty=True, in_a_study="the study has the axis penalty")
+    ] = Field(
         default=GroupLasso.name,
         description="Penalty on the groups: "
         + ", ".join(f"`{name}` ({penalty.title})" for name, penalty in PENALTIES.items())
         + ". `group_l0` selects groups and leaves the others as they are. The heads' is unused unless `sparsify` is "
         "`backbone_and_heads`.",
     )
-    lambda_: Strength = Field(default=None, alias="lambda")
+    lambda_: Annotated[Strength | None, PENALTY] = Field(default=None, alias="lambda")
     """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
     which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. The heads' as
     `penalty`."""
-    # The parameters of all penalties are keys as well.
-    vars()["__annotations__"].update((name, _key(parameter)) for name, parameter in PENALTY_PARAMETERS.items())
+    # The parameters of all penalties are keys as well: the schema reads a class's fields from its annotations.
+    __annotations__.update({name: _key(parameter) for name, parameter in PENALTY_PARAMETERS.items()})
 
     @property
     def penalty_class(self) -> type[Penalty]:
@@ -171,39 +214,42 @@ class OptimizerParams(Section):
 class BackboneOptimizerParams(OptimizerParams):
     """The backbone's, as the paper has them."""
 
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.1
+    weight_decay: Annotated[Number, Field(ge=0), NUMBERS] = 0.1
     """Decoupled weight decay."""
 
 
 class Augmentation(Section):
     """Random changes of the training frames. All off in the paper."""
 
-    hflip: Bool = False
+    hflip: Annotated[Bool, WORK] = False
     """Mirror a frame with probability 1/2 (the normals' x changes sign)."""
-    scale_crop: tuple[Annotated[Number, Field(ge=1)], ...] = ()
+    scale_crop: Annotated[tuple[Annotated[Number, Field(ge=1)], ...], WORK] = ()
     """Enlarge by one of these factors, drawn at random, and crop back (depth in metres is divided by the factor)."""
+
+
+SPLIT_FILE = about("numbers", "speed", needs="data", used_with=("dataset_name", "NYU"))
 
 
 class Splits(Section):
     """Which file of `gt_sets` plays which role (NYU)."""
 
-    train: Text = "train"
+    train: Annotated[Text, SPLIT_FILE] = "train"
     """File of the training frames."""
-    val: Text | None = "val"
+    val: Annotated[Text | None, SPLIT_FILE] = "val"
     """File of the validation frames; null, or the test file again: validation is cut from the training frames."""
-    test: Text = "test"
+    test: Annotated[Text, SPLIT_FILE] = "test"
     """File of the test frames; where there is no such file, `val` is taken (the published two-file form)."""
 
 
 class LRSchedule(Section):
     """How the learning rates change over the epochs."""
 
-    name: Literal["plateau", "cosine", "constant"] = "plateau"
+    name: Annotated[Literal["plateau", "cosine", "constant"], NUMBERS] = "plateau"
     """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `constant` does nothing."""
-    factor: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    factor: Annotated[Share, NUMBERS] = 0.1
     """What `plateau` multiplies by."""
-    patience: Annotated[Int, Field(ge=0)] = 5
+    patience: Annotated[Int, Field(ge=0), NUMBERS] = 5
     """Epochs in a row without improvement that `plateau` lets pass: it acts at the end of the next one, the `patience` + 1st
     (torch's rule)."""
-    min_lr: Annotated[Number, Field(ge=0)] = 1e-7
+    min_lr: Annotated[Number, Field(ge=0), NUMBERS] = 1e-7
     """Lower end of every learning rate."""

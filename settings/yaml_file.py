@@ -14,15 +14,15 @@ from utils.errors import ConfigError, TextError
 from utils.files import read_text
 
 MOST_LEVELS, MOST_VALUES = 20, 10_000
-"""How deep a configuration may be nested, and how many values it may have: far more than there are keys."""
+"""Largest depth of a configuration, and largest number of its values: far more than there are keys."""
 
 
 _TWO_NAMES = {"num_input_ch": "input_img_channels", "input_img_channels": "num_input_ch"}
-"""Keys that mean the same."""
+"""Other name of each key that has two."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """``yaml.safe_load`` that refuses a key given twice (PyYAML alone keeps the last one without a word), and merge keys, with
+    """``yaml.safe_load`` that refuses a key given twice (PyYAML alone keeps the last one silently), and merge keys, with
     which a few lines can stand for millions of keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -43,7 +43,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The keys and values of a YAML file.
+    """Read the keys and values of a YAML file.
 
     Raises:
         ConfigError: it cannot be read, or holds no keys.
@@ -73,11 +73,11 @@ _BOTTOMLESS = "is nested too deeply, refers to itself, or is too large for a con
 
 
 class _NotYAMLError(ValueError):
-    """Why a text cannot be read."""
+    """A text is not YAML; the message says why."""
 
 
 class _NotMeantError(Exception):
-    """Why a text that is YAML is no configuration: a sentence that begins with its verb, or with a key."""
+    """A text is YAML but no configuration; the message is a sentence that begins with its verb, or with a key."""
 
 
 def _parse(text: str) -> Any:
@@ -105,13 +105,13 @@ def _parse(text: str) -> Any:
 
 
 def _ambiguous_numbers(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
-    """A sentence about each number that YAML 1.1 reads otherwise than people do: 010 (octal), 1:30 (in sixties), 0x10, 0b11,
-    1_000.
+    """Yield a sentence about each number that YAML 1.1 reads otherwise than people do: 010 (octal), 1:30 (in sixties), 0x10,
+    0b11, 1_000.
 
     Args:
-        node: its numbers are looked at, keys included.
-        path: of the node, as ``key.path``.
-        seen: ids of the nodes that were looked at, as aliases lead to one again.
+        node: part of a document; its keys are judged too.
+        path: place of the node, as ``key.path``.
+        seen: ids of the nodes that were judged before, to which aliases lead again.
     """
     if id(node) in seen:
         return
@@ -133,7 +133,7 @@ _INT = "tag:yaml.org,2002:int"
 
 
 def _what_was_meant(node: yaml.ScalarNode) -> str:
-    """How to write a number that is ambiguous; empty for all others, and for what is no number, which is refused later."""
+    """Return how to write an ambiguous number; empty for other values (a wrong one is refused later)."""
     text = node.value.strip()
     digits = text.lstrip("+-")
     if not ("_" in digits or ":" in digits or (node.tag == _INT and re.match("0.", digits))):
@@ -147,13 +147,13 @@ def _what_was_meant(node: yaml.ScalarNode) -> str:
 
 
 def _copied(value: Any, left: list[int], depth: int = 0) -> Any:
-    """A copy in which no two places are one object, so that a change of one is no change of the other. Published files have
-    None where YAML has null.
+    """Return a copy in which no two places share an object, so that each can be changed alone. The text None, which published
+    files have for null, becomes None.
 
     Args:
         value: plain values. With aliases a few lines can refer to themselves, or stand for millions of values.
-        left: how many values there may still be; counted down.
-        depth: of the value.
+        left: number of values that may still follow; counted down.
+        depth: depth of the value in the document.
     """
     left[0] -= 1
     if left[0] < 0 or depth > MOST_LEVELS:
@@ -166,7 +166,7 @@ def _copied(value: Any, left: list[int], depth: int = 0) -> Any:
 
 
 def apply_override(raw: dict[str, Any], override: str) -> list[str]:
-    """Set one ``key.path=value`` in ``raw``; returns the problem, if there is one."""
+    """Set one ``key.path=value`` in ``raw``; return the problem, if there is one."""
     match = re.fullmatch(r"([A-Za-z_][\w.-]*?)=(.*)", override, flags=re.DOTALL)
     if not match:
         return [f"override {override!r}: expected key=value or key.path=value"]
@@ -190,5 +190,5 @@ def apply_override(raw: dict[str, Any], override: str) -> list[str]:
 
 
 def drop_other_name(raw: dict[str, Any], key: str) -> None:
-    """Forget what the other name of ``key`` says, if it has one: a new value replaces both."""
+    """Remove the other name of ``key`` from ``raw``, if it has one: a new value replaces both."""
     raw.pop(_TWO_NAMES.get(key, ""), None)

@@ -12,28 +12,14 @@ import pandas as pd
 from engine import checkpoint as files
 from engine.results import mean_and_std
 from engine.resuming import saved_row
-from study.costs import COUNTED, LATENCIES, Costs
+from study.columns import COLUMNS, CURVES, LEADING, SavedRun, column_of, main_column, run_columns, task_column, task_columns
+from study.costs import Costs
 from study.plan import Run, Setting, Study
 from study.statistics import Estimate, delta_mtl, delta_mtl_all_metrics, estimate, judge
-from study.tables import COLUMNS, StudyTables
+from study.tables import HEADS, StudyTables
 from study.twins import baseline_of, other_keys, seeds_of, twin_of
-from tasks.metric_info import MetricInfo, metric_info, metrics_of
-from tasks.table import get_task
-
-UNITS = {
-    **dict.fromkeys(("group_sparsity", "parameter_sparsity", "head_group_sparsity", "unread_features"), MetricInfo("up", "%")),
-    **dict.fromkeys(("delta_MTL", "delta_MTL_all_metrics"), MetricInfo("up", "%")),
-    "training_minutes": MetricInfo("down", "min"),
-    **{name: MetricInfo("down", "G") for name in COUNTED if name.endswith("GMACs")},
-    **{name: MetricInfo("down", "M") for name in COUNTED if name.endswith("Mparameters")},
-    **dict.fromkeys(LATENCIES, MetricInfo("down", "ms")),
-}
-"""Of the numbers of a run that are no task's."""
 
 _NO_METRIC = ("trial", "seed")
-
-_OF_SOME = ("delta_MTL", "delta_MTL_all_metrics", *LATENCIES)
-"""What not every trial of a setting has: it needs the baseline's trial, or is measured once per setting."""
 
 Metrics = dict[str, dict[str, float]]
 
@@ -51,7 +37,7 @@ class Finished:
 
 
 def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
-    """What all finished runs measured.
+    """Make the tables of all finished runs.
 
     Args:
         study: whose runs are looked for.
@@ -69,15 +55,15 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
     ]
     return StudyTables(
         study.name,
-        pd.DataFrame(rows, columns=COLUMNS["runs"].split()),
+        pd.DataFrame(rows, columns=HEADS["runs"]),
         _summary(study, compared),
-        pd.DataFrame(curves, columns=COLUMNS["curves"].split()),
-        pd.DataFrame(layers, columns=COLUMNS["layers"].split()),
+        pd.DataFrame(curves, columns=HEADS["curves"]),
+        pd.DataFrame(layers, columns=HEADS["layers"]),
     )
 
 
 def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFrame:
-    """The summary for other networks of the runs than those that they tested.
+    """Make the summary for other networks of the runs than those that they tested.
 
     Args:
         study: of the runs.
@@ -87,7 +73,7 @@ def summary_of(study: Study, rows: Mapping[Run, Mapping[str, Any]]) -> pd.DataFr
 
 
 def _compared(study: Study, finished: Sequence[Finished]) -> list[Finished]:
-    """With delta_MTL where there is what the study compares a run with."""
+    """Add delta_MTL to the runs whose baseline is finished."""
     yardsticks: dict[str, Yardstick | None] = {}
     compared = []
     for one in finished:
@@ -100,20 +86,20 @@ def _compared(study: Study, finished: Sequence[Finished]) -> list[Finished]:
 
 
 def _finished(run: Run, costs: Costs) -> Finished:
-    one = _numbered(run, saved_row(run.folder))
-    test = files.load_json(run.folder / files.TEST)
-    lines = files.read_lines(run.folder / files.METRICS)
-    seconds = sum(line.get("train_seconds", 0.0) + line.get("validation_seconds", 0.0) for line in lines)
-    time = {"training_minutes": seconds / 60} if seconds else {}
-    best = {"best_epoch": float(test["best_epoch"])} if test.get("best_epoch") is not None else {}
-    return replace(one, numbers={**one.numbers, **best, **time, **costs.numbers})
+    """Read the numbers of a run from its files."""
+    finished = _numbered(run, saved_row(run.folder))
+    saved = SavedRun(files.load_json(run.folder / files.TEST), files.read_lines(run.folder / files.METRICS))
+    measured = {name: column.measure(saved) for name, column in COLUMNS.items() if column.measure}
+    known = {name: value for name, value in measured.items() if value is not None}
+    return replace(finished, numbers={**finished.numbers, **known, **costs.numbers})
 
 
 def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
-    metrics = {
-        task: {name: float(row[f"{task}_{name}"]) for name in metrics_of(task) if f"{task}_{name}" in row}
-        for task in run.config.task_list
-    }
+    """Take the numbers of a run from the row of its test."""
+    metrics: Metrics = {task: {} for task in run.config.task_list}
+    for (task, metric), column in task_columns(metrics).items():
+        if column.name in row:
+            metrics[task][metric] = float(row[column.name])
     numbers = {name: float(value) for name, value in row.items() if name not in _NO_METRIC}
     return Finished(run, run.config.seed + run.trial, numbers, metrics)
 
@@ -134,7 +120,7 @@ class Yardstick:
 
 
 def _yardstick(study: Study, setting: Setting, finished: Sequence[Finished]) -> Yardstick | None:
-    """What a setting is compared with; None where the study plans no such baseline.
+    """Find what a setting is compared with; None where the study plans no such baseline.
 
     If the study plans for each task a model of every seed of the setting, a run is compared with that of its own seed; else
     with the mean over the baseline's seeds, which is the same for all trials of the setting.
@@ -174,14 +160,14 @@ def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _baseline(yardstick: Yardstick | None, seed: int) -> Metrics | None:
-    """What the trial of a seed is compared with; None where that is not finished."""
+    """Return what the trial of a seed is compared with; None where that is not finished."""
     if yardstick is None:
         return None
     return yardstick.mean if yardstick.mean is not None else yardstick.by_seed.get(seed)
 
 
 def _is_baseline(setting: Setting) -> bool:
-    """True for dense models of one task, which are compared with nothing."""
+    """Return whether a setting is a dense model of one task, which is compared with nothing."""
     return setting.config.setup == "singletask" and not setting.sparse
 
 
@@ -194,41 +180,30 @@ def _with_delta(one: Finished, baseline: Metrics) -> Finished:
 
 
 def _run_rows(study: str, one: Finished) -> Iterable[dict[str, Any]]:
-    """One row per number of a run."""
+    """Yield one row per number of a run."""
     config = one.run.config
     identity = {"study": study, **one.run.setting.identity(), "trial": one.run.trial, "seed": one.seed}
-    known = {
-        f"{task}_{name}": (metric_info(task, name, metres=config.depth_target == "metric"), name == get_task(task).main_metric)
-        for task, values in one.metrics.items()
-        for name in values
-    }
+    known = run_columns(config.task_list, metres=config.depth_target == "metric")
     for name, value in one.numbers.items():
-        info, main = known.get(name, (UNITS.get(name), False))
-        unit, better = (info.unit, info.better) if info else ("", "")
-        yield {**identity, "metric": name, "value": value, "unit": unit, "better": better, "main": main}
+        column = column_of(name, known)
+        about = {"unit": column.unit, "better": column.better, "main": column.main}
+        yield {**identity, "metric": name, "value": value, **about}
 
 
 def _curve_rows(run: Run) -> Iterable[dict[str, Any]]:
-    """Per epoch what the learning curves show."""
-    names = {"train/loss/total": "train_loss", "val/loss/total": "val_loss", "group_sparsity": "group_sparsity"}
-    names |= {
-        f"val/{task}_{get_task(task).main_metric}": f"{task}_{get_task(task).main_metric}" for task in run.config.task_list
-    }
-    names |= {"lambda": "lambda"} if run.setting.sparse else {}
+    """Yield one row per epoch and learning curve of a run."""
+    run_curves = [column for name, column in CURVES.items() if name != "lambda"]
+    strength = [CURVES["lambda"]] if run.setting.sparse else []
+    columns = [*run_curves, *map(main_column, run.config.task_list), *strength]
     for line in files.read_lines(run.folder / files.METRICS):
-        for key, name in names.items():
-            if line.get(key) is not None:
-                yield {
-                    "setting": run.setting.name,
-                    "trial": run.trial,
-                    "epoch": line["epoch"] + 1,
-                    "metric": name,
-                    "value": line[key],
-                }
+        for column in columns:
+            if line.get(column.line) is not None:
+                place = {"setting": run.setting.name, "trial": run.trial, "epoch": line["epoch"] + 1}
+                yield {**place, "metric": column.name, "value": line[column.line]}
 
 
 def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
-    """One row per setting with a finished run."""
+    """Make the summary: one row per setting with a finished run."""
     names = _in_order(finished)
     rows = []
     for setting in _by_strength(study.settings):
@@ -239,23 +214,22 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
         for name in names:
             found = estimate(_values(name, of))
             row[f"{name}_mean"], row[f"{name}_std"] = found.mean, found.std
-            if name.startswith("delta_MTL"):
+            if column_of(name).change:
                 row[f"{name}_n"] = found.n or None
                 row[f"{name}_low"], row[f"{name}_high"] = found.low, found.high
         yardstick = _yardstick(study, setting, finished)
         if _is_baseline(setting):
-            row["baseline"] = row["baseline_settings"] = ""
+            row["baseline"], row["baseline_settings"] = "", ()
         else:
             row["baseline"] = yardstick.how if yardstick else "not planned"
-            row["baseline_settings"] = "+".join(one.name for one in yardstick.planned.values()) if yardstick else ""
+            row["baseline_settings"] = tuple(one.name for one in yardstick.planned.values()) if yardstick else ()
         rows.append(row | _difference(study, setting, yardstick, finished))
-    first = COLUMNS["summary"].split()
-    return pd.DataFrame(rows, columns=None if rows else first)
+    return pd.DataFrame(rows, columns=None if rows else HEADS["summary"])
 
 
 def _values(name: str, of: Sequence[Finished]) -> list[float]:
-    """A number of a setting's trials; NaN of a trial that lacks one that all should have."""
-    if name in _OF_SOME:
+    """Return a number of a setting's trials; NaN for a trial without it, unless the column is optional."""
+    if column_of(name).optional:
         return [one.numbers[name] for one in of if name in one.numbers]
     return [one.numbers.get(name, math.nan) for one in of]
 
@@ -278,19 +252,15 @@ def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
     """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
     sentences = []
     for one in _compared(study, [_finished(run, costs[run]) for run in costs]):
-        main = [f"{task}_{get_task(task).main_metric}" for task in one.metrics]
         is_baseline = _is_baseline(one.run.setting)
         if not is_baseline and "delta_MTL" not in one.numbers:
             continue
-        values = {f"{task}_{name}": value for task, of in one.metrics.items() for name, value in of.items()}
-        bad = {name: value for name, value in values.items() if math.isnan(value) or (is_baseline and not value > 0)}
-        for delta, names in (
-            ("delta_MTL", [name for name in bad if name in main]),
-            ("delta_MTL_all_metrics", [name for name in bad if name not in main]),
-        ):
-            if names:
+        values = [(task_column(task, name), value) for task, of in one.metrics.items() for name, value in of.items()]
+        bad = [(column, value) for column, value in values if math.isnan(value) or (is_baseline and not value > 0)]
+        for delta, main in (("delta_MTL", True), ("delta_MTL_all_metrics", False)):
+            what = ", ".join(f"{column.name} is {value:.3g}" for column, value in bad if column.main is main)
+            if what:
                 which = f"what is compared with {one.run.name}" if is_baseline else one.run.name
-                what = ", ".join(f"{name} is {bad[name]:.3g}" for name in names)
                 why = ", and a relative change needs a baseline above 0" if is_baseline else ""
                 sentences.append(f"{delta} is undefined for {which}: its {what}{why}.")
     silent = [run.name for run in costs if not files.read_lines(run.folder / files.METRICS)]
@@ -302,10 +272,9 @@ def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
 def _in_order(finished: Sequence[Finished]) -> list[str]:
     """Names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
     names = list(dict.fromkeys(name for one in finished for name in one.numbers))
-    tasks = {f"{task}_{metric}" for one in finished for task, values in one.metrics.items() for metric in values}
-    first = ("delta_MTL", "delta_MTL_all_metrics", "group_sparsity", "parameter_sparsity", "zero_groups", "groups")
-    place = {name: index for index, name in enumerate(first)}
-    return sorted(names, key=lambda name: (name not in tasks, place.get(name, len(first))))
+    metrics = {column.name for column in task_columns(dict.fromkeys(task for one in finished for task in one.metrics)).values()}
+    place = {column.name: index for index, column in enumerate(LEADING)}
+    return sorted(names, key=lambda name: (name not in metrics, place.get(name, len(place))))
 
 
 def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, finished: Sequence[Finished]) -> dict[str, Any]:
@@ -325,7 +294,7 @@ def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, fin
     why = _no_claim(of, twin, len(pairs), yardstick, found) if setting.sparse else ""
     return {
         "twin": twin.name if twin else "",
-        "twin_differs_in": ", ".join(other_keys(setting, twin)) if twin else "",
+        "twin_differs_in": tuple(other_keys(setting, twin)) if twin else (),
         "difference_n": found.n or None,
         "difference_planned": len(set(seeds_of(setting)) & set(seeds_of(twin))) if twin else None,
         "difference_mean": found.mean,

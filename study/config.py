@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from settings.config import ExperimentConfig
 from settings.messages import describe_problems, nearest
-from settings.sections import Bool, FileName, Int, Number, PenaltyName, Schema, Text
+from settings.nature import natures
+from settings.sections import Bool, FileName, Int, Number, PenaltyName, Schema, Share, Text
 from settings.yaml_file import apply_override, drop_other_name, read_yaml
 from tasks.table import TASKS, is_task
 from utils.errors import ConfigError
@@ -23,15 +24,9 @@ TASK_SETS = ("singles", "pairs", "all")
 LAMBDA = "bb_optimizer_params.lambda"
 
 DECIDED = {
-    "Experiment_name": "the runs' names follow from the axes; study=<name> renames the study",
-    "checkpoint_folder": "the runs go into the study's folder; folder=<folder> moves it",
-    "num_trials": "a study has trials=<number>",
-    "setup": "it is an axis of the study",
-    "group_sparsity": "it is an axis of the study",
-    "target_sparsity": "it is an axis of the study",
-    "lambda_list": "the study has the axis lambda",
-    "bb_optimizer_params.penalty": "the study has the axis penalty",
-    "checkpoint": "a study always continues what was interrupted",
+    key: nature.in_a_study
+    for key, nature in natures(ExperimentConfig).items()
+    if nature.in_a_study and not key.startswith("optimizer_params.")  # the axes are about the backbone's penalty
 }
 """Keys of an experiment that a study gives values to, and what is to be used in their place."""
 
@@ -114,9 +109,7 @@ class Axes(Schema):
         | None
     ) = Field(default=None, alias="lambda")
     """Strengths of the penalty, each above 0."""
-    target_sparsity: (
-        Annotated[tuple[Annotated[Number, Field(gt=0, lt=1)], ...], BeforeValidator(_several), Field(min_length=1)] | None
-    ) = None
+    target_sparsity: Annotated[tuple[Share, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     """Shares of zero groups that are aimed at."""
     penalty: Annotated[tuple[PenaltyName, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
     """Penalties. Default: the base's."""

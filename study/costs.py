@@ -1,4 +1,4 @@
-"""What the networks of finished runs cost: compacted, counted and timed, and kept in each run's folder."""
+"""Costs of the networks of finished runs: their sizes and latencies, saved in the folder of each run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from engine import checkpoint as files
 from optim import sparsity_report
+from study.columns import LATENCIES, SIZES
 from study.latencies import LatencyPair, measure_latencies, networks_of
 from study.plan import Run
 from utils.console import track
@@ -26,12 +27,8 @@ GROUPS = ("groups", "zero_groups")
 LAYER = ("layer", "stage", "groups", "live_groups")
 """What is kept of a row of a sparsity report."""
 
-COUNTED = tuple(
-    f"{part}{form}_{what}" for part in ("", "backbone_") for what in ("GMACs", "Mparameters") for form in ("dense", "compact")
-)
-"""Of the whole model and of its backbone: as trained, and compacted for the CPU."""
-
-LATENCIES = ("folded_latency_ms", "compact_latency_ms")
+_COUNTED = {*GROUPS, *(column.name for column in SIZES)}
+_TIMED = {column.name for column in LATENCIES}
 
 BLOCKS = 256
 """How many parts of a network's file are looked at to tell that it is the same (:func:`utils.files.fingerprint`)."""
@@ -42,7 +39,7 @@ BUSY = 0.15
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one run's best network."""
+    """Costs of the best network of a run."""
 
     numbers: dict[str, float]
     """By the names of the study's metrics."""
@@ -61,18 +58,18 @@ class Costs:
         return bool(self.machine) and self.busy > BUSY
 
     def timed(self, found: LatencyPair) -> Costs:
-        """With a latency."""
-        numbers = self.numbers | dict(zip(LATENCIES, (found.folded_ms, found.compact_ms), strict=True))
+        """Return these costs with a latency."""
+        numbers = self.numbers | {"folded_latency_ms": found.folded_ms, "compact_latency_ms": found.compact_ms}
         return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
 
     def untimed(self) -> Costs:
-        """Without one."""
-        numbers = {name: value for name, value in self.numbers.items() if name not in LATENCIES}
+        """Return these costs without a latency."""
+        numbers = {name: value for name, value in self.numbers.items() if name not in _TIMED}
         return Costs(numbers, self.layers)
 
 
 def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs], dict[Run, str]]:
-    """Of finished runs; what an earlier call found is read.
+    """Measure the costs of finished runs; reuse saved results.
 
     Latencies are compared, so that they are only given where they were measured together: they are measured anew, all of them,
     where one is missing or was measured on a busy machine, and older ones are left out.
@@ -103,12 +100,12 @@ def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs
 
 
 def _are_comparable(costs: Sequence[Costs]) -> bool:
-    """Their latencies were all measured together, on a quiet machine."""
+    """Return whether all latencies were measured together on an idle machine."""
     return len({cost.measured for cost in costs}) <= 1 and all(cost.machine and not cost.doubtful for cost in costs)
 
 
 def _costs(run: Run) -> Costs:
-    """As they are known, or without a latency."""
+    """Read the saved costs of a run, or compute them without a latency."""
     known = _known(run)
     if known is None:
         known = _count(run)
@@ -121,7 +118,7 @@ def _save(run: Run, costs: Costs) -> None:
 
 
 def _about(run: Run) -> dict[str, int | str]:
-    """By what one tells that a network is another one: all networks of one kind have the same size, and a copy may have any
+    """Identify the network of a run by time and content: all networks of one kind have the same size, and a copy may have any
     time."""
     path = run.folder / files.BEST
     try:
@@ -131,7 +128,7 @@ def _about(run: Run) -> dict[str, int | str]:
 
 
 def _known(run: Run) -> Costs | None:
-    """What an earlier call found about the same network, under the same names."""
+    """Read the saved costs of a run; None if they are of another network or of another version."""
     path = run.folder / COSTS
     if not path.is_file():
         return None
@@ -141,7 +138,7 @@ def _known(run: Run) -> Costs | None:
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
         layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
         found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
-        if set(numbers) - set(LATENCIES) != {*GROUPS, *COUNTED}:
+        if set(numbers) - _TIMED != _COUNTED:
             log.info("%s is of another version, whose names mean something else, and is made anew", path)
             return None
         return found if content["network"] == about else None

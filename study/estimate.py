@@ -1,4 +1,4 @@
-"""How long runs will take, before they are started."""
+"""Estimates of the time that runs will take, made before they start."""
 
 from __future__ import annotations
 
@@ -33,14 +33,6 @@ WARM_UP, STEPS, BATCHES = 2, 4, 2
 
 PATIENCE = 20.0
 """Seconds of training steps that are enough, also where they are fewer."""
-
-_OF_NO_TIME = {
-    *("Experiment_name", "num_trials", "seed", "epochs", "lambda_list", "target_sparsity", "sparsity_threshold"),
-    *("sparsity_until", "debias_from", "lr_schedule", "earlystop_patience", "task_earlystop_patience", "loss_weights"),
-    *("sparsity_ramp", "keep_layers", "start_from"),
-    *("init_weights", "tracking", "wandb_project", "wandb_entity", "bb_optimizer_params", "optimizer_params"),
-}
-"""Keys that make no difference to how long an epoch takes."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +78,13 @@ def _speed(config: ExperimentConfig) -> Speed:
 
 
 def _kind(config: ExperimentConfig) -> str:
-    """Equal for runs whose epochs take equally long."""
-    values = {key: value for key, value in config.as_dict().items() if key not in _OF_NO_TIME}
-    penalty = config.bb_optimizer_params.penalty if config.group_sparsity else None
-    return json.dumps([values, penalty], sort_keys=True)
+    """Return a text that is equal for runs whose epochs take equally long."""
+    sparse = config.group_sparsity
+    return json.dumps(config.select(lambda nature: "speed" in nature.alters and (sparse or not nature.penalty)))
 
 
 def _epoch_seconds(folder: Path) -> list[float]:
-    """Of the epochs that a run has behind it."""
+    """Return the seconds of each epoch that a run has finished."""
     lines = files.read_lines(folder / files.METRICS)
     return [line["train_seconds"] + line.get("validation_seconds", 0.0) for line in lines if "train_seconds" in line]
 

@@ -1,4 +1,4 @@
-"""How long the networks of a study's settings take, measured in turns, so that settings can be compared."""
+"""Latencies of the networks of a study, measured in turns so that settings can be compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOGETHER = 2e9
 
 @dataclass(frozen=True)
 class LatencyPair:
-    """Of one run's best network, on the CPU, batch 1, fp32; both networks with folded batch norm.
+    """Latencies of the best network of a run, on the CPU, batch 1, fp32; both networks with folded batch norm.
 
     Attributes:
         folded_ms: milliseconds of the network with its zeros.
@@ -53,7 +53,7 @@ def networks_of(run: Run) -> Networks:
 
 
 def measure_latencies(runs: Sequence[Run]) -> tuple[dict[Run, LatencyPair], dict[Run, str]]:
-    """Of finished runs, while nothing else should be running on the machine.
+    """Measure the latencies of finished runs; nothing else should run on the machine.
 
     Their networks take turns; where they are more than ``TOGETHER`` bytes, in blocks of so many.
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run."""
+    """Outcome of a run."""
 
     run: Run
     status: Literal["finished", "failed", "held"]
@@ -55,7 +55,7 @@ def one_after_another(runs: Sequence[Run]) -> Iterator[Outcome]:
 def attempt(run: Run) -> Outcome:
     """Bring a run to its end; whatever stops it is its outcome, and not an error."""
     try:
-        finish(run)
+        train_and_test(run)
     except HeldError as error:
         return Outcome(run, "held", str(error))
     except torch.OutOfMemoryError as error:
@@ -80,7 +80,7 @@ def attempt(run: Run) -> Outcome:
     return Outcome(run, "failed", reason)
 
 
-def finish(run: Run) -> None:
+def train_and_test(run: Run) -> None:
     """Train what is left of a run, and test its best network; nothing where that is done.
 
     Raises:
@@ -100,7 +100,7 @@ def finish(run: Run) -> None:
 
 
 def with_remedy(run: Run, message: str) -> str:
-    """What is wrong with a run's folder, and what to do about this run alone (``--overwrite`` is about the whole study)."""
+    """Tell how to repair the folder of this run alone (``--overwrite`` deletes the whole study)."""
     message = message.replace(", or use --overwrite", "")
     return f"{message}; or delete {run.folder}, and this run is trained anew"
 

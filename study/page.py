@@ -18,7 +18,7 @@ from PIL import Image
 
 from deploy.markdown import markdown_text
 from figures.files import PNG_DPI
-from study.labels import is_sparse, main_metrics, setting_label
+from study.labels import main_metrics, setting_label
 from study.markup import LATEX_COMMENT, latex, markdown
 from study.tables import StudyTables
 from study.text_tables import comparison_table, full_tables, pairs_text, paper_table, verdict
@@ -43,7 +43,7 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class ReportInfo:
-    """What the tables do not know of a study."""
+    """Facts about a study that are not in its tables."""
 
     commands: Sequence[str]
     """What to type, in order, to get the study again."""
@@ -58,7 +58,7 @@ class ReportInfo:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the comparison of a sparse setting with its dense twin says."""
+    """Result of the comparison of a sparse setting with its dense twin."""
 
     claim: str
     """``holds``, ``fails`` or ``undecided``."""
@@ -119,7 +119,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
     found, rows = findings(tables), tables.rows
-    claims = [verdict(row) for row in rows if is_sparse(row)]
+    claims = [verdict(row) for row in rows if row["sparse"]]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
         claims=CLAIMS,
@@ -139,11 +139,11 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
 
 
 def findings(tables: StudyTables) -> list[Finding]:
-    """Per sparse setting that has an interval what it says."""
+    """Return the result of each sparse setting that has an interval."""
     found = []
     for row in tables.rows:
         claim = verdict(row)
-        if is_sparse(row) and claim in CLAIMS:
+        if row["sparse"] and claim in CLAIMS:
             sparsity = float(row.get("group_sparsity_mean", math.nan))
             numbers = (float(row[name]) for name in ("difference_mean", "difference_low", "difference_high", "margin"))
             found.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))

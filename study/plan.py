@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from settings.config import ExperimentConfig, validate_config
+from settings.sections import Strength
 from study.config import Axes, StudyFile, load_study_file
 from tasks.table import get_task, is_task
 from utils.errors import ConfigError
@@ -51,7 +52,7 @@ class Setting:
             "setting": self.name,
             "variant": self.variant,
             "setup": config.setup,
-            "tasks": "+".join(config.task_list),
+            "tasks": tuple(config.task_list),
             "sparse": self.sparse,
             "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
             "lambda": config.penalty_lambda if self.sparse and not found else None,
@@ -277,50 +278,41 @@ def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, A
             "bb_optimizer_params": {**params, "penalty": penalty, "lambda": strength},
         }
         for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty_class.name,))
-        for strength, target in _lambdas_or_targets(source, axes, base, params["lambda"])
+        for strength, target in _lambdas_or_targets(source, axes, base)
     ]
 
 
-def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig, strength: Any) -> list[tuple[Any, float | None]]:
-    """Per sparse run of a penalty its lambda, or its target: those of the grid, or else the base's.
+def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[Strength | None, float | None]]:
+    """Return lambda, or the target, of each sparse run of a penalty: those of the grid, or else the base's.
 
     Args:
-        source: of the grid, for messages.
+        source: name of the grid, for messages.
         axes: the grid.
         base: the base experiment.
-        strength: its lambda, as YAML has it.
     """
+    strength = base.bb_optimizer_params.lambda_
     targets = axes.target_sparsity
     if targets is None and not axes.lambda_ and base.target_sparsity is not None:
         targets = (base.target_sparsity,)
     if targets is not None:
         return [(None, target) for target in targets]
     lambdas = axes.lambda_ or base.lambda_list
-    if lambdas is not None and isinstance(strength, list):
+    if lambdas is not None and strength is not None and strength.is_listed:
         raise ConfigError(
             f"{source}: lambda contradicts the points in bb_optimizer_params.lambda of the base; give one of them (a warm-up "
             "can be given beside it, and is used with each lambda)"
         )
     if lambdas is None and strength is None:
         raise ConfigError(f"{source}: sparse runs need lambda: [...] or target_sparsity: [...], and the base has neither")
-    strengths = [strength] if lambdas is None else [_with_value(strength, value) for value in lambdas]
-    if not all(map(_full, strengths)):
+    if strength is None or lambdas is not None:
+        strengths = [strength.with_final(value) if strength else Strength(value) for value in lambdas or ()]
+    else:
+        strengths = [strength]
+    if not all(strength.final for strength in strengths):
         raise ConfigError(
             f"{source}: a lambda of the base is 0 in the end; give lambda: [...] above 0 (a study's sparse runs are told by it)"
         )
-    return [(one, None) for one in strengths]
-
-
-def _with_value(strength: Any, value: float) -> Any:
-    """Another strength; a warm-up stays one."""
-    return {**strength, "value": value} if isinstance(strength, Mapping) else value
-
-
-def _full(strength: Any) -> float:
-    """Where a strength, as YAML has it, ends up."""
-    if isinstance(strength, Mapping):
-        return strength["value"]
-    return strength[-1][1] if isinstance(strength, list) else strength
+    return [(strength, None) for strength in strengths]
 
 
 def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None) -> str:
@@ -332,7 +324,7 @@ def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None
         parts.append("dense")
     else:
         params, target = values["bb_optimizer_params"], values["target_sparsity"]
-        strength = f"lambda{_number(_full(params['lambda']))}" if target is None else f"target{_number(target)}"
+        strength = f"lambda{_number(params['lambda'].final)}" if target is None else f"target{_number(target)}"
         parts += [params["penalty"], strength]
     return "_".join([*parts, *([variant] if variant else [])])
 

@@ -1,4 +1,4 @@
-"""How far the runs of a study are: read from their folders, changing nothing."""
+"""Progress of the runs of a study, read from their folders without changing them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 
 from engine import checkpoint as files
 from engine.resuming import Changes, changed_values, check_folder, is_finished, told
-from settings.config import load_config
+from settings.config import ExperimentConfig, load_config
+from settings.nature import natures
 from study.launch import with_remedy
 from study.plan import Run, Study
 from utils.errors import HeldError, TrialError, UserError
 from utils.locks import refuse_if_held
 
 log = logging.getLogger(__name__)
-
-_OF_THE_MACHINE = ("device", "precision", "cache", "data_dir_NYU", "data_dir_NYU_MTAN", "data_dir_celebA")
-"""Keys in which a run's own configuration may differ from the study's: they depend on where it was trained."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,8 @@ def finished_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
     """Finished runs, and the names of those that failed or are missing, with what is the matter."""
     finished = []
     others: dict[str, list[str]] = {"failed": [], "missing": []}
-    for there in (look(study, run, ignoring=_OF_THE_MACHINE) for run in study.runs):
+    machine = [key for key, nature in natures(ExperimentConfig).items() if nature.machine]
+    for there in (look(study, run, ignoring=machine) for run in study.runs):
         name = there.run.name
         if there.changed:
             others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")

@@ -1,4 +1,4 @@
-"""What a study's folder says about the study itself: its settings, its file, and the commands that were given."""
+"""Record of a study in its folder: its settings, its file, and the commands that were given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECORD, SOURCE = "study.json", "study.yaml"
 
 @dataclass(frozen=True)
 class Record:
-    """Of a study's folder."""
+    """Record of a study."""
 
     study: Study
     commands: tuple[str, ...]
@@ -34,7 +34,7 @@ def write_record(study: Study, source: Path, command: str) -> None:
 
 
 def _commands(folder: Path) -> list[str]:
-    """Those of an earlier record; none where it cannot be read, as the new one replaces it."""
+    """Read the commands of an earlier record; none where it cannot be read, as the new one replaces it."""
     if not (folder / RECORD).is_file():
         return []
     try:
@@ -44,7 +44,7 @@ def _commands(folder: Path) -> list[str]:
 
 
 def read_record(folder: Path) -> Record:
-    """What :func:`write_record` wrote.
+    """Read what :func:`write_record` wrote.
 
     Raises:
         UserError: ``folder`` is no study's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import time
@@ -82,17 +83,9 @@ def run_study(
     return outcomes
 
 
-_INPUTS = (
-    *("dataset_name", "task_list", "input_shape", "input_img_channels", "splits", "val_fraction", "data_split_file"),
-    *("celebA_classes", "train_batch_size", "cache", "on_bad_sample", "device", "backbone", "tracking"),
-    *("init_weights", "start_from"),
-)
-"""Keys that what a run needs from outside depends on."""
-
-
 def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
     """Refuse a device, data, weights to start from, or a tracker, that is not there; fills the caches that are configured."""
-    kinds = {(config.data_dir, *(getattr(config, key) for key in _INPUTS)): config for config in configs}
+    kinds = {json.dumps(config.select(lambda nature: bool(nature.needs))): config for config in configs}
     for config in kinds.values():
         check_inputs(resolve(config)[0])
 

@@ -23,7 +23,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of the mean of some numbers.
+    """Estimate of the mean of some numbers.
 
     Attributes:
         n: how many.
@@ -53,7 +53,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def judge(difference: Estimate, margin: float) -> Claim | None:
-    """Whether a model is no worse than another one, up to ``margin`` (percentage points, not negative).
+    """Judge whether a model is no worse than another one, up to ``margin`` (percentage points, not negative).
 
     ``holds`` if the whole interval of the paired difference (new - old) lies above -``margin``, ``fails`` if all of it lies
     below, else ``undecided``; None where there is no interval.
@@ -66,7 +66,7 @@ def judge(difference: Estimate, margin: float) -> Claim | None:
 
 
 def relative_change(task: str, metric: str, value: float, baseline: float) -> float:
-    """How much better ``value`` is than ``baseline``, in percent of the baseline; negative where it is worse.
+    """Compute by how many percent of ``baseline`` a value is better; negative where it is worse.
 
     NaN for a baseline that is not above 0: a share of nothing says nothing.
     """
@@ -93,7 +93,7 @@ def delta_mtl(metrics: Metrics, baseline: Metrics) -> float:
 
 
 def delta_mtl_all_metrics(metrics: Metrics, baseline: Metrics) -> float:
-    """The same with all metrics of a task: the mean of their relative changes, and then the mean over the tasks."""
+    """Compute delta_MTL over all metrics: the mean of their relative changes per task, and then the mean over the tasks."""
     return _mean_change(metrics, baseline, {task: list(values) for task, values in metrics.items()})
 
 

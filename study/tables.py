@@ -15,18 +15,23 @@ from utils.errors import UserError
 PARTS = {"runs": "", "summary": "_summary", "curves": "_curves", "layers": "_layers"}
 """What follows the study's name in the names of its files."""
 
-COLUMNS = {
-    "runs": "study setting variant setup tasks sparse penalty lambda target_sparsity trial seed metric value unit better main",
-    "summary": "study setting variant setup tasks sparse penalty lambda target_sparsity num_trials",
-    "curves": "setting trial epoch metric value",
-    "layers": "setting trial layer stage groups live_groups",
+_IDENTITY = ("setting", "variant", "setup", "tasks", "sparse", "penalty", "lambda", "target_sparsity")
+
+HEADS = {
+    "runs": ["study", *_IDENTITY, "trial", "seed", "metric", "value", "unit", "better", "main"],
+    "summary": ["study", *_IDENTITY, "num_trials"],
+    "curves": ["setting", "trial", "epoch", "metric", "value"],
+    "layers": ["setting", "trial", "layer", "stage", "groups", "live_groups"],
 }
-"""Columns that each file has; the summary has more: those of the study's metrics."""
+"""Columns that each file begins with; the summary has more, such as those of ``study.columns.COLUMNS``."""
 
 _TEXT = (
-    *("study", "setting", "variant", "setup", "tasks", "penalty", "metric", "unit", "better", "layer", "stage"),
-    *("baseline", "baseline_settings", "twin", "twin_differs_in", "claim", "no_claim"),
+    *("study", "setting", "variant", "setup", "penalty", "metric", "unit", "better", "layer", "stage"),
+    *("baseline", "twin", "claim", "no_claim"),
 )
+_FLAGS = ("sparse", "main")
+_TUPLES = {"tasks": "+", "baseline_settings": "+", "twin_differs_in": ", "}
+"""Columns whose cells are tuples of names, and what stands between the names in a file."""
 _NUMBERS = (
     *("lambda", "target_sparsity", "trial", "seed", "value", "num_trials", "epoch", "groups", "live_groups", "margin"),
     *("difference_n", "difference_planned", "difference_low", "difference_high"),
@@ -35,7 +40,7 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class StudyTables:
-    """What a study measured.
+    """The measurements of a study.
 
     A *setting* is what is trained (tasks, penalty and its strength, variant), a *run* is a setting with a seed.
     """
@@ -52,7 +57,7 @@ class StudyTables:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> StudyTables:
-        """What :meth:`write` wrote; cells of text that are empty are empty text.
+        """Read what :meth:`write` wrote: text is text also where it is empty, and flags and tuples are such again.
 
         Raises:
             UserError: a file is missing, or is not such a table.
@@ -67,12 +72,14 @@ class StudyTables:
         """
         folder.mkdir(parents=True, exist_ok=True)
         for part, path in paths(folder, self.name).items():
-            write_csv(path, getattr(self, part))
+            table = getattr(self, part)
+            tuples = {name: table[name].map(end.join) for name, end in _TUPLES.items() if name in table}
+            write_csv(path, table.assign(**tuples))
         return list(paths(folder, self.name).values())
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Those of the summary."""
+        """Rows of the summary."""
         return [{str(name): value for name, value in row.items()} for row in self.summary.to_dict("records")]
 
     @property
@@ -82,29 +89,39 @@ class StudyTables:
 
 
 def paths(folder: Path, name: str) -> dict[str, Path]:
-    """Where the tables of a study are: one path per part."""
+    """Return the path of each part of a study's tables."""
     return {part: folder / f"{name}{end}.csv" for part, end in PARTS.items()}
 
 
 def empty(part: str) -> pd.DataFrame:
-    """A table without rows."""
-    return pd.DataFrame(columns=COLUMNS[part].split())
+    """Make a table without rows."""
+    return pd.DataFrame(columns=HEADS[part])
 
 
 def _read(path: Path, part: str) -> pd.DataFrame:
     try:
         # An empty cell holds nothing; "NA" is a word, such as a variant's.
-        table = read_csv(path, dtype={name: str for name in _TEXT}, keep_default_na=False, na_values=[""])
+        texts = dict.fromkeys((*_TEXT, *_FLAGS, *_TUPLES), str)
+        table = read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file; make_report.py writes it") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a table ({' '.join(str(error).split()):.200})") from None
-    missing = [name for name in COLUMNS[part].split() if name not in table.columns]
+    missing = [name for name in HEADS[part] if name not in table.columns]
     if missing:
         raise UserError(f"{path}: is no table of a study; it lacks the column {missing[0]!r}")
     for name in (column for column in table.columns if column in _NUMBERS or column.endswith(("_mean", "_std", "_n"))):
-        strange = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
-        if len(strange):
-            raise UserError(f"{path}: column {name!r} has {strange.iloc[0]!r}; expected a number")
-    present = [name for name in _TEXT if name in table.columns]
-    return table.assign(**{name: table[name].fillna("") for name in present})
+        _refuse(path, table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()], "a number")
+    table = table.assign(**{name: table[name].fillna("") for name in texts if name in table})
+    for name in (flag for flag in _FLAGS if flag in table):
+        _refuse(path, table[name][~table[name].isin(["True", "False"])], "True or False")
+        table[name] = table[name] == "True"
+    for name, end in ((name, end) for name, end in _TUPLES.items() if name in table):
+        table[name] = [tuple(filter(None, text.split(end))) for text in table[name]]
+    return table
+
+
+def _refuse(path: Path, strange: pd.Series, expected: str) -> None:
+    """Raise an error about the first of some cells, if there is one."""
+    if len(strange):
+        raise UserError(f"{path}: column {strange.name!r} has {strange.iloc[0]!r}; expected {expected}")

@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from study.columns import HEADINGS, LATENCIES, SIZES, Column
 from study.labels import (
     NOTHING,
-    Metric,
     interval,
     is_missing,
-    is_sparse,
     kind_label,
-    study_metrics,
+    mean_text,
+    study_columns,
     tasks_label,
     value_text,
 )
@@ -27,14 +27,11 @@ from study.tables import StudyTables
 from utils.console import listed
 from utils.numbers import fixed
 
+Tasks = tuple[str, ...]
+Row = dict[str, Any]
+
 PER_BLOCK = 6
 """Settings side by side in a table of every metric that is to fit on a sheet of paper."""
-
-_COSTS = ("group_sparsity", "compact_Mparameters", "compact_GMACs", "compact_latency_ms")
-"""What the paper's table says of a network beside how well it does."""
-
-_GROUPS = ("All tasks together", "Network", "Training")
-"""Headings of what is of a whole run, in the table of every metric."""
 
 
 @dataclass(frozen=True)
@@ -85,64 +82,61 @@ class TextTable:
 def paper_table(tables: StudyTables) -> TextTable:
     """Settings as rows: trials, the main metric of each task, Δ_MTL with its interval, sparsity and cost."""
     summary = tables.summary
-    metrics = {metric.name: metric for metric in study_metrics(tables)}
-    shown = [metric for metric in metrics.values() if metric.main]
-    shown += [metrics[name] for name in ("delta_MTL", *_COSTS) if name in metrics]
-    columns = [("", "setting"), ("", "n")]
-    for metric in shown:
-        columns.append((metric.task, f"{metric.title}{metric.arrow}"))
-        if metric.name == "delta_MTL" and _has(summary, "delta_MTL_low"):
-            columns.append(("", "95 % interval"))
+    columns = study_columns(tables)
+    shown = [column for column in columns if column.main]
+    shown += sorted((column for column in columns if column.paper), key=lambda column: column.paper)
+    heads = [("", "setting"), ("", "n")]
+    for column in shown:
+        heads.append((column.group if column.task else "", column.heading))
+        if _shows_interval(column, summary):
+            heads.append(("", "95 % interval"))
     sections = []
     for tasks, rows in _by_tasks(tables):
-        best = {metric.name: _best(rows, metric) for metric in shown}
+        best = {column.name: _best(rows, column) for column in shown}
         section = []
         for row in rows:
             cells = [Cell(kind_label(row)), Cell(f"{int(row['num_trials'])}")]
-            for metric in shown:
-                text = metric.mean(row)
-                cells.append(
-                    Cell(text, best=text != NOTHING and metric.number(row[f"{metric.name}_mean"]) == best[metric.name])
-                )
-                if metric.name == "delta_MTL" and _has(summary, "delta_MTL_low"):
-                    cells.append(Cell(interval(row["delta_MTL_low"], row["delta_MTL_high"], metric.decimals)))
+            for column in shown:
+                text, mean = mean_text(column, row), row[f"{column.name}_mean"]
+                cells.append(Cell(text, best=text != NOTHING and column.number(mean) == best[column.name]))
+                if _shows_interval(column, summary):
+                    cells.append(Cell(_interval_of(column, row)))
             section.append(cells)
         sections.append(Section(tasks_label(tasks), section))
     bold = any(cell.best for section in sections for row in section.rows for cell in row)
     sentences = [f"Study {tables.name}: {_spread(summary)}, test split."]
     if bold:
         sentences.append("Bold: the best mean among the settings of the same tasks.")
-    if "delta_MTL" in metrics:
+    if any(column.name == "delta_MTL" for column in columns):
         sentences.append("Δ_MTL: against dense networks of one task each.")
-    if set(_COSTS[1:]) & set(metrics):
+    if any(column.name == cost.name for column in shown for cost in (*SIZES, *LATENCIES)):
         sentences.append("Parameters, MACs and latency are of the compacted network, with its heads.")
     caption = " ".join(sentences)
-    return TextTable("paper", "Results", caption, columns, sections, _missing_notes(tables, set(metrics)))
+    return TextTable("paper", "Results", caption, heads, sections, _missing_notes(tables, {column.name for column in columns}))
 
 
 def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
     """Every quantity of the summary as a row, settings as columns: ``per_block`` of them a table, or all in one with None."""
     blocks = _blocks(_by_tasks(tables), per_block)
-    metrics = study_metrics(tables)
-    groups = [*dict.fromkeys(metric.task for metric in metrics if metric.task), *_GROUPS]
+    columns = study_columns(tables)
+    groups = [*dict.fromkeys(column.group for column in columns if column.task), *HEADINGS]
     result = []
     for number, block in enumerate(blocks, start=1):
         sections = [Section("", [[Cell("trials"), *(Cell(f"{int(row['num_trials'])}") for _, row in block)]])]
         for group in groups:
             rows = []
-            for metric in (metric for metric in metrics if (metric.task or _group(metric.name)) == group):
-                rows.append([Cell(f"{metric.title}{metric.arrow}"), *(Cell(metric.mean(row)) for _, row in block)])
-                if metric.name == "delta_MTL" and _has(tables.summary, "delta_MTL_low"):
-                    intervals = (interval(row["delta_MTL_low"], row["delta_MTL_high"]) for _, row in block)
-                    rows.append([Cell("Δ_MTL, 95 % interval"), *map(Cell, intervals)])
+            for column in (column for column in columns if column.group == group):
+                rows.append([Cell(column.heading), *(Cell(mean_text(column, row)) for _, row in block)])
+                if _shows_interval(column, tables.summary):
+                    rows.append([Cell(column.interval), *(Cell(_interval_of(column, row)) for _, row in block)])
             rows = [row for row in rows if any(cell.text != NOTHING for cell in row[1:])]
             if rows:
                 sections.append(Section(group, rows))
-        columns = [("", "metric"), *((tasks_label(tasks), kind_label(row)) for tasks, row in block)]
+        heads = [("", "metric"), *((tasks_label(tasks), kind_label(row)) for tasks, row in block)]
         part = f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""
         name = f"full-{number}" if len(blocks) > 1 else "full"
         caption = f"Study {tables.name}, every metric: {_spread(tables.summary)}{part}."
-        result.append(TextTable(name, f"Every metric{part}", caption, columns, sections, joint=", "))
+        result.append(TextTable(name, f"Every metric{part}", caption, heads, sections, joint=", "))
     return result
 
 
@@ -152,7 +146,7 @@ def comparison_table(tables: StudyTables) -> TextTable:
     rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables) for row in rows}
     sections = []
     for tasks, rows in _by_tasks(tables):
-        cells = [_comparison_row(row, rows_of) for row in rows if is_sparse(row)]
+        cells = [_comparison_row(row, rows_of) for row in rows if row["sparse"]]
         if cells:
             sections.append(Section(tasks_label(tasks), cells))
     caption = (
@@ -165,7 +159,7 @@ def comparison_table(tables: StudyTables) -> TextTable:
         notes = ["The study has no finished sparse setting: there is nothing to compare."]
         return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
     notes = []
-    sparse = [row for _, rows in _by_tasks(tables) for row in rows if is_sparse(row)]
+    sparse = [row for _, rows in _by_tasks(tables) for row in rows if row["sparse"]]
     lonely = [row for row in sparse if value_text(row.get("no_claim")) == "twin missing"]
     if lonely:
         twins = ", ".join(dict.fromkeys(value_text(row["twin"]) for row in lonely))
@@ -174,15 +168,15 @@ def comparison_table(tables: StudyTables) -> TextTable:
         )
     notes += [
         f"{value_text(row['setting'])} and its dense twin {value_text(row['twin'])} differ in more than the penalty: in "
-        f"{value_text(row['twin_differs_in'])}."
+        f"{', '.join(row['twin_differs_in'])}."
         for row in sparse
-        if value_text(row.get("twin_differs_in"))
+        if row["twin_differs_in"]
     ]
     return TextTable("comparison", "Sparse against dense", caption, columns, sections, notes)
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """What the comparison of a sparse setting says: holds, fails or undecided; or why there is none."""
+    """Return the claim about a sparse setting: holds, fails or undecided; or the reason why there is none."""
     return value_text(row.get("claim")) or value_text(row.get("no_claim"))
 
 
@@ -202,19 +196,23 @@ def _comparison_row(row: Mapping[str, Any], rows_of: Mapping[str, Mapping[str, A
 
 
 def pairs_text(row: Mapping[str, Any]) -> str:
-    """How many pairs of trials are compared: ``3``, or ``2 of 3`` where the study plans more."""
+    """Write the number of compared pairs of trials: ``3``, or ``2 of 3`` where the study plans more."""
     number, planned = row["difference_n"], row.get("difference_planned")
     return f"{int(number)}" if is_missing(planned) or planned == number else f"{int(number)} of {int(planned or 0)}"
 
 
-def _group(metric: str) -> str:
-    """Which of ``_GROUPS`` a quantity of a whole run belongs to."""
-    return _GROUPS[0] if metric.startswith("delta_MTL") else _GROUPS[2 if "epoch" in metric or "training" in metric else 1]
+def _shows_interval(column: Column, summary: pd.DataFrame) -> bool:
+    low = f"{column.name}_low"
+    return bool(column.interval) and low in summary and bool(summary[low].notna().any())
 
 
-def _blocks(groups: Sequence[tuple[str, Sequence[dict[str, Any]]]], size: int | None) -> list[list[tuple[str, dict[str, Any]]]]:
-    """The settings in lists of at most ``size``; settings of the same tasks stay together where they can."""
-    blocks: list[list[tuple[str, dict[str, Any]]]] = []
+def _interval_of(column: Column, row: Mapping[str, Any]) -> str:
+    return interval(row[f"{column.name}_low"], row[f"{column.name}_high"], column.decimals or 0)
+
+
+def _blocks(groups: Sequence[tuple[Tasks, Sequence[Row]]], size: int | None) -> list[list[tuple[Tasks, Row]]]:
+    """Split the settings into lists of at most ``size``; settings of the same tasks stay together where they can."""
+    blocks: list[list[tuple[Tasks, Row]]] = []
     for tasks, rows in groups:
         step = size or len(rows)
         for start in range(0, len(rows), step):
@@ -226,34 +224,30 @@ def _blocks(groups: Sequence[tuple[str, Sequence[dict[str, Any]]]], size: int | 
     return blocks
 
 
-def _by_tasks(tables: StudyTables) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Rows of the summary by tasks; of the same tasks dense ones first, else in the summary's order."""
-    groups: dict[str, list[dict[str, Any]]] = {value_text(tasks): [] for tasks in tables.summary["tasks"]}
-    for row in sorted(tables.rows, key=is_sparse):
-        groups[value_text(row["tasks"])].append(row)
+def _by_tasks(tables: StudyTables) -> list[tuple[Tasks, list[Row]]]:
+    """Group the rows of the summary by tasks: dense settings first, else in the summary's order."""
+    groups: dict[Tasks, list[Row]] = {tasks: [] for tasks in tables.summary["tasks"]}
+    for row in sorted(tables.rows, key=lambda row: row["sparse"]):
+        groups[row["tasks"]].append(row)
     return list(groups.items())
 
 
-def _best(rows: Sequence[Mapping[str, Any]], metric: Metric) -> str | None:
-    """The best mean of a metric as the table writes it; None where nothing is compared."""
-    values = [float(row[f"{metric.name}_mean"]) for row in rows if not is_missing(row[f"{metric.name}_mean"])]
-    if len(values) < 2 or not metric.arrow:
+def _best(rows: Sequence[Mapping[str, Any]], column: Column) -> str | None:
+    """Write the best mean of a column as the table writes it; None where settings are not compared by it."""
+    values = [float(row[f"{column.name}_mean"]) for row in rows if not is_missing(row[f"{column.name}_mean"])]
+    if len(values) < 2 or not column.judged:
         return None
-    return metric.number(max(values) if metric.better == "up" else min(values))
-
-
-def _has(summary: pd.DataFrame, column: str) -> bool:
-    return column in summary and bool(summary[column].notna().any())
+    return column.number(max(values) if column.better == "up" else min(values))
 
 
 def _spread(summary: pd.DataFrame) -> str:
-    """What the numbers of a cell are."""
+    """Explain the numbers of a cell."""
     several = bool((summary["num_trials"] > 1).any())
     return "mean ± sample standard deviation over n trials" if several else "one trial per setting"
 
 
 def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
-    """What a reader may look for in the paper's table in vain."""
+    """Tell what is missing in the paper's table."""
     summary = tables.summary
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
@@ -271,7 +265,7 @@ def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
 
 
 def _delta_notes(tables: StudyTables) -> list[str]:
-    """Where Δ_MTL is not there and why, and what it compares with where it is."""
+    """Tell which settings lack Δ_MTL and why, and what the others are compared with."""
     rows: list[dict[str, Any]] = [row for _, rows in _by_tasks(tables) for row in rows]
     judged = [row for row in rows if value_text(row.get("baseline"))]
     unplanned = [row for row in judged if row["baseline"] == "not planned"]
@@ -287,7 +281,7 @@ def _delta_notes(tables: StudyTables) -> list[str]:
             f"compared with is not finished ({', '.join(lacking)})."
         )
     if unplanned:
-        sets = dict.fromkeys(tasks_label(value_text(row["tasks"])) for row in unplanned)
+        sets = dict.fromkeys(tasks_label(row["tasks"]) for row in unplanned)
         notes.append(
             f"Δ_MTL is not there for settings of {'; '.join(sets)}: the study plans no dense networks of one task for them."
         )
@@ -308,9 +302,9 @@ def _delta_notes(tables: StudyTables) -> list[str]:
     return notes
 
 
-def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> list[str]:
-    """Of the settings that a row's baseline needs, those without a finished run; all of them if none is without."""
-    needed = value_text(row.get("baseline_settings")).split("+")
+def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> Sequence[str]:
+    """Return the settings of a row's baseline without a finished run; all of them if each has one."""
+    needed = row["baseline_settings"]
     return [name for name in needed if name not in tables.settings] or needed
 
 

@@ -1,4 +1,4 @@
-"""With what a setting is compared: its dense twin, and the dense models of its tasks alone.
+"""Partners of a setting in comparisons: its dense twin, and the dense models of its tasks alone.
 
 The study's plan decides, whatever is finished: so an unfinished study compares nothing with what the finished one will not.
 """
@@ -6,27 +6,8 @@ The study's plan decides, whatever is finished: so an unfinished study compares 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from settings.sections import PENALTY_PARAMETERS
 from study.plan import Setting
-
-_RUN = ("Experiment_name", "num_trials")
-"""Keys that no training depends on."""
-_PENALTY = (
-    "group_sparsity",
-    "sparsify",
-    "sparsity_threshold",
-    "target_sparsity",
-    "sparsity_until",
-    "sparsity_ramp",
-    "keep_layers",
-    "preserve_norm",
-    "debias_from",
-    "lambda_list",
-)
-_OF_AN_OPTIMIZER = ("penalty", "lambda", *PENALTY_PARAMETERS)
-"""Keys of the configuration, and of an optimizer's section, that are about the penalty alone."""
 
 
 def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
@@ -41,18 +22,11 @@ def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
 
 
 def other_keys(setting: Setting, twin: Setting) -> list[str]:
-    """Keys apart from the penalty's in which two settings of the same tasks are trained differently."""
-    one, other = _without_penalty(setting), _without_penalty(twin)
-    return [key for key in one if one[key] != other[key]]
-
-
-def _without_penalty(setting: Setting) -> dict[str, Any]:
-    values = setting.config.as_dict()
-    flat = {key: value for key, value in values.items() if key not in (*_RUN, *_PENALTY)}
-    for section in ("optimizer_params", "bb_optimizer_params"):
-        params = flat.pop(section)
-        flat |= {f"{section}.{key}": value for key, value in params.items() if key not in _OF_AN_OPTIMIZER}
-    return flat
+    """Return the keys apart from the penalty's in which two settings of the same tasks are trained differently."""
+    own, other = (
+        which.config.select(lambda nature: "numbers" in nature.alters and not nature.penalty) for which in (setting, twin)
+    )
+    return [key for key in own if own[key] != other[key]]
 
 
 def baseline_of(setting: Setting, settings: Iterable[Setting]) -> dict[str, Setting] | None:

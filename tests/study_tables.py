@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.statistics import estimate, judge
-from study.tables import COLUMNS, StudyTables
+from study.tables import HEADS, StudyTables
 from tasks.table import get_task
 
 EPOCHS = 60
@@ -74,7 +74,7 @@ class Setting:
             "setting": self.name,
             "variant": self.variant,
             "setup": "singletask" if len(self.tasks) == 1 else "multitask",
-            "tasks": "+".join(self.tasks),
+            "tasks": self.tasks,
             "sparse": bool(self.penalty),
             "penalty": self.penalty,
             "lambda": self.strength,
@@ -153,7 +153,7 @@ def make_study(name: str, settings: Sequence[Setting]) -> StudyTables:
             runs += [{**columns, **row} for row in _metrics(setting, trial, live, baselines, random)]
             curves.append(_curves(setting, trial, random))
             layers.append(_layers(setting, trial, live))
-    table = pd.DataFrame(runs)[COLUMNS["runs"].split()]
+    table = pd.DataFrame(runs)[HEADS["runs"]]
     summary = _summary(table)
     return StudyTables(name, table, summary, pd.concat(curves, ignore_index=True), pd.concat(layers, ignore_index=True))
 
@@ -221,7 +221,7 @@ def _summary(runs: pd.DataFrame) -> pd.DataFrame:
     wide = runs.pivot(index=["setting", "trial"], columns="metric", values="value")
     rows = []
     for setting, first in runs.drop_duplicates("setting").set_index("setting", drop=False).iterrows():
-        row = {name: first[name] for name in COLUMNS["summary"].split() if name in first}
+        row = {name: first[name] for name in HEADS["summary"] if name in first}
         values = wide.loc[setting]
         row["num_trials"] = len(values)
         for metric in names:
@@ -236,21 +236,21 @@ def _summary(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _comparison(runs: pd.DataFrame, wide: pd.DataFrame, first: pd.Series) -> dict[str, Any]:
     """A setting against its baseline and its dense twin; what has no run is not planned."""
-    dense = runs[~runs["sparse"]].drop_duplicates("setting").set_index("tasks")
-    tasks = first["tasks"].split("+")
-    singles = [dense.loc[[task], "setting"].iloc[0] for task in tasks if task in dense.index]
+    dense = runs[~runs["sparse"]].drop_duplicates("setting").to_dict("records")
+    tasks = first["tasks"]
+    singles = tuple(row["setting"] for task in tasks for row in dense if row["tasks"] == (task,))
     whole, alone = len(singles) == len(tasks), len(tasks) == 1 and not first["sparse"]
     row: dict[str, Any] = {
         "baseline": "" if alone else "the mean of the seeds" if whole else "not planned",
-        "baseline_settings": "+".join(singles) if whole and not alone else "",
-        **dict.fromkeys(("twin", "twin_differs_in", "claim", "no_claim"), ""),
+        "baseline_settings": singles if whole and not alone else (),
+        **{"twin": "", "twin_differs_in": (), "claim": "", "no_claim": ""},
     }
-    twins = dense[dense["variant"] == first["variant"]]
+    twins = [row["setting"] for row in dense if (row["tasks"], row["variant"]) == (tasks, first["variant"])]
     if not first["sparse"]:
         return row
-    if first["tasks"] not in twins.index:
+    if not twins:
         return row | {"no_claim": "no dense twin is planned"}
-    row["twin"] = twins.loc[[first["tasks"]], "setting"].iloc[0]
+    row["twin"] = twins[0]
     if "delta_MTL" not in wide or not whole:
         return row | {"no_claim": "no single-task baseline is planned"}
     if len(tasks) == 1:  # its twin is the baseline

@@ -11,7 +11,7 @@ from utils.paths import expanded
 
 
 def path_argument(text: str) -> Path:
-    """A path, for argparse; ``~`` and environment variables are replaced."""
+    """Return a path, for argparse; ``~`` and environment variables are replaced."""
     try:
         return expanded(text)
     except UserError as error:
@@ -19,7 +19,7 @@ def path_argument(text: str) -> Path:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
+    """Return a whole number from 1, for argparse."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is too small; expected at least 1")
@@ -27,7 +27,7 @@ def positive(text: str) -> int:
 
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from ``least`` to ``most``."""
+    """Return a type for argparse: a whole number from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
         try:

@@ -1,4 +1,4 @@
-"""What a person sees: log lines, progress with the time left, and how a script ends."""
+"""Output for people: log lines, progress with the time left, and the end of a script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 console = Console(stderr=True)
 
 SECONDS_BETWEEN_LINES = 30.0
-"""In a log file, how often a long loop says where it is."""
+"""Seconds between two lines of a long loop in a log file."""
 
 
 def setup_logging() -> None:
@@ -43,7 +43,7 @@ def setup_logging() -> None:
 
 @functools.cache
 def say_once(logger: logging.Logger, level: int, message: str) -> None:
-    """Log what every loader of every run would say again, the first time only."""
+    """Log a message the first time only; every loader of every run would repeat it."""
     logger.log(level, "%s", message)
 
 
@@ -76,7 +76,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 
 def duration(seconds: float) -> str:
-    """``1 h 05 min``, ``3 min 20 s`` or ``8 s``."""
+    """Return a time as text: ``1 h 05 min``, ``3 min 20 s`` or ``8 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -85,13 +85,13 @@ def duration(seconds: float) -> str:
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
-    """``a, b, c``; of more than ``most`` names the first ones, and how many more there are."""
+    """Return ``a, b, c``; of more than ``most`` names the first ones, and the number of the others."""
     text = ", ".join(names[:most])
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
 
 
 def user_message(error: UserError) -> str:
-    """What an error says to the user: of one in a loader's worker process, without the traceback that torch puts before it."""
+    """Return the message of an error, without the traceback that torch adds to an error of a loader's worker process."""
     text, name = str(error), f"{type(error).__module__}.{type(error).__qualname__}: "
     return text.rpartition(name)[2].rstrip() if "Original Traceback" in text else text
 

@@ -12,7 +12,7 @@ import pandas as pd
 from utils.files import replacing, text_of
 
 _FORMULA = re.compile(r"'*\s*(?:[=+\-@\t\r\n＝＋－＠]|\\r)")
-"""How a cell begins that a spreadsheet computes, or one that :func:`guarded` has changed."""
+"""Pattern of the begin of a cell that a spreadsheet computes, or that :func:`guarded` has changed."""
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?: ± (?:{_NUMBER}|n/a))?|-inf(?: ± n/a)?")
 
@@ -21,7 +21,7 @@ def write_csv(path: Path, table: pd.DataFrame, float_format: str = "%.10g") -> N
     """Write a table without its index, whole or not at all.
 
     Args:
-        path: of the file; its folder is there.
+        path: path of the file, in a folder that exists.
         table: numbers, and text, which is :func:`guarded`.
         float_format: ten digits are what float32 arithmetic can tell apart, without the noise behind it.
 
@@ -38,12 +38,12 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
 
 
 def _changed(table: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
-    """A table with another text in its cells; columns of numbers are left alone."""
+    """Return a table with changed text in its cells; columns of numbers stay."""
     return table.assign(**{name: table[name].map(change) for name in table.select_dtypes(exclude=["number", "bool"])})
 
 
 def guarded(cell: Any) -> Any:
-    """A cell with ``'`` before text that a spreadsheet would run as a formula; numbers, also as text (``-1.5 ± 0.2``), stay.
+    """Return a cell with ``'`` before text that a spreadsheet would run as a formula; numbers (also ``-1.5 ± 0.2``) stay.
 
     Bytes that are no text, in a file's name, are shown as escapes, and so are carriage returns, which would end the row.
     """
@@ -54,5 +54,5 @@ def guarded(cell: Any) -> Any:
 
 
 def _unguarded(cell: Any) -> Any:
-    """What :func:`guarded` was given."""
+    """Return the cell that :func:`guarded` was given."""
     return cell[1:] if isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell) else cell

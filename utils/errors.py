@@ -22,10 +22,10 @@ class TrialError(UserError):
 
 
 class HeldError(TrialError):
-    """Another process is training it."""
+    """Another process is training the experiment."""
 
 
 def reason(error: Exception) -> str:
-    """What a library says of a broken file, but for numpy's advice to unpickle what is no array: that runs foreign code."""
+    """Return a library's message about a broken file, without numpy's advice to unpickle it, which would run foreign code."""
     text = str(error)
     return "it is no .npy file of numbers" if "pickle" in text else text

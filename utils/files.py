@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, text files of others, and by what one tells that a file is another one."""
+"""Files: written whole or not at all, read as text, compared by a fingerprint, removed without a trace."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _MARKS = (
 """Byte order marks. That of UTF-32 begins with that of UTF-16."""
 
 BLOCKS, BLOCK_BYTES = 16, 4096
-"""How many parts of a file :func:`fingerprint` reads, and how long they are."""
+"""Number of the parts of a file that :func:`fingerprint` reads, and bytes of each."""
 
 _UNFINISHED = re.compile(r"\.(.+)\.\d+\.unfinished")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, flushed to the disk and moved to ``path`` at the end.
+    """Yield a temporary path beside ``path``, flushed to the disk and moved to ``path`` at the end.
 
-    Whatever happens before that (an error, a full disk, SIGKILL), the old file stays whole. The temporary file is there, empty,
-    and nobody could know its name before: a link that somebody planted is neither followed nor in the way.
+    Whatever happens before that (an error, a full disk, SIGKILL), the old file stays whole. The temporary file exists, is
+    empty, and has a random name, so that nobody can place a link there before.
 
     Raises:
         OSError: the system refused; the message is a sentence that names ``path``.
@@ -64,21 +64,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _cause(error: BaseException | None) -> BaseException | None:
-    """The error of the system, or the Ctrl-C, that led to ``error``, if one did."""
+    """Return the error of the system, or the Ctrl-C, that led to ``error``; None if neither did."""
     while error is not None and isinstance(error, Exception) and not isinstance(error, OSError):
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error
 
 
 def refused(path: Path, error: OSError) -> OSError:
-    """The sentence about a file that the system did not let us write, as an error of the same number."""
+    """Return an error with the same number, whose sentence names the file that the system refused to write."""
     sentence = OSError(f"{path} cannot be written ({error.strerror or error}); what was there before is unchanged")
     sentence.errno = error.errno
     return sentence
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark, with any kind of line ends.
+    """Read the text of a UTF-8 file, with or without a byte order mark, with any kind of line ends.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -105,7 +105,7 @@ def read_text(path: Path) -> str:
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not empty, without the space around them, each with its number (from 1).
+    """Read the lines of a text file that are not empty, without the space around them, each with its number (from 1).
 
     Raises:
         FileNotFoundError, TextError: as :func:`read_text`.
@@ -115,13 +115,13 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def fingerprint(path: Path, blocks: int = BLOCKS) -> str:
-    """A hash of a file's size and of evenly spread blocks of ``BLOCK_BYTES``, its first and its last bytes among them.
+    """Return a hash of a file's size and of evenly spread blocks of ``BLOCK_BYTES``, its first and its last bytes among them.
 
     A file that is not larger than its blocks together is read whole. A change between the blocks is not seen.
 
     Args:
-        path: the file.
-        blocks: how many, at least 2.
+        path: path of the file.
+        blocks: number of blocks, at least 2.
 
     Raises:
         OSError: it cannot be read.
@@ -139,7 +139,7 @@ def fingerprint(path: Path, blocks: int = BLOCKS) -> str:
 
 
 def evenly_spread(items: Sequence[T], count: int) -> list[T]:
-    """At most ``count`` (at least 2) of some items, the first and the last among them."""
+    """Return at most ``count`` (at least 2) of the items, the first and the last among them."""
     if len(items) <= count:
         return list(items)
     return [items[(len(items) - 1) * place // (count - 1)] for place in range(count)]
@@ -152,8 +152,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder with all that is in it: at once it is there no more, and what is killed in between leaves nothing that
-    looks like half of it."""
+    """Remove a folder and its content; a process that is killed meanwhile leaves no half of it under its name."""
     away = unfinished(folder)
     folder.rename(away)
     shutil.rmtree(away)
@@ -186,22 +185,26 @@ def _open_no_link(path: str, flags: int) -> int:
 
 
 def _write_all(file: FileIO, content: bytes) -> None:
-    """A write may stop short, without an error, where the disk is full; the next one then says so."""
+    """Write all of ``content``: a write to a full disk may stop early without an error, and the next one raises it."""
     while content:
         content = content[file.write(content) :]
 
 
 def unfinished(path: Path) -> Path:
-    """What a file is called until it is whole, or a folder that is being removed; another name each time."""
+    """Return a new name for a file until it is whole, or for a folder that is being removed."""
     return path.with_name(f".{path.name}.{secrets.randbelow(10**12)}.unfinished")
 
 
-def remove_unfinished(folder: Path, of: str = ".*") -> None:
-    """Remove what processes that were killed while they wrote into ``folder`` left: of all files, or of those whose names match
-    the regular expression ``of``. Nobody else may be writing them."""
+def remove_unfinished(folder: Path, names: str = ".*") -> None:
+    """Remove the unfinished files that killed processes left in ``folder``.
+
+    Args:
+        folder: a folder; it may be missing.
+        names: a regular expression for the names of the finished files; no process may be writing these files.
+    """
     for path in folder.iterdir() if folder.is_dir() else ():
-        found = _UNFINISHED.fullmatch(path.name)
-        if found is not None and re.fullmatch(of, found[1]):
+        match = _UNFINISHED.fullmatch(path.name)
+        if match is not None and re.fullmatch(names, match[1]):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
@@ -209,23 +212,23 @@ def remove_unfinished(folder: Path, of: str = ".*") -> None:
 
 
 def unwritable(folder: Path) -> Path | None:
-    """The folder, or where it is missing the nearest one above it, if this user cannot write into that; makes nothing."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return None if there.is_dir() and os.access(there, os.W_OK | os.X_OK) else there
+    """Return the folder, or the nearest existing one above it, if this user cannot write into it; else None. Makes nothing."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
 
 
 def text_of(name: str) -> str:
-    """A file's name, or a path, as text that UTF-8 can hold: bytes that are no text are shown as escapes."""
+    """Return a file's name, or a path, as text that UTF-8 can hold: other bytes become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_unfinished(path: Path) -> bool:
-    """True for what :func:`replacing` or :func:`remove_folder` did not bring to its end."""
+    """Return whether a path is one that :func:`replacing` or :func:`remove_folder` left unfinished."""
     return _UNFINISHED.fullmatch(path.name) is not None
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a renaming last through a power cut, where the system can do that."""
+    """Flush a folder to the disk, so that a renaming in it survives a power cut, where the system can do that."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
-"""Ctrl-C that cannot get lost.
+"""Remember a KeyboardInterrupt that Python would swallow.
 
 Python raises KeyboardInterrupt wherever the program happens to be. In a destructor or the callback of a weak reference it is
-printed and forgotten, and the program goes on. Here it is noted too, and long loops ask.
+printed and forgotten, and the program goes on. Here it is noted too, and long loops check for it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _came = False
 
 
 def watch_interrupts() -> None:
-    """From now on, note a Ctrl-C beside raising it; nothing where Ctrl-C is ignored or handled otherwise."""
+    """Note every Ctrl-C from now on, and raise it as before; do nothing where Ctrl-C is ignored or handled otherwise."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _note)
 
@@ -25,11 +25,7 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def check_interrupt() -> None:
-    """Raise the KeyboardInterrupt that came, and was lost; once.
-
-    Raises:
-        KeyboardInterrupt: it did.
-    """
+    """Raise the KeyboardInterrupt that was lost, if there was one; only once."""
     global _came
     if _came:
         _came = False

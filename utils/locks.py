@@ -24,15 +24,15 @@ from utils.files import refused, remove_unfinished, unwritable, write_text
 
 log = logging.getLogger(__name__)
 
-ORPHANS_LIVE = 20.0
-"""Seconds for which the loading processes of a killed run may outlive it: torch's look every 5. They hold its lock too, unless
+ORPHAN_SECONDS = 20.0
+"""Time for which the loading processes of a killed run may outlive it (torch's check every 5 s). They hold its lock too, unless
 filelock is new enough to close it in them."""
 
-NOTE_TAKES = 5.0
-"""Seconds within which whoever has taken the lock has written the note about itself, or has given it back."""
+NOTE_SECONDS = 5.0
+"""Time within which the holder of a lock has written its note, or has released the lock."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What a system says that has no room, whatever the folder."""
+"""Error numbers of a system that has no room, in any folder."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
 
     Raises:
         HeldError: another process holds it; the message says which.
-        TrialError: ``checkpoint_folder`` is nothing to write into.
+        TrialError: ``checkpoint_folder`` cannot be written.
         OSError: the disk is full.
     """
     lock = FileLock(folder / f".{name}.lock")
@@ -64,15 +64,17 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def refuse_if_held(folder: Path, name: str) -> None:
-    """Say who is training experiment ``name`` in ``folder``, if somebody is; makes no file.
+    """Refuse experiment ``name`` in ``folder`` if another process is training it; make no file.
 
     Raises:
         HeldError: another process holds the experiment's lock.
         TrialError: the folder cannot be written.
     """
-    there = unwritable(folder)
-    if there is not None:
-        raise TrialError(f"checkpoint_folder: {folder} cannot be written ({there} is no folder that this user may write into)")
+    refusing = unwritable(folder)
+    if refusing is not None:
+        raise TrialError(
+            f"checkpoint_folder: {folder} cannot be written ({refusing} is no folder that this user may write into)"
+        )
     path = folder / f".{name}.lock"
     if path.is_file():
         lock = FileLock(path)
@@ -81,9 +83,9 @@ def refuse_if_held(folder: Path, name: str) -> None:
 
 
 def _acquire(lock: FileLock, folder: Path, name: str) -> None:
-    """Take the lock, or say who has it.
+    """Take the lock, or raise an error that names its holder.
 
-    Worth waiting for are the orphans of a killed run, whose note is still there, and a holder who has written no note yet.
+    Wait for the loading processes of a killed run, whose note still exists, and for a holder that has written no note yet.
     """
     waiting_until = None
     while True:
@@ -92,7 +94,7 @@ def _acquire(lock: FileLock, folder: Path, name: str) -> None:
             return
         holder, now = _read_note(folder, name), time.monotonic()
         if waiting_until is None:
-            waiting_until = now + (NOTE_TAKES if holder is None else ORPHANS_LIVE)
+            waiting_until = now + (NOTE_SECONDS if holder is None else ORPHAN_SECONDS)
             if holder is not None and _is_dead(holder):
                 log.info("experiment %r: waiting for the loading processes of process %d, which is dead", name, holder["pid"])
         if now >= waiting_until or (holder is not None and not _is_dead(holder)):
@@ -122,7 +124,7 @@ def _read_note(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """True if the holder was a process of this machine and is none any more."""
+    """Return whether the holder was a process of this machine and has ended."""
     if holder.get("host") != socket.gethostname():
         return False
     try:

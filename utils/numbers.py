@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def percent(part: float, whole: float = 100.0, decimals: int = 1) -> str:
-    """A share as text that says 0 or 100 only if it is exactly that."""
+    """Return a share as text that says 0 or 100 only if it is exactly that."""
     share, step = 100.0 * part / whole, 10.0**-decimals
     if part > 0 and share < step / 2:
         return f"<{step:.{decimals}f} %"
@@ -14,13 +14,13 @@ def percent(part: float, whole: float = 100.0, decimals: int = 1) -> str:
 
 
 def fixed(value: float, decimals: int, signed: bool = False) -> str:
-    """A number with a true minus sign, never a negative zero; ``+`` before what is above zero if ``signed``."""
+    """Return a number as text with a true minus sign and no negative zero; if ``signed``, with ``+`` above zero."""
     text = f"{float(value):{'+' if signed else ''}z.{decimals}f}".replace("-", "−")
     return text.removeprefix("+") if not float(text.replace("−", "-")) else text
 
 
 def short_number(value: float) -> str:
-    """``1.5e-4``, ``5e-2``, ``70``: strengths differ by powers of ten, which one way of writing shows best."""
+    """Return a number as ``1.5e-4``, ``5e-2`` or ``70``: strengths differ by powers of ten, which this way of writing shows."""
     if value and abs(value) < 0.1:
         digits, exponent = f"{value:e}".split("e")
         return f"{float(digits):g}e{int(exponent)}"

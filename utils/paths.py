@@ -12,13 +12,13 @@ _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([^}]*)\})", re.ASCII)
 
 
 def expanded(path: str | Path, key: str = "") -> Path:
-    """The path with its environment variables (``$NAME``, ``${NAME}``) and its first ``~`` or ``~user`` replaced.
+    """Return the path with its environment variables (``$NAME``, ``${NAME}``) and its first ``~`` or ``~user`` replaced.
 
-    What is there under the very name that was written is taken as it is.
+    A path that exists exactly as it is written stays as it is.
 
     Args:
         path: as the user wrote it.
-        key: that it is the value of, for the message.
+        key: key of the configuration that holds the path, for the message.
 
     Raises:
         UserError: it is empty, or names a variable that is not set (or is empty), or a user without a home folder.
@@ -37,7 +37,7 @@ def expanded(path: str | Path, key: str = "") -> Path:
             raise UserError(f"{where}: the environment variable {name} is not set; set it, or write the path out")
         return os.environ[name]
 
-    found = os.path.expanduser(_VARIABLE.sub(value, text))
-    if found.startswith("~"):
-        raise UserError(f"{where}: {Path(found).parts[0]} has no home folder here; write the path out")
-    return Path(found)
+    result = os.path.expanduser(_VARIABLE.sub(value, text))
+    if result.startswith("~"):
+        raise UserError(f"{where}: {Path(result).parts[0]} has no home folder here; write the path out")
+    return Path(result)

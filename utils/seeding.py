@@ -17,8 +17,8 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """The states of torch's generators (initial weights and dropout draw from them), of numpy's and of Python's, as tensors
-    and plain values."""
+    """Return the states of torch's generators (initial weights and dropout draw from them), of numpy's and of Python's, as
+    tensors and plain values."""
     numbers = np.random.get_state(legacy=False)
     return {
         "cpu": torch.get_rng_state(),
@@ -29,7 +29,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Go on from a saved :func:`rng_state`."""
+    """Restore a saved :func:`rng_state`."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -15,7 +15,7 @@ from utils.errors import UserError
 
 
 def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], network: str) -> list[str]:
-    """Say in words which tensors of a file do not fit those of a ``network``: missing, superfluous, of another shape.
+    """Return a phrase for each tensor of a file that does not fit a ``network``: missing, superfluous, of another shape.
 
     torch's bookkeeping ``num_batches_tracked`` may be missing, as in files of old versions.
     """
@@ -31,11 +31,11 @@ def misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor], network: str
 
 
 class ForeignFileError(UserError):
-    """A file that is refused; the message is the second half of a sentence that begins with the file."""
+    """A file is refused; the message is the second half of a sentence that begins with the file."""
 
 
 def read_tensors(path: Path) -> Any:
-    """What ``torch.save`` wrote, on the CPU, if it is tensors and plain values and nothing else.
+    """Read a file of ``torch.save`` onto the CPU, if it holds tensors and plain values and nothing else.
 
     A pickle is a program: whoever wrote it decides what happens when it is read. So nothing is unpickled
     (``weights_only=True``), and a file that holds anything else is refused as a whole, the tensors in it included.
@@ -57,7 +57,7 @@ def read_tensors(path: Path) -> Any:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a file that torch refused; torch's own text recommends to unpickle it after all."""
+    """Return what is wrong with a file that torch refused, without torch's advice to unpickle it."""
     wanted = re.search(r"\bGLOBAL ([\w.]+)", str(error))
     if wanted is not None:
         return (

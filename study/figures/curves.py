@@ -12,8 +12,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from study.columns import CURVES
 from study.figures.drawn import Drawn, DrawnFigure, trials_text
-from study.figures.settings import PlottedSetting, TaskSet, drawn_sets, main_metric, metric_axis_label
+from study.figures.settings import PlottedSetting, TaskSet, drawn_sets, main_columns
 from study.figures.style import (
     COLUMN,
     DENSE,
@@ -21,7 +22,7 @@ from study.figures.style import (
     TEXT,
     band_handle,
     dense_look,
-    finish,
+    label_axes,
     legend_below,
     legend_inside,
     line_handle,
@@ -31,7 +32,6 @@ from study.figures.style import (
     plain_text,
     strength_colours,
 )
-from study.labels import task_title
 from study.tables import StudyTables
 
 MOST_LINES = 7
@@ -39,7 +39,7 @@ MOST_LINES = 7
 
 _DASHES = ((0, (5, 1.2)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)), "-", (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _BAND = 0.16
-_LOSSES = {"train_loss": "Training loss", "val_loss": "Validation loss"}
+_LOSSES = ("train_loss", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,13 @@ def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], n
 
 def _recorded(tables: StudyTables, one: TaskSet, settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Curve]]:
     """Per quantity, per setting its curve; quantities that nobody recorded are left out, as is the sparsity of dense models."""
-    metrics = [name for task in one.tasks if (name := main_metric(tables, task))]
+    metrics = [column.name for column in main_columns(tables, one.tasks).values()]
     names = [setting.name for setting in settings]
     mine = tables.curves[tables.curves["setting"].isin(names)]
     rows = dict(iter(mine.groupby(["setting", "metric"])))
     curves = {
         metric: {name: line for name in names if (name, metric) in rows and (line := curve(rows[name, metric]))}
-        for metric in ("train_loss", "val_loss", *metrics, "group_sparsity")
+        for metric in (*_LOSSES, *metrics, "group_sparsity")
     }
     if not any(setting.sparse for setting in settings):
         del curves["group_sparsity"]
@@ -201,14 +201,14 @@ def _keep_to_most(axes: Axes, lines: Sequence[Curve]) -> bool:
 
 def _name_panel(axes: Axes, tables: StudyTables, one: TaskSet, metric: str) -> None:
     if metric in _LOSSES:
-        finish(axes, _LOSSES[metric], "epoch", "loss (↓ better)")
+        label_axes(axes, CURVES[metric].title, "epoch", "loss (↓ better)")
     elif metric == "group_sparsity":
-        finish(axes, "Group sparsity", "epoch", "zero groups (%)")
+        label_axes(axes, "Group sparsity", "epoch", "zero groups (%)")
         percent_axis(axes.yaxis)
         return
     else:
-        task = next(task for task in one.tasks if metric == main_metric(tables, task))
-        finish(axes, task_title(task), "epoch", f"val. {metric_axis_label(tables, metric, [task], brief=True)}")
+        column = next(column for column in main_columns(tables, one.tasks).values() if column.name == metric)
+        label_axes(axes, column.group, "epoch", f"val. {column.axis_label(brief=True)}")
     axes.locator_params(axis="y", nbins=5)
 
 

@@ -31,7 +31,7 @@ Drawn = tuple[list[DrawnFigure], list[str]]
 
 @dataclass
 class Legend:
-    """What was drawn, each kind once, with the numbers of trials behind it."""
+    """Legend of a figure: each kind of mark once, with its number of trials."""
 
     handles: dict[str, Artist] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Legend:
 
     @property
     def trials(self) -> list[int]:
-        """Of everything with a mean."""
+        """Numbers of trials of all means in the figure."""
         return [count for counts in self.counts.values() for count in counts]
 
     def write(self, figure: Figure) -> None:
@@ -73,7 +73,7 @@ def trials_text(counts: Iterable[int]) -> str:
 
 
 def bars_text(cut: bool, what: str = "bars") -> str:
-    """What bars are, and where one ends that is ``cut``."""
+    """Explain the bars of a figure, and those that the frame cuts."""
     text = f"{what} are 95 % intervals of the mean (Student's t)"
     return f"{text}; those that reach the frame go on beyond it" if cut else text
 

@@ -1,4 +1,4 @@
-"""Which layers keep their channels: a heat map of layers and strengths."""
+"""Heat map of the share of live channels, by layer and strength of the penalty."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def draw_layers(tables: StudyTables) -> Drawn:
 
 
 def live_shares(tables: StudyTables, settings: Sequence[PlottedSetting]) -> LiveShares | None:
-    """What the table of the layers says of ``settings``; None if it says nothing."""
+    """Compute the live share of each layer of ``settings``; None if the table of the layers lacks them."""
     table = tables.layers[tables.layers["setting"].isin([setting.name for setting in settings])]
     numbers = table[["groups", "live_groups"]].apply(pd.to_numeric, errors="coerce")
     table = table.assign(groups=numbers["groups"], live=numbers["live_groups"]).dropna(subset=["groups", "live"])

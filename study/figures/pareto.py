@@ -1,4 +1,4 @@
-"""What multi-task learning gains, against what the compact model costs."""
+"""Figure of delta_MTL against the cost of the compact model."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from study.figures.style import (
     band_handle,
     dense_look,
     draw_means,
-    finish,
     fit_to_means,
     handle,
     is_cut,
+    label_axes,
     line_handle,
     look,
     new_figure,
@@ -84,7 +84,7 @@ def draw_pareto(tables: StudyTables) -> Drawn:
 
 
 def on_front(cost: Sequence[float], gain: Sequence[float]) -> np.ndarray:
-    """Which points no other one dominates: (n,) bool.
+    """Mark the points that no other point dominates: (n,) bool.
 
     A point is dominated if another costs no more and gains no less, and is better in one of the two.
     """
@@ -157,7 +157,7 @@ def _series_looks(tables: StudyTables, candidates: Sequence[Candidate]) -> dict[
 def _draw_panel(axes: Axes, title: str, candidates: Sequence[Candidate], looks: Sequence[Look]) -> None:
     for one, style in zip(candidates, looks, strict=True):
         size = 7.5 if style.marker == "*" else 5.0
-        draw_means(axes, [one.gmacs], [one.delta], style, one.setting.name, line=False, size=size)
+        draw_means(axes, [(one.gmacs, one.delta)], style, one.setting.name, line=False, size=size)
     axes.axhline(0.0, label="zero", zorder=1, **_ZERO)
     right = 1.1 * max(one.gmacs for one in candidates)
     axes.set_xlim(0, right)
@@ -166,5 +166,5 @@ def _draw_panel(axes: Axes, title: str, candidates: Sequence[Candidate], looks: 
     costs, gains = zip(*best, (right, best[-1][1]), strict=True)
     axes.plot(costs, gains, drawstyle="steps-post", label="front", zorder=2, **_FRONT)
     fit_to_means(axes, [one.delta for one in candidates], [0.0], margin=0.12)
-    finish(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
+    label_axes(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
     axes.locator_params(axis="y", nbins=6)

@@ -1,4 +1,4 @@
-"""How well each task is done, against how many groups are zero."""
+"""Figure of the main metric of each task against the group sparsity."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from study.columns import COLUMNS
 from study.figures.drawn import Drawn, DrawnFigure, Legend, bars_text, trials_text
 from study.figures.settings import (
     PlottedSetting,
@@ -14,8 +15,7 @@ from study.figures.settings import (
     baselines,
     drawn_sets,
     estimates,
-    main_metric,
-    metric_axis_label,
+    main_columns,
 )
 from study.figures.style import (
     COLUMN,
@@ -25,10 +25,10 @@ from study.figures.style import (
     band_handle,
     dense_look,
     draw_means,
-    finish,
     fit_to_means,
     handle,
     is_cut,
+    label_axes,
     line_handle,
     look,
     new_figure,
@@ -55,8 +55,7 @@ def draw_performance(tables: StudyTables) -> Drawn:
     figures, missing = [], []
     sparsity = estimates(tables, "group_sparsity")
     for one in drawn_sets(tables):
-        metrics = {task: name for task in one.tasks if (name := main_metric(tables, task))}
-        values = {task: estimates(tables, name) for task, name in metrics.items()}
+        values = {task: estimates(tables, column.name) for task, column in main_columns(tables, one.tasks).items()}
         sparse = {setting.name for setting in one.settings if setting.sparse} & sparsity.keys()
         values = {task: of for task, of in values.items() if sparse & of.keys()}
         if values:
@@ -76,14 +75,14 @@ def _draw(
     per_row = 2 if number == 4 else min(number, 3)
     figure = new_figure(COLUMN if per_row == 1 else TEXT, 0.1 + 1.85 * -(-number // per_row))
     legend, cut = Legend(), False
+    columns = main_columns(tables, values)
     for axes, (task, of) in zip(panels(figure, number, per_row), values.items(), strict=True):
         drawn = _draw_sparse(axes, tables, one, of, sparsity, legend) + _draw_dense(axes, one, of, legend)
         lines = _draw_singles(axes, baselines(tables, one, task) if len(one.tasks) > 1 else [], of, legend)
         percent_axis(axes.xaxis)
         fit_to_means(axes, drawn, lines)
         cut |= is_cut(axes, drawn)
-        name = str(main_metric(tables, task))
-        finish(axes, task_title(task), "group sparsity (%)", metric_axis_label(tables, name, [task]))
+        label_axes(axes, task_title(task), COLUMNS["group_sparsity"].heading, columns[task].axis_label())
         axes.locator_params(axis="y", nbins=5)
     dense = [setting for setting in one.dense if any(setting.name in of for of in values.values())]
     if any(of[setting.name].n > 1 for setting in dense for of in values.values() if setting.name in of):
@@ -113,7 +112,7 @@ def _draw_sparse(
         if settings:
             means = [values[each.name] for each in settings]
             legend.add(handle(series.label, look(index)), means, markers=True)
-            draw_means(axes, [sparsity[each.name].mean for each in settings], means, look(index), series.label)
+            draw_means(axes, [(sparsity[each.name].mean, values[each.name]) for each in settings], look(index), series.label)
             drawn += means
     return drawn
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study.labels import ARROWS, kind_label, metric_label, strength_label, tasks_label, value_text
+from study import columns
+from study.columns import Column
+from study.labels import as_recorded, kind_label, strength_label, tasks_label, value_text
 from study.statistics import Estimate, estimate
 from study.tables import StudyTables
-from tasks.table import get_task
+from tasks.table import get_task, is_task
 
 
 @dataclass(frozen=True)
 class Series:
-    """What gets one colour: settings that differ in tasks and strength only. Without a penalty they are dense."""
+    """Settings that differ in tasks and strength only, drawn in one colour; dense ones without a penalty."""
 
     penalty: str
     variant: str
@@ -59,7 +61,7 @@ class PlottedSetting:
 
     @property
     def strength_label(self) -> str:
-        """The same with the variant, if there is one."""
+        """Strength and variant."""
         return ", ".join(filter(None, [self.brief_label, self.series.variant]))
 
     @property
@@ -82,13 +84,13 @@ class TaskSet:
 
     @property
     def key(self) -> str:
-        """What files are called after it: ``seg_depth_sn``."""
+        """Part of the names of its files: ``seg_depth_sn``."""
         return "_".join(_short(task) for task in self.tasks)
 
     @property
     def title(self) -> str:
         """``Semantic segmentation + depth``."""
-        return tasks_label("+".join(self.tasks))
+        return tasks_label(self.tasks)
 
     @property
     def dense(self) -> list[PlottedSetting]:
@@ -141,52 +143,40 @@ def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
     }
 
 
-def main_metric(tables: StudyTables, task: str) -> str | None:
-    """Name of the one main metric of a task; None if the study has no value of it."""
-    main = tables.runs.loc[tables.runs["main"].astype(str) == "True", "metric"].astype(str).unique()
-    names = [name for name in main if name.startswith(f"{task}_")]
-    # the shortest: class_male_x is not a metric of class_male where both are tasks
-    return min(names, key=len) if names else None
-
-
-def metric_axis_label(tables: StudyTables, metric: str, tasks: Sequence[str], brief: bool = False) -> str:
-    """``absolute error (↓ better)``: a metric's name, its unit and which way is better (``brief``: by an arrow alone)."""
-    first = tables.runs[tables.runs["metric"] == metric].iloc[0]
-    unit, better = value_text(first["unit"]), value_text(first["better"])
-    name = metric_label(metric, tasks)[1] + (f" in {unit}" if unit else "")
-    if better not in ARROWS:
-        return name
-    arrow = ARROWS[better].strip()
-    return f"{name} {arrow}" if brief else f"{name} ({arrow} better)"
+def main_columns(tables: StudyTables, tasks: Iterable[str]) -> dict[str, Column]:
+    """Return the column of the main metric of each task that has a value of it."""
+    recorded = set(tables.runs["metric"])
+    found = {task: columns.main_column(task) for task in tasks if is_task(task)}
+    return {task: as_recorded(tables, column) for task, column in found.items() if column.name in recorded}
 
 
 def baselines(tables: StudyTables, one: TaskSet, task: str) -> list[PlottedSetting]:
     """The finished dense models of ``task`` alone that settings of a set are compared with: those that the study planned."""
-    return [found for found in _named(tables, one.settings, "baseline_settings") if found.tasks == (task,)]
+    names = {name for planned in _cells(tables, one.settings, "baseline_settings") for name in planned}
+    return [setting for setting in plotted_settings(tables) if setting.name in names and setting.tasks == (task,)]
 
 
 def twins(tables: StudyTables, settings: Iterable[PlottedSetting]) -> list[PlottedSetting]:
     """The finished dense settings that sparse ones are compared with: those that the study planned."""
-    return _named(tables, settings, "twin")
-
-
-def yardsticks(tables: StudyTables, settings: Iterable[PlottedSetting]) -> set[str]:
-    """Names of the baselines that delta_MTL of some settings is against."""
-    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
-    return {value_text(cell) for cell in rows.get("baseline_settings", [])}
-
-
-def _named(tables: StudyTables, settings: Iterable[PlottedSetting], column: str) -> list[PlottedSetting]:
-    """The settings that a column of the summary names for some others, as far as they have a finished run."""
-    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
-    names = {name for cell in rows.get(column, []) for name in value_text(cell).split("+")}
+    names = _cells(tables, settings, "twin")
     return [setting for setting in plotted_settings(tables) if setting.name in names]
+
+
+def yardsticks(tables: StudyTables, settings: Iterable[PlottedSetting]) -> set[tuple[str, ...]]:
+    """Return the sets of settings that delta_MTL of some settings is against."""
+    return _cells(tables, settings, "baseline_settings")
+
+
+def _cells(tables: StudyTables, settings: Iterable[PlottedSetting], column: str) -> set[Any]:
+    """Return the different values that a column of the summary has for some settings."""
+    rows = tables.summary[tables.summary["setting"].isin([setting.name for setting in settings])]
+    return set(rows.get(column, []))
 
 
 def _setting(row: Mapping[str, Any]) -> PlottedSetting:
     return PlottedSetting(
         name=str(row["setting"]),
-        tasks=tuple(task for task in value_text(row["tasks"]).split("+") if task),
+        tasks=row["tasks"],
         series=Series(value_text(row["penalty"]), value_text(row["variant"])),
         strength=_number(row["lambda"]),
         target=100.0 * _number(row["target_sparsity"]),

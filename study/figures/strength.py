@@ -1,4 +1,4 @@
-"""What the strength of the penalty, or the wanted sparsity, does to the network's size."""
+"""Figure of the size of the network against the strength of the penalty or the target sparsity."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from study.figures.style import (
     Look,
     dense_look,
     draw_means,
-    finish,
     handle,
+    label_axes,
     lambda_axis,
     line_handle,
     look,
@@ -100,11 +100,8 @@ def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigu
             if of:
                 legend.add(handle(series.label, style), [values[setting.name] for setting in of], markers=True)
                 style = Look(pale(style.colour), style.marker, _PARAMETER_DASHES) if faint else style
-                draw_means(
-                    *(axes, [_position(setting, kind) or 0.0 for setting in of], [values[setting.name] for setting in of]),
-                    *(style, f"{series.label} {what}"),
-                    size=2.8 if faint else 4.0,
-                )
+                points = [(_position(setting, kind) or 0.0, values[setting.name]) for setting in of]
+                draw_means(axes, points, style, f"{series.label} {what}", size=2.8 if faint else 4.0)
 
     if groups or parameters:
         shown.append("share of zero groups and (paler, dotted) of the weights in them")
@@ -118,13 +115,13 @@ def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigu
         if kind == "target":
             grid[0].plot([0, 100], [0, 100], label="identity", zorder=1, **_IDENTITY)
             legend.add(line_handle("wanted = reached", **_IDENTITY))
-        finish(grid[0], ylabel="sparsity (%)")
+        label_axes(grid[0], ylabel="sparsity (%)")
         percent_axis(grid[0].yaxis)
     if gmacs:
         shown.append("multiply-accumulates of the compact model")
         draw(grid[-1], gmacs, "GMACs")
         _draw_twins(grid[-1], tables, [setting for of in settings.values() for setting in of], legend)
-        finish(grid[-1], ylabel="GMACs (compact)")
+        label_axes(grid[-1], ylabel="GMACs (compact)")
         grid[-1].set_ylim(0, 1.04 * grid[-1].get_ylim()[1])
         grid[-1].locator_params(axis="y", nbins=5)
     if kind == "lambda":

@@ -1,4 +1,4 @@
-"""How every figure of a study looks: printed widths, sizes of text, colours, and a mean with its interval."""
+"""Style of the figures of a study: printed widths, sizes of text, colours, and a mean with its interval."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FORMULAS = frozenset({DELTA_MTL})
 
 @dataclass(frozen=True)
 class Look:
-    """Of a series: each of the three alone tells it from the others, so that it survives a grey print and any eye."""
+    """Look of a series: colour, marker and dashes each suffice to tell it from the others, also in a grey print."""
 
     colour: str
     marker: str
@@ -63,17 +63,17 @@ DENSE_LOOKS = tuple(
 
 
 def look(index: int) -> Look:
-    """Of the series number ``index``."""
+    """Return the look of series number ``index``."""
     return LOOKS[index % len(LOOKS)]
 
 
 def dense_look(index: int) -> Look:
-    """Of the dense model number ``index``."""
+    """Return the look of dense model number ``index``."""
     return DENSE_LOOKS[index % len(DENSE_LOOKS)]
 
 
 def pale(colour: str, white: float = 0.55) -> str:
-    """The same hue, nearer to the white of the paper (transparency would show what lies below)."""
+    """Mix a colour with the white of the paper (transparency would show what lies below)."""
     red, green, blue = (float((1 - white) * part + white) for part in to_rgb(colour))
     return to_hex((red, green, blue))
 
@@ -99,8 +99,8 @@ def panels(figure: Figure, number: int, per_row: int, **options: Any) -> list[Ax
     return list(grid[:number])
 
 
-def finish(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
-    """Names, sizes, grid; no frame above and to the right."""
+def label_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") -> None:
+    """Write title and axis labels; draw the grid, and no frame above and to the right."""
     axes.set_title(title, fontsize=NORMAL, fontweight="bold" if title else "normal")
     axes.set_xlabel(xlabel, fontsize=NORMAL)
     axes.set_ylabel(ylabel, fontsize=NORMAL)
@@ -195,28 +195,26 @@ def band_handle(label: str, colour: str, alpha: float) -> Patch:
 
 
 def draw_means(
-    axes: Axes, x: Sequence[float], means: Sequence[Estimate], style: Look, label: str, line: bool = True, size: float = 4.0
+    axes: Axes, points: Sequence[tuple[float, Estimate]], style: Look, label: str, line: bool = True, size: float = 4.0
 ) -> None:
-    """Means with their 95 % intervals, joined in the order of ``x``; one trial is a hollow marker without a bar.
+    """Draw means with their 95 % intervals, joined in the order of ``x``; one trial is a hollow marker without a bar.
 
     Args:
         axes: to draw on.
-        x: one number per mean.
-        means: to draw.
+        points: pairs of ``x`` and the mean there.
         style: of the series.
         label: of the series' line, its intervals (``<label> interval``) and its hollow markers (``<label> n = 1``).
         line: join the means.
         size: of the markers in points.
     """
-    order = np.argsort(np.asarray(x, dtype=float), kind="stable")
-    positions = np.asarray(x, dtype=float)[order]
-    sorted_means = [means[index] for index in order]
-    values = np.array([one.mean for one in sorted_means], dtype=float)
-    several = np.array([one.n > 1 for one in sorted_means], dtype=bool)
+    points = sorted(points, key=lambda point: point[0])
+    positions = np.array([x for x, _ in points], dtype=float)
+    values = np.array([mean.mean for _, mean in points], dtype=float)
+    several = np.array([mean.n > 1 for _, mean in points], dtype=bool)
     joined = style.dashes if line else "none"
     axes.plot(positions, values, label=label, color=style.colour, linestyle=joined, linewidth=1.0, zorder=3)
     if several.any():
-        half = np.array([one.high - one.mean for one in sorted_means], dtype=float)[several]
+        half = np.array([mean.high - mean.mean for _, mean in points], dtype=float)[several]
         axes.errorbar(
             positions[several],
             values[several],
@@ -265,7 +263,7 @@ def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] 
 
 
 def is_cut(axes: Axes, means: Sequence[Estimate]) -> bool:
-    """Whether the interval of one of ``means`` goes on beyond the panel."""
+    """Return whether the interval of one of ``means`` continues beyond the panel."""
     low, high = axes.get_ylim()
     return any(one.high > high or one.low < low for one in means)
 

@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-import engine
 from datasets import build_dataset
-from deploy import compact_evaluation, compaction, latency
+from deploy import compact_evaluation, compaction, latency, reevaluation
 from deploy.compact_evaluation import compact_is_equal
 from deploy.compaction import check_images, compact_trial
 from deploy.equality import TaskDifference, compare_outputs
@@ -410,7 +409,7 @@ def test_the_exit_code_tells_of_a_compact_model_that_is_not_equal(script: str, m
     monkeypatch.setattr(sys, "argv", [script, "--exp_name", "any", "--compact"])
     for differences, code in (([0.0, 1e-5], 0), ([0.0, 0.1], 1)):
         table = pd.DataFrame({"largest_metric_difference": differences})
-        monkeypatch.setattr(engine, "evaluate_experiment", lambda *args, table=table, **options: table)
+        monkeypatch.setattr(reevaluation, "evaluate_experiment", lambda *args, table=table, **options: table)
         assert main() == code
 
 

@@ -21,7 +21,7 @@ from engine import TrainingDivergedError, experiment, load_trial, run_experiment
 from engine import checkpoint as files
 from engine.trial import Trial
 from settings.config import ExperimentConfig, load_config
-from settings.sections import Warmup
+from settings.sections import Strength, Warmup
 from tests.configs import CELEBA_TASKS, NYU_TASKS
 from tests.small import copy_without, listing, small_config, unlabelled
 from tests.trained import SPARSE, Trained
@@ -380,7 +380,7 @@ def test_a_lambda_list_makes_one_experiment_per_strength(rooms: Path, work: Path
     sparsity = []
     for name in ("grid_lambda0", "grid_lambda0.01", "grid_lambda0.1"):
         config = load_config(work / "runs" / f"{name}_trial_0" / files.CONFIG)
-        assert config.bb_optimizer_params.lambda_ == float(name.split("lambda")[1])
+        assert config.bb_optimizer_params.lambda_ == Strength(float(name.split("lambda")[1]))
         assert config.lambda_list is None
         sparsity.append(pd.read_csv(work / "out" / f"{name}_trials.csv")["group_sparsity"].item())
         assert pd.read_csv(work / "out" / f"{name}.csv")["Experiment_name"].item() == name
@@ -419,9 +419,9 @@ def test_a_lambda_list_changes_the_value_of_a_warmup_and_leaves_its_epochs(work:
     params = {**SPARSE["bb_optimizer_params"], "lambda": {"value": 1.0, "warmup": 1}}
     values = {**SPARSE, "Experiment_name": "warm", "num_trials": 1, "bb_optimizer_params": params, "lambda_list": [0.2]}
     (config,) = experiment.expand_lambdas(small_config(work, work, **values))
-    assert config.bb_optimizer_params.lambda_ == Warmup(value=0.2, warmup=1)
+    assert config.bb_optimizer_params.lambda_ == Strength(Warmup(value=0.2, warmup=1))
     config.save(work / files.CONFIG)
-    assert load_config(work / files.CONFIG).bb_optimizer_params.lambda_ == Warmup(value=0.2, warmup=1)
+    assert load_config(work / files.CONFIG).bb_optimizer_params.lambda_ == Strength(Warmup(value=0.2, warmup=1))
 
 
 # Frames that cannot be read

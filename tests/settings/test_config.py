@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 import pytest
@@ -13,7 +13,8 @@ import yaml
 from engine.experiment import expand_lambdas
 from settings.config import ExperimentConfig, OptimizerParams, load_config, unused_keys, validate_config
 from settings.messages import shown
-from settings.sections import Warmup
+from settings.nature import Nature, about, natures
+from settings.sections import Schema, Section, Strength, Warmup
 from study.config import is_study
 from tests.configs import make_config
 from tests.settings import mutations
@@ -117,7 +118,7 @@ PUBLISHED_GRID = """
 def test_a_published_file_loads_as_it_is(tmp_path: Path) -> None:
     assert isinstance(yaml.safe_load(PUBLISHED_NYU)["bb_optimizer_params"]["lambda"], str)  # what the text is about
     config = _load(tmp_path, PUBLISHED_NYU)
-    assert config.bb_optimizer_params.lambda_ == config.penalty_lambda == 1e-6
+    assert config.bb_optimizer_params.lambda_ == Strength(config.penalty_lambda) == Strength(1e-6)
     assert config.bb_optimizer_params.learning_rate == 1e-4
     assert config.bb_optimizer_params.weight_decay == 0.1
     assert config.optimizer_params.weight_decay == 0.01
@@ -209,7 +210,7 @@ def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
 WRONG = [
     ("epohcs: 5", "epohcs", ["unknown key", "5", "did you mean 'epochs'?"]),
     ("Train_Batch_Size: 4", "Train_Batch_Size", ["unknown key", "did you mean 'train_batch_size'?"]),
-    ("zzz: 1", "zzz", ["unknown key", "README.md lists the keys"]),
+    ("zzz: 1", "zzz", ["unknown key", "docs/configuration.md lists the keys"]),
     ("splits: {trian: a}", "splits.trian", ["unknown key", "'a'", "did you mean 'train'?"]),
     ("backbone: resnetd500", "backbone", ["'resnetd500'", "'resnetd18'", "did you mean 'resnetd50'?"]),
     ("comb_loss: uncertanty", "comb_loss", ["'uncertanty'", "'wt_sum'", "did you mean 'uncertainty'?"]),
@@ -427,26 +428,25 @@ SPARSE = MINIMAL + "group_sparsity: true\nepochs: 20\n"
         ("{value: '1e-4', warmup: 1e1}", Warmup(value=1e-4, warmup=10), 1e-4),
         ("[[0, 1e-4], [2.5, 1.e-3], [2.5, '5e-4'], [1e1, .2]]", ((0.0, 1e-4), (2.5, 1e-3), (2.5, 5e-4), (10.0, 0.2)), 0.2),
         ("[[0, 1e-4], [5, 0]]", ((0.0, 1e-4), (5.0, 0.0)), 0.0),
-        ("None", None, 0.0),
     ],
 )
-def test_lambda_is_a_number_a_warmup_or_points(text: str, strength: object, full: float, tmp_path: Path) -> None:
+def test_lambda_is_a_number_a_warmup_or_points(text: str, strength: Any, full: float, tmp_path: Path) -> None:
     text = f"bb_optimizer_params: {{lambda: {text}}}\n"
     config = _load(tmp_path, SPARSE + text)
-    assert config.bb_optimizer_params.lambda_ == strength
+    assert config.bb_optimizer_params.lambda_ == Strength(strength)
     assert config.penalty_lambda == full
     assert type(config.penalty_lambda) is float
     assert _load(tmp_path, SPARSE + text, "group_sparsity=false").penalty_lambda == 0
-    assert _load(tmp_path, SPARSE + text, "group_sparsity=false").bb_optimizer_params.lambda_ == strength
+    assert _load(tmp_path, SPARSE + text, "group_sparsity=false").bb_optimizer_params.lambda_ == Strength(strength)
 
 
 def test_the_forms_of_lambda_can_be_given_as_overrides(tmp_path: Path) -> None:
     config = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda={value: 1e-4, warmup: 5}")
-    assert config.bb_optimizer_params.lambda_ == Warmup(value=1e-4, warmup=5)
+    assert config.bb_optimizer_params.lambda_ == Strength(Warmup(value=1e-4, warmup=5))
     config = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda.value=1e-4", "bb_optimizer_params.lambda.warmup=5")
-    assert config.bb_optimizer_params.lambda_ == Warmup(value=1e-4, warmup=5)
+    assert config.bb_optimizer_params.lambda_ == Strength(Warmup(value=1e-4, warmup=5))
     config = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda=[[0, 1e-4], [5, 1e-3]]")
-    assert config.bb_optimizer_params.lambda_ == ((0.0, 1e-4), (5.0, 1e-3))
+    assert config.bb_optimizer_params.lambda_ == Strength(((0.0, 1e-4), (5.0, 1e-3)))
 
 
 MALFORMED = [
@@ -503,7 +503,7 @@ def test_a_target_needs_no_lambda(tmp_path: Path) -> None:
     assert unused_keys(config) == []
     given = _load(tmp_path, SPARSE + "target_sparsity: 0.7\n", "bb_optimizer_params.lambda=1e-4")
     assert given.penalty_lambda == 0
-    assert unused_keys(given) == ["bb_optimizer_params.lambda (target_sparsity finds it)"]
+    assert unused_keys(given) == ["bb_optimizer_params.lambda (target_sparsity replaces it)"]
     assert _load(tmp_path, SPARSE + "target_sparsity: None\n").target_sparsity is None
 
 
@@ -721,20 +721,24 @@ def test_with_values_is_validated_like_a_file() -> None:
 def test_unused_keys_are_those_that_change_nothing_here() -> None:
     assert unused_keys(make_config()) == []
     heads = make_config(optimizer_params={"penalty": "group_mcp", "lambda": 1e-3, "gamma": 2.0})
-    assert unused_keys(heads) == [f"optimizer_params.{name}" for name in ("penalty", "lambda", "gamma")]
+    dense = "(group_sparsity is false)"
+    assert unused_keys(heads) == [f"optimizer_params.{name} {dense}" for name in ("penalty", "lambda", "gamma")]
     weights = {"segmentsemantic": 1, "depth_euclidean": 1, "surface_normal": 1}
-    assert unused_keys(make_config(loss_weights=weights)) == ["loss_weights"]
+    assert unused_keys(make_config(loss_weights=weights)) == ["loss_weights (comb_loss is 'sum')"]
     assert unused_keys(make_config(loss_weights=weights, comb_loss="wt_sum")) == []
-    assert unused_keys(make_config(data_split_file="names.json")) == ["data_split_file"]
+    assert unused_keys(make_config(data_split_file="names.json")) == ["data_split_file (dataset_name is 'NYU')"]
     celeba = {"dataset_name": "celebA", "data_split_file": "names.json"}
-    assert unused_keys(make_config(**celeba, splits={"test": "val"}, celebA_classes=19)) == ["splits"]
+    assert unused_keys(make_config(**celeba, splits={"test": "val"}, celebA_classes=19)) == [
+        "splits.test (dataset_name is 'celebA')"
+    ]
     mtan = {"dataset_name": "NYU_MTAN", "data_split_file": "names.json", "splits": {"test": "val"}}
-    assert unused_keys(make_config(**mtan)) == ["data_split_file", "splits"]
-    assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is NYU)"]
-    dense = "(group_sparsity is false: the run is dense)"
+    assert unused_keys(make_config(**mtan)) == [
+        f"{key} (dataset_name is 'NYU_MTAN')" for key in ("splits.test", "data_split_file")
+    ]
+    assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is 'NYU')"]
     assert unused_keys(make_config(target_sparsity=0.5)) == [f"target_sparsity {dense}"]
     assert unused_keys(make_config(sparsify="backbone_and_heads")) == [f"sparsify {dense}"]
-    assert unused_keys(make_config(optimizer_params={"l1_ratio": 0.2})) == ["optimizer_params.l1_ratio"]
+    assert unused_keys(make_config(optimizer_params={"l1_ratio": 0.2})) == [f"optimizer_params.l1_ratio {dense}"]
 
 
 def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> None:
@@ -746,6 +750,61 @@ def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> N
 def test_every_key_has_a_docstring() -> None:
     for schema in (ExperimentConfig, *_sections().values()):
         assert all(field.description for field in schema.model_fields.values()), schema.__name__
+
+
+def test_every_key_says_what_it_is_about() -> None:
+    keys = {key for key in ExperimentConfig.model_fields if key not in _sections()}
+    for name, section in _sections().items():
+        keys |= {f"{name}.{info.alias or key}" for key, info in section.model_fields.items()}
+    known = natures(ExperimentConfig)
+    assert known.keys() == keys
+    for key, nature in known.items():
+        assert nature.alters, key
+        assert nature.may_become != "anything" or "numbers" not in nature.alters, key
+        assert nature.used_with is None or nature.used_with[0] in keys, key
+        assert nature.replaces in {"", *keys}, key
+
+
+def test_a_new_key_is_one_field_and_every_question_is_answered_there() -> None:
+    class Blur(Section):
+        radius: Annotated[float, about("numbers", "speed", machine=True)] = 0.0
+
+    class Larger(ExperimentConfig):
+        blur: Blur = Blur()
+        note: Annotated[str, about("record", needs="tracker")] = ""
+
+    toy = Larger(Experiment_name="toy", dataset_name="NYU", task_list=("edges",), blur=Blur(radius=2.0))
+    assert toy.select(lambda nature: nature.machine)["blur.radius"] == 2.0
+    assert {"note", "tracking"} == toy.select(lambda nature: nature.needs == "tracker").keys()
+    assert "note" not in toy.select(lambda nature: "numbers" in nature.alters)
+
+
+def test_a_key_that_does_not_say_what_it_is_about_is_refused() -> None:
+    class Part(Section):
+        silent: int = 0
+
+    class Whole(Schema):
+        told: Annotated[int, Nature(("numbers",))] = 0
+        part: Part = Part()
+
+    with pytest.raises(TypeError, match=r"Part\.silent: a Nature is missing"):
+        natures(Whole)
+
+
+@pytest.mark.parametrize(
+    ("strength", "points", "doubled"),
+    [
+        (Strength(0.5), ((3, 0.5),), Strength(1.0)),
+        (Strength(Warmup(value=0.5, warmup=4)), ((3, 0), (7, 0.5)), Strength(Warmup(value=1.0, warmup=4))),
+        (Strength(Warmup(value=0.5, warmup=0)), ((3, 0.5),), Strength(Warmup(value=1.0, warmup=0))),
+    ],
+)
+def test_a_strength_is_points_over_the_epochs_with_a_final_value(
+    strength: Strength, points: tuple[tuple[float, float], ...], doubled: Strength
+) -> None:
+    assert strength.points(3) == points
+    assert (strength.final, points[-1][1]) == (0.5, 0.5)
+    assert strength.with_final(1.0) == doubled
 
 
 # The files that are shipped
@@ -807,7 +866,7 @@ def test_the_heads_strength_is_used_only_if_heads_are_sparsified(lambda_: Any, f
     assert unused_keys(config) == []
     backbone = _load(tmp_path, text, "sparsify=backbone", "bb_optimizer_params.lambda=null")
     assert (backbone.sparsifies_heads, backbone.head_penalty_lambda) == (False, 0)
-    assert unused_keys(backbone) == ["optimizer_params.penalty", "optimizer_params.lambda"]
+    assert unused_keys(backbone) == [f"optimizer_params.{name} (sparsify is 'backbone')" for name in ("penalty", "lambda")]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from study.tables import StudyTables
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 
 STUDIES = {"small": small_study, "lambdas": lambda_study, "celeba": celeba_study, "bare": bare_study}
-MTL = "+".join(NYU)
+MTL = NYU
 ODD = "a_b & 50 % <script> | {x} $y$ #1"
 """A variant with what means something to Markdown and to LaTeX."""
 

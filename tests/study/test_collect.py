@@ -12,7 +12,7 @@ from engine import checkpoint as files
 from study.collect import study_tables
 from study.costs import Costs, costs_of
 from study.plan import Run
-from study.tables import COLUMNS, StudyTables
+from study.tables import HEADS, StudyTables
 from tests.studies import fake_run, make_study
 from tests.study.conftest import TrainedStudy
 from tests.study.tabled import DEPTH, PAIRED, SEG, SPARSE, random_metrics, row_of, tables_of, values
@@ -24,7 +24,7 @@ def test_the_long_table_is_what_the_tests_found(trained_study: TrainedStudy, wor
     assert not damaged
     study_tables(study, costs).write(work)
     runs = StudyTables.read(work, "tiny").runs
-    assert list(runs.columns) == COLUMNS["runs"].split()
+    assert list(runs.columns) == HEADS["runs"]
     assert list(dict.fromkeys(zip(runs["setting"], runs["trial"], strict=True))) == [
         (setting.name, trial) for setting in study.settings for trial in range(setting.trials)
     ]
@@ -32,7 +32,7 @@ def test_the_long_table_is_what_the_tests_found(trained_study: TrainedStudy, wor
         of = runs[(runs["setting"] == run.setting.name) & (runs["trial"] == run.trial)].set_index("metric")
         assert of.index.is_unique
         assert set(of["seed"]) == {run.trial}
-        assert set(of["tasks"]) == {"+".join(run.config.task_list)}
+        assert set(of["tasks"]) == {tuple(run.config.task_list)}
         test = json.loads((run.folder / files.TEST).read_text())
         for name, value in test["row"].items():
             if name not in ("trial", "seed"):

@@ -215,7 +215,7 @@ def test_nothing_takes_the_place_of_a_baseline_that_is_not_finished(end: str, wo
     metrics = random_metrics(study)
     tables = without(study, metrics, f"depth_dense{end}")
     row = row_of(tables, f"{SPARSE}{end}")
-    assert (row["baseline"], row["baseline_settings"]) == ("missing", f"seg_dense{end}+depth_dense{end}")
+    assert (row["baseline"], row["baseline_settings"]) == ("missing", (f"seg_dense{end}", f"depth_dense{end}"))
     assert (row["twin"], row["claim"]) == (f"seg_depth_dense{end}", "")
     assert row["no_claim"] == "single-task baseline missing"
     assert all(is_missing(row[name]) for name in ("delta_MTL_mean", "difference_n", "difference_mean", "margin"))
@@ -247,7 +247,7 @@ def test_that_a_twin_differs_in_more_than_the_penalty_is_said(work: Path) -> Non
     sparse = {"tasks": "all", "target_sparsity": 0.5, "set": {"sparsity_until": 0.5}}
     study = make_study(work, axes=[SINGLES, dense, sparse])
     tables = tables_of(study, random_metrics(study))
-    assert row_of(tables, SPARSE)["twin_differs_in"] == "bb_optimizer_params.learning_rate"
+    assert row_of(tables, SPARSE)["twin_differs_in"] == ("bb_optimizer_params.learning_rate",)
     assert comparison_table(tables).notes == [
         f"{SPARSE} and its dense twin seg_depth_dense differ in more than the penalty: in bb_optimizer_params.learning_rate."
     ]

@@ -13,7 +13,7 @@ from engine import checkpoint as files
 from engine import trainer
 from study import estimate
 from study.estimate import Clock, Speed, time_steps
-from study.launch import finish
+from study.launch import train_and_test
 from study.plan import Run, Study
 from study.progress import Progress, progress_of
 from tests.small import listing, unlabelled
@@ -54,7 +54,7 @@ def test_an_epoch_takes_about_as_long_as_is_said(rooms: Path, work: Path, monkey
 
     monkeypatch.setattr(trainer, "fit_one_epoch", timed)
     before = time_steps(run.config)
-    finish(run)
+    train_and_test(run)
     after = time_steps(run.config)  # a machine may be busier before than after
     expected = statistics.mean((before.epoch, after.epoch))
     assert 0.4 < expected / statistics.median(taken) < 2.5
@@ -79,7 +79,7 @@ def test_results_do_not_depend_on_a_look_at_the_clock(trained_study: TrainedStud
     """Nobody timed the study of the fixture."""
     (run,) = make_study(work, rooms, SEG).runs
     time_steps(run.config)
-    finish(run)
+    train_and_test(run)
     same = next(one for one in trained_study.study.runs if one.name == run.name)
     assert (run.folder / files.TEST).read_bytes() == (same.folder / files.TEST).read_bytes()
 
@@ -144,7 +144,7 @@ def slow_steps(monkeypatch: pytest.MonkeyPatch, reading: float, computing: float
 
     monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(estimate, "_read", read)
-    monkeypatch.setattr(estimate, "_step", takes(computing))
+    monkeypatch.setattr(estimate, "training_step", takes(computing))
     monkeypatch.setattr(estimate, "evaluate", takes(evaluating))
     monkeypatch.setattr(estimate.torch, "save", takes(saving))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from study.labels import NOTHING, interval, main_metrics, metric_label, setting_label, study_tasks
+from study.labels import NOTHING, interval, main_metrics, setting_label, study_tasks
 from tests.study.sample_studies import STUDIES, summary_row
 from tests.study_tables import celeba_study, small_study
 from utils.numbers import fixed, short_number
@@ -13,14 +13,14 @@ from utils.numbers import fixed, short_number
     ("values", "expected"),
     [
         ({}, "Semantic segmentation + depth + surface normals, dense"),
-        ({"tasks": "class_male", "variant": "augmented"}, "Male, dense, variant augmented"),
-        ({"tasks": "", "variant": np.nan}, ", dense"),
+        ({"tasks": ("class_male",), "variant": "augmented"}, "Male, dense, variant augmented"),
+        ({"tasks": (), "variant": np.nan}, ", dense"),
         (
-            {"tasks": "depth_euclidean", "sparse": True, "penalty": "l1_l2", "target_sparsity": 0.7},
+            {"tasks": ("depth_euclidean",), "sparse": True, "penalty": "l1_l2", "target_sparsity": 0.7},
             "Depth, group lasso, target 70 %",
         ),
         (
-            {"tasks": "my_task", "sparse": "True", "penalty": "group_mcp", "lambda": 1.5e-4, "variant": "x  y\n"},
+            {"tasks": ("my_task",), "sparse": True, "penalty": "group_mcp", "lambda": 1.5e-4, "variant": "x  y\n"},
             "my task, group MCP, λ = 1.5e-4, variant x y",
         ),
     ],
@@ -33,14 +33,6 @@ def test_no_two_settings_of_a_study_have_the_same_label() -> None:
     for study in STUDIES.values():
         labels = [setting_label(one) for one in study().summary.to_dict("records")]
         assert len(set(labels)) == len(labels)
-
-
-def test_a_metric_belongs_to_the_longest_task_that_it_begins_with() -> None:
-    tasks = ["class_Male", "class_Male_Big", "depth_euclidean"]
-    assert metric_label("class_Male_Big_accuracy", tasks) == ("class Male Big", "accuracy")
-    assert metric_label("depth_euclidean_abs_err", tasks) == ("Depth", "absolute error")
-    assert metric_label("delta_MTL", tasks) == ("", "Δ_MTL (%)")
-    assert metric_label("a_new_one", tasks) == ("", "a new one")
 
 
 def test_numbers_have_true_signs() -> None:

@@ -11,7 +11,7 @@ from engine import checkpoint as files
 from engine.trainer import TrainingDivergedError
 from settings.config import load_config
 from study import launch
-from study.launch import Outcome, attempt, finish, one_after_another
+from study.launch import Outcome, attempt, one_after_another, train_and_test
 from study.plan import Run
 from tests.disks import small_disk
 from tests.small import listing
@@ -145,7 +145,7 @@ def test_what_a_killed_run_left_half_written_is_removed(work: Path, monkeypatch:
     ours, others = (run.folder.with_name(f".{name}.123.unfinished") for name in (run.name, "seg_dense_trial_7"))
     for folder in (ours, others):
         folder.mkdir()
-    finish(run)
+    train_and_test(run)
     assert not ours.exists()
     assert others.exists(), "somebody may be at it"
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from settings.config import load_config
-from settings.sections import Warmup
+from settings.sections import Strength, Warmup
 from study.plan import Run, Setting, Study, config_text, load_study, study_from_values, study_values
 from tasks.table import CELEBA_ATTRIBUTES
 from tests.study.files import BASE, TASKS, WEIGHTS, planned
@@ -139,7 +139,7 @@ def test_what_a_dense_run_is(tmp_path: Path) -> None:
         "setting": "seg_depth_sn_dense",
         "variant": "",
         "setup": "multitask",
-        "tasks": "segmentsemantic+depth_euclidean+surface_normal",
+        "tasks": ("segmentsemantic", "depth_euclidean", "surface_normal"),
         "sparse": False,
         "penalty": "",
         "lambda": None,
@@ -159,7 +159,7 @@ def test_what_a_sparse_run_is(tmp_path: Path) -> None:
         "setting": "depth_group_mcp_lambda0.001_long",
         "variant": "long",
         "setup": "singletask",
-        "tasks": "depth_euclidean",
+        "tasks": ("depth_euclidean",),
         "sparse": True,
         "penalty": "group_mcp",
         "lambda": 1e-3,
@@ -174,7 +174,7 @@ def test_a_warm_up_keeps_its_shape(tmp_path: Path) -> None:
     base = {"bb_optimizer_params": {"lambda": {"value": 1, "warmup": 6}}}
     study = planned(tmp_path, {"lambda": [1e-4, 1e-3]}, base=base)
     assert [one.config.bb_optimizer_params.lambda_ for one in study.settings] == [
-        Warmup(value=value, warmup=6) for value in (1e-4, 1e-3)
+        Strength(Warmup(value=value, warmup=6)) for value in (1e-4, 1e-3)
     ]
     assert names(study) == ["seg_depth_sn_l1_l2_lambda0.0001", "seg_depth_sn_l1_l2_lambda0.001"]
     assert [one.identity()["lambda"] for one in study.settings] == [1e-4, 1e-3]
@@ -184,7 +184,7 @@ def test_points_of_lambda_are_not_lost_silently(tmp_path: Path) -> None:
     base = {"bb_optimizer_params": {"lambda": [[0, 0], [6, 1e-3]]}}
     assert "lambda contradicts the points in bb_optimizer_params.lambda" in refusal(tmp_path, {"lambda": 1e-4}, base=base)
     config = only(planned(tmp_path, {"group_sparsity": True}, base=base)).config
-    assert config.bb_optimizer_params.lambda_ == ((0, 0), (6, 1e-3))
+    assert config.bb_optimizer_params.lambda_ == Strength(((0, 0), (6, 1e-3)))
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ def test_the_command_line_wins_deep_inside_a_section(tmp_path: Path) -> None:
     ]
     for change in changes:
         study = planned(tmp_path, {"lambda": 1e-3, "set": change}, "bb_optimizer_params.lambda.warmup=5")
-        assert only(study).config.bb_optimizer_params.lambda_ == Warmup(value=1e-3, warmup=5)
+        assert only(study).config.bb_optimizer_params.lambda_ == Strength(Warmup(value=1e-3, warmup=5))
 
 
 def test_one_grid_s_values_do_not_reach_another(tmp_path: Path) -> None:

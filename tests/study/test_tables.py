@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.tables import COLUMNS, PARTS, StudyTables, empty, paths
+from study.tables import HEADS, PARTS, StudyTables, empty, paths
 from utils.errors import UserError
 
 IDENTITY = {
     "setting": "depth_dense",
     "variant": "",
     "setup": "singletask",
-    "tasks": "depth_euclidean",
+    "tasks": ("depth_euclidean",),
     "sparse": False,
     "penalty": "",
     "lambda": np.nan,
@@ -45,12 +45,11 @@ def example() -> StudyTables:
         {"study": "s", **SPARSE, "num_trials": 2, "delta_MTL_mean": -1.25, "twin": "depth_dense", "claim": "holds"},
     ]
     curves = [{"setting": "depth_dense", "trial": 0, "epoch": epoch, "metric": "train_loss", "value": 0.5} for epoch in (1, 2)]
-    layers = [{**dict(zip(COLUMNS["layers"].split(), row, strict=True))} for row in [("depth_dense", 0, "conv1", "stem", 3, 3)]]
+    layers = [{**dict(zip(HEADS["layers"], row, strict=True))} for row in [("depth_dense", 0, "conv1", "stem", 3, 3)]]
     tables = [
-        pd.DataFrame(rows, columns=COLUMNS[part].split())
-        for part, rows in (("runs", runs), ("curves", curves), ("layers", layers))
+        pd.DataFrame(rows, columns=HEADS[part]) for part, rows in (("runs", runs), ("curves", curves), ("layers", layers))
     ]
-    return StudyTables("s", tables[0], pd.DataFrame(summary), tables[1], tables[2])
+    return StudyTables("s", tables[0], pd.DataFrame(summary).assign(baseline_settings=[("a", "b"), ()]), tables[1], tables[2])
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
@@ -75,7 +74,9 @@ def test_empty_text_is_text_and_a_word_that_looks_like_nothing_is_a_word(tmp_pat
         "claim": ["", "holds"],
     }.items():
         assert list(summary[column]) == values
-    assert list(summary["sparse"]) == [False, True]
+    assert summary["sparse"].dtype == bool and list(summary["sparse"]) == [False, True]
+    assert list(summary["tasks"]) == [("depth_euclidean",)] * 2
+    assert list(summary["baseline_settings"]) == [("a", "b"), ()]
     assert summary["target_sparsity"].isna().tolist() == [True, False]
 
 

@@ -81,7 +81,7 @@ def test_the_holder_is_named_until_it_is_killed(tmp_path: Path) -> None:
         start = time.monotonic()
         with pytest.raises(TrialError) as error:
             try_it(tmp_path)
-        assert time.monotonic() - start < locks.NOTE_TAKES / 2, "a live holder is not waited for"
+        assert time.monotonic() - start < locks.NOTE_SECONDS / 2, "a live holder is not waited for"
         found = re.fullmatch(
             rf"experiment '{re.escape(NAME)}' in {re.escape(str(tmp_path))} is being trained by process {process.pid} on "
             rf"{re.escape(socket.gethostname())} since (\S+) \(-c {re.escape(str(tmp_path))} {re.escape(NAME)}\); wait for it, "
@@ -108,7 +108,7 @@ def test_orphans_of_a_killed_holder_are_waited_for(tmp_path: Path, caplog: pytes
 
 
 def test_orphans_that_do_not_end_are_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "ORPHANS_LIVE", 0.3)
+    monkeypatch.setattr(locks, "ORPHAN_SECONDS", 0.3)
     with holder(tmp_path, "4") as process:
         process.kill()
         process.wait()
@@ -118,7 +118,7 @@ def test_orphans_that_do_not_end_are_not_waited_for_without_end(tmp_path: Path, 
 
 @pytest.mark.parametrize("note", [None, "{", '{"pid": "7"}'])
 def test_a_holder_without_a_note_is_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str | None) -> None:
-    monkeypatch.setattr(locks, "NOTE_TAKES", 0.2)
+    monkeypatch.setattr(locks, "NOTE_SECONDS", 0.2)
     if note is not None:
         (tmp_path / f".{NAME}.holder.json").write_text(note)
     with FileLock(tmp_path / f".{NAME}.lock"), pytest.raises(TrialError, match="is being trained by another process; wait"):

@@ -125,8 +125,8 @@ def test_the_single_task_line_is_the_planned_baseline_s(end: str) -> None:
     """The baseline without a variant is not finished: no other one is drawn in its place."""
     singles = [Setting((task,), 1, variant="long") for task in NYU]
     tables = make_study("variants", [*singles, Setting(NYU, 1, "l1_l2", target=0.7), Setting(NYU, 1)])
-    planned = "+".join(f"{task}_dense{end}" for task in ("seg", "depth", "sn"))
-    summary = tables.summary.assign(baseline_settings=[*[""] * 3, planned, planned])
+    planned = tuple(f"{task}_dense{end}" for task in ("seg", "depth", "sn"))
+    summary = tables.summary.assign(baseline_settings=[*[()] * 3, planned, planned])
     (one,), _ = draw_performance(dataclasses.replace(tables, summary=summary))
     drawn_lines = {text for text in labels(one.figure.axes[0]) if text.startswith("single-task")}
     assert drawn_lines == ({"single-task dense, variant long"} if end else set())

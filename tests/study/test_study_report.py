@@ -12,14 +12,14 @@ import pytest
 
 from engine import checkpoint as files
 from settings.config import load_config
-from study import costs, report
+from study import costs, study_report
 from study.costs import Costs
 from study.figures.drawn import DrawnFigure
 from study.latencies import LatencyPair
 from study.plan import Run, Study
 from study.progress import note_failure
 from study.record import read_record, write_record
-from study.report import make_report
+from study.study_report import make_report
 from study.tables import StudyTables
 from tests.disks import small_disk
 from tests.small import listing
@@ -57,7 +57,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw_all(tables: StudyTables) -> tuple[list[DrawnFigure], list[str]]:
         return [], []
 
-    monkeypatch.setattr(report, "draw_all", draw_all)
+    monkeypatch.setattr(study_report, "draw_all", draw_all)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         timed.append([run.name for run in of])
         return dict.fromkeys(runs, NO_COSTS), {}
 
-    monkeypatch.setattr(report, "costs_of", costs_of)
+    monkeypatch.setattr(study_report, "costs_of", costs_of)
     return timed
 
 
@@ -130,7 +130,7 @@ def test_a_report_made_anew_is_the_same_but_for_the_date(made: Path, work: Path,
 
     for name in ("curves_seg_old.png", "curves_seg_old.pdf", "mine.png", "curves.txt"):
         (folder / "study" / "report" / "figures" / name).write_bytes(b"old")
-    monkeypatch.setattr(report, "date", Tomorrow)
+    monkeypatch.setattr(study_report, "date", Tomorrow)
     make_report(folder / "study", folder / "out", "python make_report.py", latex=True, latency="no")
     before, after = everything(made), everything(folder)
     page = Path("study/report/report.html")
@@ -155,7 +155,7 @@ def test_figures_and_tables_come_from_the_csv_alone(faked: Study, work: Path, mo
         path.write_text(path.read_text().replace("0.5", "0.123456"))
         return written
 
-    monkeypatch.setattr(report, "draw_all", draw_all)
+    monkeypatch.setattr(study_report, "draw_all", draw_all)
     monkeypatch.setattr(StudyTables, "write", write)
     text = of_all(faked, work)
     assert set(drawn[0].summary["segmentsemantic_mIoU_mean"].dropna()) == {0.123456}
@@ -267,11 +267,11 @@ def test_latency_is_measured_for_the_first_run_of_each_setting(
 ) -> None:
     (faked.runs[2].folder / files.TEST).unlink()  # trial 0 of seg_depth_dense
     first = ["seg_dense_trial_0", "depth_dense_trial_0", "seg_depth_l1_l2_target0.5_trial_0", "seg_depth_dense_trial_1"]
-    monkeypatch.setattr(report, "others_share", lambda: 0.9)
+    monkeypatch.setattr(study_report, "others_share", lambda: 0.9)
     of_all(faked, work, latency="yes")
     assert "Latencies were not measured, as other processes took 90 % of the machine's CPU time" in of_all(faked, work)
     assert "Latencies were not measured" not in of_all(faked, work, latency="no")
-    monkeypatch.setattr(report, "others_share", lambda: 0.1)
+    monkeypatch.setattr(study_report, "others_share", lambda: 0.1)
     of_all(faked, work)
     assert unmeasured == [first, [], [], first]
 
@@ -279,7 +279,7 @@ def test_latency_is_measured_for_the_first_run_of_each_setting(
 def test_no_latency_while_a_run_of_the_study_is_trained(
     faked: Study, work: Path, unmeasured: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "others_share", lambda: 0.0)
+    monkeypatch.setattr(study_report, "others_share", lambda: 0.0)
     with experiment_lock(faked.folder, faked.runs[3].name):
         assert f"as {faked.runs[3].name} was being trained at that time" in of_all(faked, work)
     assert unmeasured == [[]]
@@ -294,7 +294,7 @@ def test_a_latency_that_is_known_needs_no_excuse(
     make_report(folder, work / "out", "typed", latency="yes")
     before = (work / "out" / "tiny.csv").read_bytes()
     monkeypatch.setattr(costs, "measure_latencies", lambda runs: pytest.fail("measured again"))
-    monkeypatch.setattr(report, "others_share", lambda: 0.9)
+    monkeypatch.setattr(study_report, "others_share", lambda: 0.9)
     make_report(folder, work / "out", "typed")
     text = (folder / "report" / "report.html").read_text()
     assert "Latencies were not measured" not in text
@@ -308,7 +308,7 @@ def test_a_busy_machine_is_mentioned(faked: Study, work: Path, monkeypatch: pyte
     def costs_of(runs: list[Run], timed: list[Run]) -> Any:
         return {run: Costs({}, [], "a CPU", "2026-11-23", 0.5 if run in timed else 0.0) for run in runs}, {}
 
-    monkeypatch.setattr(report, "costs_of", costs_of)
+    monkeypatch.setattr(study_report, "costs_of", costs_of)
     text = of_all(faked, work, latency="yes")
     assert text.count("The machine was busy when these latencies were measured: seg_dense, ") == 1
 

@@ -22,7 +22,7 @@ from study.page import ReportFigure, ReportInfo, write_report
 from study.plan import Run, Study, config_text
 from study.progress import finished_runs, holder
 from study.record import Record, read_record
-from study.tables import COLUMNS, StudyTables, paths
+from study.tables import HEADS, StudyTables, paths
 from utils.errors import UserError
 from utils.numbers import percent
 
@@ -104,7 +104,7 @@ def _refuse_foreign(out_dir: Path, name: str) -> None:
             columns = set(pd.read_csv(path, nrows=0).columns) if path.exists() else None
         except (OSError, ValueError):
             columns = set()
-        if columns is not None and not columns.issuperset(COLUMNS[part].split()):
+        if columns is not None and not columns.issuperset(HEADS[part]):
             raise UserError(f"{path}: is there already, and is no table of a study; move it away, or use another --out_dir")
 
 
@@ -151,7 +151,7 @@ def _configs(record: Record, finished: Sequence[Run]) -> dict[str, str]:
 
 
 def _machines(finished: Sequence[Run], costs: Mapping[Run, Costs]) -> str:
-    """Where the runs were trained, and where the latency was measured, in words."""
+    """Describe the devices that trained the runs and measured the latencies."""
     trained: Counter[str] = Counter()
     for run in finished:
         test = files.load_json(run.folder / files.TEST)
