@@ -1,4 +1,4 @@
-"""What keeping freed memory in the process is worth: one training step with and without it, in turn.
+"""Measure what keeping freed memory in the process is worth: one training step with and without it, in turn.
 
     python benchmarks/bench_allocator.py [--pairs 3] [options of bench_train_step.py]
 

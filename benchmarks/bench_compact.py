@@ -1,4 +1,4 @@
-"""What removed channels are worth: the backbone of a sparse model, compacted, against the dense one.
+"""Measure what removed channels are worth: the backbone of a sparse model, compacted, against the dense one.
 
     python benchmarks/bench_compact.py [--json] [--backbone resnetd50] [--sparsity 0.7] [--trial FOLDER] [--batch 1 8]
 

@@ -17,7 +17,7 @@ from deploy.equality import full_float32
 from deploy.latency import time_networks
 from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
 from engine.saved_trial import SavedTrial, result_row
-from tasks.losses import build_losses
+from tasks.objectives import build_losses
 from tasks.table import get_task
 from utils.console import track
 

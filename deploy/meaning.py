@@ -8,6 +8,7 @@ from typing import Any
 from settings.config import ExperimentConfig
 from tasks.activations import THRESHOLD, scale
 from tasks.data_sets import find_label_set
+from tasks.objectives import objective_of
 from tasks.table import Task
 
 
@@ -73,4 +74,4 @@ def unit(task: Task, config: ExperimentConfig) -> str:
         "edges": "probability of an edge",
         "attribute": f"probability of {task.title}",
     }
-    return units[task.kind]
+    return objective_of(task).unit or units[task.kind]

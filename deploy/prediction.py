@@ -39,8 +39,9 @@ from figures.files import PNG_DPI
 from figures.predictions import prediction_figure
 from settings.config import ExperimentConfig
 from settings.messages import nearest
-from tasks.activations import THRESHOLD, predict
+from tasks.activations import THRESHOLD
 from tasks.data_sets import find_label_set
+from tasks.objectives import predict
 from tasks.table import Task, get_task, is_task
 from utils.console import track
 from utils.csv_tables import write_csv

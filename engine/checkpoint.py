@@ -27,7 +27,7 @@ def save_tensors(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """What :func:`save_tensors` saved, on the CPU.
+    """Load what :func:`save_tensors` saved, to the CPU.
 
     Raises:
         TrialError: the file is missing, or is not such a file.
@@ -49,7 +49,7 @@ def save_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """What :func:`save_json` saved."""
+    """Load what :func:`save_json` saved."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # the last: a foreign file of many thousand brackets
@@ -97,12 +97,12 @@ def finite(content: Any) -> Any:
 
 def numbered(folder: Path, stem: str) -> dict[int, Path]:
     """The entries ``<stem><i>`` of ``folder``, by number; none where there is no such folder."""
-    found = {}
+    paths = {}
     for path in folder.iterdir() if folder.is_dir() else ():
         number = path.name.removeprefix(stem)
         if path.name.startswith(stem) and re.fullmatch(r"0|[1-9][0-9]*", number):
-            found[int(number)] = path
-    return dict(sorted(found.items()))
+            paths[int(number)] = path
+    return dict(sorted(paths.items()))
 
 
 def experiments(folder: Path) -> list[str]:
@@ -126,10 +126,10 @@ def find_trials(folder: Path, name: str) -> dict[int, Path]:
     for stem in stems:
         if "/" in stem or "\\" in stem:
             break
-        found = {number: path for number, path in numbered(folder, stem).items() if (path / CONFIG).is_file()}
-        if found:
-            return found
-    there = experiments(folder)
-    known = f"experiments there: {', '.join(there)}" if there else "no experiment is there"
+        trials = {number: path for number, path in numbered(folder, stem).items() if (path / CONFIG).is_file()}
+        if trials:
+            return trials
+    names = experiments(folder)
+    known = f"experiments there: {', '.join(names)}" if names else "no experiment is there"
     looked = ", ".join(f"{stem}<i>" for stem in stems)
     raise TrialError(f"--exp_name {name!r}: no trial of that name in {folder} (looked for {looked}); {known}")

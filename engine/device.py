@@ -1,4 +1,4 @@
-"""Which device and which precision a configuration means on this machine."""
+"""Device and precision that a configuration means on this machine."""
 
 from __future__ import annotations
 

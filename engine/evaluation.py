@@ -13,7 +13,7 @@ from datasets.sample import Sample
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
 from tasks.losses import Loss, has_value
-from tasks.metrics import SplitMetrics
+from tasks.objectives import SplitMetrics
 
 log = logging.getLogger(__name__)
 

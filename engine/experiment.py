@@ -13,6 +13,7 @@ import torch
 from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
 from engine.device import resolve
+from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
 from engine.results import check_writable, result_paths, write_results
 from engine.resuming import (
@@ -164,9 +165,10 @@ def _run_one(
 
 
 def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
-    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, and a tracker that is not
-    installed; return the loaders of the data."""
+    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, a backbone that cannot keep
+    norms, and a tracker that is not installed; return the loaders of the data."""
     tracking_mode(config)
+    check_anatomy(config)
     loaders = Loaders(config, device.type == "cuda")
     training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
     refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]

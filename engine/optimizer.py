@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel, normalised_convolutions
-from optim import PENALTIES, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
+from optim import LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
 from settings.config import ExperimentConfig
+from settings.registries import BACKBONES, load
 from settings.sections import OptimizerParams, Strength
+from utils.errors import ConfigError
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
@@ -27,13 +28,12 @@ def build_head_penalty(config: ExperimentConfig) -> Penalty:
 
 
 def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
-    penalty = PENALTIES[params.penalty or "l1_l2"]
-    extra = {field.name: getattr(params, field.name) for field in fields(penalty) if field.name != "lambda_"}
-    return penalty(lambda_=lambda_, **extra)
+    penalty = params.penalty_class
+    return penalty(lambda_=lambda_, **{name: getattr(params, name) for name in penalty.parameters()})
 
 
 def build_control(config: ExperimentConfig) -> PenaltyControl:
-    """What decides on the penalties' strength (0 for a dense run); the heads' has a schedule of its own beside it."""
+    """Build what decides on the penalties' strength (0 for a dense run); the heads' has a schedule of its own beside it."""
     control = _backbone_control(config)
     if not config.sparsifies_heads:
         return control
@@ -44,7 +44,7 @@ def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityCont
     """A controller for ``target_sparsity``, else a schedule."""
     if config.group_sparsity and config.target_sparsity is not None:
         until = config.epoch_at(config.sparsity_until)
-        penalty = PENALTIES[config.bb_optimizer_params.penalty or "l1_l2"]
+        penalty = config.bb_optimizer_params.penalty_class
         # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
         held = 0.0 if penalty.selects else SparsityController.HELD
         return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)
@@ -101,16 +101,32 @@ def _settings(params: OptimizerParams) -> dict[str, Any]:
 
 
 def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:
-    """What the penalty on the backbone's convolutions must not do: empty a layer, and shrink weights before batch norm."""
+    """Return limits of the penalty on the backbone: it must neither empty a layer nor shrink weights before batch norm."""
     if not config.group_sparsity:
         return {}
     convs = list(grouped_weights(model.backbone))
+    check_anatomy(config)
     normalised = normalised_convolutions(model.backbone) if config.preserves_norm else set()
     floors = [least_groups(group_count(weight), config.keep_layers) for _, weight in convs]
     return {
         "floors": floors if config.target_sparsity is not None else None,
         "normalised": [name in normalised for name, _ in convs] if normalised else None,
     }
+
+
+def check_anatomy(config: ExperimentConfig) -> None:
+    """Refuse to keep norms in a backbone that does not say which convolutions batch norm follows.
+
+    Raises:
+        ConfigError: its class has no method ``anatomy``.
+    """
+    needed = config.group_sparsity and config.preserves_norm
+    if needed and not hasattr(load(BACKBONES[config.backbone].place), "anatomy"):
+        because = " (which target_sparsity turns on)" if config.preserve_norm is None else ""
+        raise ConfigError(
+            f"preserve_norm: true{because} needs a backbone with a method anatomy(), and {config.backbone!r} has none: set "
+            "preserve_norm to false, or add the method"
+        )
 
 
 def build_scheduler(optimizer: ProxAdam, config: ExperimentConfig) -> LRScheduler | ReduceLROnPlateau:

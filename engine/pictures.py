@@ -12,7 +12,7 @@ from engine.evaluation import autocast, to_device
 from figures.predictions import prediction_figure
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
-from tasks.activations import predict
+from tasks.objectives import predict
 from tasks.table import get_task
 
 FRAMES = 4

@@ -60,9 +60,9 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: they cannot.
     """
-    there = unwritable(folder)
-    if there is not None:
-        raise UserError(f"{folder}: the results cannot be written ({there} is no folder that this user may write into)")
+    place = unwritable(folder)
+    if place is not None:
+        raise UserError(f"{folder}: the results cannot be written ({place} is no folder that this user may write into)")
 
 
 def write_results(folder: Path, name: str, experiment: str, rows: Sequence[dict[str, float]]) -> pd.DataFrame:

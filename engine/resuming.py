@@ -64,14 +64,14 @@ def check_folders(config: ExperimentConfig, resume: bool, overwrite: bool, out_d
     Raises:
         TrialError: the experiment is there, and neither ``resume`` nor ``overwrite`` is said; or it cannot be continued.
     """
-    there = existing_trials(config)
+    trials = existing_trials(config)
     tables = [path for path in result_paths(out_dir, config.Experiment_name) if path.exists()]
-    if (there or tables) and not (resume or overwrite):
-        go_on = "continue that experiment with --resume, " if there else ""
+    if (trials or tables) and not (resume or overwrite):
+        go_on = "continue that experiment with --resume, " if trials else ""
         raise TrialError(
-            f"{(there or tables)[0]} is there already: {go_on}replace it with --overwrite, or choose another Experiment_name"
+            f"{(trials or tables)[0]} is there already: {go_on}replace it with --overwrite, or choose another Experiment_name"
         )
-    for folder in there:
+    for folder in trials:
         check_folder(config, folder, resume and not overwrite)
 
 
@@ -112,7 +112,7 @@ Changes = Mapping[str, tuple[Any, Any]]
 
 
 def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
-    """What makes a difference to a trial and is another value now."""
+    """Return what makes a difference to a trial and is another value now."""
     before, after = (config.select(lambda nature: True) for config in (saved, now))
     changed = [key for key, nature in natures(type(now)).items() if not _may_become(nature, before[key], after[key])]
     if saved.dataset_name == now.dataset_name and _data_place(saved) == _data_place(now) is not None:
@@ -156,7 +156,7 @@ def _data_place(config: ExperimentConfig) -> Path | None:
 
 
 def _place(path: str) -> Path:
-    """What a path leads to; one that leads nowhere here, for want of a variable, stays as it is."""
+    """Return the place that a path leads to; one that leads nowhere here, for want of a variable, stays as it is."""
     try:
         return expanded(path).resolve()
     except UserError:

@@ -16,7 +16,7 @@ from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
 from optim import SparsityReport, sparsity_report
 from settings.config import ExperimentConfig, load_config
-from tasks.losses import build_losses
+from tasks.objectives import build_losses
 from utils.console import track
 from utils.errors import TrialError
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavedTrial:
-    """What a trial's folder says."""
+    """Content of a trial's folder."""
 
     folder: Path
     config: ExperimentConfig
@@ -37,7 +37,7 @@ class SavedTrial:
 
     @property
     def sparsity(self) -> SparsityReport:
-        """Of the shared backbone."""
+        """Sparsity of the shared backbone."""
         return sparsity_report(self.model)
 
     @property
@@ -109,7 +109,7 @@ def result_row(trial: SavedTrial, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def skipped_frames(config: ExperimentConfig, evaluation: Evaluation) -> dict[str, int]:
-    """With ``on_bad_sample: skip`` the number of frames left out of training, validation and the evaluated split."""
+    """Return, with ``on_bad_sample: skip``, the number of frames left out of training, validation and the evaluated split."""
     if config.on_bad_sample == "error":
         return {}
     return {"skipped_frames": sum(len(frames) for frames in evaluation.skipped.values())}

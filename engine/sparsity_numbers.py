@@ -1,4 +1,4 @@
-"""How sparse a trained network is, in the numbers that the epochs' lines and the result tables share."""
+"""Sparsity of a trained network, in the numbers that the epochs' lines and the result tables share."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PROJECT = "less-is-more"
 INIT_SECONDS = 20.0
-"""How long wandb tries to begin an online run before it is kept offline."""
+"""Seconds for which wandb tries to begin an online run before it is kept offline."""
 FINISH_SECONDS = 30.0
-"""How long the end of a trial waits for wandb's uploads, where the installed version has a limit for that."""
+"""Seconds for which the end of a trial waits for wandb's uploads, where the installed version has a limit for that."""
 
 
 class NoTracker:
-    """What a trial tells a tracker; this one tracks nothing."""
+    """Receiver of what a trial reports; this one tracks nothing."""
 
     run_id: str | None = None
     """Goes into the checkpoint, so that a resumed trial continues its run."""
@@ -102,7 +102,7 @@ def has_api_key() -> bool:
 
 
 def tracking_mode(config: ExperimentConfig) -> Literal["online", "offline", "disabled"]:
-    """What ``tracking`` and the environment's ``WANDB_MODE`` say together: online, offline or disabled.
+    """Return what ``tracking`` and the environment's ``WANDB_MODE`` say together: online, offline or disabled.
 
     Raises:
         UserError: tracking is on and wandb cannot be imported.

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -29,7 +29,7 @@ from utils.console import duration, listed, track
 log = logging.getLogger(__name__)
 
 POINTS_PER_EPOCH = 10
-"""How often the sparsity is counted within an epoch."""
+"""Times that the sparsity is counted within an epoch."""
 
 SLOW_DATA = 0.1
 """Share of the training time spent waiting for frames from which on it is worth a word."""
@@ -44,7 +44,7 @@ class TrainingDivergedError(RuntimeError):
 
 @dataclass
 class EpochSums:
-    """What an epoch of training adds up."""
+    """Sums over an epoch of training."""
 
     losses: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -72,8 +72,16 @@ class EpochSums:
         return {name: total / self.counts[name] for name, total in self.losses.items()}
 
 
-def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-    """Losses of the tasks that still learn and have a valid target in the batch, and what is minimised: None if no task has.
+class ForwardPass(NamedTuple):
+    """Losses of a batch per task, what is minimised, and the shared features that they come from; None without any loss."""
+
+    losses: dict[str, torch.Tensor]
+    total: torch.Tensor | None = None
+    features: torch.Tensor | None = None
+
+
+def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
+    """Calculate the losses of the tasks that still learn and have a valid target in the batch.
 
     The others' heads do not run. So they and their loss weights have no gradient, and the optimizer leaves them and their
     moments as they are: nothing about a task is learned from a batch that says nothing about it.
@@ -84,15 +92,16 @@ def forward_losses(trial: Trial, batch: Sample) -> tuple[dict[str, torch.Tensor]
     """
     tasks = labelled_tasks(batch, trial.active_tasks)
     if not tasks:
-        return {}, None
+        return ForwardPass({})
     batch = to_device(batch, trial.device, trial.config)
     with autocast(trial.device, trial.config):
-        logits = trial.model(batch["image"], tasks)
+        features = trial.model.features(batch["image"])
+        logits = trial.model.logits(features, batch["image"].shape[-2:], tasks)
     losses = {}
     for task, out in logits.items():
         loss = trial.losses[task]
         losses[task] = loss.value(loss.statistics(out, batch["targets"][task], batch["masks"][task]))
-    return losses, trial.weighting(losses)
+    return ForwardPass(losses, trial.weighting(losses), features)
 
 
 def training_step(
@@ -114,15 +123,15 @@ def training_step(
     Returns:
         The losses: of the tasks that had a valid target, and ``total``, what was minimised, if anything was.
     """
-    losses, total = forward_losses(trial, batch)
+    losses, total, features = forward_losses(trial, batch)
     named: dict[str, float] = {}
     if total is not None:
         # One transfer for all losses: on a GPU, each .item() waits for the device.
         values = torch.stack([*losses.values(), total]).tolist()
         named = dict(zip((*losses, "total"), values, strict=True))
     after("forward", named)
-    if total is not None:
-        total.backward()
+    if total is not None and features is not None:
+        trial.weighting.backward(losses, total, features)
     after("backward", named)
     trial.control.apply(trial.optimizer, now, length)
     trial.optimizer.step()  # parameters without a gradient stay as they are
@@ -188,7 +197,7 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
 
 
 def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
-    """What the penalty does to the groups that live: ``live_rms``, in total and per stage, and groups at the floor."""
+    """Measure what the penalty does to the groups that live: ``live_rms``, in total and per stage, and groups at the floor."""
     if trial.ramp_start is None:
         return {}
     sizes = live_rms(trial.model, trial.ramp_start)

@@ -1,4 +1,4 @@
-"""What one training changes: model, optimizer, schedules, and where it is; and how that is saved and taken up again."""
+"""State of one training: model, optimizer, schedules, and progress; saved to a checkpoint and loaded from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.optimizer import build_control, build_optimizer, build_scheduler, st
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from settings.config import ExperimentConfig
-from tasks.losses import build_losses
+from tasks.objectives import build_losses
 from utils.seeding import rng_state, seed_everything, set_rng_state
 
 
@@ -44,9 +44,9 @@ class Trial:
         self.step = 0
         self.done = False
         self.ramp_start: dict[str, torch.Tensor] | None = None
-        """What ``optim.group_squares`` gave when the penalty began to act; None before."""
+        """Result of ``optim.group_squares`` when the penalty began to act; None before."""
         self.saved: int | None = None
-        """How many epochs are in ``last.pt``; None: there is none."""
+        """Number of epochs in ``last.pt``; None: there is no such file."""
 
     @property
     def active_tasks(self) -> list[str]:
@@ -76,7 +76,7 @@ class Trial:
         self.saved = self.epoch
 
     def best_state(self, run_id: str | None) -> dict[str, Any]:
-        """What it takes to use the network: for ``checkpoint.pt``."""
+        """Return what it takes to use the network: for ``checkpoint.pt``."""
         return {
             "model": self.model.state_dict(),
             "config": self.config.as_dict(),

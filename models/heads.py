@@ -36,6 +36,9 @@ def atrous_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> 
 class DeepLabHead(nn.Sequential):
     """ASPP, a 3x3 convolution and a 1x1 convolution: (B, in, h, w) -> (B, out, h, w).
 
+    The atrous spatial pyramid pooling of DeepLabv3 (Chen et al. 2017, arXiv 1706.05587), as torchvision has it: beside the
+    dilated branches a 1x1 convolution and the mean of the whole map.
+
     Args:
         in_channels: channels of the shared features.
         out_channels: channels of the logits.
@@ -45,7 +48,7 @@ class DeepLabHead(nn.Sequential):
     """
 
     READERS: ClassVar[str] = "0.convs"
-    """Where the convolutions are that read the shared features: one in each branch of the pyramid."""
+    """Place of the convolutions that read the shared features: one in each branch of the pyramid."""
 
     def __init__(self, in_channels: int, out_channels: int, width: int, rates: Sequence[int], dropout: float = 0.3) -> None:
         aspp = ASPP(in_channels, list(rates), width)
@@ -84,7 +87,9 @@ class ClassificationHead(nn.Sequential):
 
 
 def feature_convs(head: nn.Module) -> list[tuple[str, nn.Conv2d | Convolution]]:
-    """Every convolution of a head that reads the shared features directly, by its name in the head, such as "0.convs.0.0".
+    """Return every convolution of a head that reads the shared features directly, by its name in the head: "0.convs.0.0".
+
+    A head says in ``READERS`` where they are: below which module.
 
     A channel of the features whose group ``W[:, c]`` is zero in all of them has no effect on the head. In a compact head,
     a convolution that reads no feature any more is left out.
@@ -92,10 +97,11 @@ def feature_convs(head: nn.Module) -> list[tuple[str, nn.Conv2d | Convolution]]:
     Raises:
         TypeError: the head does not say where they are.
     """
-    if not isinstance(head, DeepLabHead | ClassificationHead):
+    place = getattr(head, "READERS", None)
+    if place is None:
         raise TypeError(f"{type(head).__name__}: which of its convolutions read the shared features is not known")
     return [
         (name, module)
         for name, module in head.named_modules()
-        if isinstance(module, nn.Conv2d | Convolution) and f"{name}.".startswith(f"{head.READERS}.") and module.weight.numel()
+        if isinstance(module, nn.Conv2d | Convolution) and f"{name}.".startswith(f"{place}.") and module.weight.numel()
     ]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.heads import ClassificationHead, DeepLabHead, feature_convs
-from models.resnetd import ResNetD
-from models.torchvision_resnet import TorchvisionResNet
 from optim.groups import Convolution, live_groups
 from settings.config import ExperimentConfig
+from settings.registries import BACKBONES, load
 from tasks.table import get_task
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -52,7 +52,7 @@ class MultiTaskModel(nn.Module):
         self.frozen: set[str] = set()
 
     def forward(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
-        """Logits per task, without the tasks' activations.
+        """Return logits per task, without the tasks' activations.
 
         Args:
             images: (B, C, H, W) float in [0, 1].
@@ -61,14 +61,22 @@ class MultiTaskModel(nn.Module):
         Returns:
             per task (B, K, H, W) at the input's size (bilinear), or (B,) for attributes.
         """
-        features = self.backbone(self.normalize(images))
+        return self.logits(self.features(images), images.shape[-2:], tasks)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the shared features (B, F, h, w) of images (B, C, H, W), float in [0, 1]."""
+        features: Tensor = self.backbone(self.normalize(images))
+        return features
+
+    def logits(self, features: Tensor, size: Sequence[int], tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return what the heads of ``tasks`` (default: all) make of the features, dense logits at ``size`` (height, width)."""
         logits = {}
         for task in self.heads if tasks is None else tasks:
             out = self.heads[task](features)
             if out.ndim == 4:
                 # At least in float32, also under autocast: bf16 would round every pixel to 8 bits.
                 out = out.to(torch.promote_types(out.dtype, torch.float32))
-                out = F.interpolate(out, size=images.shape[-2:], mode="bilinear", align_corners=False)
+                out = F.interpolate(out, size=list(size), mode="bilinear", align_corners=False)
             logits[task] = out
         return logits
 
@@ -96,12 +104,11 @@ class MultiTaskModel(nn.Module):
         return self
 
 
-def build_backbone(config: ExperimentConfig) -> ResNetD | TorchvisionResNet:
-    """The shared network that ``config.backbone`` names, with ``config.init_weights`` loaded."""
-    channels, stride = config.input_img_channels, config.output_stride
-    if config.backbone.startswith("resnetd"):
-        return ResNetD(config.backbone, channels, stride)
-    return TorchvisionResNet(config.backbone, channels, stride, config.init_weights)
+def build_backbone(config: ExperimentConfig) -> Any:
+    """Build the shared network that ``config.backbone`` names, with ``config.init_weights`` loaded."""
+    entry = BACKBONES[config.backbone]
+    more = {"init_weights": config.init_weights} if entry.takes_weights else {}
+    return load(entry.place)(config.backbone, config.input_img_channels, config.output_stride, **more)
 
 
 def build_model(config: ExperimentConfig) -> MultiTaskModel:

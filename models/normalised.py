@@ -1,4 +1,4 @@
-"""Which convolutions do not care about the scale of their weights."""
+"""Convolutions whose results do not depend on the scale of their weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The paper's backbone: a ResNet-D with a deep stem and dilated last stages.
+"""The paper's backbone: a ResNet with the deep stem of ResNet-D and dilated last stages.
+
+The stem of three 3x3 convolutions and the stride on a bottleneck's 3x3 convolution are those of ResNet-D (He et al. 2019,
+"Bag of tricks", arXiv 1812.01187); its average pooling before the shortcut's convolution is not here. Dilation in place of
+stride keeps the resolution (Yu et al. 2017, "Dilated residual networks", arXiv 1705.09914).
 
 Stem of three 3x3 convolutions (3 -> 64 with stride 2, 64 -> 64, 64 -> 128) and a max-pool of stride 2; then four stages whose
 shortcuts are plain strided 1x1 convolutions. At output stride 8 every block of stage 3 has dilation 2 and every block of
@@ -8,6 +12,8 @@ stage 4 dilation 4; at output stride 16 only stage 4 is dilated, by 2.
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+from models.compaction.anatomy import Anatomy, conv_unit, residual_anatomy
 
 STAGE_BLOCKS = {"resnetd18": (2, 2, 2, 2), "resnetd50": (3, 4, 6, 3), "resnetd101": (3, 4, 23, 3)}
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -98,6 +104,11 @@ class ResNetD(nn.Module):
                 channels = width * block.expansion
             setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
         self.out_channels = channels
+
+    def anatomy(self) -> Anatomy:
+        """Return which convolution feeds which."""
+        convs = [index for index, module in enumerate(self.stem) if isinstance(module, nn.Conv2d)]
+        return residual_anatomy(self, tuple(conv_unit(self, f"stem.{i}", f"stem.{i + 1}", relu=True) for i in convs))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, ~H / output_stride, ~W / output_stride)."""

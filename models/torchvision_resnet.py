@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
+from models.compaction.anatomy import Anatomy, conv_unit, residual_anatomy
 from utils.errors import UserError
 from utils.paths import expanded
 from utils.tensor_files import ForeignFileError, misfits, read_tensors
 
 PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-"""What a dense backbone keeps of torchvision's network, in order."""
+"""Parts of torchvision's network that a dense backbone keeps, in order."""
 
 OUT_CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048}
 
@@ -50,6 +51,8 @@ class TorchvisionResNet(nn.Module):
         UserError: ``init_weights`` names nothing that can be loaded, or it does not fit.
     """
 
+    stage_names: ClassVar[dict[str, str]] = {"conv1": "stem"}
+
     def __init__(self, name: str, in_channels: int = 3, output_stride: int = 8, init_weights: str | None = None) -> None:
         super().__init__()
         network = get_model(name, weights=None)
@@ -64,6 +67,10 @@ class TorchvisionResNet(nn.Module):
         self.out_channels = OUT_CHANNELS[name]
         for part in PARTS:
             self.add_module(part, getattr(network, part))
+
+    def anatomy(self) -> Anatomy:
+        """Return which convolution feeds which."""
+        return residual_anatomy(self, (conv_unit(self, "conv1", "bn1", relu=True),))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, out_channels, ~H / output_stride, ~W / output_stride)."""
@@ -107,11 +114,11 @@ _LANDMARK = "layer1.0.conv1.weight"
 """A weight that every ResNet has, and that ends like no other of its weights."""
 
 _ORDINARY = {"state_dict", "model_state_dict", "model", "net", "network", "module", "backbone", "encoder"}
-"""What the network that somebody trained is called; another one beside it is its moving average, or its teacher."""
+"""Usual names of a network that somebody trained; another one beside it is its moving average, or its teacher."""
 
 
 def _find_network(tensors: dict[str, Tensor], init_weights: str) -> str:
-    """What the names of a ResNet's weights begin with in a file, such as ``model_state_dict.module.``; often nothing.
+    """Return the beginning of the names of a ResNet's weights in a file, such as ``model_state_dict.module.``; often nothing.
 
     Raises:
         UserError: there is no ResNet, or there are several, none of which has an ordinary name alone.

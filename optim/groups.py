@@ -1,4 +1,4 @@
-"""What a group is. The optimizer, the sparsity report, the figure and the compaction all ask here.
+"""Definition of a group of weights. The optimizer, the sparsity report, the figure and the compaction all ask here.
 
 A **group** is, by default, one input channel of one convolution of the shared backbone: ``W[:, c, :, :]`` for a weight of
 shape (out, in, kh, kw). If it is zero, whatever flows through that channel is ignored by this layer. The three colour
@@ -44,12 +44,12 @@ def group_size(weight: Tensor, axis: int = INPUT_CHANNELS) -> int:
 
 
 def least_groups(groups: int, share: float) -> int:
-    """How many of a weight's ``groups`` a floor keeps: ``share`` of them, rounded up, but at least one; 0 for a share of 0."""
+    """Return how many of ``groups`` a floor keeps: ``share`` of them, rounded up, but at least one; 0 for a share of 0."""
     return max(1, math.ceil(share * groups - 1e-9)) if share else 0
 
 
 def keep_group_size(weight: Tensor, size: int) -> None:
-    """From now on a group of ``weight`` counts in the penalty as a group of ``size`` weights.
+    """Let a group of ``weight`` count in the penalty as a group of ``size`` weights from now on.
 
     For a weight some of whose filters were removed: with the size that is left, training would go on under another penalty.
     It is noted on this tensor object; copies and views do not have it.

@@ -1,12 +1,15 @@
 """Penalties on groups of weights: small frozen objects with ``value`` and ``prox`` side by side.
 
-All use one group weight, ``lambda_g = lambda_ * sqrt(group size)`` (``optim/groups.py``).
+All use one group weight, ``lambda_g = lambda_ * sqrt(group size)`` (``optim/groups.py``). A penalty is one class and its place
+in ``PENALTIES``, where configurations, studies and the documentation read its name, its title and its parameters.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+import operator
+from collections.abc import Callable
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -19,10 +22,28 @@ Saliency = Literal["adam", "fisher", "taylor"]
 """Metrics of :class:`GroupL0`."""
 
 
+_LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "gt": (">", operator.gt),
+    "ge": (">=", operator.ge),
+    "le": ("<=", operator.le),
+}
+
+
+def _check(parameter: Field[Any], value: Any) -> None:
+    """Raise a ValueError if ``value`` is none that a penalty's parameter may have, by its metadata: choices, or limits."""
+    choices = parameter.metadata.get("choices", (value,))
+    if value not in choices:
+        raise ValueError(f"{parameter.name} must be one of {', '.join(choices)}, got {value!r}")
+    limits = [(*_LIMITS[key], limit) for key, limit in parameter.metadata.items() if key in _LIMITS]
+    if limits and not (math.isfinite(value) and all(holds(value, limit) for _, holds, limit in limits)):
+        allowed = " and ".join(f"{sign} {limit}" for sign, _, limit in limits)
+        raise ValueError(f"{parameter.name} must be a finite number {allowed}, got {value}")
+
+
 @dataclass(frozen=True)
 class KernelForm:
-    """What the batched kernels know of a penalty on one weight: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat;
-    or, with ``hard``, ``strength [z != 0]``."""
+    """Form of a penalty on one weight for the batched kernels: ``strength ||z|| - inverse_gamma ||z||^2 / 2``, until flat; or,
+    with ``hard``, ``strength [z != 0]``."""
 
     strength: Tensor | float
     """lambda_g, which includes sqrt(group size); a scalar tensor where it was found on a GPU."""
@@ -36,11 +57,19 @@ class KernelForm:
 class Penalty:
     """A penalty on the groups of a weight; the strength is ``lambda_``.
 
+    Other parameters are dataclass fields with a default. Their metadata may hold ``meaning`` (a sentence in Markdown), and what
+    is allowed: ``gt``, ``ge``, ``le`` (greater than, greater or equal, less or equal) for a number, ``choices`` for a word.
+    ``alters_speed`` is True for a parameter that changes how long a step takes, and not its result alone.
     Methods take the weight, and the dimension ``axis`` that counts its groups (``optim/groups.py``).
     """
 
-    lambda_: Tensor | float
+    lambda_: Tensor | float = field(metadata={"ge": 0})
     name: ClassVar[str]
+    """Name in a configuration and in tables."""
+    title: ClassVar[str]
+    """Name on pages and in figures."""
+    also_called: ClassVar[tuple[str, ...]] = ()
+    """Names, in small letters, that somebody may type in place of ``name``."""
     selects: ClassVar[bool] = False
     """True: a group is zero or is left as it is. Under a target (``ProxAdam.zero_share``) its zeros are then final."""
 
@@ -50,8 +79,14 @@ class Penalty:
         return False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.lambda_, Tensor) and not (math.isfinite(self.lambda_) and self.lambda_ >= 0):
-            raise ValueError(f"lambda_ must be a finite number >= 0, got {self.lambda_}")
+        for parameter in fields(self):
+            if not isinstance(value := getattr(self, parameter.name), Tensor):
+                _check(parameter, value)
+
+    @classmethod
+    def parameters(cls) -> dict[str, Field[Any]]:
+        """Return the parameters beside the strength, by name."""
+        return {parameter.name: parameter for parameter in fields(cls) if parameter.name != "lambda_"}
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
         """The penalty of a weight, such as (out, in, kh, kw): a scalar tensor."""
@@ -93,6 +128,8 @@ class GroupLasso(Penalty):
     """``l1_l2``: sum over groups of lambda_g ||w_g||_2 (Yuan and Lin, 2006)."""
 
     name: ClassVar[str] = "l1_l2"
+    title: ClassVar[str] = "group lasso"
+    also_called: ClassVar[tuple[str, ...]] = ("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
         return self.lambda_ * group_weight(weight, axis) * group_norms(weight, axis).sum()
@@ -115,13 +152,16 @@ class GroupLasso(Penalty):
 class GroupMCP(Penalty):
     """``group_mcp``: lambda_g ||w_g|| - ||w_g||^2 / (2 gamma) up to ||w_g|| = gamma lambda_g, constant after (Zhang, 2010)."""
 
-    gamma: float = 3.0
+    gamma: float = field(
+        default=3.0,
+        metadata={
+            "gt": 0,
+            "meaning": "Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`.",
+        },
+    )
     name: ClassVar[str] = "group_mcp"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (math.isfinite(self.gamma) and self.gamma > 0):
-            raise ValueError(f"gamma must be a finite number > 0, got {self.gamma}")
+    title: ClassVar[str] = "group MCP"
+    also_called: ClassVar[tuple[str, ...]] = ("mcp", "groupmcp")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
         strength = self.lambda_ * group_weight(weight, axis)
@@ -155,13 +195,12 @@ class SparseGroupLasso(Penalty):
     It zeroes whole groups, and single weights in the groups that live.
     """
 
-    l1_ratio: float = 0.05
+    l1_ratio: float = field(
+        default=0.05,
+        metadata={"ge": 0, "le": 1, "meaning": "Share of `sparse_group_lasso` that acts on single weights; 0 is `l1_l2`."},
+    )
     name: ClassVar[str] = "sparse_group_lasso"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.l1_ratio <= 1:
-            raise ValueError(f"l1_ratio must be a number from 0 to 1, got {self.l1_ratio}")
+    title: ClassVar[str] = "sparse group lasso"
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
         groups = group_weight(weight, axis) * group_norms(weight, axis).sum()
@@ -207,14 +246,18 @@ class GroupL0(Penalty):
     Rescaling a layer before batch norm scales its gradients inversely: it changes ``adam``, and neither of the others.
     """
 
-    saliency: Saliency = "adam"
+    saliency: Saliency = field(
+        default="adam",
+        metadata={
+            "choices": get_args(Saliency),
+            "alters_speed": True,
+            "meaning": "What `group_l0` goes by: the squared norm of a group in Adam's metric (`adam`), in the diagonal of the "
+            "Fisher information (`fisher`), or a running mean of (gradient . weight)^2 (`taylor`); docs/math.md.",
+        },
+    )
     name: ClassVar[str] = "group_l0"
+    title: ClassVar[str] = "group L0"
     selects: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.saliency not in get_args(Saliency):
-            raise ValueError(f"saliency must be one of {', '.join(get_args(Saliency))}, got {self.saliency!r}")
 
     @property
     def takes_products(self) -> bool:

@@ -32,7 +32,7 @@ DEFAULT_CHUNK = 2**20
 PER_WEIGHT = ("floors", "normalised")
 OWN_OPTIONS = {"penalty": None, "axis": INPUT_CHANNELS, "keep": None, "steered": True, "removed_groups": 0}
 OWN_OPTIONS |= dict.fromkeys(PER_WEIGHT)
-"""What a parameter group holds beside AdamW's options, and its default; ``PER_WEIGHT``: a list with one entry per parameter."""
+"""Options of a parameter group beside AdamW's, with their defaults; ``PER_WEIGHT``: a list with one entry per parameter."""
 PRODUCTS, DECAY = "products", 0.99
 """State of a weight: the running mean, with this decay, of (gradient . weight)^2 per group. It starts from 0, as Adam's do."""
 
@@ -266,14 +266,14 @@ class ProxAdam(torch.optim.AdamW):
         """Per weight that has a gradient the lambda that just sets each of its groups to zero: (groups,)."""
         axis, lr, penalty = group["axis"], group["lr"], group["penalty"].with_strength(0.0)
         weights, solved = self._solve(group, penalty, lr)
-        found = []
+        critical = []
         for weight in weights:
             if id(weight) in solved:
-                found.append(solved[id(weight)].critical / group_weight(weight, axis))
+                critical.append(solved[id(weight)].critical / group_weight(weight, axis))
             else:
                 parts = [penalty.critical(x, metric, lr, axis) for _, x, metric in self._chunks(weight, group, penalty)]
-                found.append(torch.cat([weight.new_empty(0), *parts]))
-        return found
+                critical.append(torch.cat([weight.new_empty(0), *parts]))
+        return critical
 
     def _apply(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> None:
         """Set every weight of a parameter group that has a gradient to the prox of ``penalty`` at it."""
@@ -327,7 +327,7 @@ class ProxAdam(torch.optim.AdamW):
 
     @torch.no_grad()
     def keep_zeros(self) -> None:
-        """From now on, groups of weights that are zero now stay zero; the penalties keep acting on the others.
+        """Keep groups of weights that are zero now at zero from now on; the penalties go on acting on the others.
 
         With lambda 0 this is how a sparse network is trained on without the penalty's pull.
         """

@@ -85,8 +85,8 @@ def _unit(x: Tensor) -> Tensor:
     """
     largest = x.abs().amax(0)
     exponent = torch.frexp(largest).exponent.clamp_(-120, 120)
-    one = torch.ones_like(largest)
-    return torch.where((largest > 0) & largest.isfinite(), torch.ldexp(one, -exponent), one)
+    unit = torch.ones_like(largest)
+    return torch.where((largest > 0) & largest.isfinite(), torch.ldexp(unit, -exponent), unit)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""How strong the penalty is while a network trains: fixed beforehand, or steered towards a sparsity.
+"""Strength of the penalty while a network trains: fixed beforehand, or steered towards a sparsity.
 
 All kinds are used alike: ``apply`` before every step of the optimizer, with the time in epochs (3.5 is the middle of the
 fourth epoch). All may end in a **debias phase**: zero groups stay zero, and the penalty is off. A schedule and a controller are
@@ -197,7 +197,7 @@ class TwoControls:
 
 
 PenaltyControl = LambdaSchedule | SparsityController | TwoControls
-"""What decides on the penalty's strength in a training."""
+"""Any object that decides on the penalty's strength in a training."""
 
 
 def set_strength(optimizer: ProxAdam, strength: float, steered: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Which groups of weights a step sets to zero, where a share of zeros is wanted (docs/math.md)."""
+"""Choice of the groups of weights that a step sets to zero, where a share of zeros is wanted (docs/math.md)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ZERO_FOR_GOOD = -math.inf
 
 @dataclass
 class Aim:
-    """What becomes of one weight in a step that aims at a share of zero groups."""
+    """Decision about one weight in a step that aims at a share of zero groups."""
 
     place: int
-    """Which of its parameter group's."""
+    """Number of the weight in its parameter group."""
     critical: Tensor
     """(groups,): the lambda that just sets each group to zero; minus or plus infinity where that is settled already."""
     largest: Tensor
@@ -56,15 +56,15 @@ def select(aims: Sequence[Aim], removed: int, share: float) -> Tensor:
     count = min(round(share * values.numel()), values.numel() - spared)
     order = values.argsort(stable=True)
     dead = torch.zeros_like(values, dtype=torch.bool).index_fill_(0, order[:count], True)
-    found = values.new_zeros(())
+    lambda_ = values.new_zeros(())
     if count:
         last = values[order[count - 1]].clamp_min(0.0)
         # The prox rounds another way than what is critical: a hair more, but not as far as the next group.
         room = 1e-4 * last
         if count < values.numel():
             room = torch.minimum(room, 0.5 * (values[order[count]].clamp_min(0.0) - last))
-        found = last + room
+        lambda_ = last + room
     sizes = [aim.critical.numel() for aim in aims]
     for aim, part in zip(aims, dead[: sum(sizes)].split(sizes), strict=True):
         aim.dead = part
-    return found
+    return lambda_

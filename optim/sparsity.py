@@ -1,4 +1,4 @@
-"""How sparse a backbone is: counted in one place, per layer and in total."""
+"""Sparsity of a backbone: counted in one place, per layer and in total."""
 
 from __future__ import annotations
 
@@ -101,16 +101,21 @@ class SparsityReport:
         ]
 
 
-def stage_of(layer: str) -> str:
-    """The stage of the backbone that a layer belongs to: ``stem``, or ``layer1`` to ``layer4``."""
+def stage_of(layer: str, stage_names: Mapping[str, str]) -> str:
+    """Return the stage that a layer belongs to: the top-level module that it is in, or what ``stage_names`` calls that."""
     first = layer.split(".")[0]
-    # torchvision's stem has no name of its own: its convolution is called conv1
-    return "stem" if first in {"stem", "conv1"} else first
+    return stage_names.get(first, first)
+
+
+def _backbone_of(model: nn.Module) -> tuple[nn.Module, Mapping[str, str]]:
+    """Return the backbone of ``model``, or ``model`` itself if it has none; and the names that it has for its stages."""
+    backbone = getattr(model, "backbone", model)
+    return backbone, getattr(backbone, "stage_names", {})
 
 
 def group_squares(model: nn.Module) -> dict[str, Tensor]:
     """Per shared convolution the squared norms of its groups, (groups,), float64."""
-    backbone = getattr(model, "backbone", model)
+    backbone, _ = _backbone_of(model)
     return {name: group_norms(weight.detach()).double().square() for name, weight in grouped_weights(backbone)}
 
 
@@ -126,42 +131,45 @@ def live_rms(model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, float]
         layers under the empty name; NaN where no group lives.
     """
     sums: dict[str, Tensor] = {}
+    _, stage_names = _backbone_of(model)
     for name, now in group_squares(model).items():
         live = now > 0
         pair = torch.stack([now[live].sum(), before[name].to(now.device)[live].sum()])
-        for key in ("", stage_of(name)):
+        for key in ("", stage_of(name, stage_names)):
             sums[key] = sums[key] + pair if key in sums else pair
     return {key: float((now / then).sqrt()) for key, (now, then) in sums.items()}
 
 
 def live_mask(model: nn.Module) -> Tensor:
     """(groups,) bool of all shared convolutions, in network order: which groups live."""
-    backbone = getattr(model, "backbone", model)
+    backbone, _ = _backbone_of(model)
     return torch.cat([live_groups(weight.detach()) for _, weight in grouped_weights(backbone)])
 
 
 def sparsity_report(model: nn.Module) -> SparsityReport:
-    """Counts zero groups of ``model.backbone`` (of ``model`` itself if it has none).
+    """Count the zero groups of ``model.backbone`` (of ``model`` itself if it has none).
+
+    A backbone's ``stage_names``, if it has such a mapping, says what the stage of a top-level module is called.
 
     Raises:
         ValueError: there is no convolution in it.
     """
-    backbone = getattr(model, "backbone", model)
-    report = count_groups(grouped_weights(backbone))
+    backbone, stage_names = _backbone_of(model)
+    report = count_groups(grouped_weights(backbone), stage_names)
     if not report.layers:
         raise ValueError(f"{type(backbone).__name__} holds no convolution")
     return report
 
 
-def count_groups(weights: Iterable[tuple[str, Tensor]]) -> SparsityReport:
-    """Counts the zero groups ``W[:, c]`` of weights (out, in, kh, kw), given with their layers' names."""
+def count_groups(weights: Iterable[tuple[str, Tensor]], stage_names: Mapping[str, str] | None = None) -> SparsityReport:
+    """Count the zero groups ``W[:, c]`` of weights (out, in, kh, kw), given with their layers' names."""
     layers = []
     for name, weight in weights:
         live = int(live_groups(weight.detach()).sum())
         layers.append(
             LayerSparsity(
                 layer=name,
-                stage=stage_of(name),
+                stage=stage_of(name, stage_names or {}),
                 groups=group_count(weight),
                 zero_groups=group_count(weight) - live,
                 group_size=group_size(weight),

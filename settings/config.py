@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from settings.messages import describe_problems, epoch_at, rule_problems, shown
 from settings.nature import NUMBERS, PENALTY, RECORD, WORK, Nature, about, natures
+from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
     Adam,
     Augmentation,
@@ -28,6 +29,7 @@ from settings.sections import (
     Int,
     LRSchedule,
     Number,
+    OneOf,
     OptimizerParams,
     Schema,
     SeveralForms,
@@ -40,6 +42,7 @@ from settings.sections import (
 )
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
+from tasks.losses import SEGMENTATION_LOSSES
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -115,10 +118,7 @@ class ExperimentConfig(Schema):
     """What a frame that cannot be read does: `error` ends the run (with a cache before the training begins, else when its turn
     comes); `skip` leaves it out, and the results count and list it."""
 
-    backbone: Annotated[
-        Literal["resnetd18", "resnetd50", "resnetd101", "resnet18", "resnet50", "resnet101"],
-        about("numbers", "speed", needs="weights"),
-    ] = "resnetd50"
+    backbone: Annotated[str, OneOf(BACKBONES), about("numbers", "speed", needs="weights")] = "resnetd50"
     """Shared network: the paper's ResNet-D, or torchvision's ResNet."""
     output_stride: Annotated[Literal[8, 16], WORK] = 8
     """Input size divided by the size of the shared features."""
@@ -134,9 +134,9 @@ class ExperimentConfig(Schema):
     aspp_rates: Annotated[tuple[Annotated[Int, Field(ge=1)], ...], WORK] = (12, 24, 36)
     """Dilations of the dense heads' atrous spatial pyramid."""
 
-    seg_loss_fn: Annotated[Literal["softCEloss", "dice", "Tversky", "Focal"], WORK] = "softCEloss"
+    seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES), WORK] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
-    comb_loss: Annotated[Literal["sum", "wt_sum", "uncertainity", "uncertainty"], WORK] = "sum"
+    comb_loss: Annotated[str, OneOf(WEIGHTINGS), WORK] = "sum"
     """How the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
     loss_weights: Annotated[
         dict[str, Annotated[Number, Field(ge=0)]] | None, about("numbers", used_with=("comb_loss", "wt_sum"))

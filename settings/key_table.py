@@ -6,8 +6,10 @@ from inspect import get_annotations
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from settings.config import ExperimentConfig
+from settings.sections import OneOf
 
 
 def key_table(schema: type[BaseModel] = ExperimentConfig) -> str:
@@ -25,17 +27,17 @@ def _rows(schema: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             rows += [f"| `{key}` | | {meaning} |", *_rows(info.annotation, f"{key}.")]
             continue
-        choices = _choices(info.annotation)
+        choices = _choices(info)
         if choices and not all(f"`{choice}`" in meaning for choice in choices):
             meaning += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
         rows.append(f"| `{key}` | {'required' if info.is_required() else _text(info.default)} | {meaning} |")
     return rows
 
 
-def _choices(annotation: Any) -> list[Any]:
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    return []
+def _choices(info: FieldInfo) -> list[Any]:
+    if get_origin(info.annotation) is Literal:
+        return list(get_args(info.annotation))
+    return [name for mark in info.metadata if isinstance(mark, OneOf) for name in mark.registry]
 
 
 def _text(value: Any) -> str:

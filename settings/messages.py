@@ -13,7 +13,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, RootModel
 
-from settings.sections import OptimizerParams, Strength
+from optim.penalties import PENALTIES
+from settings.registries import BACKBONES
+from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength
 from tasks.data_sets import DATA_SETS
 from tasks.table import get_task, task_names
 
@@ -34,13 +36,16 @@ _EXPECTED = {
     "string_too_short": "some text",
 }
 _ALSO_CALLED = {
-    **dict.fromkeys(("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso"), "l1_l2"),
-    **dict.fromkeys(("mcp", "groupmcp"), "group_mcp"),
+    **{other: name for name, penalty in PENALTIES.items() for other in penalty.also_called},
     **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
     **{other: name for name, data_set in DATA_SETS.items() for other in data_set.also_called},
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""
-_SHARES = ("target_sparsity", "val_fraction", "l1_ratio")
+_SHARES = (
+    "target_sparsity",
+    "val_fraction",
+    *(name for name, parameter in PENALTY_PARAMETERS.items() if parameter.metadata.get("le") == 1),
+)
 _FOLDER_NAME = "a name for folders: letters, digits, spaces and _ . + = , @ -, beginning with a letter, a digit or _"
 _PATTERNS = {
     "Experiment_name": _FOLDER_NAME,
@@ -270,7 +275,7 @@ def _init_weights(backbone: str, init_weights: str | None, start_from: str | Non
         return None
     if start_from is not None:
         return "init_weights: contradicts start_from, which gives the whole network; give one of them"
-    if backbone.startswith("resnetd"):
+    if not BACKBONES[backbone].takes_weights:
         return f"init_weights: {shown(init_weights)} is for torchvision's backbones, and backbone is {backbone!r}"
     if input_img_channels != 3:
         return f"init_weights: {shown(init_weights)} needs input_img_channels: 3, not {input_img_channels}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,8 +17,9 @@ from pydantic import (
     WrapValidator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
+from optim.penalties import PENALTIES, GroupLasso, Penalty
 from settings.nature import NUMBERS, PENALTY, WORK, about
 from tasks.data_sets import DATA_SETS
 
@@ -36,6 +38,22 @@ def _validate_forms(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return validate(value)
     except ValidationError:
         raise PydanticCustomError("form", "none of its forms") from None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneOf:
+    """Mark of a text that must be a name in a registry, as it is when the text is checked."""
+
+    registry: Mapping[str, Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def _check(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.registry:
+            return value
+        *names, last = map(repr, self.registry)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}" if names else last})
 
 
 SeveralForms = WrapValidator(_validate_forms)
@@ -163,8 +181,20 @@ class Strength(RootModel[Annotated[Annotated[Number, Field(ge=0)] | Warmup | Poi
 Time = Annotated[Number, Field(gt=0)]
 
 
-PenaltyName = Literal["l1_l2", "group_mcp", "sparse_group_lasso", "group_l0"]
-"""The names in ``optim.PENALTIES``."""
+PenaltyName = Annotated[str, OneOf(PENALTIES)]
+PENALTY_PARAMETERS = {name: parameter for penalty in PENALTIES.values() for name, parameter in penalty.parameters().items()}
+"""Keys of an optimizer's section that are parameters of penalties, as the penalties declare them."""
+
+
+def _key(parameter: dataclasses.Field[Any]) -> Any:
+    """Return the type of the key for a penalty's parameter."""
+    limits = dict(parameter.metadata)
+    meaning, choices, alters_speed = (limits.pop(key, None) for key in ("meaning", "choices", "alters_speed"))
+    return Annotated[
+        Literal[tuple(choices)] if choices else Number,
+        Field(default=parameter.default, description=meaning, **limits),
+        about("numbers", "speed", penalty=True) if alters_speed else PENALTY,
+    ]
 
 
 class OptimizerParams(Section):
@@ -180,20 +210,24 @@ class OptimizerParams(Section):
     """Decoupled weight decay."""
     penalty: Annotated[
         PenaltyName | None, about("numbers", "speed", penalty=True, in_a_study="the study has the axis penalty")
-    ] = "l1_l2"
-    """Penalty on the groups: `l1_l2` (group lasso), `group_mcp`, `sparse_group_lasso`, or `group_l0`, which selects groups and
-    leaves the others as they are. The heads' is unused unless `sparsify` is `backbone_and_heads`."""
+    ] = Field(
+        default=GroupLasso.name,
+        description="Penalty on the groups: "
+        + ", ".join(f"`{name}` ({penalty.title})" for name, penalty in PENALTIES.items())
+        + ". `group_l0` selects groups and leaves the others as they are. The heads' is unused unless `sparsify` is "
+        "`backbone_and_heads`.",
+    )
     lambda_: Annotated[Strength | None, PENALTY] = Field(default=None, alias="lambda")
     """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
     which rises from 0 over 10 epochs; or points `[[epoch, lambda], ...]` with straight lines between them. The heads' as
     `penalty`."""
-    gamma: Annotated[Number, Field(gt=0), PENALTY] = 3.0
-    """Where `group_mcp` becomes flat: at a group norm of `gamma * lambda * sqrt(group size)`."""
-    l1_ratio: Annotated[Number, Field(ge=0, le=1), PENALTY] = 0.05
-    """Share of `sparse_group_lasso` that acts on single weights; 0 is `l1_l2`."""
-    saliency: Annotated[Literal["adam", "fisher", "taylor"], about("numbers", "speed", penalty=True)] = "adam"
-    """What `group_l0` goes by: the squared norm of a group in Adam's metric (`adam`), in the diagonal of the Fisher information
-    (`fisher`), or a running mean of (gradient . weight)^2 (`taylor`); docs/math.md."""
+    # The parameters of all penalties are keys as well: the schema reads a class's fields from its annotations.
+    __annotations__.update({name: _key(parameter) for name, parameter in PENALTY_PARAMETERS.items()})
+
+    @property
+    def penalty_class(self) -> type[Penalty]:
+        """Class of the penalty; the group lasso where none is named."""
+        return PENALTIES[self.penalty or GroupLasso.name]
 
 
 class BackboneOptimizerParams(OptimizerParams):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.metric_info import METRICS, metric_info
+from tasks.metric_info import metric_info, metrics_of
 from tasks.table import get_task, is_task
 from utils.numbers import fixed
 
@@ -210,7 +210,7 @@ def task_columns(tasks: Iterable[str], *, metres: bool = False) -> dict[tuple[st
         (task, metric): task_column(task, metric, metres=metres)
         for task in tasks
         if is_task(task)
-        for metric in METRICS[get_task(task).kind]
+        for metric in metrics_of(task)
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from optim.penalties import PENALTIES
 from study.columns import Column, column_of, run_columns, words
 from study.tables import StudyTables
 from tasks.table import get_task
@@ -17,10 +18,6 @@ from utils.numbers import fixed, short_number
 NOTHING = "—"
 """Text of a cell without a value."""
 
-_PENALTIES = {
-    **{"l1_l2": "group lasso", "group_mcp": "group MCP", "sparse_group_lasso": "sparse group lasso"},
-    "group_l0": "group L0",
-}
 
 # Names
 
@@ -42,7 +39,8 @@ def task_title(name: str) -> str:
 def kind_label(row: Mapping[str, Any]) -> str:
     """Name the penalty, strength and variant of a setting: ``dense``, or ``group lasso, target 70 %``."""
     penalty, variant = value_text(row["penalty"]), " ".join(value_text(row["variant"]).split())
-    parts = [_PENALTIES.get(penalty, words(penalty)) or "sparse" if row["sparse"] else "dense"]
+    title = PENALTIES[penalty].title if penalty in PENALTIES else words(penalty) or "sparse"
+    parts = [title if row["sparse"] else "dense"]
     if row["sparse"]:
         parts += filter(None, [strength_label(row["lambda"], row["target_sparsity"])])
     return ", ".join([*parts, f"variant {variant}"] if variant else parts)

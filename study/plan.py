@@ -277,7 +277,7 @@ def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, A
             "debias_from": base.debias_from if target is None else None,
             "bb_optimizer_params": {**params, "penalty": penalty, "lambda": strength},
         }
-        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty or "l1_l2",))
+        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty_class.name,))
         for strength, target in _lambdas_or_targets(source, axes, base)
     ]
 

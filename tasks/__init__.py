@@ -1,1 +1,1 @@
-"""What a task is: the table of tasks, and for each kind its losses, its metrics, and what its logits mean."""
+"""Tasks: their table, and what each learns: its loss, its metrics, and its prediction."""

@@ -1,9 +1,8 @@
-"""From logits to predictions: each task's activation, in one place."""
+"""Activations of the tasks: logits become values in the units of the target."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tasks.table import MAX_METRIC_DEPTH, Task
@@ -13,7 +12,7 @@ THRESHOLD = 0.5
 
 
 def scale(task: Task, depth_target: str) -> float:
-    """What the activation is multiplied by: metres for a metric depth."""
+    """Return what the activation is multiplied by: metres for a metric depth."""
     return MAX_METRIC_DEPTH if task.kind == "depth" and depth_target == "metric" else 1.0
 
 
@@ -28,16 +27,3 @@ def activate(task: Task, logits: Tensor, depth_target: str) -> Tensor:
     if task.activation == "sigmoid":
         return scale(task, depth_target) * torch.sigmoid(logits)
     return torch.tanh(logits) if task.activation == "tanh" else logits
-
-
-def predict(task: Task, logits: Tensor, depth_target: str) -> Tensor:
-    """The prediction that metrics and figures use.
-
-    Returns:
-        segmentation: int64 (B, H, W) classes; normals: (B, 3, H, W) unit vectors; depth and edges: (B, 1, H, W) in the
-        target's units; attribute: (B,) probabilities.
-    """
-    if task.kind == "segmentation":
-        return logits.argmax(dim=1)
-    values = activate(task, logits, depth_target)
-    return F.normalize(values, dim=1) if task.kind == "normals" else values

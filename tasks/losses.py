@@ -1,4 +1,4 @@
-"""Losses, keyed by a task's kind.
+"""Losses: what the classes of ``tasks/objectives.py`` are made of.
 
 A loss is computed in two steps: ``statistics`` are sums over a batch, ``value`` divides them once. Training takes the value
 of one batch; validation adds the statistics of all batches first, so that its loss is that of the whole split and does not
@@ -7,7 +7,7 @@ depend on the batch size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.activations import activate
-from tasks.table import IGNORE_INDEX, Task, get_task
+from tasks.table import IGNORE_INDEX
 
 LABEL_SMOOTHING = 0.1
 FOCAL_GAMMA = 2.5
 TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA = 0.3, 0.7, 2.5
 HUBER_DELTA = 0.2
+"""Error of an edge strength, which is from 0 to 1, from which on the loss is linear: the paper's value."""
 
 
 class Loss(Protocol):
@@ -99,48 +99,28 @@ def _focal(logits: Tensor, target: Tensor) -> Tensor:
 
 SEGMENTATION_LOSSES: dict[str, Loss] = {
     "softCEloss": MeanLoss(_cross_entropy),
-    "Focal": MeanLoss(_focal),
     "dice": OverlapLoss(0.5, 0.5, 1.0),
     "Tversky": OverlapLoss(TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA),
+    "Focal": MeanLoss(_focal),
 }
 """The losses that ``seg_loss_fn`` names."""
 
 
-def _squared(prediction: Tensor, target: Tensor) -> Tensor:
+def squared(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return squared errors."""
     return (prediction - target) ** 2
 
 
-def _one_minus_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+def one_minus_cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return 1 - the cosine of the angle between vectors along dimension 1."""
     return 1 - F.cosine_similarity(prediction, target, dim=1)
 
 
-def _huber(prediction: Tensor, target: Tensor) -> Tensor:
+def huber(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return Huber's loss (1964): e^2 / 2 up to ``HUBER_DELTA``, and with its slope there beyond."""
     return F.huber_loss(prediction, target, reduction="none", delta=HUBER_DELTA)
 
 
-def _binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross-entropy of probabilities sigmoid(logits)."""
     return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-
-
-DISTANCES = {"depth": _squared, "normals": _one_minus_cosine, "edges": _huber}
-"""By a task's kind, of what its activation gives from the target."""
-
-
-def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict[str, Loss]:
-    """The loss of every task.
-
-    Args:
-        tasks: names of tasks.
-        seg_loss: of segmentations, a key of ``SEGMENTATION_LOSSES``.
-        depth_target: ``relative`` or ``metric``.
-    """
-    return {name: _loss_of(get_task(name), seg_loss, depth_target) for name in tasks}
-
-
-def _loss_of(task: Task, seg_loss: str, depth_target: str) -> Loss:
-    if task.kind == "segmentation":
-        return SEGMENTATION_LOSSES[seg_loss]
-    if task.kind == "attribute":
-        return MeanLoss(_binary_cross_entropy)
-    distance = DISTANCES[task.kind]
-    return MeanLoss(lambda logits, target: distance(activate(task, logits, depth_target), target))

@@ -1,4 +1,4 @@
-"""Metrics, keyed by a task's kind, exact over a split: sums and counts are accumulated and divided once.
+"""Metrics, exact over a split: sums and counts are accumulated and divided once.
 
 Where torchmetrics has a metric it is used, with its sums in float64, so that the order and the size of the batches do not
 show. A metric of a split without any valid element is NaN.
@@ -7,8 +7,9 @@ show. A metric of a split without any valid element is NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -22,15 +23,28 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from tasks.activations import predict
-from tasks.table import IGNORE_INDEX, Task, get_task
+from tasks.table import IGNORE_INDEX
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """Unit (empty for shares and numbers without one) and direction of a metric."""
+
+    better: Literal["up", "down"]
+    unit: str = ""
+
+
+UP, DOWN = MetricInfo("up"), MetricInfo("down")
 
 
 class TaskMetrics(Protocol):
     """Metrics of one task."""
 
+    INFO: ClassVar[Mapping[str, MetricInfo]]
+    """Every metric by its name."""
+
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
-        """Take a batch in: predictions of ``tasks.activations.predict``, targets and masks of the loader."""
+        """Take a batch in: predictions of ``tasks.objectives.predict``, targets and masks of the loader."""
 
     def compute(self) -> dict[str, float]:
         """Name -> value over everything taken in so far."""
@@ -53,6 +67,8 @@ class _Mean:
 class SegmentationMetrics:
     """``mIoU`` (mean over the classes that occur in the split's ground truth), ``pixel_accuracy``, and the paper's
     ``IoU_micro_imagewise`` (per image, over the pixels of all classes together; mean over images)."""
+
+    INFO: ClassVar[Mapping[str, MetricInfo]] = dict.fromkeys(("mIoU", "pixel_accuracy", "IoU_micro_imagewise"), UP)
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -82,10 +98,13 @@ class SegmentationMetrics:
 
 
 class DepthMetrics:
-    """``abs_err``, ``rel_err`` (|error| / depth), ``rmse`` and ``delta_1.25`` (share of pixels with max(p/t, t/p) < 1.25).
+    """``abs_err``, ``rel_err`` (|error| / depth), ``rmse`` and ``delta_1.25`` (share of pixels with max(p/t, t/p) < 1.25, the
+    first of the thresholds of Ladicky et al. 2014 and Eigen et al. 2014, arXiv 1406.2283).
 
     In metres for ``depth_target: metric``, else in parts of the frame's largest depth.
     """
+
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {**dict.fromkeys(("abs_err", "rel_err", "rmse"), DOWN), "delta_1.25": UP}
 
     def __init__(self) -> None:
         self.absolute, self.squared = _float64(MeanAbsoluteError()), _float64(MeanSquaredError(squared=False))
@@ -114,6 +133,11 @@ class NormalsMetrics:
     (shares of pixels). The median is exact: every angle is kept (4 bytes a pixel, in main memory)."""
 
     LIMITS = (11.25, 22.5, 30.0)
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {
+        "mean_cosine": UP,
+        **dict.fromkeys(("mean_angle", "median_angle"), MetricInfo("down", "degrees")),
+        **{f"within_{limit:g}": UP for limit in LIMITS},
+    }
 
     def __init__(self) -> None:
         self.cosine, self.angle = _Mean(), _Mean()
@@ -148,6 +172,8 @@ class NormalsMetrics:
 class EdgeMetrics:
     """``abs_err`` of the edge strength."""
 
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {"abs_err": DOWN}
+
     def __init__(self) -> None:
         self.absolute = _float64(MeanAbsoluteError())
 
@@ -164,6 +190,8 @@ class EdgeMetrics:
 class AttributeMetrics:
     """``accuracy``, ``f1`` (of the positives, NaN where there are none, neither true nor predicted), ``f1_weighted`` (by class
     frequency), all at threshold 0.5, and ``auroc`` (NaN where only one class occurs)."""
+
+    INFO: ClassVar[Mapping[str, MetricInfo]] = dict.fromkeys(("accuracy", "f1", "f1_weighted", "auroc"), UP)
 
     def __init__(self) -> None:
         self.metrics: dict[str, Metric] = {
@@ -199,33 +227,3 @@ def _float64(metric: Metric) -> Metric:
 
 def _value(metric: Metric) -> float:
     return float(metric.compute()) if metric.update_called else math.nan
-
-
-def build_metrics(task: Task, label_set: str) -> TaskMetrics:
-    """Fresh metrics of a task whose classes, if it has any, are those of ``label_set``."""
-    if task.kind == "segmentation":
-        return SegmentationMetrics(task.outputs(label_set))
-    kinds: dict[str, type] = {
-        "depth": DepthMetrics,
-        "normals": NormalsMetrics,
-        "edges": EdgeMetrics,
-        "attribute": AttributeMetrics,
-    }
-    return kinds[task.kind]()
-
-
-class SplitMetrics:
-    """The metrics of some tasks over one split, with the classes of ``label_set`` and the depth of ``depth_target``."""
-
-    def __init__(self, tasks: Iterable[str], label_set: str, depth_target: str) -> None:
-        self.depth_target = depth_target
-        self.tasks = {name: get_task(name) for name in tasks}
-        self.metrics = {name: build_metrics(task, label_set) for name, task in self.tasks.items()}
-
-    def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
-        """Take one task's batch in, logits as the model gives them."""
-        self.metrics[task].update(predict(self.tasks[task], logits.float(), self.depth_target), target, mask)
-
-    def compute(self) -> dict[str, dict[str, float]]:
-        """Per task, name -> value."""
-        return {name: metrics.compute() for name, metrics in self.metrics.items()}

@@ -2,8 +2,8 @@
 
 A task of a known kind is added here and nowhere else: one entry of ``TASKS`` says which head it gets, how its target is
 read, resized and flipped, and which of its metrics is the main one. What a *kind* means is written in ``datasets/targets.py``
-(its files, and what is invalid in them), ``tasks/losses.py`` and ``tasks/metrics.py``. Where a data set keeps its targets says
-``tasks/data_sets.py``.
+(its files, and what is invalid in them) and ``tasks/objectives.py`` (its loss, its metrics and its prediction).
+``tasks/data_sets.py`` says where a data set keeps its targets.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Task:
     name: str
     kind: Kind
     title: str
-    """What a figure calls it."""
+    """Name in figures."""
     short: str
-    """What the name of an experiment of a study calls it."""
+    """Name in the names of a study's experiments."""
     head: Literal["dense", "classification"]
     activation: Literal["none", "sigmoid", "tanh"]
-    """What turns logits into a prediction (argmax of a segmentation is the metric's business)."""
+    """Function that turns logits into values; a segmentation's classes are not made by it."""
     main_metric: str
     higher_is_better: bool
     source: Mapping[str, str] = field(default_factory=dict)
@@ -49,11 +49,13 @@ class Task:
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Per label set the names of a segmentation's classes, where they are others than the label set's."""
     resize: Literal["nearest", "bilinear", "none"] = "nearest"
-    """How the target is resized; ``bilinear`` averages valid pixels only."""
+    """Rule by which the target is resized; ``bilinear`` averages valid pixels only."""
     flip: Literal["mirror", "mirror_and_negate_x", "none"] = "mirror"
-    """What a horizontal flip of the image does to the target."""
+    """Effect on the target of a horizontal flip of the image."""
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
+    objective: str = ""
+    """Loss and metrics: a name in ``tasks.objectives.OBJECTIVES``; empty: the objective of its kind."""
 
     @property
     def places(self) -> dict[str, str]:

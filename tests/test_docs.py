@@ -4,17 +4,14 @@ import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-import yaml
 from PIL import Image
 
-import optim.penalties
-import settings.sections
 import tasks.data_sets
 import tasks.table
 from datasets import loaders
@@ -30,7 +27,6 @@ from models.heads import ClassificationHead, DeepLabHead
 from models.multi_task import Normalize
 from models.resnetd import ResNetD
 from settings.config import ExperimentConfig
-from tasks.losses import build_losses
 from tests.configs import make_config
 from tests.small import narrow_resnetd
 from utils.errors import ConfigError
@@ -78,13 +74,17 @@ def of_compaction(work: Path) -> dict[str, Any]:
 STAND_INS: dict[str, Callable[[Path], dict[str, Any]]] = {
     # What the code is put into: the module that the page says.
     "add_a_dataset.md": lambda work: dict(vars(tasks.data_sets)),
-    "add_a_task.md": lambda work: dict(vars(tasks.table)),
-    "add_a_penalty.md": lambda work: {**vars(optim.penalties), **vars(settings.sections)},
     "compact.md": of_compaction,
 }
 
 
-ELSEWHERE = {"compact.md": "below", "python.md": "tests/optim/test_installed.py"}
+ELSEWHERE = {
+    "compact.md": "below",
+    "python.md": "tests/optim/test_installed.py",
+    **dict.fromkeys(
+        ("add_a_backbone.md", "add_a_loss_weighting.md", "add_a_penalty.md", "add_a_task.md"), "tests/engine/test_extensions.py"
+    ),
+}
 """Where the code of these pages runs."""
 
 
@@ -133,18 +133,6 @@ def test_the_script_for_the_onnx_file_says_what_predict_py_says(tmp_path: Path, 
     wrong = session.run(["depth_euclidean"], {"images": 255 * page["images"]})[0]
     right = session.run(["depth_euclidean"], {"images": page["images"]})[0]
     assert abs(wrong - right).max() > 0.1 * abs(right).max(), "0..255 is another image"
-
-
-def test_the_pages_task_is_one_that_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = blocks(ROOT / "docs" / "add_a_task.md")
-    task = eval(code, dict(vars(tasks.table)))  # our own documentation
-    monkeypatch.setitem(tasks.table.TASKS, task.name, task)
-    config = make_config(task_list=["segmentsemantic", task.name])
-    assert list(build_losses(config.task_list, config.seg_loss_fn, config.depth_target)) == [
-        "segmentsemantic",
-        "occlusion_edges",
-    ]
-    assert build_model(config).heads["occlusion_edges"]
 
 
 def write_flats(root: Path) -> None:
@@ -216,9 +204,3 @@ def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:
     found = [str(path.relative_to(ROOT)) for path in modules if names_a_kind(path)]
     assert len(found) >= 8
     assert not [name for name in found if name not in text]
-
-
-def test_the_names_of_the_penalties_are_those_of_the_registry() -> None:
-    assert set(get_args(settings.sections.PenaltyName)) == set(optim.PENALTIES)
-    (code,) = blocks(ROOT / "docs" / "add_a_penalty.md", "yaml")
-    assert make_config(group_sparsity=True, **yaml.safe_load(code)).bb_optimizer_params.penalty in optim.PENALTIES

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from settings.registries import BACKBONES, WEIGHTINGS, load
+
 ROOT = Path(__file__).parent.parent
 HOUSE = """
     utils
     tasks    utils
-    settings tasks utils
-    figures  tasks utils
     optim
+    settings optim tasks utils
+    figures  tasks utils
     models   optim settings tasks utils
     datasets settings tasks utils
     engine   models datasets optim settings figures tasks utils
@@ -39,9 +41,19 @@ def imported(path: Path) -> set[str]:
             assert not node.level or path.is_relative_to(ROOT / "optim"), f"{path} has a relative import"
             if not node.level:
                 names.add(str(node.module).split(".")[0])
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"__import__", "importlib.import_module"}:
+        elif (
+            path != ROOT / "settings" / "registries.py"
+            and isinstance(node, ast.Call)
+            and ast.unparse(node.func) in {"__import__", "importlib.import_module"}
+        ):
             pytest.fail(f"{path} imports by name")
     return names
+
+
+def test_a_class_that_is_imported_by_its_name_lies_in_its_room() -> None:
+    places = [entry.place for entry in BACKBONES.values()], list(WEIGHTINGS.values())
+    for room, names in zip(("models.", "engine."), places, strict=True):
+        assert all(name.startswith(room) and isinstance(load(name), type) for name in names)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -182,7 +182,7 @@ def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
     ("arguments", "message"),
     [
         (["--config_exp", "none.yaml"], "none.yaml: there is no such file; beside it: mine.yaml"),
-        (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir_NYU: nowhere is no folder"),
+        (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir: nowhere is no folder"),
         (["--config_exp", "mine.yaml", "splits.train=other"], "splits.train: 'other': there is no file"),
         (["--config_exp", "mine.yaml", "num_trials=0"], "num_trials: is 0"),
         (["--config_exp", "mine.yaml", "device=cuda:77"], "device: 'cuda:77' is not there"),
@@ -297,7 +297,7 @@ def test_outputs_of_another_split_have_a_name_of_their_own(trained: Path, tmp_pa
         (OUTPUTS, ["--exp_name", "other"], "no trial of that name in results/runs (looked for other_trial_<i>"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "5"], "--num_trials 5: there are 1 trials"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "0"], "argument --num_trials: 0 is too small"),
-        (OUTPUTS, ["--exp_name", "mine", "--data_dir", "nowhere"], "data_dir_NYU: nowhere is no folder"),
+        (OUTPUTS, ["--exp_name", "mine", "--data_dir", "nowhere"], "data_dir: nowhere is no folder"),
         (OUTPUTS, ["--exp_name", "mine", "--device", "gpu"], "device: 'gpu' is not valid"),
         (OUTPUTS, ["--exp_name", "mine", "--out_dir", "mine.yaml"], "mine.yaml: the results cannot be written"),
         (CELEB, ["--exp_name", "mine"], "trained on dataset_name: 'NYU'"),

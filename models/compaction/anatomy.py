@@ -6,13 +6,10 @@ three convolutions whose result is added to the **residual stream**, or to what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from torch import nn
-
-from models.resnetd import ResNetD
-from models.torchvision_resnet import TorchvisionResNet
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,8 @@ class Anatomy:
     pool: tuple[int, int, int]
     """Kernel size, stride and padding of the max-pool."""
     blocks: tuple[Block, ...]
+    stage_names: Mapping[str, str] = field(default_factory=dict)
+    """Names of stages by the backbone's top-level modules, where they are others (``optim.sparsity.stage_of``)."""
 
     def units(self) -> Iterator[Unit]:
         """Every convolution of the backbone."""
@@ -60,18 +59,22 @@ class Anatomy:
 
 
 def dissect(backbone: nn.Module) -> Anatomy:
-    """The anatomy of one of the project's backbones.
+    """Return the anatomy that a backbone gives of itself.
 
     Raises:
         TypeError: another kind of network, about whose data flow nothing is known.
     """
-    if isinstance(backbone, ResNetD):
-        convs = [str(i) for i, module in enumerate(backbone.stem) if isinstance(module, nn.Conv2d)]
-        stem = tuple(_unit(backbone, f"stem.{i}", f"stem.{int(i) + 1}", relu=True) for i in convs)
-    elif isinstance(backbone, TorchvisionResNet):
-        stem = (_unit(backbone, "conv1", "bn1", relu=True),)
-    else:
-        raise TypeError(f"{type(backbone).__name__}: only the project's ResNets can be compacted (ResNetD, TorchvisionResNet)")
+    describe = getattr(backbone, "anatomy", None)
+    if describe is None:
+        raise TypeError(
+            f"{type(backbone).__name__}: only the project's ResNets, and backbones with a method anatomy(), can be compacted"
+        )
+    anatomy: Anatomy = describe()
+    return anatomy
+
+
+def residual_anatomy(backbone: nn.Module, stem: tuple[Unit, ...]) -> Anatomy:
+    """Return the anatomy of a ResNet with torchvision's names behind its stem: ``maxpool``, and ``layer1`` to ``layer4``."""
     blocks = [
         _block(backbone, f"layer{stage}.{index}")
         for stage in range(1, 5)
@@ -83,19 +86,20 @@ def dissect(backbone: nn.Module) -> Anatomy:
     assert isinstance(kernel, int)
     assert isinstance(stride, int)
     assert isinstance(padding, int)
-    return Anatomy(stem, (kernel, stride, padding), tuple(blocks))
+    return Anatomy(stem, (kernel, stride, padding), tuple(blocks), getattr(backbone, "stage_names", {}))
 
 
 def _block(backbone: nn.Module, name: str) -> Block:
     block = backbone.get_submodule(name)
     count = sum(isinstance(child, nn.Conv2d) for child in block.children())
-    branch = tuple(_unit(backbone, f"{name}.conv{i}", f"{name}.bn{i}", relu=i < count) for i in range(1, count + 1))
+    branch = tuple(conv_unit(backbone, f"{name}.conv{i}", f"{name}.bn{i}", relu=i < count) for i in range(1, count + 1))
     has_shortcut = getattr(block, "downsample", None) is not None
-    shortcut = _unit(backbone, f"{name}.downsample.0", f"{name}.downsample.1", relu=False) if has_shortcut else None
+    shortcut = conv_unit(backbone, f"{name}.downsample.0", f"{name}.downsample.1", relu=False) if has_shortcut else None
     return Block(name, branch, shortcut)
 
 
-def _unit(backbone: nn.Module, name: str, norm_name: str, *, relu: bool) -> Unit:
+def conv_unit(backbone: nn.Module, name: str, norm_name: str, *, relu: bool) -> Unit:
+    """Return the unit of a convolution and a batch norm, by their names in the backbone."""
     conv, norm = backbone.get_submodule(name), backbone.get_submodule(norm_name)
     if not isinstance(conv, nn.Conv2d):
         raise TypeError(f"{name}: is {type(conv).__name__}; compaction knows nn.Conv2d only")

@@ -77,7 +77,7 @@ def mask_dense(model: nn.Module, maps: Mapping[str, ParameterMap], optimizer: Op
 def _dense(
     parameter: Tensor, names: Mapping[int, str], model: nn.Module, maps: Mapping[str, ParameterMap]
 ) -> tuple[Tensor, ParameterMap]:
-    """What ``parameter`` is a part of, and which; itself if it is none of the compact model's."""
+    """Return what ``parameter`` is a part of, and which part; itself if it is none of the compact model's."""
     name = names.get(id(parameter))
     return (parameter, ParameterMap()) if name is None else (model.get_parameter(name), maps[name])
 
@@ -96,7 +96,7 @@ def _state(state: Mapping[str, Any], parameter: Tensor, dense: Tensor, part: Par
 
 
 def _carry_groups(group: dict[str, Any], source: Mapping[str, Any], pairs: list[tuple[Tensor, ParameterMap]]) -> None:
-    """What a parameter group of ProxAdam knows about its groups of weights."""
+    """Return what a parameter group of ProxAdam knows about its groups of weights."""
     if source["penalty"] is None:
         return
     for name in PER_WEIGHT:
@@ -104,16 +104,16 @@ def _carry_groups(group: dict[str, Any], source: Mapping[str, Any], pairs: list[
             values = {id(weight): value for weight, value in zip(source["params"], source[name], strict=True)}
             group[name] = [values[id(weight)] for weight, _ in pairs]
     axis = source["axis"]
-    there = sum(group_count(weight, axis) for weight in source["params"])
+    groups = sum(group_count(weight, axis) for weight in source["params"])
     left = sum(group_count(weight, axis) for weight in group["params"])
-    group["removed_groups"] = source["removed_groups"] + there - left
+    group["removed_groups"] = source["removed_groups"] + groups - left
     if source["keep"] is not None:
         keep = {id(weight): mask for weight, mask in zip(source["params"], source["keep"], strict=True)}
         group["keep"] = [_groups_of(part, axis).take(keep[id(weight)]) for weight, part in pairs]
 
 
 def _groups_of(part: ParameterMap, axis: int) -> ParameterMap:
-    """What is left of one number per group: where these are columns, they are its rows."""
+    """Return what is left of one number per group: where these are columns, they are its rows."""
     return ParameterMap(part.columns if axis else part.rows)
 
 

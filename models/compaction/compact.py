@@ -159,7 +159,7 @@ def _report(
 def _grouped_convs(model: MultiTaskModel, anatomy: Anatomy) -> Iterable[tuple[str, nn.Conv2d, str]]:
     """Name, dense convolution and part of the network, of every convolution that has groups."""
     for unit in anatomy.units():
-        yield f"backbone.{unit.name}", unit.conv, stage_of(unit.name)
+        yield f"backbone.{unit.name}", unit.conv, stage_of(unit.name, anatomy.stage_names)
     for task, head in model.heads.items():
         for name, conv in feature_convs(head):
             assert isinstance(conv, nn.Conv2d), "the model is dense"

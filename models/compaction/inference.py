@@ -29,7 +29,7 @@ class InferenceBackbone(CompactBackbone):
 
 
 class _Folded:
-    """What remains of a convolution with its batch norm, in float64, and how it reads its input."""
+    """Remains of a convolution with its batch norm, in float64, and how it reads its input."""
 
     def __init__(self, unit: Unit, plan: Plan, width: int, source: Tensor | None) -> None:
         kept = plan.convs[unit.name]

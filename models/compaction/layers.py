@@ -23,7 +23,7 @@ COPY_COST = 200
 
 
 def positions(wanted: Tensor, there: Tensor) -> Tensor:
-    """Where the numbers ``wanted`` lie in the list ``there``, which holds each of them once."""
+    """Return where the numbers ``wanted`` lie in the list ``there``, which holds each of them once."""
     if not len(wanted):
         return wanted
     order = torch.argsort(there)
@@ -96,7 +96,7 @@ class CompactConv2d(Convolution):
             self.is_prefix = _counts_up(self.index)
 
     def get_extra_state(self) -> Tensor:
-        """What the forward pass depends on beside weights and index, for the state: numbers."""
+        """Return what the forward pass depends on beside weights and index, for the state: numbers."""
         geometry = (self.kernel_size, self.stride, self.padding, self.dilation)
         return torch.tensor([self.width, self.group_size, self.atrous, *itertools.chain(*geometry)])
 
@@ -150,7 +150,7 @@ class CompactConv2d(Convolution):
         return out if self.bias is None else out + self.bias.to(x.dtype).view(1, -1, 1, 1)
 
     def extra_repr(self) -> str:
-        """What is read of what is there, and filters."""
+        """Say how many of the channels are read, and how many filters there are."""
         return f"{self.in_channels} of {self.width}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
 
 
@@ -180,7 +180,7 @@ def keep_width(conv: CompactConv2d, like: nn.Conv2d, dense: Tensor) -> CompactCo
 
 @dataclass(frozen=True)
 class CompactUnit:
-    """What remains of a :class:`~models.compaction.anatomy.Unit`; ``norm`` None: folded, or there is no channel."""
+    """Remains of a :class:`~models.compaction.anatomy.Unit`; ``norm`` None: folded, or there is no channel."""
 
     conv: CompactConv2d
     norm: nn.BatchNorm2d | None
@@ -208,6 +208,7 @@ class CompactBackbone(nn.Module):
         self.widths = widths
         self.out_channels = widths[-1]
         self.pool = anatomy.pool
+        self.stage_names = anatomy.stage_names
         self.stem_units = tuple(self._add(unit, units[unit.name]) for unit in anatomy.stem)
         self.block_units = tuple(self._add_block(block, units) for block in anatomy.blocks)
         self._check()
@@ -255,7 +256,7 @@ class CompactBackbone(nn.Module):
         return branch, None if block.shortcut is None else self._add(block.shortcut, units[block.shortcut.name])
 
     def get_extra_state(self) -> Tensor:
-        """What the forward pass depends on beside the convolutions, for the state: the stream's widths and the max-pool."""
+        """Return what the forward pass depends on beside the convolutions: the stream's widths and the max-pool."""
         return torch.tensor([*self.widths, *self.pool])
 
     def set_extra_state(self, state: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Which channels are still needed, and where: the rules of removal, without touching a weight.
+"""Channels that are still needed, and where: the rules of removal, without touching a weight.
 
 A zero group ``W[:, c]`` ignores whatever flows through channel c. So a channel may go if and only if every *later* reader
 ignores it. The pass runs from the features back to the image, so that each convolution is judged by what remains of it: an
@@ -24,7 +24,7 @@ from optim.groups import live_groups
 
 @dataclass(frozen=True)
 class Kept:
-    """What remains of one convolution: numbers of its output channels (filters) and input channels, in their new order."""
+    """Remains of one convolution: numbers of its output channels (filters) and input channels, in their new order."""
 
     rows: Tensor
     columns: Tensor
@@ -32,7 +32,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Plan:
-    """What remains of a backbone.
+    """Remains of a backbone.
 
     Attributes:
         convs: by the convolution's name.

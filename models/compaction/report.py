@@ -1,4 +1,4 @@
-"""What the compaction did, per layer and in total: plain numbers, before and after."""
+"""Report of a compaction, per layer and in total: plain numbers, before and after."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class ParameterMap:
-    """Which part of a dense parameter is left: numbers of its rows (dimension 0) and columns (dimension 1), in their new order.
+    """Part of a dense parameter that is left: numbers of its rows (dimension 0) and columns (dimension 1), in their new order.
 
     None: all of them, as they were.
     """
@@ -23,7 +23,7 @@ class ParameterMap:
     columns: Tensor | None = None
 
     def take(self, dense: Tensor) -> Tensor:
-        """What is left of ``dense``: a parameter, or anything of its shape, such as its moments in an optimizer."""
+        """Return what is left of ``dense``: a parameter, or anything of its shape, such as its moments in an optimizer."""
         part = dense if self.rows is None else dense.index_select(0, self.rows.to(dense.device))
         return part if self.columns is None else part.index_select(1, self.columns.to(dense.device))
 
@@ -116,11 +116,11 @@ def count_macs(model: nn.Module, channels: int, image_size: tuple[int, int]) -> 
     dtype = next(parameter.dtype for parameter in copied.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         copied(torch.empty(1, channels, *image_size, device="meta", dtype=dtype))
-    found = {"": counter.get_total_flops() // 2}
+    macs = {"": counter.get_total_flops() // 2}
     for name, operations in counter.get_flop_counts().items():
         if "." in name:
-            found[name.split(".", 1)[1]] = sum(operations.values()) // 2
-    return found
+            macs[name.split(".", 1)[1]] = sum(operations.values()) // 2
+    return macs
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -27,7 +27,7 @@ from optim.kernels.compiler import load_library
 SOURCE = Path(__file__).with_name("conv_kernel.c")
 CONVOLUTION, MAX_POOL, TO_PIXELS = range(3)
 FLOAT: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
-"""What the kernel reads and writes, whatever torch's defaults are."""
+"""Type that the kernel reads and writes, whatever torch's defaults are."""
 PROGRAMS = 4
 """Shapes of images for which buffers are kept."""
 

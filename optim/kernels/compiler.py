@@ -81,7 +81,7 @@ def _build(source: Path, compiler: list[str], openmp: tuple[str, ...]) -> Path:
 
 
 def _processor() -> str:
-    """What ``-march=native`` depends on: a cache in a shared home must not be read on another kind of processor."""
+    """Return what ``-march=native`` depends on: a cache in a shared home must not be read on another kind of processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

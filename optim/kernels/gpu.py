@@ -47,7 +47,7 @@ class _Layer(ctypes.Structure):
 
 
 class _Step(ctypes.Structure):
-    """What changes from step to step; numbers that live on the device are filled in there."""
+    """Numbers that change from step to step; those that live on the device are filled in there."""
 
     _fields_ = [
         ("critical", ctypes.c_int64),
@@ -58,7 +58,7 @@ class _Step(ctypes.Structure):
 
 @functools.cache
 def _device_type() -> str:
-    """Where the kernel runs: under triton's interpreter (TRITON_INTERPRET=1) on a CPU."""
+    """True where the kernel runs under triton's interpreter (TRITON_INTERPRET=1) on a CPU."""
     return "cpu" if os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y") else "cuda"
 
 

@@ -1,4 +1,4 @@
-"""What a batched kernel is given: one weight's part of a proximal step."""
+"""Input of a batched kernel: one weight's part of a proximal step."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from engine import load_trial
 from engine.saved_trial import evaluate_trial
 from figures.colours import COLOUR_MAPS, colourise, value_limits
 from models import compact, save_compact
-from tasks.activations import predict
+from tasks.objectives import predict
 from tasks.table import get_task
 from tests.configs import CELEBA_TASKS, NYU_TASKS
 from tests.figures.frames import DENSE, random_frames

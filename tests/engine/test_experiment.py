@@ -514,7 +514,7 @@ def steered(rooms: Path, scratch: Path) -> Trained:
 
 
 def zero_groups(state: dict[str, torch.Tensor]) -> list[list[bool]]:
-    """Of every convolution of a saved backbone, which input channels are zero."""
+    """Return which input channels of every convolution of a saved backbone are zero."""
     weights = [value for name, value in state.items() if name.startswith("backbone.") and value.ndim == 4]
     return [(weight == 0).all(dim=3).all(dim=2).all(dim=0).tolist() for weight in weights]
 

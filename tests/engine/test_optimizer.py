@@ -1,4 +1,4 @@
-"""Which parameter is trained how."""
+"""Every parameter is trained as the configuration says."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ def test_every_penalty_can_be_configured_and_starts_a_steered_run_without_streng
 
 
 def schedule(lambda_: Any, **values: Any) -> LambdaSchedule:
-    """What a sparse configuration of 20 epochs with this ``lambda`` makes of it."""
+    """Return what a sparse configuration of 20 epochs with this ``lambda`` makes of it."""
     control = build_control(
         make_config(**{"group_sparsity": True, "epochs": 20, "bb_optimizer_params": {"lambda": lambda_}, **values})
     )

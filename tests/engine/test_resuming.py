@@ -1,4 +1,4 @@
-"""What may change when an experiment goes on, which trials are finished, and how one continues."""
+"""Resuming: what may change when an experiment goes on, which trials are finished, and how one continues."""
 
 import logging
 import math

@@ -26,7 +26,7 @@ def trained(rooms: Path, work: Path) -> Path:
 
 
 def test_the_whole_network_is_the_one_of_the_checkpoint(rooms: Path, work: Path, trained: Path) -> None:
-    """Of a folder its best network; of a file that file."""
+    """Load a folder's best network, or a file."""
     for name, file in ((str(trained), files.BEST), (str(trained / files.LAST), files.LAST)):
         config = small_config(rooms, work, start_from=name, seed=5)
         model = build_model(config)

@@ -42,7 +42,7 @@ sys.exit(3)
 
 
 def run(folder: Path, mode: str, kill: bool = False, trials: int = 1, **environment: str) -> str:
-    """What the program said on stderr; it ends by itself, with its own exit code and no traceback."""
+    """Return what the program said on stderr; it ends by itself, with its own exit code and no traceback."""
     (folder / "home").mkdir()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     clean |= {"HOME": str(folder / "home"), "WANDB_CACHE_DIR": str(folder / "cache"), **environment}
@@ -59,7 +59,7 @@ def run(folder: Path, mode: str, kill: bool = False, trials: int = 1, **environm
 
 
 def files(folder: Path) -> list[bytes]:
-    """What wandb wrote of the offline runs, in any order."""
+    """Return what wandb wrote of the offline runs, in any order."""
     return [path.read_bytes() for path in folder.glob("wandb/offline-run-*/run-*.wandb")]
 
 

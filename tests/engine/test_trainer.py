@@ -444,10 +444,10 @@ def blank(batch: Sample, *tasks: str) -> Sample:
 
 
 def gradients(trial: Trial, batch: Sample) -> dict[str, Tensor | None]:
-    """Of a batch, with fixed random numbers for dropout, by parameter; the weighting's too."""
+    """Return the gradients of a batch, with fixed random numbers for dropout, by parameter; the weighting's too."""
     trial.model.train()
     torch.manual_seed(5)
-    _, total = forward_losses(trial, batch)
+    total = forward_losses(trial, batch).total
     assert total is not None
     total.backward()
     named = [*trial.model.named_parameters(), *trial.weighting.named_parameters()]
@@ -492,10 +492,10 @@ def test_reported_losses_are_means_over_the_steps_that_had_one(
 
     def watched(*args: Any) -> Any:
         states.append(snapshot(trial.model))
-        losses, total = forward_losses(*args)
-        if total is not None:
-            seen.append(float(losses[DEPTH].detach()))
-        return losses, total
+        passed = forward_losses(*args)
+        if passed.total is not None:
+            seen.append(float(passed.losses[DEPTH].detach()))
+        return passed
 
     monkeypatch.setattr(trainer, "forward_losses", watched)
     sums = train_one_epoch(trial, batches)  # type: ignore[arg-type]

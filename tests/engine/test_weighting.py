@@ -1,4 +1,4 @@
-"""How the tasks' losses become one."""
+"""The tasks' losses become one, as the configuration says."""
 
 import math
 

@@ -218,7 +218,7 @@ def outputs(model: nn.Module, images: Tensor, channels: Tensor | None = None) ->
 
 
 def feature_numbers(model: MultiTaskModel, report: CompactReport) -> Tensor:
-    """Which channels of the dense features are left, in the compact model's order."""
+    """Return which channels of the dense features are left, in the compact model's order."""
     last = [name for name in convs(model) if name.startswith("backbone.") and "downsample" not in name][-1]
     rows = report.maps[f"{last}.weight"].rows
     assert rows is not None

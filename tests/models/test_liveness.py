@@ -1,4 +1,4 @@
-"""What remains is what somebody reads: against a definition by reachability, by perturbation, and by hand."""
+"""A channel remains if somebody reads it: against a definition by reachability, by perturbation, and by hand."""
 
 import copy
 import itertools
@@ -20,7 +20,7 @@ Node = tuple[str, int]
 
 
 def _edges(anatomy: Anatomy) -> dict[Node, set[Node]]:
-    """Which channels each channel is computed from: single weights that are not zero, identities and sums."""
+    """Return which channels each channel is computed from: single weights that are not zero, identities and sums."""
     edges: dict[Node, set[Node]] = {}
 
     def convolve(name: str, weight: torch.Tensor, source: str, sums: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the code does on a device that nobody should wait for, tried out on a CPU."""
+"""Behaviour on a device that nobody should wait for, tried out on a CPU."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -330,7 +330,7 @@ def test_without_triton_the_log_says_so_once(monkeypatch: pytest.MonkeyPatch, ca
 
 
 class _Hopper:
-    """What triton asks its driver, answered without one."""
+    """Answers to what triton asks its driver."""
 
     def get_current_target(self) -> Any:
         from triton.backends.compiler import GPUTarget

@@ -41,7 +41,7 @@ def test_the_loop_of_the_documentation_trains_and_goes_on(site: Path, tmp_path: 
     lines = run(code, site, tmp_path).splitlines()
     assert [line.split(":")[0] for line in lines[:-1]] == [f"epoch {i}" for i in range(1, 5)]
     assert "70.0 % of" in lines[-2]
-    assert lines[-1].startswith("{'stem'")
+    assert lines[-1].startswith("{'conv1'")
     # With two epochs more, it goes on where it stopped.
     lines = run(code.replace("epochs=4", "epochs=6"), site, tmp_path).splitlines()
     assert [line.split(":")[0] for line in lines[:-1]] == ["epoch 5", "epoch 6"]

@@ -152,7 +152,7 @@ def test_an_impossible_gamma_is_refused_with_its_value(gamma: float) -> None:
 
 @pytest.mark.parametrize("l1_ratio", [-0.01, 1.01, float("nan"), float("inf")])
 def test_an_impossible_l1_ratio_is_refused_with_its_value(l1_ratio: float) -> None:
-    with pytest.raises(ValueError, match=f"l1_ratio must be a number from 0 to 1, got {l1_ratio}"):
+    with pytest.raises(ValueError, match=f"l1_ratio must be a finite number >= 0 and <= 1, got {l1_ratio}"):
         SparseGroupLasso(0.1, l1_ratio)
 
 

@@ -175,6 +175,7 @@ def test_the_report_counts_exactly_the_groups_that_were_to_become_zero(kernel: s
 
 def test_the_size_of_what_lives_is_relative_to_the_same_groups_before() -> None:
     network = nn.ModuleDict({"conv1": nn.Conv2d(3, 4, 3), "layer1": nn.Conv2d(4, 5, 1)})
+    network.stage_names = {"conv1": "stem"}
     before = group_squares(network)
     with torch.no_grad():
         network["conv1"].weight[:, 1] *= 3

@@ -151,7 +151,7 @@ def train_one_step(config: ExperimentConfig, folder: Path) -> None:
     )
     before = {name: value.detach().clone() for name, value in trial.model.named_parameters()}
     trial.model.train()
-    losses, total = forward_losses(trial, batch)
+    losses, total, _ = forward_losses(trial, batch)
     assert set(losses) == set(config.task_list)
     assert total.isfinite()
     total.backward()

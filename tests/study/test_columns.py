@@ -9,8 +9,8 @@ from study.columns import COLUMNS, TRAINING, Column, SavedRun, column_of, run_co
 from study.page import ReportInfo, html_page
 from study.tables import StudyTables
 from study.text_tables import full_tables, paper_table
-from tasks.metric_info import METRICS
-from tasks.table import TASKS, get_task
+from tasks.metric_info import metrics_of
+from tasks.table import TASKS
 from tests.studies import fake_run, make_study
 from tests.study.tabled import NO_COSTS, PAIRED, SPARSE, random_metrics, row_of, values
 
@@ -58,9 +58,7 @@ def test_a_run_without_the_number_has_an_empty_cell(work: Path, monkeypatch: pyt
 
 def test_a_metric_is_looked_up_by_its_task_and_its_name() -> None:
     columns = task_columns(["depth_euclidean", "edge_texture", "a_task_of_nobody"])
-    assert list(columns) == [
-        (task, metric) for task in ("depth_euclidean", "edge_texture") for metric in METRICS[get_task(task).kind]
-    ]
+    assert list(columns) == [(task, metric) for task in ("depth_euclidean", "edge_texture") for metric in metrics_of(task)]
     assert columns["depth_euclidean", "abs_err"].heading == "absolute error ↓"
     assert columns["depth_euclidean", "abs_err"].main and not columns["depth_euclidean", "rmse"].main
     metres = task_column("depth_euclidean", "abs_err", metres=True)

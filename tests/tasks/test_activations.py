@@ -1,9 +1,10 @@
-"""From logits to values and predictions."""
+"""Logits become values and predictions."""
 
 import pytest
 import torch
 
-from tasks.activations import activate, predict
+from tasks.activations import activate
+from tasks.objectives import predict
 from tasks.table import get_task
 from tests.tasks.batches import random_batch
 

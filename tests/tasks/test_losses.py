@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tasks.losses import SEGMENTATION_LOSSES, Loss, build_losses, has_value
+from tasks.losses import SEGMENTATION_LOSSES, Loss, has_value
+from tasks.objectives import build_losses
 from tasks.table import IGNORE_INDEX
 from tests.tasks.batches import invalid_batch, random_batch
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_score
 
-from tasks.activations import predict
-from tasks.metrics import SplitMetrics, build_metrics
+from tasks.objectives import SplitMetrics, build_metrics, predict
 from tasks.table import IGNORE_INDEX, get_task
 from tests.configs import CELEBA_TASKS
 from tests.tasks.batches import invalid_batch, random_batch

@@ -1,0 +1,168 @@
+"""Objectives: what a task learns and how it is judged. One class per objective, and one line in ``OBJECTIVES``.
+
+A task has the objective of its kind, unless it names another (``Task.objective``): its kind then says how its targets are read,
+stored and drawn, and the objective what is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from tasks.activations import activate
+from tasks.losses import (
+    SEGMENTATION_LOSSES,
+    Loss,
+    MeanLoss,
+    binary_cross_entropy,
+    huber,
+    one_minus_cosine,
+    squared,
+)
+from tasks.metrics import (
+    AttributeMetrics,
+    DepthMetrics,
+    EdgeMetrics,
+    MetricInfo,
+    NormalsMetrics,
+    SegmentationMetrics,
+    TaskMetrics,
+)
+from tasks.table import Task, get_task
+
+
+class Objective:
+    """The loss, the metrics and the prediction of a task, by default of values that a pointwise distance compares.
+
+    Methods take the task, and where it matters ``depth_target``: ``relative`` or ``metric``.
+    """
+
+    metrics: ClassVar[type[TaskMetrics]]
+    unit: ClassVar[str] = ""
+    """Meaning of a predicted number, where it is not what the task's kind says (``deploy/meaning.py``)."""
+
+    @staticmethod
+    def distance(prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of every element, from values in the target's units."""
+        raise NotImplementedError
+
+    def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
+        """Return the loss; ``seg_loss``: a key of ``SEGMENTATION_LOSSES``."""
+        return MeanLoss(lambda logits, target: self.distance(activate(task, logits, depth_target), target))
+
+    def measure(self, task: Task, label_set: str) -> TaskMetrics:
+        """Return fresh metrics; ``label_set``: whose classes the task has, if it has any."""
+        return self.metrics()
+
+    def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
+        """Return the prediction that metrics and figures use."""
+        return activate(task, logits, depth_target)
+
+
+class Segmentation(Objective):
+    """Classes: int64 (B, H, W)."""
+
+    metrics = SegmentationMetrics
+
+    def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
+        return SEGMENTATION_LOSSES[seg_loss]
+
+    def measure(self, task: Task, label_set: str) -> TaskMetrics:
+        return SegmentationMetrics(task.outputs(label_set))
+
+    def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
+        return logits.argmax(dim=1)
+
+
+class Depth(Objective):
+    """Distances: (B, 1, H, W), in metres, or in parts of a frame's largest."""
+
+    metrics = DepthMetrics
+    distance = staticmethod(squared)
+
+
+class Normals(Objective):
+    """Unit vectors: (B, 3, H, W)."""
+
+    metrics = NormalsMetrics
+    distance = staticmethod(one_minus_cosine)
+
+    def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
+        return F.normalize(activate(task, logits, depth_target), dim=1)
+
+
+class Edges(Objective):
+    """Strengths from 0 to 1: (B, 1, H, W)."""
+
+    metrics = EdgeMetrics
+    distance = staticmethod(huber)
+
+
+class Attribute(Objective):
+    """Probabilities: (B,)."""
+
+    metrics = AttributeMetrics
+
+    def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
+        return MeanLoss(binary_cross_entropy)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "segmentation": Segmentation(),
+    "depth": Depth(),
+    "normals": Normals(),
+    "edges": Edges(),
+    "attribute": Attribute(),
+}
+"""By a task's kind, or by the name that its field ``objective`` gives."""
+
+
+def objective_of(task: Task) -> Objective:
+    """Return what ``task`` learns."""
+    return OBJECTIVES[task.objective or task.kind]
+
+
+def predict(task: Task, logits: Tensor, depth_target: str) -> Tensor:
+    """Return the prediction that metrics and figures use: its form is in the docstring of the task's objective."""
+    return objective_of(task).predict(task, logits, depth_target)
+
+
+def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict[str, Loss]:
+    """Build the loss of every task.
+
+    Args:
+        tasks: names of tasks.
+        seg_loss: of segmentations, a key of ``SEGMENTATION_LOSSES``.
+        depth_target: ``relative`` or ``metric``.
+    """
+    return {task.name: objective_of(task).loss(task, seg_loss, depth_target) for task in map(get_task, tasks)}
+
+
+def build_metrics(task: Task, label_set: str) -> TaskMetrics:
+    """Build fresh metrics of a task whose classes, if it has any, are those of ``label_set`` (``tasks.table.LABEL_SETS``)."""
+    return objective_of(task).measure(task, label_set)
+
+
+def metrics_of(task: str) -> Mapping[str, MetricInfo]:
+    """Return the metrics of a task, by name."""
+    return objective_of(get_task(task)).metrics.INFO
+
+
+class SplitMetrics:
+    """The metrics of some tasks over one split, with the classes of ``label_set`` and the depth of ``depth_target``."""
+
+    def __init__(self, tasks: Iterable[str], label_set: str, depth_target: str) -> None:
+        self.depth_target = depth_target
+        self.tasks = {name: get_task(name) for name in tasks}
+        self.metrics = {name: build_metrics(task, label_set) for name, task in self.tasks.items()}
+
+    def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
+        """Take one task's batch in, logits as the model gives them."""
+        self.metrics[task].update(predict(self.tasks[task], logits.float(), self.depth_target), target, mask)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Return name -> value per task."""
+        return {name: metrics.compute() for name, metrics in self.metrics.items()}

@@ -1,0 +1,193 @@
+"""A penalty, a backbone, a loss weighting and a kind of task are each one class, and one line in a registry.
+
+The classes are the code of docs/add_*.md.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+import yaml
+
+import tasks.objectives
+import tasks.table
+from datasets import train_loader
+from deploy.meaning import meaning_of_files
+from engine import checkpoint as files
+from engine import run_experiment
+from engine.trainer import forward_losses
+from optim import GroupLasso
+from optim.penalties import PENALTIES
+from settings.registries import BACKBONES, WEIGHTINGS, Backbone
+from tasks.objectives import OBJECTIVES
+from tasks.table import TASKS
+from tests.small import make_trial, narrow_resnetd, same, small_config
+from tests.test_docs import blocks
+from utils.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def code(page: str, language: str = "python") -> str:
+    """Return all code of a page of docs/."""
+    return "\n".join(blocks(ROOT / "docs" / page, language))
+
+
+def names(source: str, *modules: ModuleType) -> dict[str, Any]:
+    """Return what our own documentation's code defines, where the names of some modules are known."""
+    namespace = {name: value for module in modules for name, value in vars(module).items()}
+    exec(source, namespace)
+    return namespace
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """Registries are as before after a test, in which ``resnetd18`` is narrow."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(narrow_resnetd())
+        for registry in (PENALTIES, BACKBONES, WEIGHTINGS, OBJECTIVES, TASKS):
+            stack.enter_context(mock.patch.dict(registry))  # type: ignore[arg-type]
+        yield
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """Return the record of the trial below a folder."""
+    return files.read_lines(folder / "runs" / "small_trial_0" / files.METRICS)
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import ridged_lasso  # before the schema is made, as a class in optim/penalties.py is
+from engine import run_experiment
+from settings.key_table import key_table
+from study.labels import kind_label
+from tests.small import narrow_resnetd, small_config
+from utils.errors import ConfigError
+
+rooms, folder, values = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+with narrow_resnetd():
+    config = small_config(rooms, folder, group_sparsity=True, backbone="resnetd18", epochs=1, **values)
+    table = run_experiment(config, out_dir=folder / "out")
+problems = []
+for wrong in ({"ridge": -1}, {"penalty": "ridge"}):
+    try:
+        small_config(rooms, folder, bb_optimizer_params=wrong)
+    except ConfigError as error:
+        problems.append(str(error))
+row = {"penalty": "ridged_lasso", "variant": "", "sparse": True, "lambda": 0.1, "target_sparsity": None}
+print(json.dumps({"rows": len(table), "problems": problems, "keys": key_table(), "label": kind_label(row)}))
+"""
+
+
+def test_a_penalty_is_a_class_in_the_registry(rooms: Path, work: Path) -> None:
+    (work / "ridged_lasso.py").write_text(code("add_a_penalty.md"), encoding="utf-8")
+    values = yaml.safe_load(code("add_a_penalty.md", "yaml"))
+    command = [sys.executable, "-c", PROGRAM, str(rooms), str(work), json.dumps(values)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(work), str(ROOT)))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["rows"]
+    assert "bb_optimizer_params.ridge: -1 is not valid; expected a number >= 0" in said["problems"][0]
+    assert "did you mean 'ridged_lasso'?" in said["problems"][1]
+    assert "| `optimizer_params.ridge` | `1` | Part of `ridged_lasso` that is a square; 0 is `l1_l2`. |" in said["keys"]
+    assert said["label"].startswith("group lasso with a ridge, ")
+    assert lines(work)[-1]["penalty"] > 0
+    state = torch.load(work / "runs" / "small_trial_0" / files.LAST, weights_only=True)
+    assert state["optimizer"]["param_groups"][0]["penalty"] == {"name": "ridged_lasso", "lambda_": 1e-5, "ridge": 0.5}
+
+
+def test_the_prox_of_the_page_s_penalty_is_the_minimiser() -> None:
+    penalty = names(code("add_a_penalty.md"), dataclasses)["RidgedLasso"]
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(4, 6, 3, 3, generator=generator, dtype=torch.float64) * torch.linspace(0, 1, 6).view(-1, 1, 1)
+    metric = torch.rand(weight.shape, generator=generator, dtype=torch.float64) + 0.1
+    ridged = penalty(0.05, ridge=2.0)
+    z = ridged.prox(weight, metric, 0.3)
+    dead = (z == 0).all(3).all(2).all(0)
+    assert 0 < int(dead.sum()) < 6
+    assert dead.equal(ridged.critical(weight, metric, 0.3) <= 0.05)
+    torch.testing.assert_close(penalty(0.05, ridge=0.0).prox(weight, metric, 0.3), GroupLasso(0.05).prox(weight, metric, 0.3))
+
+    def objective(point: torch.Tensor) -> float:
+        return float(0.5 * (metric * (point - weight) ** 2).sum() + 0.3 * ridged.value(point))
+
+    for scale in (1e-3, 1e-1):
+        moves = torch.randn(50, *z.shape, generator=generator, dtype=torch.float64) * scale
+        assert all(objective(z + move) > objective(z) for move in moves)
+
+
+def test_what_penalties_share_they_declare_alike() -> None:
+    declared: dict[str, Any] = {}
+    for penalty in PENALTIES.values():
+        for name, parameter in penalty.parameters().items():
+            assert declared.setdefault(name, (parameter.default, parameter.metadata)) == (parameter.default, parameter.metadata)
+            assert parameter.metadata["meaning"].endswith(".")
+
+
+def test_a_backbone_is_a_module_in_the_registry(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "two_convolutions.py").write_text(code("add_a_backbone.md"), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(work))
+    with pytest.raises(ConfigError, match="backbone: 'two' is not valid; expected 'resnetd18', "):
+        small_config(rooms, work, backbone="two")
+    BACKBONES["two"] = Backbone("two_convolutions:TwoConvolutions")
+    with pytest.raises(ConfigError, match=r"init_weights: .* is for torchvision's backbones, and backbone is 'two'"):
+        small_config(rooms, work, backbone="two", init_weights="file.pt")
+    with pytest.raises(ConfigError, match=r"preserve_norm: true .*target_sparsity.* needs .* anatomy\(\), and 'two' has none"):
+        run_experiment(
+            small_config(rooms, work, backbone="two", group_sparsity=True, target_sparsity=0.5), out_dir=work / "out"
+        )
+    sparse = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 0.1}, "epochs": 1}
+    run_experiment(small_config(rooms, work, backbone="two", **sparse), out_dir=work / "out")
+    assert {"group_sparsity/stem", "group_sparsity/3"} <= lines(work)[-1].keys()
+
+
+def test_a_loss_weighting_is_a_class_in_the_registry(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "equal_pull.py").write_text(code("add_a_loss_weighting.md"), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(work))
+    WEIGHTINGS["equal_pull"] = "equal_pull:EqualPull"
+    config = small_config(rooms, work, comb_loss="equal_pull", backbone="resnetd18")
+    gradients = []
+    for combination in ("equal_pull", "sum"):
+        trial = make_trial(config.model_copy(update={"comb_loss": combination, "checkpoint_folder": str(work / combination)}))
+        batch = next(iter(train_loader(trial.config, trial.seed, False)))
+        torch.manual_seed(0)
+        passed = forward_losses(trial, batch)
+        assert passed.total is not None and passed.features is not None
+        trial.weighting.backward(*passed)
+        gradients.append({name: weight.grad for name, weight in trial.model.named_parameters()})
+    balanced, plain = gradients
+    assert all(balanced[name].equal(plain[name]) for name in plain if name.startswith("heads."))
+    assert not any(balanced[name].equal(plain[name]) for name in plain if name.endswith("conv1.weight"))
+    # An interrupted training goes on with the same numbers.
+    run_experiment(config, out_dir=work / "out")
+    whole = torch.load(work / "runs" / "small_trial_0" / files.LAST, weights_only=True)
+    halves = config.model_copy(update={"checkpoint_folder": str(work / "halves")})
+    run_experiment(halves.model_copy(update={"epochs": 1}), out_dir=work / "halves_out")
+    run_experiment(halves, out_dir=work / "halves_out", resume=True)
+    resumed = torch.load(work / "halves" / "small_trial_0" / files.LAST, weights_only=True)
+    assert same(whole["model"], resumed["model"])
+
+
+def test_a_kind_of_task_is_a_class_in_the_registry(rooms: Path, work: Path) -> None:
+    page = names(code("add_a_task.md"), dataclasses, tasks.table, tasks.objectives)
+    occlusion, boundaries = (replace(page[name], source={"NYU": "edge"}) for name in ("occlusion", "boundaries"))
+    TASKS.update({"occlusion_edges": occlusion, "boundaries": replace(boundaries, name="boundaries")})
+    config = small_config(rooms, work, task_list=["occlusion_edges", "boundaries"], epochs=1, backbone="resnetd18")
+    row = run_experiment(config, out_dir=work / "out").iloc[0]
+    assert 0 <= row["boundaries_good_pixels"] <= 1
+    assert row["occlusion_edges_abs_err"] > 0
+    assert lines(work)[-1]["val/loss/boundaries"] > 0
+    assert meaning_of_files(TASKS["boundaries"], config, "") == {"values": "strength of a boundary"}
