@@ -182,7 +182,7 @@ def test_misspelled_keys_are_all_named_with_the_nearest(empty: Path) -> None:
     ("arguments", "message"),
     [
         (["--config_exp", "none.yaml"], "none.yaml: there is no such file; beside it: mine.yaml"),
-        (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir: nowhere is no folder"),
+        (["--config_exp", "mine.yaml", "data_dir_NYU=nowhere"], "data_dir_NYU: nowhere is no folder"),
         (["--config_exp", "mine.yaml", "splits.train=other"], "splits.train: 'other': there is no file"),
         (["--config_exp", "mine.yaml", "num_trials=0"], "num_trials: is 0"),
         (["--config_exp", "mine.yaml", "device=cuda:77"], "device: 'cuda:77' is not there"),
