@@ -11,7 +11,7 @@ JOBS ?= 2
 help:
 	@echo "make demo       synthetic data, two trials, tables, figures, a compact model (a few minutes on two cores)"
 	@echo "make test       lint, types and the fast tests, in JOBS=$(JOBS) processes of one thread each"
-	@echo "make test-long  the slow tests"
+	@echo "make test-long  the slow tests, likewise"
 	@echo "make setup      only the virtual environment in $(VENV)"
 	@echo "make clean      remove the demo's data and results (not $(VENV))"
 
@@ -51,7 +51,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n $(JOBS)
 
 test-long: $(VENV)/.dev-ready
-	$(RUN) -m pytest -m slow
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m slow -n $(JOBS)
 
 clean:
 	rm -rf $(DEMO_DATA) results/runs/demo_trial_0 results/runs/demo_trial_1 out_csv/demo.csv out_csv/demo_trials.csv
