@@ -74,6 +74,8 @@ class ProxKernel:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._tile_width = library.prox_tile_width
         self._tile_width.argtypes = [ctypes.c_void_p]
+        self._scratch_size = library.prox_scratch_size
+        self._scratch_size.argtypes, self._scratch_size.restype = [ctypes.c_void_p], ctypes.c_int64
         self._prox_step = library.prox_step
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         self._prox_step.argtypes = [pointer, pointer, number, pointer, number, ctypes.c_int]
@@ -86,7 +88,7 @@ class ProxKernel:
         tiles = [(i, column) for i, width in enumerate(widths) for column in range(0, layers[i].groups, width)]
         flat = (_Tile * len(tiles))(*(_Tile(*tile) for tile in tiles))
         threads = torch.get_num_threads()
-        size = 2 * max(width * layer.outer * layer.inner for width, layer in zip(widths, layers, strict=True))
+        size = max(self._scratch_size(ctypes.byref(layer)) for layer in layers)
         scratch = torch.empty(threads, size)
         self._prox_step(layers, flat, len(tiles), scratch.data_ptr(), size, threads)
 

@@ -1,8 +1,9 @@
-/* The proximal step of optim/proximal.py on the CPU, for many weights in one call (float32). Compiled by optim/kernels/compiler.py.
+/* The proximal step of optim/proximal.py on the CPU, for many weights in one call (float32). Compiled by compiler.py.
  *
  * A group is a column of x and of the metric d = sqrt(v * scale) + eps. A tile of columns at a time is copied into a small
  * scratch, which stays in the core's cache while Newton sweeps over it; where sums over a group are all that is needed, wide
- * tiles are read in place. Sums run in float over BLOCK rows and in double beyond. What float cannot hold is solved again in double, one group at a time.
+ * tiles are read in place. Sums run in float over BLOCK rows and in double beyond. What float cannot hold is solved again in
+ * double, one group at a time.
  *
  * The names are those of optim/proximal.py: z = x * d r / (q r + p), q = d - bend, p = step * strength,
  * bend = step / gamma (0 for the group lasso), and S(r) = sum (d x)^2 / (q r + p)^2 = 1. For a hard threshold (penalties.GroupL0)
@@ -366,7 +367,8 @@ static void prox_tile(const Layer *L, int64_t column, float *scratch)
         for (int block = 0; block < BLOCKS; block++)
             measure(L, from, to, X + block * rows * LANES, D + block * rows * LANES, &sums[block]);
     }
-    for (int j = 0; j < width; j++) L->critical[column + j] = critical(L, sums[j / LANES].dx2[j % LANES], sums[j / LANES].dxx[j % LANES]);
+    for (int j = 0; j < width; j++)
+        L->critical[column + j] = critical(L, sums[j / LANES].dx2[j % LANES], sums[j / LANES].dxx[j % LANES]);
     if (L->strength == 0) return;
     if (L->hard) {
         threshold(L, column, width);
@@ -389,7 +391,13 @@ int prox_tile_width(const Layer *L)
     return (L->hard || L->strength == 0) && L->w_stride[2] == 1 && L->v_stride[2] == 1 ? WIDE : TILE;
 }
 
-/* scratch: threads * scratch_size floats, where scratch_size >= 2 * TILE * elements of a group. Tiles: prox_tile_width. */
+/* Floats of scratch that a tile needs: none where it is read in place. */
+int64_t prox_scratch_size(const Layer *L)
+{
+    return prox_tile_width(L) == WIDE ? 0 : 2 * TILE * L->outer * L->inner;
+}
+
+/* scratch: threads * scratch_size floats, where scratch_size is the largest prox_scratch_size. Tiles: prox_tile_width. */
 void prox_step(const Layer *layers, const Tile *tiles, int64_t n_tiles, float *scratch, int64_t scratch_size, int threads)
 {
 #ifdef _OPENMP

@@ -277,6 +277,23 @@ def test_with_strength_0_the_kernel_only_measures_what_the_penalty_measures(pena
         torch.testing.assert_close(part.critical / (values.numel() / values.shape[axis]) ** 0.5, expected)
 
 
+@compiled
+@pytest.mark.parametrize("penalty", [GroupL0(0.5), GroupL0(0.5, saliency="fisher"), GroupLasso(0.0), GroupMCP(0.0)], ids=str)
+def test_more_groups_than_a_wide_tile_has_are_each_measured_by_their_own_numbers(penalty: Penalty) -> None:
+    """Groups that lie side by side are read many at a time; the last tile is not full."""
+    shape = (3, 1100, 3, 3)
+    scale = torch.linspace(0.01, 10, shape[1])[None, :, None, None]
+    weight = (scale * torch.randn(shape, generator=_generator(0))).contiguous(memory_format=torch.channels_last)
+    v = torch.rand(shape, generator=_generator(1)).contiguous(memory_format=torch.channels_last)
+    metric = (v / 0.5).sqrt() + 1e-8
+    part = _step_of(weight.clone(), v, INPUT_CHANNELS, penalty)
+    assert solve([part]) == []
+    torch.testing.assert_close(part.critical / 27**0.5, penalty.critical(weight, metric, 0.1, INPUT_CHANNELS))
+    expected = penalty.prox(weight, metric, 0.1, INPUT_CHANNELS)
+    assert torch.equal(part.weight, expected)
+    assert live_groups(expected).all() == (penalty.lambda_ == 0)
+
+
 # Compiling
 
 
