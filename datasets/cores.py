@@ -34,7 +34,7 @@ def _quota() -> float:
 
 
 def _limit(*files: Path) -> float:
-    """Of one control group: quota and period, in microseconds."""
+    """Return the cores that the quota of a control group allows; ``files`` hold quota and period, in microseconds."""
     try:
         quota, period = (float(word) for file in files for word in file.read_text(encoding="ascii").split())
         return quota / period if quota > 0 else math.inf

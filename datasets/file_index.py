@@ -22,7 +22,7 @@ class FileNames(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the images, or the targets of a task, lie, and what their files are called."""
+    """Folder of the images, or of a task's targets, and the names of its files."""
 
     folder: Path
     names: FileNames

@@ -79,7 +79,7 @@ def read_frames(
 
 
 def parts_of(dataset: MultiTaskDataset) -> list[str | None]:
-    """What a frame is read from: its image (None), and the tasks whose targets have files."""
+    """Return the parts that a frame is read from: its image (None), and the tasks whose targets have files."""
     first = dataset.names[0]
     return [None, *(task for task in dataset.task_list if dataset.files(first, task))]
 

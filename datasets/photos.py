@@ -63,7 +63,7 @@ def _output_names(files: Sequence[str]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """What is equal for two names that some file system takes for the same."""
+    """Return a text that is equal for two names that some file system takes for the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

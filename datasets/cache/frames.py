@@ -98,7 +98,7 @@ def attach_cache(dataset: MultiTaskDataset, config: ExperimentConfig, split: str
 
 
 def cache_folders(config: ExperimentConfig) -> list[Path]:
-    """Where the parts of a configuration may lie; those that are missing go into the last of these folders."""
+    """Return the folders in which the parts of a configuration may lie; missing parts go into the last one."""
     if isinstance(config.cache, str):
         return [expanded(config.cache, "cache")]
     beside = config.data_dir / FOLDER
@@ -131,8 +131,8 @@ def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None, 
 
 
 def _identity(paths: list[Path]) -> str:
-    """By what one tells that files are these files: a hash of the place (without links), size and time of change of every one,
-    and of some of the content of ``SAMPLED`` of them.
+    """Return a hash that other files do not have: of the place (without links), size and time of change of each, and of some
+    of the content of ``SAMPLED`` of them.
 
     Of a file that cannot be read its place is enough: reading it will say more.
     """

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _facts(size: int, classes: int, counts: dict[str, int]) -> dict[str, Any]:
-    """What the manifest says about the set beside its recipe."""
+    """Return the facts about the set that the manifest holds beside its recipe."""
     from datasets.preparation.face_parts import JPEG_QUALITY
     from tasks.data_sets import CELEBA_19_CLASSES, CELEBA_CLASSES
 

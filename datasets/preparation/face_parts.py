@@ -82,7 +82,7 @@ def merge_parts(root: Path, number: int, parts: Collection[str], classes: int) -
 
 
 def _read_part(path: Path) -> np.ndarray:
-    """Where a part is: bool (512, 512), True where the file is not black."""
+    """Read the place of a part: bool (512, 512), True where the file is not black."""
     image = _open(path, MASK_SIDE, open_image, ("1", "L", "P", "RGB"))
     if image.mode == "P":
         image = image.convert("RGB")
