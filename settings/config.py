@@ -42,7 +42,7 @@ from settings.sections import (
 )
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
-from tasks.losses import SEGMENTATION_LOSSES
+from tasks.table import SEGMENTATION_LOSSES
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded

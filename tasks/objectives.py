@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tasks.activations import activate
 from tasks.losses import (
-    SEGMENTATION_LOSSES,
     Loss,
     MeanLoss,
     binary_cross_entropy,
@@ -31,7 +30,8 @@ from tasks.metrics import (
     SegmentationMetrics,
     TaskMetrics,
 )
-from tasks.table import Task, get_task
+from tasks.table import SEGMENTATION_LOSSES, Task, get_task
+from utils.places import load
 
 
 class Objective:
@@ -50,7 +50,7 @@ class Objective:
         raise NotImplementedError
 
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        """Return the loss; ``seg_loss``: a key of ``SEGMENTATION_LOSSES``."""
+        """Return the loss; ``seg_loss``: a key of ``tasks.table.SEGMENTATION_LOSSES``."""
         return MeanLoss(lambda logits, target: self.distance(activate(task, logits, depth_target), target))
 
     def measure(self, task: Task, label_set: str) -> TaskMetrics:
@@ -68,7 +68,8 @@ class Segmentation(Objective):
     metrics = SegmentationMetrics
 
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        return SEGMENTATION_LOSSES[seg_loss]
+        loss: Loss = load(SEGMENTATION_LOSSES[seg_loss])
+        return loss
 
     def measure(self, task: Task, label_set: str) -> TaskMetrics:
         return SegmentationMetrics(task.outputs(label_set))
@@ -135,7 +136,7 @@ def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict
 
     Args:
         tasks: names of tasks.
-        seg_loss: of segmentations, a key of ``SEGMENTATION_LOSSES``.
+        seg_loss: of segmentations, a key of ``tasks.table.SEGMENTATION_LOSSES``.
         depth_target: ``relative`` or ``metric``.
     """
     return {task.name: objective_of(task).loss(task, seg_loss, depth_target) for task in map(get_task, tasks)}

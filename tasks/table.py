@@ -27,6 +27,15 @@ MIN_NORMAL_LENGTH = 0.1
 opposite directions."""
 
 
+SEGMENTATION_LOSSES: dict[str, str] = {
+    "softCEloss": "tasks.losses:SOFT_CROSS_ENTROPY",
+    "dice": "tasks.losses:DICE",
+    "Tversky": "tasks.losses:FOCAL_TVERSKY",
+    "Focal": "tasks.losses:FOCAL",
+}
+"""Values of ``seg_loss_fn``, and the place of each loss."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One thing to predict."""

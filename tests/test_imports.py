@@ -6,11 +6,14 @@ optim, which is installed alone, imports nothing of ours.
 import ast
 import graphlib
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from settings.registries import BACKBONES, WEIGHTINGS, load
+from settings.registries import BACKBONES, WEIGHTINGS
+from utils.places import load
 
 ROOT = Path(__file__).parent.parent
 HOUSE = """
@@ -42,7 +45,7 @@ def imported(path: Path) -> set[str]:
             if not node.level:
                 names.add(str(node.module).split(".")[0])
         elif (
-            path != ROOT / "settings" / "registries.py"
+            path not in {ROOT / "utils" / "places.py", ROOT / "optim" / "later.py"}
             and isinstance(node, ast.Call)
             and ast.unparse(node.func) in {"__import__", "importlib.import_module"}
         ):
@@ -54,6 +57,12 @@ def test_a_class_that_is_imported_by_its_name_lies_in_its_room() -> None:
     places = [entry.place for entry in BACKBONES.values()], list(WEIGHTINGS.values())
     for room, names in zip(("models.", "engine."), places, strict=True):
         assert all(name.startswith(room) and isinstance(load(name), type) for name in names)
+
+
+def test_a_configuration_is_refused_without_torch() -> None:
+    program = "import sys, study.config, main_multi_trials, settings; print({'torch', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
