@@ -418,7 +418,7 @@ def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dataset", DATA_SETS)
 def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path) -> None:
-    """It contradicts the data set's own keys, and nothing else."""
+    """In a file it contradicts the data set's own keys, and nothing else; on the command line the later key counts."""
     text = f"Experiment_name: try\ndataset_name: {dataset}\ntask_list: [segmentsemantic]\n"
     own = DATA_SETS[dataset].folder_keys
     with pytest.raises(ConfigError, match=f"{own[0]}: is missing"):
@@ -430,7 +430,9 @@ def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path
     assert _load(tmp_path, text, f"{own[0]}=there").with_data_dir(Path("here")).data_dir == Path("here")
     for key in own:
         with pytest.raises(ConfigError, match=f"data_dir: contradicts {key}, .* give one of them"):
-            _load(tmp_path, text, "data_dir=here", f"{key}=there")
+            _load(tmp_path, f"{text}data_dir: here\n{key}: there\n")
+        assert _load(tmp_path, f"{text}{key}: there\n", "data_dir=here").data_dir == Path("here")
+        assert _load(tmp_path, f"{text}data_dir: there\n", f"{key}=here").data_dir == Path("here")
     (other,) = {"data_dir_NYU", "data_dir_celebA"} - set(own)
     assert _load(tmp_path, text, "data_dir=here", f"{other}=there").data_dir == Path("here")
     with pytest.raises(ConfigError, match="1 problem\n  - data_dir: 3 is not valid"):
