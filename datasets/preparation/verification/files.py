@@ -45,13 +45,14 @@ def examine(label_set: str, file: File) -> Content:
             check_png(path)
             return Content((picture.height, picture.width))
         array = read_array(path, labels=task.kind == "segmentation")
-        height, width = decode(task, array, path, label_set)[0].shape[-2:]
+        values, _ = decode(task, array, path, label_set)
         check_png(path)
     except DataError as error:
         return Content(None, (refusal(path, error, "a whole file"),))
     problem = blemish(task, array, path, label_set)
     rows = () if problem is None else (refusal(path, problem, ""),)
-    return Content((height, width), rows, facts_of(task, array, path, label_set))
+    height, width = values.shape[-2:]
+    return Content((height, width), rows, facts_of(task, array, path, label_set, values))
 
 
 def crashed(file: File) -> Content:

@@ -34,7 +34,6 @@ class Survey:
     layout: str
     """In words."""
     data_set: DataSet
-    """The usual one of this layout."""
     label_set: str
     loader: type[MultiTaskDataset]
     counts: dict[str, int] = field(default_factory=dict)
@@ -84,11 +83,15 @@ class Survey:
                     )
 
 
-def survey_folder(root: Path) -> Survey:
+def survey_folder(root: Path, data_set: DataSet | None = None) -> Survey:
     """Return what the folder holds, by its layout.
 
+    Args:
+        root: the folder.
+        data_set: whose files they are; None: of the first data set that has this layout.
+
     Raises:
-        DataError: it is no data set.
+        DataError: it is no data set, or none of the layout of ``data_set``.
     """
     if not root.is_dir():
         raise DataError(f"--data_dir {root}: there is no such folder")
@@ -98,12 +101,19 @@ def survey_folder(root: Path) -> Survey:
         hint = f"; did you mean {below[0]}?" if below else ""
         looked_for = ", ".join(f"{name} ({files})" for name, (files, _) in LAYOUTS.items())
         raise DataError(f"--data_dir {root}: is no data set; looked for {looked_for}{hint}")
-    survey = LAYOUTS[layout][1](root, next(data_set for data_set in DATA_SETS.values() if data_set.layout == layout))
+    if data_set is not None and data_set.layout != layout:
+        raise DataError(f"--dataset {data_set.name}: has the layout {data_set.layout}, and {root} has the layout {layout}")
+    survey = LAYOUTS[layout][1](root, data_set or data_sets_of(layout)[0])
     if not survey.targets:
         survey.add(root, "has no targets", "folders or files of targets, such as segmentation, depth, label or masks")
     _check_manifest(root, survey)
     _check_leftovers(root, survey)
     return survey
+
+
+def data_sets_of(layout: str) -> list[DataSet]:
+    """Return the data sets whose files lie in this layout."""
+    return [data_set for data_set in DATA_SETS.values() if data_set.layout == layout]
 
 
 def _layout_of(root: Path) -> str | None:
