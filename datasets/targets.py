@@ -14,15 +14,16 @@ What one file cannot show is judged over several (``datasets/plausibility.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from datasets.images import read_array
 from tasks.data_sets import data_set_of, find_label_set
-from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Kind, Task
+from tasks.kinds import KINDS
+from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Task
 from utils.errors import DataError
+from utils.places import load
 
 DEPTH_TOLERANCE = 1.01
 """How far beyond the sensor's range rounding and resizing may take a depth."""
@@ -59,7 +60,8 @@ def read_target(task: Task, path: Path, label_set: str) -> Decoded:
 
 def decode(task: Task, array: np.ndarray, path: Path, label_set: str) -> Decoded:
     """Return the target that the array in the file ``path`` holds."""
-    return _DECODERS[task.kind](array, path, task, label_set)
+    decoded: Decoded = load(KINDS[task.kind].reader)(array, path, task, label_set)
+    return decoded
 
 
 def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
@@ -77,7 +79,8 @@ def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
     return labels[None]
 
 
-def _labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the classes, from 0, in the array of a file; 255 where there is none."""
     labels, numbering, key = whole_labels(array, path), find_label_set(label_set), data_set_of(label_set).classes_key
     first, unlabelled = numbering.first, numbering.unlabelled
     last = first + task.outputs(label_set) - 1
@@ -93,7 +96,8 @@ def _labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decode
     return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
 
 
-def _depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the depth in metres in the array of a file."""
     plane, limit = _plane(array, path), data_set_of(label_set).depth_range
     _expect_floats(plane, path, METRES)
     finite = np.isfinite(plane)
@@ -110,7 +114,8 @@ def _depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded
     return values, known
 
 
-def _normals(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_normals(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the normals in the array of a file."""
     return unit_vectors(array, path)
 
 
@@ -163,7 +168,8 @@ def _lengths(off: np.ndarray, length: np.ndarray) -> str:
     return f"{off.sum()} normals of another length than 1, such as {length[off][0]:.3g}"
 
 
-def _edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the strengths of edges, from 0 to 1, in the array of a file."""
     if array.ndim == 3 and array.shape[2] == 3 and (array == array[..., :1]).all():
         array = array[..., 0]  # greys that are stored as colours
     plane = _plane(array, path)
@@ -178,14 +184,6 @@ def _edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded
             "uint16, whose largest value is 1"
         )
     return np.where(known, plane, 0).clip(0, 1).astype(np.float32)[None], known[None]
-
-
-_DECODERS: dict[Kind, Callable[[np.ndarray, Path, Task, str], Decoded]] = {
-    "segmentation": _labels,
-    "depth": _depth,
-    "normals": _normals,
-    "edges": _edges,
-}
 
 
 def _plane(array: np.ndarray, path: Path) -> np.ndarray:

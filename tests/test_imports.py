@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from settings.registries import BACKBONES, WEIGHTINGS
+from tasks.kinds import KINDS
+from tasks.table import SEGMENTATION_LOSSES
 from utils.places import load
 
 ROOT = Path(__file__).parent.parent
@@ -53,10 +55,17 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_a_class_that_is_imported_by_its_name_lies_in_its_room() -> None:
-    places = [entry.place for entry in BACKBONES.values()], list(WEIGHTINGS.values())
-    for room, names in zip(("models.", "engine."), places, strict=True):
-        assert all(name.startswith(room) and isinstance(load(name), type) for name in names)
+def test_what_is_imported_by_its_place_lies_in_its_room() -> None:
+    kinds = KINDS.values()
+    rooms = {
+        "models.": [entry.place for entry in BACKBONES.values()],
+        "engine.": WEIGHTINGS.values(),
+        "tasks.": [*SEGMENTATION_LOSSES.values(), *(kind.objective for kind in kinds)],
+        "datasets.": [place for kind in kinds if kind.reader for place in (kind.reader, kind.codec)],
+        "figures.": [kind.colours for kind in kinds if kind.colours],
+    }
+    for room, places in rooms.items():
+        assert all(place.startswith(room) and load(place) for place in places)
 
 
 def test_a_configuration_is_refused_without_torch() -> None:

@@ -125,7 +125,7 @@ def test_a_frame_of_marks_has_no_depth_and_is_no_error(tmp_path: Path) -> None:
 def test_a_new_task_of_kind_depth_has_the_same_invalid_pixels(tmp_path: Path) -> None:
     """The kind says what is invalid: a valid 0 or -1 would come out of the cache as a small positive depth."""
     old = TASKS["depth_euclidean"]
-    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", False, old.places)
+    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", old.places)
     write_array(tmp_path / "a.npy", np.array([[2.0, -1.0, 0.0]]))
     assert read_target(task, tmp_path / "a.npy", "NYU")[1].tolist() == [[[True, False, False]]]
 
