@@ -78,8 +78,8 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     for role, name in lists.items():
         files = _list_files(folder, name)
         if not files:
-            there = ", ".join(sorted(files_by_frame(Place(folder, LIST_FILES)))) or "none"
-            raise DataError(f"splits.{role}: {name!r}: there is no file {folder / name}.txt; split files there: {there}")
+            lists_here = ", ".join(sorted(files_by_frame(Place(folder, LIST_FILES)))) or "none"
+            raise DataError(f"splits.{role}: {name!r}: there is no file {folder / name}.txt; split files there: {lists_here}")
         places[role] = files[0]
         names[role], wrong = read_list(files[0])
         problems += [*double_files(files), *wrong]

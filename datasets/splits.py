@@ -39,12 +39,12 @@ def split_problems(
             problems.append(
                 Problem(str(places[split]), f"names {listed(twice)} more than once for {split}", "every frame once")
             )
-    for one, other in combinations([role for role in ROLES if role in splits], 2):
-        members = set(splits[one])
-        shared = [name for name in dict.fromkeys(splits[other]) if name in members]
+    for first, second in combinations([role for role in ROLES if role in splits], 2):
+        members = set(splits[first])
+        shared = [name for name in dict.fromkeys(splits[second]) if name in members]
         if shared:
-            said = f"names {listed(shared)} for {other}, which {one} has too"
-            problems.append(Problem(str(places[other]), said, "every frame in one split"))
+            said = f"names {listed(shared)} for {second}, which {first} has too"
+            problems.append(Problem(str(places[second]), said, "every frame in one split"))
     return problems
 
 

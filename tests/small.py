@@ -73,6 +73,6 @@ def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     """True if two snapshots are bit-identical."""
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+    return left.keys() == right.keys() and all(torch.equal(value, right[name]) for name, value in left.items())

@@ -265,15 +265,15 @@ def _comparison(runs: pd.DataFrame, wide: pd.DataFrame, first: pd.Series) -> dic
 
 def _difference(difference: pd.Series) -> dict[str, Any]:
     values = difference.dropna()
-    found = estimate(list(values))
-    claim = judge(found, MARGIN) or ""
+    estimated = estimate(list(values))
+    claim = judge(estimated, MARGIN) or ""
     return {
-        "difference_n": found.n,
-        "difference_mean": found.mean,
-        "difference_std": found.std,
-        "difference_low": found.low,
-        "difference_high": found.high,
-        "difference_planned": found.n,
+        "difference_n": estimated.n,
+        "difference_mean": estimated.mean,
+        "difference_std": estimated.std,
+        "difference_low": estimated.low,
+        "difference_high": estimated.high,
+        "difference_planned": estimated.n,
         "claim": claim,
         "no_claim": "" if claim else "one trial: no interval",
         "margin": MARGIN,

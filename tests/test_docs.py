@@ -201,6 +201,6 @@ def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:
         constants = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant))
         return any(node.value == "edges" for node in constants)  # the only kind whose name is no folder's
 
-    found = [str(path.relative_to(ROOT)) for path in modules if names_a_kind(path)]
-    assert len(found) >= 8
-    assert not [name for name in found if name not in text]
+    names = [str(path.relative_to(ROOT)) for path in modules if names_a_kind(path)]
+    assert len(names) >= 8
+    assert not [name for name in names if name not in text]

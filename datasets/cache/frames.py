@@ -185,8 +185,8 @@ def _fill(
         log.info("cache: another process is filling %s; waiting for it", folder)
         lock.acquire()
     try:
-        there = _whole_parts(wanted, dataset, logging.WARNING)
-        missing = {what: path for what, path in wanted.items() if what not in there}
+        whole = _whole_parts(wanted, dataset, logging.WARNING)
+        missing = {what: path for what, path in wanted.items() if what not in whole}
         if missing:
             for stale in (*folder.glob(".*.unfinished"), *(path for path in missing.values() if path.exists())):
                 shutil.rmtree(stale)

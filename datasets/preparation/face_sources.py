@@ -92,7 +92,7 @@ def find_faces(root: Path) -> FaceSources:
 def _find_parts(root: Path, numbers: Container[int]) -> tuple[dict[int, set[str]], list[Problem]]:
     """Per face the parts that have a file; and the files that look like a part of one of these faces, but are not called, or do
     not lie, as one. No file means that there is no such part, so that none may be overlooked."""
-    found: dict[int, set[str]] = {}
+    parts_of: dict[int, set[str]] = {}
     problems = []
     folder = root / ANNOTATIONS
     for path, folders, names in os.walk(folder):
@@ -101,11 +101,11 @@ def _find_parts(root: Path, numbers: Container[int]) -> tuple[dict[int, set[str]
         for file in sorted(names):
             part = _PART.fullmatch(file)
             if part and part[2] in PARTS and f"{place}/{file}" == part_name(int(part[1]), part[2]):
-                found.setdefault(int(part[1]), set()).add(part[2])
+                parts_of.setdefault(int(part[1]), set()).add(part[2])
                 continue
             like = None if file.startswith(".") else _LIKE_A_PART.fullmatch(file)
             number = int(like[1] or like[2]) if like else -1
             if number in numbers:
                 expected = f"{part_name(number, '<part>')}, <part> being one of {', '.join(PARTS)}"
                 problems.append(Problem(str(root / place / file), "is not called like a part, or lies elsewhere", expected))
-    return found, problems
+    return parts_of, problems

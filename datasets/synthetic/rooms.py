@@ -241,7 +241,7 @@ def _render(room: Room, size: tuple[int, int], rng: Rng) -> tuple[Array, Array, 
     in_camera = np.stack([(column + right - cx) / fx, (row + below - cy) / fy, np.ones(shape)])
     rays = np.tensordot(room.axes, in_camera, 1).astype(np.float32)
     windows = [_window_of(box, room, size) for box in room.boxes]
-    depth, owner, axis = (found.ravel() for found in _trace(room, rays, windows))
+    depth, owner, axis = (part.ravel() for part in _trace(room, rays, windows))
     rays = rays.reshape(3, -1)
     points = room.camera[:, None].astype(np.float32) + depth * rays
     colour, normals = np.empty((2, depth.size, 3), np.float32)

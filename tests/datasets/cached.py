@@ -76,12 +76,12 @@ def assert_within_rounding(cached: Sample, plain: Sample, slack: float = 1.0) ->
     assert torch.equal(cached["image"], plain["image"])
     assert list(cached["targets"]) == list(cached["masks"]) == list(plain["targets"])
     for task, target in plain["targets"].items():
-        found, mask = cached["targets"][task], plain["masks"][task]
+        decoded, mask = cached["targets"][task], plain["masks"][task]
         assert torch.equal(cached["masks"][task], mask), task
-        assert found.dtype == target.dtype
-        assert found.shape == target.shape
+        assert decoded.dtype == target.dtype
+        assert decoded.shape == target.shape
         valid = mask.expand_as(target)
-        assert float((found - target)[valid].abs().max()) <= slack * allowed(task, target[valid]), task
+        assert float((decoded - target)[valid].abs().max()) <= slack * allowed(task, target[valid]), task
 
 
 def frames_of(loader: Iterable[Sample]) -> list[str]:

@@ -147,14 +147,14 @@ def write_celeba(
     (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(mapping) + "\n")
 
 
-def equal_samples(one: Any, other: Any) -> bool:
+def equal_samples(left: Any, right: Any) -> bool:
     """True if two samples or batches are the same to the last bit."""
     return (
-        torch.equal(one["image"], other["image"])
-        and list(one["name"]) == list(other["name"])
+        torch.equal(left["image"], right["image"])
+        and list(left["name"]) == list(right["name"])
         and all(
-            list(one[part]) == list(other[part])
-            and all(torch.equal(tensor, other[part][task]) for task, tensor in one[part].items())
+            list(left[part]) == list(right[part])
+            and all(torch.equal(tensor, right[part][task]) for task, tensor in left[part].items())
             for part in ("targets", "masks")
         )
     )

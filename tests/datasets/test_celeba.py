@@ -206,8 +206,8 @@ def test_a_mirrored_face_has_its_right_eye_where_its_left_was(tmp_path: Path) ->
     labels[3, 4], labels[3, 11] = 4, 5
     config = _write_parts(tmp_path, labels).with_values(augmentation={"hflip": True})
     dataset = CelebAMaskHQ(config, "train", training=True)
-    found = torch.stack([dataset[0, seed]["targets"]["segmentsemantic"] for seed in range(30)])
-    np.testing.assert_array_equal(found, np.broadcast_to(labels, found.shape))  # this face is its own mirror image
+    masks = torch.stack([dataset[0, seed]["targets"]["segmentsemantic"] for seed in range(30)])
+    np.testing.assert_array_equal(masks, np.broadcast_to(labels, masks.shape))  # this face is its own mirror image
     labels[3, 4] = 0
     write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", labels)
     seen = {tuple(dataset[0, seed]["targets"]["segmentsemantic"].nonzero()[0].tolist()) for seed in range(30)}

@@ -63,10 +63,10 @@ def test_a_flip_negates_the_normals_x(tmp_path: Path) -> None:
     dataset = MTANDataset(_config(tmp_path, augmentation={"hflip": True}), "train", training=True)
     normal = frames[dataset.names[0]]["normal"]
     mirrored = normal[:, ::-1] * [-1, 1, 1]
-    found = [dataset[0, seed]["targets"]["surface_normal"].numpy().transpose(1, 2, 0) for seed in range(12)]
-    flipped = [np.allclose(values, mirrored, atol=1e-6) for values in found]
+    normals = [dataset[0, seed]["targets"]["surface_normal"].numpy().transpose(1, 2, 0) for seed in range(12)]
+    flipped = [np.allclose(values, mirrored, atol=1e-6) for values in normals]
     assert 0 < sum(flipped) < 12
-    assert all(flip or np.allclose(values, normal, atol=1e-6) for flip, values in zip(flipped, found, strict=True))
+    assert all(flip or np.allclose(values, normal, atol=1e-6) for flip, values in zip(flipped, normals, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_other_types_of_the_same_values_are_the_same_frame(change: dict[str, Any
     expected = MTANDataset(config, "test")[0]
     for kind, convert in change.items():
         write_array(tmp_path / "val" / kind / "0.npy", convert(frames["val/0"][kind]))
-    found = MTANDataset(config, "test")[0]
+    sample = MTANDataset(config, "test")[0]
     for part in ("image", "targets", "masks"):
-        torch.testing.assert_close(found[part], expected[part], rtol=1e-6, atol=1e-6)  # type: ignore[literal-required]
+        torch.testing.assert_close(sample[part], expected[part], rtol=1e-6, atol=1e-6)  # type: ignore[literal-required]
 
 
 def test_an_image_has_the_nearest_of_256_levels(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_an_image_has_the_nearest_of_256_levels(tmp_path: Path) -> None:
     image = np.random.default_rng(0).uniform(0, 1, (*SIZE, 3))
     image[0, 0] = 1 + 5e-4, -5e-4, 0.998  # interpolation may overshoot
     write_array(tmp_path / "val" / "image" / "0.npy", image)
-    found = MTANDataset(_config(tmp_path), "test")[0]["image"].numpy().transpose(1, 2, 0)
-    assert np.abs(found - image)[1:].max() <= 0.5 / 255 + 1e-6
-    np.testing.assert_allclose(found[0, 0], [1, 0, 254 / 255], atol=1e-6)
+    read = MTANDataset(_config(tmp_path), "test")[0]["image"].numpy().transpose(1, 2, 0)
+    assert np.abs(read - image)[1:].max() <= 0.5 / 255 + 1e-6
+    np.testing.assert_allclose(read[0, 0], [1, 0, 254 / 255], atol=1e-6)
 
 
 def test_grey_is_that_of_an_image_file(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_the_published_val_is_the_test_split_and_the_log_says_so(tmp_path: Path,
 def test_with_a_folder_test_every_folder_is_what_it_is_called(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     frames = _write(tmp_path, {"train": 3, "val": 2, "test": 4})
     config = _config(tmp_path)
-    found = {split: build_dataset(config, split).names for split in ("train", "val", "test")}
-    assert found == {split: [name for name in frames if name.startswith(split)] for split in found}
+    names = {split: build_dataset(config, split).names for split in ("train", "val", "test")}
+    assert names == {split: [name for name in frames if name.startswith(split)] for split in names}
     assert not caplog.text
 
 

@@ -62,8 +62,8 @@ def test_lists_without_doubles_and_overlaps_have_no_problem() -> None:
 
 
 def test_every_double_and_every_overlap_is_one_problem() -> None:
-    found = split_problems({"train": ["1", "2", "2"], "val": ["3", "1"], "test": ["3", "2", "3", "1"], "all": []}, PLACES)
-    assert found == [
+    problems = split_problems({"train": ["1", "2", "2"], "val": ["3", "1"], "test": ["3", "2", "3", "1"], "all": []}, PLACES)
+    assert problems == [
         Problem("a.txt", "names 2 more than once for train", "every frame once"),
         Problem("c.txt", "names 3 more than once for test", "every frame once"),
         Problem("d.txt", "names 0 frames for all", "at least 1"),

@@ -274,8 +274,8 @@ def test_a_palette_of_colours_or_of_the_labels_themselves_is_read_as_it_was_mean
         image = Image.fromarray(labels)
         image.putpalette(palette.ravel().tolist())
         image.save(tmp_path / "a0.png")
-        for found, wanted in zip(read_target(TASKS["segmentsemantic"], tmp_path / "a0.png", "NYU"), expected, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+        for part, wanted in zip(read_target(TASKS["segmentsemantic"], tmp_path / "a0.png", "NYU"), expected, strict=True):
+            np.testing.assert_array_equal(part, wanted)
 
 
 def test_0_and_255_are_unlabelled(tmp_path: Path) -> None:
@@ -287,8 +287,8 @@ def test_labels_are_the_same_in_every_type(tmp_path: Path) -> None:
     labels = nyu_frame(0, *SIZE)["segmentation"]
     expected = read("segmentsemantic", labels, tmp_path, ".png")
     for kind in (np.int8, np.uint16, np.int64, np.float16, np.float64):
-        for found, wanted in zip(read("segmentsemantic", labels.astype(kind), tmp_path), expected, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+        for part, wanted in zip(read("segmentsemantic", labels.astype(kind), tmp_path), expected, strict=True):
+            np.testing.assert_array_equal(part, wanted)
     assert torch.from_numpy(expected[0]).dtype == torch.uint8
 
 

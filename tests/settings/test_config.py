@@ -193,8 +193,8 @@ def test_the_backbones_weight_decay_is_the_papers_unless_it_is_given(
     )
     config.save(tmp_path / "saved.yaml")
     assert load_config(tmp_path / "saved.yaml") == config
-    for one in expand_lambdas(config.with_values(group_sparsity=True, lambda_list=[1e-5, 1e-4])):
-        assert one.bb_optimizer_params.weight_decay == 0.1
+    for run in expand_lambdas(config.with_values(group_sparsity=True, lambda_list=[1e-5, 1e-4])):
+        assert run.bb_optimizer_params.weight_decay == 0.1
 
 
 def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
@@ -515,9 +515,9 @@ TIMES = [(0.6, 20, 12), (0.5, 5, 2), (0.01, 20, 1), (0.99, 1000, 990), (1.0, 20,
 
 @pytest.mark.parametrize(("time", "epochs", "epoch"), TIMES)
 def test_a_time_below_1_is_a_share_of_the_epochs(time: float, epochs: int, epoch: int) -> None:
-    found = make_config(epochs=epochs).epoch_at(time)
-    assert found == epoch
-    assert type(found) is int
+    meant = make_config(epochs=epochs).epoch_at(time)
+    assert meant == epoch
+    assert type(meant) is int
 
 
 def test_a_target_needs_no_lambda(tmp_path: Path) -> None:

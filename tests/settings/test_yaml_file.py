@@ -92,8 +92,8 @@ def test_merge_keys_are_refused_with_their_line(tmp_path: Path) -> None:
 
 
 def test_a_new_value_of_one_name_of_a_key_replaces_the_other_name() -> None:
-    for one, other in (("num_input_ch", "input_img_channels"), ("input_img_channels", "num_input_ch")):
-        raw: dict[str, Any] = {one: 3, "epochs": 1}
+    for key, other in (("num_input_ch", "input_img_channels"), ("input_img_channels", "num_input_ch")):
+        raw: dict[str, Any] = {key: 3, "epochs": 1}
         assert apply_override(raw, f"{other}=1") == []
         assert raw == {other: 1, "epochs": 1}
 

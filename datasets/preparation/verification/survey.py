@@ -185,9 +185,9 @@ def survey_celebamask(root: Path, data_set: DataSet) -> Survey:
     attributes = root / celeba.ATTRIBUTE_FILE
     if attributes.exists():
         survey.targets.append("attributes")
-        found = survey.read(partial(celeba.attribute_lines, columns=data_set.attributes), attributes)
-        if found is not None:
-            survey.problems += celeba.missing_attributes(attributes, found, names)
+        rows = survey.read(partial(celeba.attribute_lines, columns=data_set.attributes), attributes)
+        if rows is not None:
+            survey.problems += celeba.missing_attributes(attributes, rows, names)
     return survey
 
 
@@ -208,17 +208,17 @@ def _celeba_splits(root: Path, survey: Survey) -> dict[Path, dict[str, list[str]
         keys = {key.lower() for key in _if_text(read_object, path)}
         if path.name != MANIFEST and (not keys or keys & known):  # else it is about something else
             readers[path] = celeba.read_split_file
-    found: dict[Path, dict[str, list[str]]] = {}
+    splits_of: dict[Path, dict[str, list[str]]] = {}
     for path, reader in readers.items():
         splits = survey.read(reader, path)
         if splits is not None:
-            found[path] = splits
+            splits_of[path] = splits
             survey.problems += celeba.face_split_problems(splits, path)
-    if not found and not mapping.exists():
+    if not splits_of and not mapping.exists():
         survey.add(mapping, "is missing", "the split of CelebAMask-HQ, or a JSON file of names per split")
-    if found:
-        survey.counts = {split: len(members) for split, members in next(iter(found.values())).items()}
-    return found
+    if splits_of:
+        survey.counts = {split: len(members) for split, members in next(iter(splits_of.values())).items()}
+    return splits_of
 
 
 def _label_set(root: Path, data_set: DataSet, masks: list[Path]) -> tuple[str, str]:
@@ -254,9 +254,9 @@ def _check_manifest(root: Path, survey: Survey) -> None:
         survey.add(path, "cannot be read", written)
     counts = facts.get("counts", facts.get("splits"))
     for split, count in counts.items() if isinstance(counts, dict) else ():
-        found = survey.counts.get(split, 0)
-        if found != count:
-            survey.add(path, f"number of frames in {split}: {found}", f"{count}, as it says")
+        counted = survey.counts.get(split, 0)
+        if counted != count:
+            survey.add(path, f"number of frames in {split}: {counted}", f"{count}, as it says")
 
 
 def _check_leftovers(root: Path, survey: Survey) -> None:

@@ -82,9 +82,9 @@ def test_frames_are_the_same_to_the_stated_rounding(kind: str, configs: Configs,
         assert cached.kept is not None
         assert plain.kept is None
         assert cached.names == plain.names
-        for one, other in zip(_raw(cached), _raw(plain), strict=True):
-            assert_within_rounding(one, other)
-            for mask in other["masks"].values():
+        for left, right in zip(_raw(cached), _raw(plain), strict=True):
+            assert_within_rounding(left, right)
+            for mask in right["masks"].values():
                 assert mask.ndim == 0 or 0 < int(mask.sum()) < mask.numel() or "background" in kind, "the test needs holes"
 
 
@@ -100,12 +100,12 @@ def test_finished_batches_are_the_same_to_that_rounding(
         plain.sampler.epoch = cached.sampler.epoch = epoch  # type: ignore[union-attr]
         batches = list(zip(cached, plain, strict=True))
         assert batches
-        for one, other in batches:
-            assert_within_rounding(one, other, slack=10)
+        for left, right in batches:
+            assert_within_rounding(left, right, slack=10)
     for split in ("train", "val", "test"):
         plain, cached = (eval_loader(configs[kind](cache=where, **values), split) for where in (False, str(tmp_path)))
-        for one, other in zip(cached, plain, strict=True):
-            assert_within_rounding(one, other, slack=1 if values.get("depth_target") == "metric" else 2)
+        for left, right in zip(cached, plain, strict=True):
+            assert_within_rounding(left, right, slack=1 if values.get("depth_target") == "metric" else 2)
 
 
 # When it is made
@@ -161,12 +161,12 @@ def test_what_makes_new_parts_of_nyu(
         unread()
     own = {"task_list": list(WHATS - {"image"}), "input_shape": [24, 32]}
     config = nyu_config(configs["NYU"]().data_dir, cache=tmp_path, **{**own, **values})
-    found = build_dataset(config, "val")
+    cached = build_dataset(config, "val")
     assert _new_parts(tmp_path, before) == expected
     if expected:
         plain = build_dataset(config.with_values(cache=False), "val")
-        for one, other in zip(_raw(found), _raw(plain), strict=True):
-            assert_within_rounding(one, other)
+        for left, right in zip(_raw(cached), _raw(plain), strict=True):
+            assert_within_rounding(left, right)
 
 
 def test_frames_that_another_version_of_the_reader_kept_are_not_served(
@@ -203,8 +203,8 @@ def test_what_makes_new_parts_of_faces(
     cached = build_dataset(config, "train")
     assert _new_parts(tmp_path, before) == expected
     if expected:
-        for one, other in zip(_raw(cached), _raw(build_dataset(config.with_values(cache=False), "train")), strict=True):
-            assert_within_rounding(one, other)
+        for left, right in zip(_raw(cached), _raw(build_dataset(config.with_values(cache=False), "train")), strict=True):
+            assert_within_rounding(left, right)
 
 
 def _rewrite(path: Path, change: Callable[[Path], object]) -> None:
@@ -268,10 +268,10 @@ def test_two_sets_of_equal_names_sizes_and_times_share_nothing(root: Path, tmp_p
         os.utime(root / "depth" / path.name, ns=(0, 0))
     for folder in (root, other):
         config = nyu_config(folder, cache=tmp_path / "kept")
-        for one, plain in zip(
+        for sample, plain in zip(
             _raw(build_dataset(config, "val")), _raw(build_dataset(config.with_values(cache=False), "val")), strict=True
         ):
-            assert_within_rounding(one, plain)
+            assert_within_rounding(sample, plain)
     assert len(part_folders(tmp_path / "kept")) == 10
 
 
@@ -370,12 +370,12 @@ def test_processes_that_start_together_build_one_cache(root: Path, tmp_path: Pat
     processes = [fork.Process(target=_build_and_tell, args=(config, barrier, results)) for _ in range(3)]
     for process in processes:
         process.start()
-    found = [results.get() for _ in processes]
+    answers = [results.get() for _ in processes]
     for process in processes:
         process.join()
     samples = _raw(build_dataset(config, "train"))
     own = [(sample["image"].sum().item(), sample["targets"]["depth_euclidean"].sum().item()) for sample in samples]
-    assert found == [own] * 3
+    assert answers == [own] * 3
     assert reads.value == 7, "each frame is read once, by one of them"
     assert len(part_folders(tmp_path / "kept")) == 5
 
@@ -421,8 +421,8 @@ def test_what_a_killed_process_left_is_never_taken_for_a_part(moment: str, whole
     assert len(left) == 5 - whole
     dataset = build_dataset(config, "train")
     assert len(part_folders(kept)) == 5
-    for one, other in zip(_raw(dataset), _raw(build_dataset(nyu_config(root), "train")), strict=True):
-        assert_within_rounding(one, other)
+    for sample, fresh in zip(_raw(dataset), _raw(build_dataset(nyu_config(root), "train")), strict=True):
+        assert_within_rounding(sample, fresh)
 
 
 def _facts(part: Path, **changes: Any) -> None:
@@ -503,10 +503,10 @@ def test_a_disk_that_fills_up_is_one_sentence_and_nothing_is_left(limit: int, ro
     )
     left = part_folders(kept)
     assert len(left) < 5
-    for one, other in zip(
+    for sample, fresh in zip(
         _raw(build_dataset(nyu_config(root, cache=kept), "train")), _raw(build_dataset(nyu_config(root), "train")), strict=True
     ):
-        assert_within_rounding(one, other)
+        assert_within_rounding(sample, fresh)
 
 
 def test_beside_data_that_cannot_be_written_the_users_cache_folder_is_taken(

@@ -74,7 +74,7 @@ def write_official(
         for name in frames[0]:
             if name in without:
                 continue
-            array = replaced.get(name, np.stack([one[name].T for one in frames]))
+            array = replaced.get(name, np.stack([arrays[name].T for arrays in frames]))
             chunks = (min(3, len(array)), *array.shape[1:-1], -(-array.shape[-1] // 2))
             file.create_dataset(name, data=array, chunks=chunks, compression="gzip", compression_opts=1)
         if scenes is not None:

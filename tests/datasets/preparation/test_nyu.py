@@ -254,10 +254,10 @@ def test_normals_are_taken_from_a_folder(away: int, source: Path, tmp_path: Path
     for number in range(1, 5):
         np.save(folder / f"{number}.npy", values * [1, 1, -1 if number <= away else 1])
     assert prepare(source, tmp_path / "out", "--normals", folder) == 0
-    found = np.load(tmp_path / "out/normals/0001.npy")
-    assert not found[55, 160].any()
-    assert found.any(axis=-1).sum() == 425 * 560 - 1
-    np.testing.assert_allclose(found[0, 0].astype(float), normal * [1, 1, -1], atol=6e-4)
+    written = np.load(tmp_path / "out/normals/0001.npy")
+    assert not written[55, 160].any()
+    assert written.any(axis=-1).sum() == 425 * 560 - 1
+    np.testing.assert_allclose(written[0, 0].astype(float), normal * [1, 1, -1], atol=6e-4)
     facts = json.loads((tmp_path / "out/manifest.json").read_text())
     assert facts["normals"]["from"] == "files"
     assert facts["normals"]["folder"] == "normals"
