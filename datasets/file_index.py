@@ -1,4 +1,4 @@
-"""Which file of a folder belongs to which frame; two files for one frame are refused, as they may differ."""
+"""Index of a folder's files by frame; two files for one frame are refused, as they may differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FileNames(NamedTuple):
     frame_of: Callable[[str], str | None]
     """The frame that a file belongs to, by the file's name; None for files of another kind."""
     usual: Callable[[str], str]
-    """What the file of a frame is called, for messages."""
+    """Return the usual name of a frame's file, for messages."""
 
 
 class Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""What the splits of every data set obey, and validation frames for sets that come without any."""
+"""Rules for the splits of every data set, and validation frames for sets that come without any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_LENGTH = 10
 def split_problems(
     splits: Mapping[str, Sequence[str]], places: Mapping[str, Path | str], least_train: int = LEAST_TRAIN
 ) -> list[Problem]:
-    """What is wrong with lists of frames: too few, a frame twice in one list, or in two of train, val and test.
+    """Return the faults of lists of frames: too few, a frame twice in one list, or in two of train, val and test.
 
     Args:
         splits: names of the frames per list; those of other names than ``ROLES`` may share frames with any.

@@ -26,13 +26,13 @@ from utils.errors import DataError
 from utils.places import load
 
 DEPTH_TOLERANCE = 1.01
-"""How far beyond the sensor's range rounding and resizing may take a depth."""
+"""Factor by which rounding and resizing may take a depth beyond the sensor's range."""
 MOST_NEGATIVE = 0.01
 """Share of a file's depths that may be negative and differ, as overshoot at borders does."""
 MOST_MARKS = 8
 """Different negative depths that mark invalid pixels."""
 LENGTH_TOLERANCE = 0.1
-"""How far from 1 the length of a stored normal may be. In JPEG files of quality 95 to 50, 0.1 to 3 % of them are farther."""
+"""Largest distance from 1 of a stored normal's length. In JPEG files of quality 95 to 50, 0.1 to 3 % of them are farther."""
 LONGEST_NORMAL = 1.25
 """Beyond it a vector is no normal, but a colour that means "unknown" (black decodes to a length of 1.73), or the border of
 one. In JPEG files of real normals 1 in 100,000 is longer than 1.15, none longer than 1.25."""
@@ -43,7 +43,7 @@ SHORTEST_COLOUR = 0.5
 EXTREME = 0.75
 """Decoded 8-bit values that are all beyond it are white, or below its negative black, also after JPEG."""
 STRENGTH_TOLERANCE = 1e-3
-"""How far resizing with overshoot may have taken an edge out of [0, 1]."""
+"""Distance to which resizing with overshoot may have taken an edge out of [0, 1]."""
 
 METRES = "floats in metres, 0 where invalid"
 VECTORS = "float unit vectors (or 8 bits, n = 2x / 255 - 1), zero vectors where invalid"
@@ -158,7 +158,7 @@ def _vectors(array: np.ndarray, path: Path) -> Decoded:
 
 
 def _off_length(length: np.ndarray, stored_as: np.dtype) -> Decoded:
-    """Where a file has a vector, and where its length is not about 1."""
+    """Return masks of the vectors of a file, and of those whose length is not about 1."""
     shortest = SHORTEST_COLOUR if stored_as == np.uint8 else MIN_NORMAL_LENGTH
     stored = (length > shortest) & (length < np.inf)
     return stored, stored & (np.abs(length - 1) > LENGTH_TOLERANCE)

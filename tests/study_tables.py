@@ -40,7 +40,7 @@ RESNET18 = (
 """Per shared convolution its name, its stage and its number of input channels: 20 and 3843 in all."""
 
 _MAIN = {"segmentsemantic": 0.09, "depth_euclidean": 0.14, "surface_normal": 0.70, "class_male": 0.93, "class_smile": 0.88}
-"""What a dense network of one task reaches in its main metric."""
+"""Main metric that a dense network of one task reaches."""
 _OTHERS = {
     "segmentsemantic": (("pixel_accuracy", 0.42, "", "up"),),
     "depth_euclidean": (("rmse", 0.19, "", "down"),),
@@ -50,7 +50,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained; dense without a penalty."""
+    """Setting of a training; dense without a penalty."""
 
     tasks: tuple[str, ...]
     trials: int

@@ -85,7 +85,7 @@ ELSEWHERE = {
         ("add_a_backbone.md", "add_a_loss_weighting.md", "add_a_penalty.md", "add_a_task.md"), "tests/engine/test_extensions.py"
     ),
 }
-"""Where the code of these pages runs."""
+"""Place where the code of each of these pages runs."""
 
 
 def run_page(name: str, work: Path) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_pages_have_no_code_that_no_test_runs() -> None:
 
 
 def test_the_script_for_the_onnx_file_says_what_predict_py_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a photo at the network's input size, for one task of each kind."""
+    """Both predict a photo at the network's input size, for one task of each kind."""
     monkeypatch.chdir(tmp_path)
     page = run_page("compact.md", tmp_path)
     predictions = page["predictions"]

@@ -39,13 +39,13 @@ BENCHMARKS = sorted(f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").
 
 
 def environment() -> dict[str, str]:
-    """Of a started script: no key of a tracker."""
+    """Return the environment of a started script: without a tracker's key."""
     return {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a script ended, and what it said."""
+    """Exit code and output of a script."""
 
     returncode: int
     stdout: str
@@ -97,7 +97,7 @@ def refused(cwd: Path, script: str, *arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def narrow() -> Iterator[None]:
-    """What is called trains a small network."""
+    """Trainings have a small network."""
     with narrow_resnetd():
         yield
 
@@ -122,7 +122,7 @@ def trained() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is to be copied."""
+    """Return the files that are to be copied."""
     return make_folder(tmp_path_factory.mktemp("prepared"), epochs=3)
 
 
@@ -356,7 +356,7 @@ def test_outputs_of_compact_models_have_a_name_of_their_own(trained: Path, tmp_p
 
 
 def predict_arguments(**changes: str) -> list[str]:
-    """Of a prediction of the rooms' images by the trained trial, with ``changes``."""
+    """Return the arguments of a prediction of the rooms' images by the trained trial, with ``changes``."""
     given = {"model": "results/runs/mine__trial_0", "images": "rooms/images", "out": "predictions", **changes}
     return [text for name, value in given.items() for text in (f"--{name}", value)]
 

@@ -81,7 +81,7 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def whole(scratch: Path) -> Path:
-    """Where the steered experiment ran without any interruption."""
+    """Return the folder in which the steered experiment ran without any interruption."""
     folder = make_work(scratch / "whole", **STEERED)
     run = start(folder)
     assert run.end() == 0, run.stderr
@@ -90,7 +90,7 @@ def whole(scratch: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def short(scratch: Path) -> Path:
-    """Where the short experiment ran without any interruption."""
+    """Return the folder in which the short experiment ran without any interruption."""
     folder = make_work(scratch / "short", **SHORT)
     run = start(folder)
     assert run.end() == 0, run.stderr
@@ -291,7 +291,7 @@ FULL = {
     files.TEST: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100)),
     f"out_csv/{NAME}.csv": Moment("engine.experiment:write_results", functools.partial(no_room, 100)),
 }
-"""Which file finds no room, each in a run that goes on where the one before it stopped."""
+"""Files that find no room, each in a run that goes on where the one before it stopped."""
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_there_stays(short: Path, work: Path) -> None:

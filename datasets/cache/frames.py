@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 2
 SAMPLED = 64
-"""Of how many files of a kind some of the content is looked at (:func:`utils.files.fingerprint`)."""
+"""Number of files of each kind whose content is sampled (:func:`utils.files.fingerprint`)."""
 FOLDER = "loader_cache"
 """Beside the data; where that cannot be written, below the user's cache folder."""
 

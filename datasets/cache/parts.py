@@ -16,7 +16,7 @@ from utils.files import unfinished, write_text
 
 CODES, FACTS = "codes.raw", "part.json"
 DAMAGED = (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a part whose files are not whole may raise when it is opened or checked."""
+"""Errors that a part may raise when it is opened or checked while its files are not whole."""
 
 
 class Part:

@@ -1,4 +1,4 @@
-"""What the official download of CelebAMask-HQ holds: which faces, which parts of each, in which split."""
+"""Contents of the official download of CelebAMask-HQ: faces, the parts of each, and splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from utils.files import evenly_spread, fingerprint
 
 TEXT_FILES = (ATTRIBUTE_FILE, MAPPING_FILE)
 SAMPLED = 256
-"""Of how many images, and of how many masks, the checksum reads some of the content: there are some 400,000."""
+"""Number of images, and of masks, whose content the checksum samples: there are some 400,000."""
 _PART = re.compile(r"([0-9]{5,9})_(\w+)\.png")
 _LIKE_A_PART = re.compile(r"0*([0-9]{1,9})[_ -].*|.*?0*([0-9]{1,9}).*\.(?:png|jpe?g|bmp|gif|tiff?|webp)", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""Which frames are for training, validation and test: the official split, with validation cut from its training frames."""
+"""Frames for training, validation and test: the official split, with validation cut from its training frames."""
 
 from __future__ import annotations
 

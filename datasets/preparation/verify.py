@@ -95,7 +95,7 @@ def conclusion(rows: list[Problem]) -> str:
 
 
 def summary(root: Path, survey: Survey, sizes: Counter[tuple[int, int]]) -> list[str]:
-    """What is there, in four lines."""
+    """Describe the set in four lines."""
     roles = ("train", "val", "test")
     order = sorted(survey.counts, key=lambda split: (roles.index(split) if split in roles else len(roles), split))
     frames = ", ".join(f"{survey.counts[split]} {split}" for split in order)

@@ -117,7 +117,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a manifest, or the file of an unfinished set, says; None if it is not there or is none of ours."""
+    """Read a manifest, or the file of an unfinished set; None if it is not there or is none of ours."""
     facts = read_object(path)
     return facts if isinstance(facts.get("recipe"), dict) else None
 

@@ -1,4 +1,4 @@
-"""What all data sets share: the order of an epoch, batches, and who is augmented."""
+"""All data sets share the order of an epoch, batches, and augmentation."""
 
 from collections.abc import Sequence
 from typing import Any

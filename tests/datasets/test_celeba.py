@@ -19,7 +19,7 @@ from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, equal
 from utils.errors import DataError
 
 OFFICIAL = {"train": ["0", "1", "6"], "val": ["2", "3"], "test": ["4", "5"]}
-"""What the official split makes of ``MAPPING``."""
+"""Splits that the official rule makes of ``MAPPING``."""
 
 
 def _config(root: Path, **values: Any) -> ExperimentConfig:

@@ -1,4 +1,4 @@
-"""What a loader hands out, by the table of ``datasets/sample.py``."""
+"""Samples of a loader, by the table of ``datasets/sample.py``."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What all splits obey; validation cut from the training frames: a partition, in runs of neighbours."""
+"""Rules of all splits; validation cut from the training frames: a partition, in runs of neighbours."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What numbers in targets' files mean, and which are refused."""
+"""Numbers in targets' files have a meaning, or are refused."""
 
 import struct
 from pathlib import Path

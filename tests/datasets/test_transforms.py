@@ -212,7 +212,7 @@ def test_enlarging_divides_depth_and_nothing_else(scale: float) -> None:
 
 
 def test_depth_is_divided_by_the_enlargement_that_is_done() -> None:
-    """Of 64 x 64, a crop by 1.2 has 53 rows and columns: what is seen is 64 / 53 times as large, not 1.2 times."""
+    """A crop of 64 x 64 by 1.2 has 53 rows and columns: what is seen is 64 / 53 times as large, not 1.2 times."""
     sample = _columns(64, 64)
     sample["targets"]["depth_euclidean"] = torch.full((1, 64, 64), 3.0)
     zoomed = scale_crop(sample, 1.2, 0.0, 0.0)

@@ -198,7 +198,7 @@ def test_the_backbones_weight_decay_is_the_papers_unless_it_is_given(
 
 
 def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
-    """Of every section: that of the whole is made of those of its keys."""
+    """The marks of a section are those of its keys."""
     empty = _load(tmp_path, MINIMAL + "".join(f"{name}:\n" for name in _sections()))
     assert empty == _load(tmp_path, MINIMAL)
     assert len(_sections()) == 5
@@ -273,7 +273,7 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
 
 
 def _sections() -> dict[str, type[pydantic.BaseModel]]:
-    """Of the schema, by their key."""
+    """Return the fields of the schema by their key."""
     fields = ExperimentConfig.model_fields.items()
     return {name: info.annotation for name, info in fields if hasattr(info.annotation, "model_fields")}  # type: ignore[misc]
 

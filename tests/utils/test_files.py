@@ -33,7 +33,7 @@ NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """Return the names in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -89,7 +89,7 @@ def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, exists: b
 
 
 def _follow_up() -> None:
-    """What torch and matplotlib do: close what they could not write, and fail at that in their own way."""
+    """Close what could not be written, and fail at that in an own way, as torch and matplotlib do."""
     try:
         raise NO_ROOM
     finally:

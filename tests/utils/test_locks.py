@@ -60,7 +60,7 @@ def try_it(folder: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What is in the folder beside the lock's file."""
+    """Return the names in the folder beside the lock's file."""
     return sorted(path.name for path in folder.iterdir() if path.name != f".{NAME}.lock")
 
 

@@ -23,17 +23,17 @@ class File(NamedTuple):
     task: str | None = None
     """Whose target it is; None for an image."""
     image: Path | None = None
-    """Of a target: the image that it belongs to."""
+    """Image that a target belongs to; None for an image."""
 
 
 class Content(NamedTuple):
-    """What a file turned out to hold."""
+    """Contents of a file that was read."""
 
     size: tuple[int, int] | None
     """Height and width in pixels; None if it cannot be read."""
     problems: tuple[Problem, ...] = ()
     facts: Facts | None = None
-    """Of a target: what it shows of the set's encoding."""
+    """Traces of the set's encoding in a target; None for an image."""
 
 
 def examine(label_set: str, file: File) -> Content:
@@ -56,7 +56,7 @@ def examine(label_set: str, file: File) -> Content:
 
 
 def crashed(file: File) -> Content:
-    """What is known of a file whose reading ended the process."""
+    """Return the contents of a file whose reading ended the process."""
     return Content(None, (Problem(str(file.path), "crashes the program that reads it", "a whole file"),))
 
 
@@ -76,7 +76,7 @@ def check_png(path: Path) -> None:
 
 
 def refusal(path: Path, error: DataError, expected: str) -> Problem:
-    """What a reader says about a file, as a row: ``<path> <problem>; expected <expected>``."""
+    """Return the refusal of a file as a row: ``<path> <problem>; expected <expected>``."""
     text = " ".join(str(error).split()).removeprefix(str(path)).strip(" :")
     # PIL and the system name the file once more.
     for again in (f": {str(path)!r}", f" {str(path)!r}"):

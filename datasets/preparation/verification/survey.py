@@ -1,4 +1,4 @@
-"""Which files the loaders would read from a folder, and whether its lists and text files make sense line by line."""
+"""Survey of a folder: the files that the loaders would read, and the faults of its lists and text files, line by line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass
 class Survey:
-    """What a folder holds, as far as lists of files and small text files say it."""
+    """Contents of a folder, as far as lists of files and small text files say them."""
 
     layout: str
     """In words."""
@@ -39,7 +39,7 @@ class Survey:
     counts: dict[str, int] = field(default_factory=dict)
     """Frames per split."""
     targets: list[str] = field(default_factory=list)
-    """Which targets there are, in words."""
+    """Targets in the folder, in words."""
     files: list[File] = field(default_factory=list)
     unused: int = 0
     """Images in no split."""
@@ -50,7 +50,7 @@ class Survey:
         self.problems.append(Problem(str(path), problem, expected))
 
     def read(self, reader: Callable[[Path], tuple[T, list[Problem]]], path: Path) -> T | None:
-        """What is in a text file, whose problems are noted; None if it cannot be read at all."""
+        """Return the contents of a text file and note its problems; None if it cannot be read at all."""
         try:
             content, problems = reader(path)
         except DataError as error:

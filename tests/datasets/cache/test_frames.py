@@ -289,7 +289,7 @@ def test_other_content_in_the_same_place_is_read_again(root: Path, tmp_path: Pat
 def test_only_some_of_the_content_of_many_files_is_looked_at(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What docs/data.md says is not seen."""
+    """docs/data.md says that such a change is not seen."""
     monkeypatch.setattr(cache, "SAMPLED", 2)
     looked_at: list[Path] = []
     monkeypatch.setattr(cache, "fingerprint", lambda path: looked_at.append(path) or path.read_bytes().hex())

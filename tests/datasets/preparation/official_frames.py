@@ -13,7 +13,7 @@ FX, FY, CX, CY = 518.858, 519.470, 325.582, 253.736
 
 ROWS, COLUMNS = slice(45, 470), slice(40, 600)
 HOLE = (slice(200, 240), slice(300, 380))
-"""Where the sensor measured nothing, in the whole frame."""
+"""Part of the whole frame in which the sensor measured nothing."""
 
 LABELS = (0, 21, 11, 5, 894)
 CLASSES = (0, 1, 2, 5, 40)

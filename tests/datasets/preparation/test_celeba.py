@@ -164,7 +164,7 @@ def test_missing_files_are_named_before_anything_is_written(
 
 
 def test_a_file_that_looks_like_a_part_is_never_left_out(tmp_path: Path, official: None) -> None:
-    """Where a part has no file, it is background."""
+    """A part without a file is background."""
     masks = tmp_path / "official" / ANNO
     (masks / "more").mkdir()
     (masks / "00").mkdir()
@@ -223,7 +223,7 @@ def test_a_wrong_mapping_is_named(text: str, said: str, tmp_path: Path, official
 
 
 def test_only_the_faces_of_the_mapping_file_are_prepared(tmp_path: Path, official: None) -> None:
-    """What looks like no part of one of them means nothing."""
+    """A name that looks like no part of a face means nothing."""
     write_texts(tmp_path / "official", [0, 2, 4000])
     for name in ("00077_beard.png", "._00000_skin.png", "Thumbs.db", "README.md"):
         (tmp_path / "official" / ANNO / "0" / name).write_bytes(b"what is this")

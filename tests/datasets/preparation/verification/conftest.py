@@ -1,4 +1,4 @@
-"""What holds for all tests here."""
+"""Settings of the tests in this folder."""
 
 import pytest
 
