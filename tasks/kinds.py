@@ -19,8 +19,8 @@ class Kind:
     (1, H, W), or raises a ``DataError``; empty: the targets are numbers in a table, one per frame."""
     file_types: tuple[str, ...] = (".npy",)
     """Types of its files in the NYUD_MT layout."""
-    codec: str = "datasets.cache.codec:Floats"
-    """Class that stores it in the cache: a ``Codec`` of ``datasets/cache/codec.py``."""
+    codec: str = "datasets.cache.codec:Codec"
+    """Class that stores it in the cache: a ``Codec`` of ``datasets/cache/codec.py``, by default without rounding."""
     colours: str = ""
     """Function that returns the colours (H, W, 3) of values (K, H, W); empty: they are those of ``colour_map``."""
     colour_map: str = "viridis"

@@ -15,11 +15,11 @@ import pytest
 
 from datasets.synthetic.rooms import write_rooms
 from engine import checkpoint as files
+from tests.equality import equal
 from tests.killed_runs import (
     KILLED,
     Moment,
     Run,
-    equal,
     half_a_removal,
     half_a_save,
     half_a_text,

@@ -18,8 +18,6 @@ The table assumes what ``datasets/sample.py`` says of raw samples. Attributes ar
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,20 +30,23 @@ IMAGE_TYPE = np.dtype(np.uint8)
 """Type of an image's codes."""
 
 
-class Codec(Protocol):
-    """Way to store the targets of one kind."""
+class Codec:
+    """Way to store the targets of one kind: any numbers, as they are."""
 
-    type: np.dtype
+    type: np.dtype = np.dtype(np.float32)
     """Type of the codes."""
 
     def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
         """Return codes of a raw target (K, H, W) and its mask (1, H, W), of any type that holds them, and the frame's scale."""
+        return torch.where(mask, target, torch.nan), 1.0
 
     def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
         """Return the raw targets and masks of codes (B, K, H, W) and scales (B,)."""
+        mask = ~codes[:, :1].isnan()
+        return codes.masked_fill(~mask, 0.0), mask
 
 
-class Labels:
+class Labels(Codec):
     """Classes, in bytes."""
 
     type = np.dtype(np.uint8)
@@ -57,7 +58,7 @@ class Labels:
         return codes, codes != IGNORE_INDEX
 
 
-class Depths:
+class Depths(Codec):
     """Distances, in parts of the frame's largest, which is its scale."""
 
     type = np.dtype(np.uint16)
@@ -76,7 +77,7 @@ class Depths:
         return values.div_(65535).mul_(scales.view(-1, 1, 1, 1)), mask
 
 
-class Normals:
+class Normals(Codec):
     """Unit vectors."""
 
     type = np.dtype(np.int16)
@@ -89,7 +90,7 @@ class Normals:
         return codes.float().mul_(1 / 32767), mask
 
 
-class Strengths:
+class Strengths(Codec):
     """Numbers from 0 to 1."""
 
     type = np.dtype(np.uint16)
@@ -101,19 +102,6 @@ class Strengths:
         values = codes.float()
         mask = values > 0
         return values.sub_(1).clamp_min_(0).div_(65534), mask
-
-
-class Floats:
-    """Any numbers, as they are."""
-
-    type = np.dtype(np.float32)
-
-    def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
-        return torch.where(mask, target, torch.nan), 1.0
-
-    def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-        mask = ~codes[:, :1].isnan()
-        return codes.masked_fill(~mask, 0.0), mask
 
 
 def codec_of(kind: str) -> Codec:

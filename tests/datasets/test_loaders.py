@@ -12,7 +12,8 @@ from datasets.batch_loader import BatchLoader
 from datasets.sample import Sample
 from settings.config import ExperimentConfig
 from tests.configs import make_config
-from tests.datasets.frames import equal_samples, write_celeba, write_nyu
+from tests.datasets.frames import write_celeba, write_nyu
+from tests.equality import equal
 from utils.errors import DataError
 
 AUGMENTED = {"augmentation": {"hflip": True, "scale_crop": [1.0, 1.4]}}
@@ -85,7 +86,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _same(batches: list[Sample], expected: list[Sample]) -> bool:
-    return len(batches) == len(expected) > 0 and all(map(equal_samples, batches, expected))
+    return len(batches) == len(expected) > 0 and all(map(equal, batches, expected))
 
 
 @pytest.mark.parametrize("workers", [2])
@@ -102,7 +103,7 @@ def test_workers_do_not_change_what_is_trained_on(where: str, workers: int, root
     assert _same(_epoch(loader, 0), expected[0])
     loader.sampler.epoch = 1  # type: ignore[union-attr]
     for batch in loader:
-        assert equal_samples(batch, expected[1][0])
+        assert equal(batch, expected[1][0])
         break  # left early, and begun again
     assert _same(_epoch(loader, 1), expected[1])
     assert _same(_epoch(loader, 2), expected[2])

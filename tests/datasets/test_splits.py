@@ -1,6 +1,6 @@
 """Rules of all splits; validation cut from the training frames: a partition, in runs of neighbours."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.problems import Problem
@@ -18,7 +18,6 @@ def _runs(held_out: list[int]) -> list[int]:
     return lengths
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(total=st.integers(2, 1500), fraction=st.floats(0.001, 0.999))
 def test_it_is_a_partition_of_the_right_size_in_the_old_order(total: int, fraction: float) -> None:
     names = [f"{index:04d}" for index in range(total)]
@@ -31,7 +30,6 @@ def test_it_is_a_partition_of_the_right_size_in_the_old_order(total: int, fracti
     assert len(val) == min(max(1, round(fraction * total)), total - 1)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(total=st.integers(20, 1500), fraction=st.floats(0.001, 0.4))
 def test_it_holds_few_runs_of_up_to_ten_neighbours(total: int, fraction: float) -> None:
     _, val = cut_validation([str(index) for index in range(total)], fraction)

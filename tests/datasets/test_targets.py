@@ -12,12 +12,11 @@ from scipy.io import savemat
 
 from datasets.images import read_array
 from datasets.loaders import build_dataset
-from datasets.preparation import verify
 from datasets.targets import read_target
 from tasks.table import TASKS, Task
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
-from tests.datasets.preparation.verification.damage import in_this_process, problems_in
+from tests.datasets.preparation.verification.damage import problems_in
 from utils.errors import DataError
 
 SIZE = (16, 32)
@@ -28,12 +27,6 @@ LENGTHS = (
     r"has \d+ normals of another length than 1, such as [\d.]+; expected float unit vectors \(or 8 bits, n = 2x / 255 - 1\)"
 )
 METRES = r"; expected floats in metres, 0 where invalid"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify without processes."""
-    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def read(name: str, array: np.ndarray, folder: Path, suffix: str = ".npy") -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +76,9 @@ REFUSED: dict[str, tuple[str, np.ndarray, str]] = {
     ),
     "edges of another type": ("edge_texture", np.full(SIZE, 200), r"has the edge strength 200 \(int64\); expected 0 to 1"),
     "negative edges": ("edge_texture", np.full(SIZE, -1), r"has the edge strength -1 \(int64\); expected 0 to 1"),
+    "labels that are none": ("segmentsemantic", np.full(SIZE, np.nan), r"has the label nan; expected whole numbers"),
+    "labels between two": ("segmentsemantic", np.full(SIZE, 1.5), r"has the label 1\.5; expected whole numbers"),
+    "text": ("depth_euclidean", np.full(SIZE, "far"), r"holds no array of numbers"),
     "labels below 0": ("segmentsemantic", np.full(SIZE, -1), r"has the label -1; expected 0 \(unlabelled\) or 1\.\.40"),
 }
 

@@ -35,7 +35,8 @@ from optim.penalties import PENALTIES
 from settings.registries import BACKBONES, WEIGHTINGS, Backbone
 from tasks.kinds import KINDS
 from tasks.table import TASKS, Task
-from tests.small import make_trial, narrow_resnetd, same, small_config
+from tests.equality import equal
+from tests.small import make_trial, narrow_resnetd, small_config
 from tests.test_docs import blocks
 from utils.errors import ConfigError, DataError
 
@@ -181,7 +182,7 @@ def test_a_loss_weighting_is_a_class_in_the_registry(rooms: Path, work: Path, mo
     run_experiment(halves.model_copy(update={"epochs": 1}), out_dir=work / "halves_out")
     run_experiment(halves, out_dir=work / "halves_out", resume=True)
     resumed = torch.load(work / "halves" / "small_trial_0" / files.LAST, weights_only=True)
-    assert same(whole["model"], resumed["model"])
+    assert equal(whole["model"], resumed["model"])
 
 
 @pytest.fixture

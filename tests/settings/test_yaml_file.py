@@ -31,9 +31,8 @@ BAD_TAGS = ["!!timestamp x", "!!bool maybe", "!!set [a]"]
 @pytest.mark.parametrize("value", NO_VALUES + BAD_TAGS, ids=lambda value: value[:20])
 def test_a_value_that_only_looks_like_one_is_no_valid_yaml(value: str, tmp_path: Path) -> None:
     """PyYAML raises errors of other kinds for these."""
-    assert (
-        "is not valid YAML: a value is not what its" if value in BAD_TAGS else "looks like" in refusal(tmp_path, f"a: {value}")
-    )
+    expected = "is not valid YAML: a value is not what its" if value in BAD_TAGS else "looks like"
+    assert expected in refusal(tmp_path, f"a: {value}")
     raw: dict[str, Any] = {}
     (problem,) = apply_override(raw, f"a={value}")
     assert "the value is not valid YAML (put it in quotes?)" in problem

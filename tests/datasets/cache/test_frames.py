@@ -27,7 +27,7 @@ from datasets.nyu import NYUDataset
 from datasets.sample import Sample
 from settings.config import ExperimentConfig
 from tests.datasets.cached import SPLITS, assert_within_rounding, frames_of, nyu_config, part_folders, write_all, write_frames
-from tests.datasets.frames import equal_samples
+from tests.equality import equal
 from utils.errors import DataError
 
 Configs = dict[str, Callable[..., ExperimentConfig]]
@@ -119,7 +119,7 @@ def test_it_is_built_once_and_frames_are_not_read_again(
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     unread()
     again = _raw(build_dataset(configs[kind](cache=str(tmp_path)), "train"))
-    assert all(map(equal_samples, again, first))
+    assert all(map(equal, again, first))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == written
 
 
@@ -226,8 +226,8 @@ def test_a_file_that_changes_is_read_again(file: str, expected: set[str], root: 
     _rewrite(root / file, lambda path: shutil.copyfile(other, path))
     after = build_dataset(config, "val")
     assert _new_parts(tmp_path / "kept", parts) == expected
-    assert not equal_samples(after.load(1), before[1])
-    assert equal_samples(after.load(0), before[0])
+    assert not equal(after.load(1), before[1])
+    assert equal(after.load(0), before[0])
     assert_within_rounding(after.load(1), build_dataset(nyu_config(root), "val").load(1))
 
 
@@ -283,7 +283,7 @@ def test_other_content_in_the_same_place_is_read_again(root: Path, tmp_path: Pat
     _other_depth(root / "depth/b1.npy")
     after = build_dataset(config, "val")
     assert _new_parts(tmp_path / "kept", parts) == {"depth_euclidean"}
-    assert not equal_samples(after.load(1), before[1])
+    assert not equal(after.load(1), before[1])
 
 
 def test_only_some_of_the_content_of_many_files_is_looked_at(
@@ -453,7 +453,7 @@ def test_a_damaged_part_is_made_again_with_a_warning(
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert warnings[0].startswith(f"cache: {part} is damaged and is made again (")
-    assert all(map(equal_samples, _raw(after), before))
+    assert all(map(equal, _raw(after), before))
     assert part_folders(kept) == names
     assert all(path.stat().st_mtime_ns == changed for path, changed in others.items() if path.name != ".lock")
 
@@ -559,7 +559,7 @@ def test_pickling_a_cached_data_set_opens_its_maps_again(configs: Configs, tmp_p
     again = pickle.loads(text)
     assert isinstance(again.kept, CachedFrames)
     assert all(isinstance(part.codes, np.memmap) for part in again.kept._parts.values())
-    assert all(map(equal_samples, _raw(again), _raw(dataset)))
+    assert all(map(equal, _raw(again), _raw(dataset)))
 
 
 def _tell(dataset: MultiTaskDataset, results: Any) -> None:

@@ -236,11 +236,6 @@ def test_the_same_command_goes_on_after_an_interruption(name: str, code: int, so
     assert times == {path: (out / path).stat().st_mtime_ns for path in times}
 
 
-def test_other_options_need_overwrite(source: Path, made: Path) -> None:
-    with pytest.raises(DataError, match=r"--out .*: holds a set with another val_fraction, normals; .* pass --overwrite"):
-        prepare(source, made, "--normals_window", 5, "--val_fraction", 0.3)
-
-
 # Normals from a folder
 
 

@@ -8,19 +8,13 @@ from typing import Any
 
 import pytest
 
-from datasets.preparation import synthetic, verify
+from datasets.preparation import synthetic
 from datasets.preparation.workspace import LOCK, MANIFEST
 from tests.datasets.preparation.command import exit_code, refused
-from tests.datasets.preparation.verification.damage import in_this_process, problems_in
+from tests.datasets.preparation.verification.damage import problems_in
 
 SMALL = ("--train", "2", "--val", "1", "--test", "1", "--size", "16")
 COUNTS = {"train": 2, "val": 1, "test": 1}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify without processes."""
-    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def make(dataset: str, out: Path, *more: str) -> int:
