@@ -182,7 +182,7 @@ class Run:
 
     def __init__(self, cwd: Path, *arguments: str | Path, moment: Moment | None = None) -> None:
         self.cwd = cwd
-        self.process = FORKS.Process(target=script, args=(str(cwd), [str(one) for one in arguments], moment))
+        self.process = FORKS.Process(target=script, args=(str(cwd), list(map(str, arguments)), moment))
         self.process.start()
 
     def end(self, seconds: float = 200) -> int:

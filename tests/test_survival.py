@@ -5,9 +5,7 @@ import random
 import re
 import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +61,6 @@ def make_work(folder: Path, **values: Any) -> Path:
         folder / "mine.yaml"
     )
     return folder
-
-
-@pytest.fixture
-def work() -> Iterator[Path]:
-    """A folder that goes away with the test."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def scratch() -> Iterator[Path]:
-    """A folder that goes away with the module."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from datasets import CelebAMaskHQ, NYUDataset, build_dataset, eval_loader, train_loader
+from datasets import build_dataset, eval_loader, train_loader
 from datasets.batch_loader import BatchLoader
 from datasets.sample import Sample
 from settings.config import ExperimentConfig
 from tests.configs import make_config
-from tests.datasets.frames import write_celeba, write_nyu
+from tests.datasets.frames import write_nyu
 from tests.equality import equal
 from utils.errors import DataError
 
@@ -169,12 +169,3 @@ def test_too_few_frames_for_one_batch_is_an_error_with_the_key(root: Path) -> No
     with pytest.raises(DataError, match=r"^train_batch_size: 8 is more than the 7 frames of the training split$"):
         train_loader(_config(root, train_batch_size=8), seed=0)
     assert len(train_loader(_config(root, train_batch_size=7), seed=0)) == 1
-
-
-def test_the_data_set_is_the_one_that_the_configuration_names(root: Path, tmp_path: Path) -> None:
-    assert isinstance(build_dataset(_config(root), "val"), NYUDataset)
-    write_celeba(tmp_path)
-    celeba = make_config(dataset_name="celebA", data_dir_celebA=tmp_path)
-    assert isinstance(build_dataset(celeba, "val"), CelebAMaskHQ)
-    (batch,) = eval_loader(celeba, "val")
-    assert batch["targets"]["class_male"].shape == (2,)

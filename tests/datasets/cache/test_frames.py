@@ -562,23 +562,6 @@ def test_pickling_a_cached_data_set_opens_its_maps_again(configs: Configs, tmp_p
     assert all(map(equal, _raw(again), _raw(dataset)))
 
 
-def _tell(dataset: MultiTaskDataset, results: Any) -> None:
-    results.put([float(dataset.load(index)["targets"]["depth_euclidean"].double().sum()) for index in range(len(dataset))])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_processes_that_are_no_forks_read_the_same(method: str, configs: Configs, tmp_path: Path) -> None:
-    dataset = build_dataset(configs["NYU"](cache=str(tmp_path)), "train")
-    context = multiprocessing.get_context(method)
-    results = context.SimpleQueue()
-    process = context.Process(target=_tell, args=(dataset, results))
-    process.start()
-    process.join()
-    assert not results.empty()
-    assert results.get() == [float(sample["targets"]["depth_euclidean"].double().sum()) for sample in _raw(dataset)]
-
-
 def test_every_split_has_parts_of_its_own(root: Path, tmp_path: Path) -> None:
     config = nyu_config(root, cache=tmp_path / "kept")
     for split, names in SPLITS.items():

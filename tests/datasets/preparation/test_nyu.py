@@ -145,14 +145,6 @@ def test_the_loader_reads_the_set(made: Path) -> None:
     assert sample["masks"]["edge_texture"].all()
 
 
-def test_validation_is_whole_scenes_and_the_test_set_is_the_official_one(made: Path) -> None:
-    splits = {split: (made / "gt_sets" / f"{split}.txt").read_text().split() for split in ("train", "val", "test")}
-    scenes = {split: {SCENES[int(name) - 1] for name in names} for split, names in splits.items()}
-    assert not scenes["train"] & scenes["val"]
-    assert splits["val"] == ["0003"]  # a tenth of three frames: the one scene with a single frame
-    assert splits["test"] == ["0004"]
-
-
 def test_the_manifest_says_where_everything_comes_from(made: Path, source: Path) -> None:
     facts = json.loads((made / "manifest.json").read_text())
     assert facts["recipe"]["command"] == "nyu"
