@@ -75,21 +75,6 @@ def test_the_same_set_again_is_left_alone_unless_a_file_is_missing(tmp_path: Pat
     assert content(tmp_path) == before
 
 
-def test_other_parameters_need_overwrite_which_keeps_what_is_not_the_sets(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "set"
-    make("celeba", out)
-    (out / "notes.txt").write_text("mine")
-    before = content(out)
-    capsys.readouterr()
-    assert make("celeba", out, "--seed", "1") == 2
-    assert "holds a set with another seed" in refused(capsys) and content(out) == before
-    assert make("nyu", out, "--seed", "1", "--overwrite") == 0
-    assert (out / "gt_sets/train.txt").is_file() and not (out / "CelebA-HQ-img").exists()
-    assert (out / "notes.txt").read_text() == "mine"
-
-
 def recipe(dataset: str, seed: int = 0) -> dict[str, Any]:
     """The parameters of the small set."""
     version = synthetic.generator(dataset).version
