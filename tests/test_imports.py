@@ -6,6 +6,7 @@ optim, which is installed alone, imports nothing of ours.
 import ast
 import graphlib
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,10 +69,12 @@ def test_what_is_imported_by_its_place_lies_in_its_room() -> None:
         assert all(place.startswith(room) and load(place) for place in places)
 
 
-def test_a_configuration_is_refused_without_torch() -> None:
-    program = "import sys, study.config, main_multi_trials, settings; print({'torch', 'numpy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
+def test_a_configuration_is_refused_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("epohcs: 3\n")
+    command = ["-X", "importtime", str(ROOT / "main_multi_trials.py"), "--config_exp", str(tmp_path / "wrong.yaml")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "did you mean 'epochs'?" in done.stderr
+    assert not re.search(r"\| +(torch|numpy|pandas|matplotlib)\b", done.stderr), "what takes seconds to import"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
