@@ -22,7 +22,7 @@ class Kind:
     codec: str = "datasets.cache.codec:Codec"
     """Class that stores it in the cache: a ``Codec`` of ``datasets/cache/codec.py``, by default without rounding."""
     colours: str = ""
-    """Function of (values (K, H, W), validity (H, W), task, label set) that returns colours (H, W, 3); empty: ``colour_map``."""
+    """Function of (values (K, H, W), validity (H, W), task, label set) that returns colours (H, W, 3); empty: the map."""
     colour_map: str = "viridis"
     """Colours of matplotlib for one value per pixel."""
     lowest: float | None = None
