@@ -9,8 +9,8 @@ rows and channels in columns, this is ``dY.T @ X``, and all taps together fill a
 channels-last layout.
 
 torch leaves this gradient to oneDNN. For a kernel that is larger than the map, oneDNN has no blocked algorithm and takes a
-general one, which is two to ten times slower (docs/results.md). Elsewhere its own are mostly faster than the products, and so
-is its gradient of the input.
+general one, which takes up to ten times as long (docs/results.md). Elsewhere its algorithms are mostly faster than the
+products, and so is its gradient of the input.
 """
 
 from __future__ import annotations
