@@ -30,7 +30,7 @@ def main() -> int:
     )
     args = parser.parse_intermixed_args()
 
-    from study.config import is_study
+    from study.study_file import is_study
 
     return _study(args) if is_study(args.config_exp) else _experiment(args)
 

@@ -110,16 +110,16 @@ def compare_outputs(dense: MultiTaskModel, compact: MultiTaskModel, batches: Ite
         batches: (B, C, H, W) each. One without images, or of one colour, is left out: it would say little of any weight.
     """
     exact = copy.deepcopy(dense).double()
-    found = {task: TaskDifference() for task in dense.heads}
+    differences = {task: TaskDifference() for task in dense.heads}
     with full_float32():
         for images in batches:
             if not images.numel() or images.min() == images.max():
                 continue
-            one, other, reference = dense(images), compact(images), exact(images.double())
-            for task, difference in found.items():
+            dense_logits, compact_logits, reference = dense(images), compact(images), exact(images.double())
+            for task, difference in differences.items():
                 labels = get_task(task).kind == "segmentation"
-                difference.add(one[task], other[task], reference[task], labels=labels)
-    return found
+                difference.add(dense_logits[task], compact_logits[task], reference[task], labels=labels)
+    return differences
 
 
 @contextmanager

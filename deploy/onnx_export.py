@@ -150,7 +150,7 @@ def check_export(
         "torch.export": lambda batch: dict(zip(model.heads, exported(batch), strict=True)),
         "onnxruntime": functools.partial(run_session, session),
     }
-    found: dict[str, dict[str, float]] = {name: {} for name in runs}
+    differences: dict[str, dict[str, float]] = {name: {} for name in runs}
     for size in CHECKED_BATCHES:
         batch = images[torch.arange(size) % len(images)]
         wanted = model(batch)
@@ -160,8 +160,8 @@ def check_export(
                 largest = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
                 relative = float((outputs[task] - expected).abs().max()) / largest
                 relative = math.inf if math.isnan(relative) else relative
-                found[name][task] = max(relative, found[name].get(task, 0.0))
-    return found
+                differences[name][task] = max(relative, differences[name].get(task, 0.0))
+    return differences
 
 
 def time_sessions(paths: Mapping[str, Path], images: Tensor, description: str) -> tuple[dict[str, float], int]:

@@ -35,8 +35,8 @@ from engine.pictures import depth_units
 from engine.results import check_writable
 from engine.saved_trial import load_trial
 from figures.colours import COLOUR_MAPS, colourise, value_limits
-from figures.files import PNG_DPI
 from figures.predictions import prediction_figure
+from figures.saving import PNG_DPI
 from settings.config import ExperimentConfig
 from settings.messages import nearest
 from tasks.activations import THRESHOLD
@@ -323,13 +323,13 @@ def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrit
     check_writable(out)
     folders = [task.name for task in predictor.dense]
     before, planned = _written(out), _files(out, folders, photos)
-    there = [path for path in dict.fromkeys((*before, *planned)) if os.path.lexists(path)]
-    if there and not overwrite:
+    existing = [path for path in dict.fromkeys((*before, *planned)) if os.path.lexists(path)]
+    if existing and not overwrite:
         raise TrialError(
-            f"--out {out}: holds predictions already (such as {there[0]}); choose another folder, or pass --overwrite, "
+            f"--out {out}: holds predictions already (such as {existing[0]}); choose another folder, or pass --overwrite, "
             "which replaces them"
         )
-    _refuse_others(out, there, {path.parent for path in (*before, *planned)} - {out})
+    _refuse_others(out, existing, {path.parent for path in (*before, *planned)} - {out})
     for path in before:
         path.unlink(missing_ok=True)
     for folder in (*folders, OVERVIEW):

@@ -55,24 +55,24 @@ def evaluate_experiment(
         UserError: there is no such experiment or trial, it cannot be evaluated, or ``out_dir`` cannot be written.
     """
     check_writable(out_dir)
-    found = files.find_trials(results_dir, exp_name)
-    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in found.values()]
-    finished = [number for number, folder in found.items() if (folder / files.TEST).is_file()]
-    complete = finished or list(found)
+    folders = files.find_trials(results_dir, exp_name)
+    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in folders.values()]
+    finished = [number for number, folder in folders.items() if (folder / files.TEST).is_file()]
+    complete = finished or list(folders)
     if num_trials is None:
-        left_out = [number for number in found if number not in complete]
+        left_out = [number for number in folders if number not in complete]
         if left_out:
             log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
         wanted = complete
     else:
-        wanted = _first(num_trials, found, f"{exp_name!r} in {results_dir}")
+        wanted = _first(num_trials, folders, f"{exp_name!r} in {results_dir}")
     changes: dict[str, str] = {"device": device} if device else {}
     if compact:
         changes["precision"] = "fp32"
     rows, loaders = [], None
     for number in wanted:
-        log.info("trial %d: %s", number, found[number])
-        trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
+        log.info("trial %d: %s", number, folders[number])
+        trial = _load(folders[number], dataset_name, files.LAST if last else files.BEST)
         moved = trial.config.with_data_dir(data_dir) if data_dir else trial.config
         config, where = resolve(moved.model_copy(update=changes))
         trial.model.to(where)
@@ -98,14 +98,14 @@ def evaluate_experiment(
     return table
 
 
-def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
+def _first(num_trials: int, folders: dict[int, Path], where: str) -> list[int]:
     """Numbers of the first trials, all of which are there."""
     wanted = list(range(num_trials))
-    missing = [number for number in wanted if number not in found]
+    missing = [number for number in wanted if number not in folders]
     if missing:
         raise TrialError(
-            f"--num_trials {num_trials}: there are {len(found)} trials of {where} "
-            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
+            f"--num_trials {num_trials}: there are {len(folders)} trials of {where} "
+            f"(numbers {', '.join(map(str, folders))}); trial {missing[0]} is missing"
         )
     return wanted
 

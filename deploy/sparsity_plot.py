@@ -9,8 +9,8 @@ import pandas as pd
 
 from engine.saved_trial import SavedTrial, load_trial
 from engine.tracking import make_tracker
-from figures.files import save_figure
-from figures.sparsity import sparsity_figure
+from figures.saving import save_figure
+from figures.sparsity_bars import sparsity_figure
 from tasks.table import get_task
 from utils.csv_tables import write_csv
 

@@ -1,4 +1,4 @@
-"""Colours of dense targets and predictions: classes, depth, normals and edges as pictures.
+"""Colours of all figures: the palette of lines and bars; classes, depth, normals and edges as pictures.
 
 Colours are chosen so that classes stay apart for colour-blind readers, and so that grey says one thing: no valid value.
 """
@@ -12,6 +12,9 @@ from matplotlib.colors import to_rgb
 from tasks.table import IGNORE_INDEX, Task, get_task
 
 Limits = tuple[float, float]
+
+BLUE, ORANGE, VERMILION, SKY, GREEN, PINK = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73", "#CC79A7"
+"""The palette of Okabe and Ito without black and yellow (too pale): these stay apart for any eye."""
 
 _PALETTE = (
     "44546A E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7 AA00FF 000092 550000 AA0055 00DB00 3118FF 6D0092 FF18E7 "

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from figures.files import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from figures.colours import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
 from utils.numbers import percent
 
 _LAMBDA, _SPARSITY, _WANTED, _DEBIAS = VERMILION, BLUE, "#000000", "#EEEEEE"

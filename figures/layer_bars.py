@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from figures.files import BLUE
+from figures.colours import BLUE
 
 LIVE = BLUE
 ZERO_FACE, ZERO_EDGE = "#DDDDDD", "#8A8A8A"

@@ -57,10 +57,10 @@ class Costs:
         """The latency was measured on a busy machine."""
         return bool(self.machine) and self.busy > BUSY
 
-    def timed(self, found: LatencyPair) -> Costs:
+    def timed(self, latency: LatencyPair) -> Costs:
         """Return these costs with a latency."""
-        numbers = self.numbers | {"folded_latency_ms": found.folded_ms, "compact_latency_ms": found.compact_ms}
-        return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
+        numbers = self.numbers | {"folded_latency_ms": latency.folded_ms, "compact_latency_ms": latency.compact_ms}
+        return replace(self, numbers=numbers, machine=latency.machine, measured=latency.measured, busy=latency.busy)
 
     def untimed(self) -> Costs:
         """Return these costs without a latency."""
@@ -81,22 +81,22 @@ def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs
     Returns:
         The costs, in the order of ``runs``; and of the runs whose network cannot be used, why.
     """
-    found, damaged = {}, {}
+    costs, damaged = {}, {}
     for run in track(runs, "compacting the networks"):
         try:
-            found[run] = _costs(run)
+            costs[run] = _costs(run)
         except UserError as error:
             damaged[run] = str(error)
-    wanted = [run for run in timed if run in found]
-    if not _are_comparable([found[run] for run in wanted]):
+    wanted = [run for run in timed if run in costs]
+    if not _are_comparable([costs[run] for run in wanted]):
         latencies, unusable = measure_latencies(wanted)
         for run, latency in latencies.items():
-            found[run] = found[run].timed(latency)
-            _save(run, found[run])
-        found = {run: cost for run, cost in found.items() if run not in unusable}
+            costs[run] = costs[run].timed(latency)
+            _save(run, costs[run])
+        costs = {run: cost for run, cost in costs.items() if run not in unusable}
         damaged |= unusable
-    last = max((cost.measured for cost in found.values()), default="")
-    return {run: cost if cost.measured == last else cost.untimed() for run, cost in found.items()}, damaged
+    last = max((cost.measured for cost in costs.values()), default="")
+    return {run: cost if cost.measured == last else cost.untimed() for run, cost in costs.items()}, damaged
 
 
 def _are_comparable(costs: Sequence[Costs]) -> bool:
@@ -137,11 +137,11 @@ def _known(run: Run) -> Costs | None:
         content = files.load_json(path)
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
         layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
-        found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
+        costs = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
         if set(numbers) - _TIMED != _COUNTED:
             log.info("%s is of another version, whose names mean something else, and is made anew", path)
             return None
-        return found if content["network"] == about else None
+        return costs if content["network"] == about else None
     except (TrialError, AttributeError, KeyError, TypeError, ValueError):
         log.warning("%s cannot be read, and is made anew", path)
         return None

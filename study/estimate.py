@@ -51,9 +51,10 @@ class Clock:
     def __init__(self, progress: Sequence[Progress]) -> None:
         self._speeds: dict[str, Speed] = {}
         trained: dict[str, list[float]] = {}
-        for there in progress:
-            trained.setdefault(_kind(there.run.config), []).extend(_epoch_seconds(there.run.folder))
-        left = {_kind(there.run.config): there.run.config for there in progress if not there.finished}
+        for run_progress in progress:
+            trained.setdefault(_kind(run_progress.run.config), []).extend(_epoch_seconds(run_progress.run.folder))
+        unfinished = [run_progress.run.config for run_progress in progress if not run_progress.finished]
+        left = {_kind(config): config for config in unfinished}
         missing = {kind: config for kind, config in left.items() if not trained[kind]}
         for kind, config in track(missing.items(), "timing a few steps of each kind of run"):
             self._speeds[kind] = _speed(config)
@@ -61,12 +62,12 @@ class Clock:
             if seconds:
                 self._speeds[kind] = Speed(statistics.median(seconds), 0.0)
 
-    def seconds(self, there: Progress) -> float:
+    def seconds(self, progress: Progress) -> float:
         """What is left of a run, at most (it may stop early)."""
-        if there.finished:
+        if progress.finished:
             return 0.0
-        speed = self._speeds[_kind(there.run.config)]
-        return (there.run.config.epochs - there.epochs) * speed.epoch + speed.test
+        speed = self._speeds[_kind(progress.run.config)]
+        return (progress.run.config.epochs - progress.epochs) * speed.epoch + speed.test
 
 
 def _speed(config: ExperimentConfig) -> Speed:
@@ -119,9 +120,9 @@ def time_steps(config: ExperimentConfig) -> Speed:
 def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sample], float]:
     """The first batches, and the median of the seconds that each took to read; with ``on_bad_sample: skip`` those that can be
     read."""
-    found: list[Sample] = []
+    samples: list[Sample] = []
     seconds, batches = [], iter(loader)
-    while len(found) < most:
+    while len(samples) < most:
         start = time.perf_counter()
         try:
             batch = next(batches, None)
@@ -131,9 +132,9 @@ def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sam
             continue
         if batch is None:
             break
-        found.append(batch)
+        samples.append(batch)
         seconds.append(time.perf_counter() - start)
-    return found, statistics.median(seconds) if seconds else 0.0
+    return samples, statistics.median(seconds) if seconds else 0.0
 
 
 def _together(reading: float, computing: float, config: ExperimentConfig) -> float:

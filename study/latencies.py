@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deploy.compaction import Networks, machine, make_compact
 from deploy.latency import time_each
+from deploy.trial_compaction import Networks, machine, make_compact
 from engine.device import resolve
 from engine.saved_trial import load_trial
 from study.plan import Run
@@ -61,11 +61,11 @@ def measure_latencies(runs: Sequence[Run]) -> tuple[dict[Run, LatencyPair], dict
         The latencies; and of the runs whose network cannot be used, why.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    found: dict[Run, LatencyPair] = {}
+    latencies: dict[Run, LatencyPair] = {}
     damaged: dict[Run, str] = {}
     for block in _blocks(runs, damaged):
-        found |= _measure(block, now)
-    return found, damaged
+        latencies |= _measure(block, now)
+    return latencies, damaged
 
 
 def _blocks(runs: Iterable[Run], damaged: dict[Run, str]) -> Iterator[dict[Run, Networks]]:

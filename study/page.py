@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from deploy.markdown import markdown_text
-from figures.files import PNG_DPI
+from figures.saving import PNG_DPI
 from study.labels import main_metrics, setting_label
 from study.markup import LATEX_COMMENT, latex, markdown
 from study.tables import StudyTables
@@ -118,7 +118,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     environment.filters["rich"] = _rich
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
-    found, rows = findings(tables), tables.rows
+    results, rows = findings(tables), tables.rows
     claims = [verdict(row) for row in rows if row["sparse"]]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
@@ -126,7 +126,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
         counts={claim: claims.count(claim) for claim in CLAIMS},
         sparse=len(claims),
         unclaimed={reason: claims.count(reason) for reason in claims if reason not in CLAIMS},
-        findings=[(finding, _picture(finding, found)) for finding in found],
+        findings=[(finding, _picture(finding, results)) for finding in results],
         settings=[(setting_label(row), str(row["setting"]), int(row["num_trials"])) for row in rows],
         runs=len(tables.runs[["setting", "trial"]].drop_duplicates()),
         paper=paper_table(tables),
@@ -140,24 +140,24 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
 
 def findings(tables: StudyTables) -> list[Finding]:
     """Return the result of each sparse setting that has an interval."""
-    found = []
+    results = []
     for row in tables.rows:
         claim = verdict(row)
         if row["sparse"] and claim in CLAIMS:
             sparsity = float(row.get("group_sparsity_mean", math.nan))
             numbers = (float(row[name]) for name in ("difference_mean", "difference_low", "difference_high", "margin"))
-            found.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
-    return found
+            results.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
+    return results
 
 
-def _picture(finding: Finding, found: Sequence[Finding]) -> dict[str, float]:
+def _picture(finding: Finding, results: Sequence[Finding]) -> dict[str, float]:
     """Positions of the finding's numbers in percent of a line that is the same for all findings.
 
     An interval that is far wider than what is compared ends at the end of the line.
     """
-    margin = max(one.margin for one in found)
-    start = min(*(one.mean for one in found), -margin) - 3 * margin
-    end = max(*(one.mean for one in found), 0.0) + 3 * margin
+    margin = max(result.margin for result in results)
+    start = min(*(result.mean for result in results), -margin) - 3 * margin
+    end = max(*(result.mean for result in results), 0.0) + 3 * margin
     values = {"zero": 0.0, "margin": -finding.margin, "mean": finding.mean, "low": finding.low, "high": finding.high}
     return {name: round(100 * min(max((value - start) / (end - start), 0.0), 1.0), 2) for name, value in values.items()}
 

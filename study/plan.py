@@ -13,7 +13,7 @@ import yaml
 
 from settings.config import ExperimentConfig, validate_config
 from settings.sections import Strength
-from study.config import Axes, StudyFile, load_study_file
+from study.study_file import Axes, StudyFile, load_study_file
 from tasks.table import get_task, is_task
 from utils.errors import ConfigError
 from utils.paths import expanded
@@ -47,7 +47,7 @@ class Setting:
     def identity(self) -> dict[str, Any]:
         """The columns that say in every table what this setting is."""
         config = self.config
-        found = config.target_sparsity is not None
+        has_target = config.target_sparsity is not None
         return {
             "setting": self.name,
             "variant": self.variant,
@@ -55,7 +55,7 @@ class Setting:
             "tasks": tuple(config.task_list),
             "sparse": self.sparse,
             "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
-            "lambda": config.penalty_lambda if self.sparse and not found else None,
+            "lambda": config.penalty_lambda if self.sparse and not has_target else None,
             "target_sparsity": config.target_sparsity if self.sparse else None,
         }
 
@@ -125,8 +125,8 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         base = _base(f"{path}: axes.{number} with the base {file.base}", file, axes, {**values, **common})
         for setting in _settings(f"{path}: axes.{number}", axes, base, values.get("loss_weights")):
             same = settings.setdefault(setting.name, setting)
-            one, other = same.config.as_dict(), setting.config.as_dict()
-            different = [key for key in one if key != "num_trials" and one[key] != other[key]]
+            first, second = same.config.as_dict(), setting.config.as_dict()
+            different = [key for key in first if key != "num_trials" and first[key] != second[key]]
             if different:
                 raise ConfigError(
                     f"{path}: axes.{number}: two settings are called {setting.name}, and differ in {', '.join(different)}; "
@@ -211,20 +211,20 @@ def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[s
         entries = [["singles"] if setup == "singletask" else ["all"] for setup in axes.setup]
     else:
         entries = [["all"]]
-    found: list[tuple[str, ...]] = []
+    task_lists: list[tuple[str, ...]] = []
     for entry in entries:
         in_order = tuple(sorted(entry, key=lambda task: place.get(task, len(place))))
-        found += words.get(entry[0], [in_order])
+        task_lists += words.get(entry[0], [in_order])
     if axes.setup is not None:
-        found = [tasks for tasks in found if ("singletask" if len(tasks) == 1 else "multitask") in axes.setup]
-    if not found:
+        task_lists = [tasks for tasks in task_lists if ("singletask" if len(tasks) == 1 else "multitask") in axes.setup]
+    if not task_lists:
         sets = "; ".join(", ".join(entry) for entry in entries)
         kept = f" that setup: {', '.join(axes.setup)} keeps" if axes.setup else ""
         raise ConfigError(
             f"{source}: there is no set of tasks{kept} among tasks: {sets} (the base's task_list is {', '.join(everything)}); "
             "change tasks or setup"
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(task_lists))
 
 
 def _for_tasks(tasks: tuple[str, ...], base: ExperimentConfig, weights: Any) -> dict[str, Any]:
@@ -249,10 +249,10 @@ def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict
 def _strengths(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
     """What a grid's dense and sparse runs change, one entry per run."""
     kinds = axes.group_sparsity or ((True,) if _lists_strengths(axes) else (base.group_sparsity,))
-    found: list[dict[str, Any]] = []
+    strengths: list[dict[str, Any]] = []
     for sparse in dict.fromkeys(kinds):
-        found += _sparse(source, axes, base) if sparse else [_dense(base)]
-    return found
+        strengths += _sparse(source, axes, base) if sparse else [_dense(base)]
+    return strengths
 
 
 def _dense(base: ExperimentConfig) -> dict[str, Any]:

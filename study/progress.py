@@ -53,9 +53,9 @@ def progress_of(study: Study) -> list[Progress]:
         TrialError: a folder is that of a run with another configuration, or cannot be written.
     """
     progress = [look(study, run, holder(run)) for run in study.runs]
-    for there in progress:
-        if there.changed:
-            raise TrialError(_other_values(there))
+    for run_progress in progress:
+        if run_progress.changed:
+            raise TrialError(_other_values(run_progress))
     return progress
 
 
@@ -106,25 +106,25 @@ def finished_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
     finished = []
     others: dict[str, list[str]] = {"failed": [], "missing": []}
     machine = [key for key, nature in natures(ExperimentConfig).items() if nature.machine]
-    for there in (look(study, run, ignoring=machine) for run in study.runs):
-        name = there.run.name
-        if there.changed:
-            others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")
-        elif there.finished:
-            finished.append(there.run)
-        elif there.failure:
-            others["failed"].append(f"{name}: {there.failure}")
-        elif there.epochs:
-            others["missing"].append(f"{name}: {there.epochs} of {there.run.config.epochs} epochs are trained")
+    for progress in (look(study, run, ignoring=machine) for run in study.runs):
+        name = progress.run.name
+        if progress.changed:
+            others["missing"].append(f"{name}: was trained with other values of {', '.join(progress.changed)}")
+        elif progress.finished:
+            finished.append(progress.run)
+        elif progress.failure:
+            others["failed"].append(f"{name}: {progress.failure}")
+        elif progress.epochs:
+            others["missing"].append(f"{name}: {progress.epochs} of {progress.run.config.epochs} epochs are trained")
         else:
             others["missing"].append(name)
     return finished, others
 
 
-def _other_values(there: Progress) -> str:
+def _other_values(progress: Progress) -> str:
     """Why a study cannot go on."""
     return (
-        f"{there.run.folder} was trained with another configuration ({told(there.changed)}): give the same values to "
+        f"{progress.run.folder} was trained with another configuration ({told(progress.changed)}): give the same values to "
         "continue the study, delete all of its runs with --overwrite, or begin another one with study=<name>"
     )
 

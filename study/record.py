@@ -50,8 +50,8 @@ def read_record(folder: Path) -> Record:
         UserError: ``folder`` is no study's.
     """
     if not (folder / RECORD).is_file():
-        there = sorted(str(path.parent) for place in (folder, folder.parent) for path in place.glob(f"*/{RECORD}"))
-        known = f"; studies there: {', '.join(there)}" if there else ""
+        studies = sorted(str(path.parent) for place in (folder, folder.parent) for path in place.glob(f"*/{RECORD}"))
+        known = f"; studies there: {', '.join(studies)}" if studies else ""
         if not folder.is_dir():
             what = f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}"
             raise UserError(f"--study: {what}; a study's is results/studies/<name>{known}")

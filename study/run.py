@@ -59,15 +59,15 @@ def run_study(
     Raises:
         UserError: the data, a folder or a configuration is not as it should be; then nothing was started.
     """
-    there = unwritable(study.folder)
-    if there is not None:
-        raise ConfigError(f"folder: {study.folder} cannot be written ({there} is no folder that this user may write into)")
+    obstacle = unwritable(study.folder)
+    if obstacle is not None:
+        raise ConfigError(f"folder: {study.folder} cannot be written ({obstacle} is no folder that this user may write into)")
     if resume and not _folders(study):
         root = study.folder.parent
         names = sorted(path.parent.name for path in root.glob(f"*/{RECORD}"))
         raise nothing_to_resume(f"run of study {study.name!r}", root, study.name, names)
     progress = _as_new(study) if overwrite else progress_of(study)
-    wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
+    wanted = list({obstacle.run.setting.name: obstacle.run.config for obstacle in progress if not obstacle.finished}.values())
     _check_inputs(map(_uncached, wanted))
     clock = Clock(progress)
     _show(study, progress, clock, _strangers(study, overwrite))
@@ -130,17 +130,17 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
     table.add_column("of these", min_width=12)
     table.add_column("time left", justify="right", no_wrap=True)
     for setting in study.settings:
-        of = [there for there in progress if there.run.setting is setting]
-        words = Counter(there.word for there in of)
+        trials = [run_progress for run_progress in progress if run_progress.run.setting is setting]
+        words = Counter(run_progress.word for run_progress in trials)
         state = ", ".join(f"{count} {word}" if setting.trials > 1 else word for word, count in words.items())
-        left = "" if all(there.finished for there in of) else duration(sum(map(clock.seconds, of)))
+        left = "" if all(run_progress.finished for run_progress in trials) else duration(sum(map(clock.seconds, trials)))
         table.add_row(setting.name, str(setting.trials), state, left)
     console = Console()
     # Names are to be read, and copied, whole: a line that is longer than the terminal is better than half a name.
     console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 40)
     console.print(table)
     left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
-    left = "All runs are finished" if all(there.finished for there in progress) else left
+    left = "All runs are finished" if all(run_progress.finished for run_progress in progress) else left
     console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
     if strangers:
         text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
@@ -155,7 +155,7 @@ def _strangers(study: Study, overwrite: bool) -> list[str]:
 
 def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
     """Do what is not finished, and say after each run what is left."""
-    waiting = {there.run: clock.seconds(there) for there in progress if not there.finished}
+    waiting = {run_progress.run: clock.seconds(run_progress) for run_progress in progress if not run_progress.finished}
     number, start, done = len(waiting), time.monotonic(), 0.0
     outcomes: list[Outcome] = []
     if not waiting:
@@ -186,7 +186,7 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
 
 def _conclude(study: Study, outcomes: Sequence[Outcome]) -> None:
     """What became of the study."""
-    finished = {there.run for there in progress_of(study) if there.finished}
+    finished = {run_progress.run for run_progress in progress_of(study) if run_progress.finished}
     for status, what in (("failed", "failed"), ("held", "left to the process that is at them")):
         some = [outcome for outcome in outcomes if outcome.status == status and outcome.run not in finished]
         if some:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from engine import checkpoint as files
 from engine.results import check_writable
-from figures.files import save_figure
+from figures.saving import save_figure
 from study.collect import gaps, study_tables
 from study.costs import BUSY, Costs, costs_of
 from study.figures import KINDS, draw_all
@@ -129,9 +129,9 @@ def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure]
     """Draw all figures into ``target/figures``; and what could not be drawn."""
     drawn, missing = draw_all(tables)
     figures = []
-    for one in drawn:
-        png, pdf = save_figure(one.figure, target / "figures" / one.name)
-        figures.append(ReportFigure(one.title, one.caption, png, pdf))
+    for figure in drawn:
+        png, pdf = save_figure(figure.figure, target / "figures" / figure.name)
+        figures.append(ReportFigure(figure.title, figure.caption, png, pdf))
     _remove_old(target / "figures", {figure.png.stem for figure in figures})
     return figures, missing
 

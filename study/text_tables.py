@@ -246,14 +246,14 @@ def _spread(summary: pd.DataFrame) -> str:
     return "mean ± sample standard deviation over n trials" if several else "one trial per setting"
 
 
-def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
+def _missing_notes(tables: StudyTables, names: set[str]) -> list[str]:
     """Tell what is missing in the paper's table."""
     summary = tables.summary
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
     notes = []
     notes += _delta_notes(tables)
-    if "compact_latency_ms" not in there:
+    if "compact_latency_ms" not in names:
         notes.append("No latency was measured.")
     single = int((summary["num_trials"] == 1).sum())
     if single:
@@ -313,10 +313,10 @@ def _dead_notes(tables: StudyTables) -> list[str]:
     layers = tables.layers
     dead = layers[(layers["live_groups"] == 0) & (layers["groups"] > 0)]
     notes = []
-    for setting, of in dead.groupby("setting", sort=False):
-        names, trials = list(dict.fromkeys(of["layer"])), of["trial"].nunique()
-        all_ = layers.loc[layers["setting"] == setting, "layer"].nunique()
-        which = f"all {all_}" if len(names) == all_ else f"{len(names)} of {all_} ({listed(names)})"
+    for setting, rows in dead.groupby("setting", sort=False):
+        names, trials = list(dict.fromkeys(rows["layer"])), rows["trial"].nunique()
+        all_layers = layers.loc[layers["setting"] == setting, "layer"].nunique()
+        which = f"all {all_layers}" if len(names) == all_layers else f"{len(names)} of {all_layers} ({listed(names)})"
         of_trials = layers.loc[layers["setting"] == setting, "trial"].nunique()
         notes.append(f"Layers without any live group in {trials} of {of_trials} trials of {setting}: {which}.")
     return notes

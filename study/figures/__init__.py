@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from study.figures.curves import draw_curves
 from study.figures.drawn import DrawnFigure
-from study.figures.layers import draw_layers
+from study.figures.live_channels import draw_live_channels
 from study.figures.pareto import draw_pareto
 from study.figures.performance import draw_performance
 from study.figures.strength import draw_strength
@@ -15,14 +15,14 @@ __all__ = ["KINDS", "DrawnFigure", "draw_all"]
 KINDS = ("performance", "strength", "pareto", "layers", "curves")
 """What the names of the figures begin with, up to the first underscore."""
 
-_FIGURES = (draw_performance, draw_strength, draw_pareto, draw_layers, draw_curves)
+_FIGURES = (draw_performance, draw_strength, draw_pareto, draw_live_channels, draw_curves)
 
 
 def draw_all(tables: StudyTables) -> tuple[list[DrawnFigure], list[str]]:
     """All figures that ``tables`` hold the numbers of, and sentences on what could not be drawn and why.
 
     Names of figures differ from each other. Equal tables give equal figures. Nothing is written:
-    ``figures.files.save_figure`` does that.
+    ``figures.saving.save_figure`` does that.
     """
     if tables.summary.empty:
         return [], ["Figures: the study has no finished run yet."]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from study.figures.style import interval_handles, legend_below
+from study.figures.style import interval_handles, legend_below, plain_text
 from study.statistics import Estimate
 
 
@@ -58,12 +58,13 @@ class Legend:
         return [count for counts in self.counts.values() for count in counts]
 
     def write(self, figure: Figure) -> None:
-        """Write the legend below the figure; then it says what a bar and a hollow marker are."""
+        """Write the legend, with what a bar and a hollow marker are, below a figure in which all else is drawn."""
         for label, handle in self.handles.items():
             if self.counts[label]:
                 handle.set_label(f"{label} ({n_text(self.counts[label])})")
         several, once = any(count > 1 for count in self.marked), any(count == 1 for count in self.marked)
         legend_below(figure, [*self.handles.values(), *interval_handles(several, once)])
+        plain_text(figure)
 
 
 def trials_text(counts: Iterable[int]) -> str:

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from figures.files import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from figures.colours import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
 from study.statistics import Estimate
 from utils.numbers import short_number
 
@@ -139,7 +139,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
     It has as few rows as the figure's width allows, and then as few columns as these rows need.
     """
-    widths = [_width(str(one.get_label())) for one in handles]
+    widths = [_width(str(handle.get_label())) for handle in handles]
     number = len(handles)
     # a legend fills its columns one after the other, as evenly as array_split does
     fitting = [n for n in range(2, number + 1) if sum(map(max, np.array_split(widths, n))) < figure.get_figwidth() - 0.1]
@@ -255,9 +255,9 @@ def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] 
         others: further heights that are to be seen.
         margin: share of the panel's height above and below.
     """
-    reach = [min(one.high - one.mean, MOST_STDS * one.std) if one.n > 1 else 0.0 for one in means]
-    low = min([*others, *(one.mean - by for one, by in zip(means, reach, strict=True))])
-    high = max([*others, *(one.mean + by for one, by in zip(means, reach, strict=True))])
+    reach = [min(mean.high - mean.mean, MOST_STDS * mean.std) if mean.n > 1 else 0.0 for mean in means]
+    low = min([*others, *(mean.mean - by for mean, by in zip(means, reach, strict=True))])
+    high = max([*others, *(mean.mean + by for mean, by in zip(means, reach, strict=True))])
     space = margin * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_ylim(low - space, high + space)
 
@@ -265,7 +265,7 @@ def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] 
 def is_cut(axes: Axes, means: Sequence[Estimate]) -> bool:
     """Return whether the interval of one of ``means`` continues beyond the panel."""
     low, high = axes.get_ylim()
-    return any(one.high > high or one.low < low for one in means)
+    return any(mean.high > high or mean.low < low for mean in means)
 
 
 def percent_axis(axis: Any, step: float = 20.0) -> None:

@@ -383,11 +383,11 @@ def test_a_compact_model_predicts_the_same(trained: Trained, photos: Path, work:
     trial = load_trial(trained.runs / "sparse__trial_0")
     compacted, _ = compact(trial.model)
     save_compact(compacted, work / "compact.safetensors", trial.config)
-    predict_photos(load_predictor(trial.folder), photos, work / "one")
-    predict_photos(load_predictor(work / "compact.safetensors"), photos, work / "other")
-    assert written(work / "one") == written(work / "other")
+    predict_photos(load_predictor(trial.folder), photos, work / "dense")
+    predict_photos(load_predictor(work / "compact.safetensors"), photos, work / "small")
+    assert written(work / "dense") == written(work / "small")
     for task in NYU_TASKS[1:]:
-        one, other = (np.load(work / folder / task / "wide.npy") for folder in ("one", "other"))
-        np.testing.assert_allclose(one, other, atol=1e-4)
-    one, other = (np.load(work / folder / "segmentsemantic" / "wide.npy") for folder in ("one", "other"))
-    assert (one == other).mean() > 0.99
+        dense, small = (np.load(work / folder / task / "wide.npy") for folder in ("dense", "small"))
+        np.testing.assert_allclose(dense, small, atol=1e-4)
+    dense, small = (np.load(work / folder / "segmentsemantic" / "wide.npy") for folder in ("dense", "small"))
+    assert (dense == small).mean() > 0.99

@@ -42,8 +42,8 @@ def random_metrics(study: Study, seed: int = 0) -> dict[str, dict[str, float]]:
 
 def values(tables: StudyTables, metric: str) -> dict[str, float]:
     """Of one metric, by run."""
-    of = tables.runs[tables.runs["metric"] == metric]
-    return {f"{row['setting']}_trial_{row['trial']}": row["value"] for _, row in of.iterrows()}
+    rows = tables.runs[tables.runs["metric"] == metric]
+    return {f"{row['setting']}_trial_{row['trial']}": row["value"] for _, row in rows.iterrows()}
 
 
 def change(ours: Mapping[str, float], seg: float, depth: float) -> float:

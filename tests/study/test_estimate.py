@@ -27,7 +27,7 @@ FOUND = {"penalty": "l1_l2", "target_sparsity": 0.5}
 
 def stopped(run: Run, *seconds: float) -> Run:
     """A run that trained an epoch for each of ``seconds``, and validated for one second more."""
-    lines = [{"epoch": epoch, "train_seconds": one, "validation_seconds": 1.0} for epoch, one in enumerate(seconds)]
+    lines = [{"epoch": epoch, "train_seconds": duration, "validation_seconds": 1.0} for epoch, duration in enumerate(seconds)]
     fake_run(run, {}, lines=lines)
     (run.folder / files.TEST).unlink()
     (run.folder / files.LAST).write_bytes(b"")
@@ -38,7 +38,7 @@ def seconds_of(study: Study) -> dict[str, float]:
     """What is left of each run."""
     progress = progress_of(study)
     clock = Clock(progress)
-    return {there.run.name: clock.seconds(there) for there in progress}
+    return {run_progress.run.name: clock.seconds(run_progress) for run_progress in progress}
 
 
 @pytest.mark.slow
@@ -80,7 +80,7 @@ def test_results_do_not_depend_on_a_look_at_the_clock(trained_study: TrainedStud
     (run,) = make_study(work, rooms, SEG).runs
     time_steps(run.config)
     train_and_test(run)
-    same = next(one for one in trained_study.study.runs if one.name == run.name)
+    same = next(other for other in trained_study.study.runs if other.name == run.name)
     assert (run.folder / files.TEST).read_bytes() == (same.folder / files.TEST).read_bytes()
 
 

@@ -31,7 +31,7 @@ def test_a_setting_is_called_after_its_columns(values: dict[str, object], expect
 
 def test_no_two_settings_of_a_study_have_the_same_label() -> None:
     for study in STUDIES.values():
-        labels = [setting_label(one) for one in study().summary.to_dict("records")]
+        labels = [setting_label(row) for row in study().summary.to_dict("records")]
         assert len(set(labels)) == len(labels)
 
 

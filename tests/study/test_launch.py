@@ -160,10 +160,10 @@ def test_a_run_that_is_there_keeps_its_precision_where_the_study_leaves_it_to_th
         seen.append(config.precision)
 
     monkeypatch.setattr(launch, "run_trial", run_trial)
-    for here, there in (("fp32", "bf16"), ("bf16", "fp32")):
-        monkeypatch.setattr("engine.device.has_native_bf16", functools.partial(lambda fast, device: fast, here == "bf16"))
+    for now, before in (("fp32", "bf16"), ("bf16", "fp32")):
+        monkeypatch.setattr("engine.device.has_native_bf16", functools.partial(lambda fast, device: fast, now == "bf16"))
         run.folder.mkdir(parents=True, exist_ok=True)
-        run.config.model_copy(update={"precision": there}).save(run.folder / files.CONFIG)
-        assert load_config(run.folder / files.CONFIG).precision == there
+        run.config.model_copy(update={"precision": before}).save(run.folder / files.CONFIG)
+        assert load_config(run.folder / files.CONFIG).precision == before
         assert attempt(run).status == "finished"
     assert seen == ["bf16", "fp32"]

@@ -153,8 +153,8 @@ def test_a_claim_is_a_sentence_with_its_numbers(mean: float, low: float, high: f
     columns = ["difference_n", "difference_planned", "difference_mean", "difference_low", "difference_high", "margin", "claim"]
     summary[columns] = summary[columns].astype(object)
     summary.loc[summary["sparse"], columns] = [5, 5, mean, low, high, 1.0, claim]
-    (found,) = findings(replace(celeba_study(), summary=summary))
-    assert found.claim == claim
+    (finding,) = findings(replace(celeba_study(), summary=summary))
+    assert finding.claim == claim
     text = words(replace(celeba_study(), summary=summary))
     assert says in text
     assert ("even better" in text, "worse, though" in text) == (low > 0, claim == "holds" and high < 0)
@@ -186,44 +186,44 @@ def test_where_there_is_no_interval_nothing_is_claimed() -> None:
 
 def test_the_picture_of_an_interval_keeps_its_order(tmp_path: Path) -> None:
     text = html_page(celeba_study(), tmp_path, [], INFO)
-    found = findings(celeba_study())
+    results = findings(celeba_study())
     interval = r'x1="([\d.]+)" y1="16" x2="([\d.]+)" y2="16" class="interval"'
     bars = [(float(low), float(high)) for low, high in re.findall(interval, text)]
     means = [float(mean) for mean in re.findall(r'<circle cx="([\d.]+)"', text)]
-    assert len(bars) == len(means) == len(found)
+    assert len(bars) == len(means) == len(results)
     assert all(0 <= low <= mean <= high <= 240 for (low, high), mean in zip(bars, means, strict=True))
     limits = {float(at) for at in re.findall(r'x1="([\d.]+)"[^>]*class="limit"', text)}
     zeros = {float(at) for at in re.findall(r'x1="([\d.]+)" y1="4"[^>]*class="axis"', text)}
     assert len(limits) == len(zeros) == 1 and min(limits) < min(zeros)
-    assert all((mean > min(zeros)) == (one.mean > 0) for mean, one in zip(means, found, strict=True))
-    assert np.array_equal(np.argsort(means), np.argsort([one.mean for one in found]))
+    assert all((mean > min(zeros)) == (finding.mean > 0) for mean, finding in zip(means, results, strict=True))
+    assert np.array_equal(np.argsort(means), np.argsort([finding.mean for finding in results]))
 
 
 def test_a_picture_is_embedded_as_it_is(tmp_path: Path) -> None:
-    one = figure(tmp_path / "figures")
-    page = Page(html_page(bare_study(), tmp_path, [one], INFO))
+    picture = figure(tmp_path / "figures")
+    page = Page(html_page(bare_study(), tmp_path, [picture], INFO))
     (attributes,) = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert base64.b64decode(str(attributes["src"]).split(",", 1)[1]) == one.png.read_bytes()
+    assert base64.b64decode(str(attributes["src"]).split(",", 1)[1]) == picture.png.read_bytes()
     assert (attributes["width"], attributes["height"]) == ("192", "128")
 
 
 def test_a_figure_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    one = figure(tmp_path)
-    one.png.write_bytes(b"nothing")
+    picture = figure(tmp_path)
+    picture.png.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"a b\.png: is no figure that can be read \(not a PNG\)"):
-        write_report(bare_study(), tmp_path / "report", [one], INFO, latex=False)
-    one.png.unlink()
+        write_report(bare_study(), tmp_path / "report", [picture], INFO, latex=False)
+    picture.png.unlink()
     with pytest.raises(UserError, match=r"a b\.png: .*No such file"):
-        write_report(bare_study(), tmp_path / "report", [one], INFO, latex=False)
+        write_report(bare_study(), tmp_path / "report", [picture], INFO, latex=False)
     assert not (tmp_path / "report").exists()
 
 
 def test_files_are_written_and_equal_arguments_give_equal_files(tmp_path: Path) -> None:
-    one = figure(tmp_path / "figures")
-    first = write_report(small_study(), tmp_path / "deep" / "report", [one], INFO, latex=True)
+    picture = figure(tmp_path / "figures")
+    first = write_report(small_study(), tmp_path / "deep" / "report", [picture], INFO, latex=True)
     assert [path.name for path in first] == ["report.html", "tables.md", "tables.tex"]
     contents = [path.read_bytes() for path in first]
-    assert write_report(small_study(), tmp_path / "deep" / "report", [one], INFO, latex=True) == first
+    assert write_report(small_study(), tmp_path / "deep" / "report", [picture], INFO, latex=True) == first
     assert [path.read_bytes() for path in first] == contents
     assert sorted((tmp_path / "deep" / "report").iterdir()) == sorted(first)
     tex = first[2].read_text(encoding="utf-8")

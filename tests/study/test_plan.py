@@ -59,10 +59,10 @@ PAIRS = ["seg_depth", "seg_sn", "depth_sn"]
 )
 def test_the_sets_of_tasks(axes: dict[str, Any], sets: list[str], tmp_path: Path) -> None:
     study = planned(tmp_path, axes)
-    assert names(study) == [f"{one}_dense" for one in sets]
+    assert names(study) == [f"{tasks}_dense" for tasks in sets]
     for setting in study.settings:
         assert setting.config.setup == ("singletask" if len(setting.config.task_list) == 1 else "multitask")
-    assert [len(setting.config.task_list) for setting in study.settings] == [one.count("_") + 1 for one in sets]
+    assert [len(setting.config.task_list) for setting in study.settings] == [tasks.count("_") + 1 for tasks in sets]
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_what_a_sparse_run_is(tmp_path: Path) -> None:
 def test_a_warm_up_keeps_its_shape(tmp_path: Path) -> None:
     base = {"bb_optimizer_params": {"lambda": {"value": 1, "warmup": 6}}}
     study = planned(tmp_path, {"lambda": [1e-4, 1e-3]}, base=base)
-    assert [one.config.bb_optimizer_params.lambda_ for one in study.settings] == [
+    assert [setting.config.bb_optimizer_params.lambda_ for setting in study.settings] == [
         Strength(Warmup(value=value, warmup=6)) for value in (1e-4, 1e-3)
     ]
     assert names(study) == ["seg_depth_sn_l1_l2_lambda0.0001", "seg_depth_sn_l1_l2_lambda0.001"]
-    assert [one.identity()["lambda"] for one in study.settings] == [1e-4, 1e-3]
+    assert [setting.identity()["lambda"] for setting in study.settings] == [1e-4, 1e-3]
 
 
 def test_points_of_lambda_are_not_lost_silently(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_different_settings_of_one_name_need_a_variant(tmp_path: Path) -> None:
     assert "axes.1: two settings are called seg_depth_sn_dense, and differ in augmentation, epochs" in said
     assert "give one of them a variant: <name>" in said
     study = planned(tmp_path, [{}, {**changed, "variant": "long"}])
-    assert [(one.name, one.variant, one.config.epochs) for one in study.settings] == [
+    assert [(setting.name, setting.variant, setting.config.epochs) for setting in study.settings] == [
         ("seg_depth_sn_dense", "", 20),
         ("seg_depth_sn_dense_long", "long", 30),
     ]
@@ -428,8 +428,8 @@ def test_a_run_can_be_a_key_whatever_its_configuration_holds(tmp_path: Path) -> 
 
 def epochs_and_rates(study: Study) -> list[tuple[int, float, float]]:
     return [
-        (one.config.epochs, one.config.optimizer_params.learning_rate, one.config.optimizer_params.weight_decay)
-        for one in study.settings
+        (setting.config.epochs, setting.config.optimizer_params.learning_rate, setting.config.optimizer_params.weight_decay)
+        for setting in study.settings
     ]
 
 
@@ -443,7 +443,7 @@ def test_dense_and_sparse_twins_have_one_weight_decay_whatever_a_study_sets(tmp_
     ]
     of_the_study = {} if params is None else {"set": {"bb_optimizer_params": params}}
     study = planned(tmp_path, grids, base={"bb_optimizer_params": params}, **of_the_study)
-    assert [one.config.bb_optimizer_params.weight_decay for one in study.settings] == [0.1] * 4
+    assert [setting.config.bb_optimizer_params.weight_decay for setting in study.settings] == [0.1] * 4
     assert study_from_values(json.loads(json.dumps(study_values(study))), study.folder) == study
 
 
@@ -490,9 +490,9 @@ def test_one_grid_s_values_do_not_reach_another(tmp_path: Path) -> None:
         {"tasks": [NORMALS]},
     ]
     study = planned(tmp_path, grids, base=text)
-    assert [one.config.optimizer_params.weight_decay for one in study.settings] == [0.7, 0.8, 0.5]
-    assert [one.config.bb_optimizer_params.weight_decay for one in study.settings] == [0.5] * 3
-    assert [one.config.lr_schedule.name for one in study.settings] == ["plateau", "cosine", "plateau"]
+    assert [setting.config.optimizer_params.weight_decay for setting in study.settings] == [0.7, 0.8, 0.5]
+    assert [setting.config.bb_optimizer_params.weight_decay for setting in study.settings] == [0.5] * 3
+    assert [setting.config.lr_schedule.name for setting in study.settings] == ["plateau", "cosine", "plateau"]
 
 
 # A study in plain values

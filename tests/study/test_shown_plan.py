@@ -84,10 +84,10 @@ def test_what_is_left_is_corrected_by_what_it_took(
 
     def launcher(runs: Sequence[Run]) -> Iterable[Outcome]:
         yield Outcome(runs[0], "held")
-        for one in runs[1:]:
+        for run in runs[1:]:
             clock[0] += 300.0
-            fake_run(one, {})
-            yield Outcome(one, "finished")
+            fake_run(run, {})
+            yield Outcome(run, "finished")
 
     go(study, work, launcher=launcher)
     left = [message for record in caplog.records if "runs are left" in (message := record.getMessage())]
@@ -105,11 +105,11 @@ def test_runs_that_are_not_in_the_file_any_more_are_named_and_kept(
     go(make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 1}), work, launcher=Recorder())
     said = capsys.readouterr().out
     assert "out of the report: seg_depth_dense_trial_1, seg_depth_dense_trial_2\n" in said
-    assert all((one.folder / files.TEST).exists() for one in before.runs)
+    assert all((run.folder / files.TEST).exists() for run in before.runs)
     sparse = {"tasks": "all", "target_sparsity": 0.5, "trials": 1}
     go(make_study(work, rooms, sparse), work, overwrite=True, launcher=Recorder())
-    assert "out of the report: " + ", ".join(one.name for one in before.runs) in capsys.readouterr().out
-    assert all((one.folder / files.TEST).exists() for one in before.runs)
+    assert "out of the report: " + ", ".join(run.name for run in before.runs) in capsys.readouterr().out
+    assert all((run.folder / files.TEST).exists() for run in before.runs)
 
 
 def test_what_overwrite_deletes_is_not_said_to_stay(
@@ -121,7 +121,7 @@ def test_what_overwrite_deletes_is_not_said_to_stay(
     capsys.readouterr()
     go(make_study(work, rooms, {**dense, "trials": 1}), work, overwrite=True, launcher=Recorder())
     assert "Not in the study's file" not in capsys.readouterr().out
-    assert [one.folder.exists() for one in before.runs] == [True, False, False]
+    assert [run.folder.exists() for run in before.runs] == [True, False, False]
 
 
 def test_speeds_say_how_long_the_study_takes(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

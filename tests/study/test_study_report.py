@@ -65,8 +65,8 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """No networks; per call the names of the runs whose latency is asked for."""
     timed: list[list[str]] = []
 
-    def costs_of(runs: list[Run], of: list[Run]) -> Any:
-        timed.append([run.name for run in of])
+    def costs_of(runs: list[Run], timed_runs: list[Run]) -> Any:
+        timed.append([run.name for run in timed_runs])
         return dict.fromkeys(runs, NO_COSTS), {}
 
     monkeypatch.setattr(study_report, "costs_of", costs_of)

@@ -57,9 +57,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert written.write(tmp_path / "new" / "folder") == list(paths(tmp_path / "new" / "folder", "s").values())
     read = StudyTables.read(tmp_path / "new" / "folder", "s")
     for part in PARTS:
-        one, other = getattr(written, part), getattr(read, part)
-        assert list(one.columns) == list(other.columns)
-        pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-9, atol=0)
+        before, after = getattr(written, part), getattr(read, part)
+        assert list(before.columns) == list(after.columns)
+        pd.testing.assert_frame_equal(before, after, check_dtype=False, rtol=1e-9, atol=0)
     assert read.name == "s"
     assert read.settings == ["depth_dense", "depth_l1_l2_target0.7"]
 

@@ -16,8 +16,8 @@ from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_st
 
 def texts(table: TextTable, section: str, name: str) -> dict[str, str]:
     """Cells of a row by the second line of their headings."""
-    (found,) = [one for one in table.sections if one.title == section]
-    (cells,) = [cells for cells in found.rows if cells[0].text == name]
+    (part,) = [part for part in table.sections if part.title == section]
+    (cells,) = [cells for cells in part.rows if cells[0].text == name]
     return {" ".join(filter(None, head)): cell.text for head, cell in zip(table.columns, cells, strict=True)}
 
 
@@ -44,12 +44,12 @@ def test_the_papers_table_has_the_numbers_of_the_summary(study) -> None:
                 assert cells.get(head, NOTHING) == NOTHING
                 continue
             places = digits.get(head, 4)
-            found = numbers(cells[head])
-            assert found[0] == pytest.approx(mean, abs=0.5001 * 10**-places)
-            if len(found) == 1:
+            shown = numbers(cells[head])
+            assert shown[0] == pytest.approx(mean, abs=0.5001 * 10**-places)
+            if len(shown) == 1:
                 assert np.isnan(std) or std < 0.5 * 10**-places
             else:
-                assert found[1] == pytest.approx(std, abs=0.5001 * 10**-places)
+                assert shown[1] == pytest.approx(std, abs=0.5001 * 10**-places)
         if "95 % interval" in cells and not np.isnan(values["delta_MTL_low"]):
             assert numbers(cells["95 % interval"]) == pytest.approx(
                 [values["delta_MTL_low"], values["delta_MTL_high"]], abs=0.00501
@@ -120,8 +120,8 @@ def test_the_comparison_says_what_the_summary_claims() -> None:
 def test_why_there_is_no_claim_is_said() -> None:
     sparse = Setting(NYU, 1, "l1_l2", target=0.7)
     studies = [[sparse], [sparse, Setting(NYU, 1)], [sparse, Setting(NYU, 1), *(Setting((task,), 1) for task in NYU)]]
-    found = [make_study("x", settings).summary.to_dict("records")[0] for settings in studies]
-    assert list(map(verdict, found)) == [
+    rows = [make_study("x", settings).summary.to_dict("records")[0] for settings in studies]
+    assert list(map(verdict, rows)) == [
         "no dense twin is planned",
         "no single-task baseline is planned",
         "one trial: no interval",

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from figures.files import ORANGE
+from figures.colours import ORANGE
 from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, draw_layers, layer_figure, name_layers
 from utils.numbers import percent
 
@@ -129,19 +129,19 @@ def _share_gone(before: float, after: float) -> str:
 def _quantities(report: Mapping[str, Any], part: str) -> list[_Quantity]:
     """The totals of a part that were measured."""
     total, sizes = report[part], report["file_MB"][part]
-    found = [
+    quantities = [
         _Quantity("MACs", {"dense": total["macs"] / 1e9, "compact": total["macs_left"] / 1e9}, "G"),
         _Quantity("parameters", {"dense": total["parameters"] / 1e6, "compact": total["parameters_left"] / 1e6}, "M"),
         _Quantity("weights on disk", {"dense": sizes["dense"], "compact": sizes["compact"]}, "MB"),
     ]
-    found += [
+    quantities += [
         _Quantity(f"latency, batch {row['batch']}", row["milliseconds"], "ms")
         for row in report["latency"]
         if row["part"] == part
     ]
     if part == "model":
-        found += [_Quantity(f"memory, batch {row['batch']}", row["megabytes"], "MB") for row in report["memory"]["model"]]
-    return found
+        quantities += [_Quantity(f"memory, batch {row['batch']}", row["megabytes"], "MB") for row in report["memory"]["model"]]
+    return quantities
 
 
 def _draw_totals(axes: Axes, quantities: list[_Quantity], title: str) -> None:

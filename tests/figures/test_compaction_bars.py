@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.compaction import compaction_figure
+from figures.compaction_bars import compaction_figure
 
 LAYERS = pd.DataFrame(
     [

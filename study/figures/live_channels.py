@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from study.figures.drawn import Drawn, DrawnFigure, trials_text
-from study.figures.settings import PlottedSetting, TaskSet, task_sets
+from study.figures.plotted_settings import PlottedSetting, TaskSet, task_sets
 from study.figures.style import NORMAL, SMALL, TEXT, Look, handle, legend_below, new_figure, plain_text
 from study.tables import StudyTables
 from utils.numbers import percent
@@ -50,7 +50,7 @@ class LiveShares:
     trials: list[int]
 
 
-def draw_layers(tables: StudyTables) -> Drawn:
+def draw_live_channels(tables: StudyTables) -> Drawn:
     """A heat map per set of tasks and penalty: live share of each layer's groups, in percent, mean over the trials.
 
     Layers run from left to right in network order, settings from top to bottom by lambda or target. A layer without any live
@@ -58,18 +58,19 @@ def draw_layers(tables: StudyTables) -> Drawn:
     """
     figures: list[DrawnFigure] = []
     missing: list[str] = []
-    found = False
-    for one in task_sets(tables):
-        penalties = list(dict.fromkeys(setting.series.penalty for setting in one.settings if setting.sparse))
+    any_sparse = False
+    for task_set in task_sets(tables):
+        penalties = list(dict.fromkeys(setting.series.penalty for setting in task_set.settings if setting.sparse))
         for penalty in penalties:
-            found = True
-            settings = [setting for setting in one.settings if setting.series.penalty == penalty]
+            any_sparse = True
+            settings = [setting for setting in task_set.settings if setting.series.penalty == penalty]
             shares = live_shares(tables, settings)
             if shares is None:
-                missing.append(f"Live channels per layer of {one.title}, {_penalty_title(settings)}: no layer was recorded.")
+                name = f"{task_set.title}, {settings[0].series.penalty_label}"
+                missing.append(f"Live channels per layer of {name}: no layer was recorded.")
             else:
-                figures.append(_draw(one, penalty, shares))
-    if not found:
+                figures.append(_draw(task_set, penalty, shares))
+    if not any_sparse:
         missing.append("Live channels per layer: the study has no sparse setting.")
     return figures, missing
 
@@ -101,11 +102,7 @@ def live_shares(tables: StudyTables, settings: Sequence[PlottedSetting]) -> Live
     )
 
 
-def _penalty_title(settings: Sequence[PlottedSetting]) -> str:
-    return next(setting.series.penalty_label for setting in settings)
-
-
-def _draw(one: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
+def _draw(task_set: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
     rows, columns = shares.percent.shape
     names = _short_names(shares) if columns <= _NAMES_UP_TO else []
     height = 1.05 + 0.058 * max(map(len, names), default=0)
@@ -126,12 +123,12 @@ def _draw(one: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
         cross = Look("#000000", "x", "none")
         legend_below(figure, [handle("no live channel in any trial", cross, line=False)])
     plain_text(figure)
-    title = _penalty_title(shares.settings)
+    title = shares.settings[0].series.penalty_label
     return DrawnFigure(
-        name=f"layers_{one.key}_{penalty}",
-        title=f"Live channels per layer: {one.title}, {title}",
+        name=f"layers_{task_set.key}_{penalty}",
+        title=f"Live channels per layer: {task_set.title}, {title}",
         caption=(
-            f"{one.title}, {title}: live input channels of each shared convolution in percent of the layer's, mean over "
+            f"{task_set.title}, {title}: live input channels of each shared convolution in percent of the layer's, mean over "
             f"{trials_text(shares.trials)}. On the right, the live share of all channels of the network"
             f"{'; a cross marks a layer without a live channel' if shares.dead.any() else ''}."
         ),

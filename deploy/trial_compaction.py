@@ -32,8 +32,8 @@ from engine.device import resolve
 from engine.pictures import evenly_spaced
 from engine.saved_trial import SavedTrial, load_trial
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
-from figures.compaction import compaction_figure
-from figures.files import save_figure
+from figures.compaction_bars import compaction_figure
+from figures.saving import save_figure
 from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
 from models.compaction.files import plain_tensors
 from models.compaction.runner import library
@@ -150,10 +150,10 @@ def _batches(photos: Tensor, device: torch.device) -> Iterator[Tensor]:
 
 def _is_equal(differences: Mapping[str, TaskDifference], source: str) -> bool:
     """Says how far the outputs are apart, aloud where that is too far."""
-    for task, found in differences.items():
-        log.info("%s: largest difference of an output %.1e of the largest output", task, found.relative)
-    unproven = [f"{task}: {found.obstacle}" for task, found in differences.items() if found.obstacle]
-    wrong = [task for task, found in differences.items() if not found.equal and not found.obstacle]
+    for task, difference in differences.items():
+        log.info("%s: largest difference of an output %.1e of the largest output", task, difference.relative)
+    unproven = [f"{task}: {difference.obstacle}" for task, difference in differences.items() if difference.obstacle]
+    wrong = [task for task, difference in differences.items() if not difference.equal and not difference.obstacle]
     if unproven:
         log.error("nothing proves that the compact model is equal (%s; %s). Nothing is written", source, "; ".join(unproven))
     if wrong:
@@ -161,9 +161,9 @@ def _is_equal(differences: Mapping[str, TaskDifference], source: str) -> bool:
             "the compact model is NOT equal to the trained one on %s: %s. Nothing is written; please report this",
             source,
             ", ".join(
-                f"{task} differs by {found.relative:.1e} of its largest output (the trained network's own rounding: "
-                f"{found.numbers()['relative_dense_error']:.1e})"
-                for task, found in differences.items()
+                f"{task} differs by {difference.relative:.1e} of its largest output (the trained network's own rounding: "
+                f"{difference.numbers()['relative_dense_error']:.1e})"
+                for task, difference in differences.items()
                 if task in wrong
             ),
         )
@@ -190,7 +190,7 @@ def _describe(made: Networks, differences: Mapping[str, TaskDifference], source:
         "check": {
             "images": images,
             "source": source,
-            "tasks": {task: found.numbers() for task, found in differences.items()},
+            "tasks": {task: difference.numbers() for task, difference in differences.items()},
         },
     }
 

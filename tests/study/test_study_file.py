@@ -11,8 +11,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from settings.config import load_config, unused_keys
-from study.config import DECIDED, StudyFile, is_study, load_study_file, merge
 from study.plan import Study, load_study, study_from_values, study_values
+from study.study_file import DECIDED, StudyFile, is_study, load_study_file, merge
 from tests.settings.mutations import JARGON, JUNK, REPEATABLE, misspelled
 from tests.study.files import study_file, write
 from utils.errors import ConfigError
@@ -55,7 +55,8 @@ def test_every_shipped_study_loads(path: Path) -> None:
         unused = [key for key in unused_keys(setting.config) if not key.startswith("optimizer_params")]
         assert unused == []
         assert not setting.config.checkpoint_folder.startswith(("/", "~"))
-    baseline = {one.config.task_list for one in study.settings if one.config.setup == "singletask" and not one.sparse}
+    alone = [setting for setting in study.settings if setting.config.setup == "singletask" and not setting.sparse]
+    baseline = {setting.config.task_list for setting in alone}
     tasks = {task for setting in study.settings for task in setting.config.task_list}
     assert baseline == {(task,) for task in tasks}, "every task has its single-task dense model"
 
@@ -324,10 +325,10 @@ def mutated(draw: st.DrawFn) -> tuple[Any, Any, list[str]]:
     overrides = []
     for _ in range(draw(st.integers(0, 4))):
         raw = base if draw(st.integers(0, 5)) == 0 else study
-        there = places(raw)
-        if not there:
+        paths = places(raw)
+        if not paths:
             continue
-        *above, key = draw(st.sampled_from(there))
+        *above, key = draw(st.sampled_from(paths))
         parent = raw
         for name in above:
             parent = parent[name]
