@@ -45,10 +45,11 @@ def _study(args: argparse.Namespace) -> int:
     study = load_study(args.config_exp, args.overrides)
     setup_logging()
 
+    from study.record import Command
     from study.run import run_study
 
-    command = shlex.join(["python", *sys.argv])
-    outcomes = run_study(study, args.config_exp, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
+    command = Command(shlex.join(["python", *sys.argv]), args.config_exp)
+    outcomes = run_study(study, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 

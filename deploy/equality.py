@@ -28,9 +28,9 @@ class TaskDifference:
     outputs: int = 0
     """Numbers that were compared."""
     not_finite: int = 0
-    """Of those that the dense network gave: NaN and infinity cannot be compared."""
+    """Outputs of the dense network that are NaN or infinite: they cannot be compared."""
     largest_output: float = 0.0
-    """Of the dense network."""
+    """Largest |output| of the dense network."""
     difference: float = 0.0
     """Largest |compact - dense|, both in float32."""
     dense_error: float = 0.0

@@ -1,4 +1,4 @@
-"""How much memory a network and its forward pass take.
+"""Memory that a network and its forward pass take.
 
 On the CPU by the system's own account, in a fresh process per network: its largest resident size while the network runs, less
 that before the network was loaded. So it counts the weights, their packed copies and everything temporary, whoever allocated
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
 import multiprocessing
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tu
     peaks = {}
     for name, layout in layouts.items():
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (sender, name, layout, folder.resolve(), compact.resolve(), shape, torch.get_num_threads())
+        load = functools.partial(load_network, name, folder.resolve(), compact.resolve())
+        arguments = (sender, load, layout, shape, torch.get_num_threads())
         process = context.Process(target=_measure, args=arguments, daemon=True)
         process.start()
         sender.close()
@@ -84,15 +86,13 @@ def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tu
     return peaks
 
 
-def _measure(
-    sender: Connection, name: str, layout: str, folder: Path, compact: Path, shape: tuple[int, ...], threads: int
-) -> None:
+def _measure(sender: Connection, load: Callable[[], nn.Module], layout: str, shape: tuple[int, ...], threads: int) -> None:
     """Measure the memory in the fresh process, and send the megabytes."""
     torch.set_num_threads(threads)
     before = 0.0
     for side in (SMALL, None):  # the first time to bring the program's own code into memory
         before = _settled()
-        network = load_network(name, folder, compact).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+        network = load().to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
         images = torch.rand(shape if side is None else (1, shape[1], side, side)).contiguous(memory_format=LAYOUTS[layout])
         _settled()
         Path("/proc/self/clear_refs").write_text("5")  # from now on VmHWM is the largest resident size

@@ -35,7 +35,7 @@ from engine.pictures import depth_units
 from engine.results import check_writable
 from engine.saved_trial import load_trial
 from figures.colours import COLOUR_MAPS, colourise, value_limits
-from figures.predictions import prediction_figure
+from figures.predictions import PredictedFrames, prediction_figure
 from figures.saving import PNG_DPI
 from settings.config import ExperimentConfig
 from settings.messages import nearest
@@ -57,7 +57,7 @@ OVERVIEW_SIDE = 800
 ABOUT_ONE_FILE = {
     *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM),
 }
-"""What a system says of a file's name, or of what has it: the files of other photos may well be written."""
+"""Errors of the system about one file's name, or about what has that name: files of other photos can still be written."""
 BAND = 2**20
 """Pixels that are coloured at a time: colours are floats, and a large photo's would fill gigabytes."""
 
@@ -84,7 +84,7 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, photo: Image.Image) -> dict[str, Tensor]:
-        """What an evaluation computes for a frame: per task (1, K, H, W) at the input size, or (1,) for an attribute."""
+        """Compute the logits of an evaluation: per task (1, K, H, W) at the input size, or (1,) for an attribute."""
         batch = to_device(default_collate([network_input(photo, self.config)]), self.device, self.config)
         with autocast(self.device, self.config):
             logits = self.model(batch["image"], self.tasks)
@@ -196,8 +196,9 @@ def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tens
     dense = {task.name: predict_at(task, logits[task.name], size, config.depth_target)[None] for task in predictor.dense}
     attributes = {name: np.array([value]) for name, value in probabilities(predictor, logits).items()}
     image = np.moveaxis(np.asarray(small, dtype=np.float32) / 255, -1, 0)
-    predictions = {**dense, **attributes}
-    return prediction_figure(image[None], None, {}, predictions, config.label_set, title, units=depth_units(config))
+    return prediction_figure(
+        PredictedFrames(image[None], {**dense, **attributes}), config.label_set, title, depth_units(config)
+    )
 
 
 def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
@@ -349,7 +350,7 @@ def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrit
 
 
 def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) -> None:
-    """What this module wrote are files, and folders in ``out``; a link would lead to somebody else's.
+    """Refuse links, and whatever else this module did not write: its files, and its folders in ``out``, are plain ones.
 
     Raises:
         TrialError: something there is neither.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
@@ -50,68 +50,51 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
     """
     if layers.empty:
         raise ValueError("the table of layers has no row")
-    parts = layers["part"].astype(str)
-    layers = layers.assign(stage=parts.where(~parts.str.startswith("heads."), "heads"))
     figure = layer_figure(title, len(layers), 12.6, 10.0)
-    grid = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.0, 1))
-    upper, lower = grid[:, 0]
-    above, below = upper.subplots(2, 1, sharex=True)
-    draw_layers(
-        above,
-        layers,
-        {"macs": (ZERO_FACE, "gone"), "macs_left": (LIVE, "left")},
-        LayerTexts(
-            title="(a) Multiply-adds per layer; percent: what is gone",
-            ylabel="MACs per image",
-            tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
-            over=lambda row: _share_gone(row["macs"], row["macs_left"]),
-            stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
-        ),
-    )
-    draw_layers(
-        below,
-        layers,
-        {
-            "groups": (ZERO_FACE, "removed"),
-            "channels_there": (_STAYED, "kept for other layers"),
-            "channels_read": (LIVE, "read by the layer"),
-        },
-        LayerTexts(
-            title="(b) Input channels: number read; percent: removed",
-            ylabel="input channels",
-            tick=lambda value: f"{value:,.0f}",
-            over=lambda row: f"{row['channels_read']:.0f}",
-            stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
-        ),
-    )
-    for axes in (above, below):
-        axes.legend(
-            bbox_to_anchor=(1.0, 1.0),
-            loc="lower right",
-            borderaxespad=3.1,
-            borderpad=0,
-            fontsize=8.5,
-            ncols=3,
-            frameon=False,
-            columnspacing=1.2,
-            handlelength=1.4,
-        )
-    name_layers(above, below, [_short(name) for name in layers["layer"]])
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.0, 1))
+    _draw_per_layer(upper, layers)
     left, right = lower.subplots(1, 2)
     _draw_totals(left, _quantities(report, "backbone"), "(c) Shared backbone")
     _draw_totals(right, _quantities(report, "model"), "(d) Whole model, with its heads")
-    lower.legend(
-        handles=[
-            Patch(facecolor=_COLOURS["dense"], edgecolor=ZERO_EDGE, label="dense, as trained (100 %)"),
-            Patch(facecolor=_COLOURS["folded"], label="dense, batch norm folded"),
-            Patch(facecolor=_COLOURS["compact"], label="compact"),
-        ],
-        loc="outside lower center",
-        ncols=3,
-        fontsize=9,
-        frameon=False,
-    )
+    handles = [
+        Patch(facecolor=_COLOURS["dense"], edgecolor=ZERO_EDGE, label="dense, as trained (100 %)"),
+        Patch(facecolor=_COLOURS["folded"], label="dense, batch norm folded"),
+        Patch(facecolor=_COLOURS["compact"], label="compact"),
+    ]
+    lower.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
+
+
+def _draw_per_layer(figure: SubFigure, layers: pd.DataFrame) -> None:
+    """Draw what each layer computed and computes, and below it what it reads."""
+    parts = layers["part"].astype(str)
+    layers = layers.assign(stage=parts.where(~parts.str.startswith("heads."), "heads"))
+    above, below = figure.subplots(2, 1, sharex=True)
+    macs = LayerTexts(
+        title="(a) Multiply-adds per layer; percent: what is gone",
+        ylabel="MACs per image",
+        tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
+        over=lambda row: _share_gone(row["macs"], row["macs_left"]),
+        stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
+    )
+    draw_layers(above, layers, {"macs": (ZERO_FACE, "gone"), "macs_left": (LIVE, "left")}, macs)
+    channels = LayerTexts(
+        title="(b) Input channels: number read; percent: removed",
+        ylabel="input channels",
+        tick=lambda value: f"{value:,.0f}",
+        over=lambda row: f"{row['channels_read']:.0f}",
+        stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
+    )
+    bars = {
+        "groups": (ZERO_FACE, "removed"),
+        "channels_there": (_STAYED, "kept for other layers"),
+        "channels_read": (LIVE, "read by the layer"),
+    }
+    draw_layers(below, layers, bars, channels)
+    for axes in (above, below):
+        place: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "loc": "lower right", "borderaxespad": 3.1, "borderpad": 0}
+        axes.legend(**place, fontsize=8.5, ncols=3, frameon=False, columnspacing=1.2, handlelength=1.4)
+    name_layers(above, below, [_short(name) for name in layers["layer"]])
 
 
 def _short(layer: str) -> str:

@@ -15,7 +15,7 @@ from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, count_tex
 from utils.numbers import percent
 
 COLUMNS = ("layer", "stage", "groups", "live_groups", "parameters", "live_parameters")
-"""What the table of ``sparsity_figure`` must hold."""
+"""Columns that the table of ``sparsity_figure`` must have."""
 
 
 def sparsity_figure(layers: pd.DataFrame, title: str) -> Figure:

@@ -19,19 +19,19 @@ from utils.files import fingerprint
 log = logging.getLogger(__name__)
 
 COSTS = "costs.json"
-"""In a run's folder."""
+"""File in a run's folder."""
 
 GROUPS = ("groups", "zero_groups")
-"""Of the shared convolutions."""
+"""Numbers of the shared convolutions of a network."""
 
 LAYER = ("layer", "stage", "groups", "live_groups")
-"""What is kept of a row of a sparsity report."""
+"""Columns that are kept of a sparsity report."""
 
 _COUNTED = {*GROUPS, *(column.name for column in SIZES)}
 _TIMED = {column.name for column in LATENCIES}
 
 BLOCKS = 256
-"""How many parts of a network's file are looked at to tell that it is the same (:func:`utils.files.fingerprint`)."""
+"""Parts of a network's file that are read to tell that it is the same (:func:`utils.files.fingerprint`)."""
 
 BUSY = 0.15
 """Share of the machine's CPU time that others may take while a latency is measured, without a word."""
@@ -46,11 +46,11 @@ class Costs:
     layers: list[dict[str, Any]]
     """One row per shared convolution: what ``LAYER`` says."""
     machine: str = ""
-    """Where the latency was measured; empty where it was not."""
+    """Machine that measured the latency; empty where none did."""
     measured: str = ""
-    """When, the same for all runs whose networks took turns; empty where it was not."""
+    """Time of the measurement, the same for all runs whose networks took turns; empty without one."""
     busy: float = 0.0
-    """Share of the machine's CPU time that others took just before or just after."""
+    """Share of the machine's CPU time that others took just before or just after the measurement."""
 
     @property
     def doubtful(self) -> bool:

@@ -42,7 +42,7 @@ class Speed:
     epoch: float
     """Training, validation, and saving."""
     test: float
-    """And building the network, which a run does for its training and for its test."""
+    """Test, and building the network, which a run does for its training and for its test."""
 
 
 class Clock:
@@ -63,7 +63,7 @@ class Clock:
                 self._speeds[kind] = Speed(statistics.median(seconds), 0.0)
 
     def seconds(self, progress: Progress) -> float:
-        """What is left of a run, at most (it may stop early)."""
+        """Return the seconds that are left of a run at most (it may stop early)."""
         if progress.finished:
             return 0.0
         speed = self._speeds[_kind(progress.run.config)]

@@ -46,11 +46,11 @@ class ReportInfo:
     """Facts about a study that are not in its tables."""
 
     commands: Sequence[str]
-    """What to type, in order, to get the study again."""
+    """Commands that make the study again, in order."""
     configs: Mapping[str, str]
     """YAML text by title."""
     status: Mapping[str, Sequence[str]]
-    """Runs by what became of them: ``finished``, ``failed``, ``missing``; with the reason where there is one."""
+    """Runs by their state: ``finished``, ``failed``, ``missing``; with the reason where there is one."""
     machine: str
     date: str
     notes: Sequence[str] = ()
@@ -64,7 +64,7 @@ class Finding:
     """``holds``, ``fails`` or ``undecided``."""
     setting: str
     pairs: str
-    """How many pairs of trials are compared."""
+    """Number of compared pairs of trials."""
     sparsity: float
     """Percentage of zero groups, or NaN."""
     mean: float

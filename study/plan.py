@@ -1,4 +1,4 @@
-"""Which runs a study consists of: its settings, each with its configuration, and their trials."""
+"""Plan of a study: its settings, each with its configuration, and their trials, which are its runs."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ LONGEST_TASKS = 120
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained, with how many seeds."""
+    """A configuration that is trained with one or more seeds."""
 
     config: ExperimentConfig
     variant: str = ""
 
     @property
     def name(self) -> str:
-        """Such as ``seg_depth_sn_l1_l2_target0.7``: of its runs' folders, and in all tables."""
+        """Name in all tables and of the runs' folders, such as ``seg_depth_sn_l1_l2_target0.7``."""
         return self.config.Experiment_name
 
     @property
     def trials(self) -> int:
-        """Seeds."""
+        """Number of seeds."""
         return self.config.num_trials
 
     @property
     def sparse(self) -> bool:
-        """Trained with the penalty."""
+        """True if it is trained with the penalty."""
         return self.config.group_sparsity
 
     def identity(self) -> dict[str, Any]:
@@ -68,22 +68,22 @@ class Run:
     trial: int
 
     def __hash__(self) -> int:
-        """Of its folder: a configuration holds mappings, and has none."""
+        """Hash the folder: a configuration holds mappings, and has no hash."""
         return hash(self.folder)
 
     @property
     def config(self) -> ExperimentConfig:
-        """The setting's."""
+        """Configuration of the setting."""
         return self.setting.config
 
     @property
     def folder(self) -> Path:
-        """Of the trial."""
+        """Folder of the trial."""
         return self.config.trial_folder(self.trial)
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """Name of the folder."""
         return self.folder.name
 
 
@@ -228,7 +228,7 @@ def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[s
 
 
 def _for_tasks(tasks: tuple[str, ...], base: ExperimentConfig, weights: Any) -> dict[str, Any]:
-    """What the base's configuration is for some of its tasks."""
+    """Return the values that the base's configuration has for some of its tasks."""
     return {
         "task_list": list(tasks),
         "setup": "singletask" if len(tasks) == 1 else "multitask",
@@ -247,7 +247,7 @@ def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict
 
 
 def _strengths(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
-    """What a grid's dense and sparse runs change, one entry per run."""
+    """Return the values that a grid's dense and sparse runs change, one entry per run."""
     kinds = axes.group_sparsity or ((True,) if _lists_strengths(axes) else (base.group_sparsity,))
     strengths: list[dict[str, Any]] = []
     for sparse in dict.fromkeys(kinds):

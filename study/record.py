@@ -15,22 +15,31 @@ RECORD, SOURCE = "study.json", "study.yaml"
 
 
 @dataclass(frozen=True)
+class Command:
+    """Command that runs a study."""
+
+    text: str
+    """Line as it was typed."""
+    source: Path
+    """The study's file."""
+
+
+@dataclass(frozen=True)
 class Record:
     """Record of a study."""
 
     study: Study
     commands: tuple[str, ...]
-    """That were given, each once."""
+    """Commands that were given, each once."""
     configs: Mapping[str, str]
     """Name -> text of the study's file."""
 
 
-def write_record(study: Study, source: Path, command: str) -> None:
+def write_record(study: Study, command: Command) -> None:
     """Write ``study.json`` and a copy of the study's file; a command is added to those of before."""
-    before = _commands(study.folder)
-    commands = [*before, *([command] if command not in before else [])]
+    commands = list(dict.fromkeys([*_commands(study.folder), command.text]))
     save_json(study.folder / RECORD, {**study_values(study), "commands": commands})
-    write_text(study.folder / SOURCE, source.read_text(encoding="utf-8"))
+    write_text(study.folder / SOURCE, command.source.read_text(encoding="utf-8"))
 
 
 def _commands(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ from study.estimate import Clock
 from study.launch import Launcher, Outcome, one_after_another
 from study.plan import Study
 from study.progress import Progress, failure_path, note_failure, progress_of
-from study.record import RECORD, write_record
+from study.record import RECORD, Command, write_record
 from utils.console import duration
 from utils.errors import ConfigError
 from utils.files import remove_folder, unwritable
@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 
 def run_study(
     study: Study,
-    source: Path,
-    command: str,
+    command: Command,
     *,
     plan_only: bool = False,
     resume: bool = False,
@@ -46,8 +45,7 @@ def run_study(
 
     Args:
         study: what is to be run.
-        source: the study's file, which is kept beside the runs.
-        command: as it was typed.
+        command: as it was typed, with the study's file, which is kept beside the runs.
         plan_only: show the plan, and do nothing.
         resume: continue what is there, and refuse to begin (without it, a study does what is left, from its begin on).
         overwrite: delete all runs of the study first.
@@ -77,7 +75,7 @@ def run_study(
     if overwrite:
         _remove(study)
     study.folder.mkdir(parents=True, exist_ok=True)
-    write_record(study, source, command)
+    write_record(study, command)
     outcomes = _launch(study, progress, clock, launcher)
     _conclude(study, outcomes)
     return outcomes
@@ -91,7 +89,7 @@ def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
 
 
 def _as_new(study: Study) -> list[Progress]:
-    """As if there were no run yet, which will be so.
+    """Return the progress of runs that are all deleted first.
 
     Raises:
         TrialError: another process is at a run, or a folder is no run's.
@@ -112,17 +110,17 @@ def _remove(study: Study) -> None:
 
 
 def _folders(study: Study) -> list[tuple[Path, ExperimentConfig]]:
-    """Those of all runs that are there, also of trials that the study does not ask for any more."""
+    """Return the folders of all existing runs, also of trials that the study does not ask for any more."""
     return [(folder, setting.config) for setting in study.settings for folder in existing_trials(setting.config)]
 
 
 def _uncached(config: ExperimentConfig) -> ExperimentConfig:
-    """For a look that writes nothing and reads no frame."""
+    """Return a configuration whose check writes nothing and reads no frame."""
     return config.model_copy(update={"cache": False, "on_bad_sample": "error"})
 
 
 def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: Sequence[str]) -> None:
-    """The plan: one row per setting, and names of runs that are none of the study's."""
+    """Print the plan: one row per setting, and the names of runs that are none of the study's."""
     title = f"study {study.name}: {len(study.settings)} settings, {len(study.runs)} runs"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("setting", no_wrap=True)
@@ -185,14 +183,12 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
 
 
 def _conclude(study: Study, outcomes: Sequence[Outcome]) -> None:
-    """What became of the study."""
+    """Log which runs failed, and how many are finished."""
     finished = {run_progress.run for run_progress in progress_of(study) if run_progress.finished}
     for status, what in (("failed", "failed"), ("held", "left to the process that is at them")):
         some = [outcome for outcome in outcomes if outcome.status == status and outcome.run not in finished]
         if some:
-            # Of who is at a run, what to do about an experiment is of no use here.
-            reasons = [outcome.reason.partition("; ")[0] if status == "held" else outcome.reason for outcome in some]
-            listed = "".join(f"\n  {outcome.run.name}: {reason}" for outcome, reason in zip(some, reasons, strict=True))
+            listed = "".join(f"\n  {outcome.run.name}: {outcome.reason}" for outcome in some)
             (log.error if status == "failed" else log.warning)("%d of %d runs %s:%s", len(some), len(study.runs), what, listed)
     log.info(
         "study %s: %d of %d runs are finished; tables, figures and report.html: python make_report.py --study %s",

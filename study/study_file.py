@@ -138,14 +138,14 @@ class Axes(Schema):
 
 
 class StudyFile(Schema):
-    """What a study's file says."""
+    """Content of a study's file."""
 
     study: FileName
     """Name of the study: of its folder and its tables; at most 200 characters."""
     base: PathText
     """The experiment's YAML file, as seen from the study's."""
     folder: PathText = "results/studies/"
-    """Where the study's folder goes."""
+    """Folder that the study's own folder is made in."""
     trials: Annotated[Int, Field(ge=1)] | None = None
     """Seeds per setting; trial i is seeded with the base's `seed + i`, so that settings are paired. Default: the base's
     `num_trials`."""

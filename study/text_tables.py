@@ -56,16 +56,16 @@ class TextTable:
     """A table whose cells are plain text."""
 
     name: str
-    """What its label and its anchor are made of, such as ``paper``."""
+    """Part of its label and of its anchor, such as ``paper``."""
     title: str
     caption: str
     columns: Sequence[tuple[str, str]]
     """Two lines per heading; where neighbours have the same first line, they share it."""
     sections: Sequence[Section]
     notes: Sequence[str] = ()
-    """What is missing, in words."""
+    """Sentences about what is missing."""
     joint: str = " "
-    """What comes between the two lines of a heading where they must be one."""
+    """Text between the two lines of a heading where they must be one."""
 
     @property
     def heads(self) -> list[tuple[str, int]]:

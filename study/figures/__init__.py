@@ -13,7 +13,7 @@ from study.tables import StudyTables
 __all__ = ["KINDS", "DrawnFigure", "draw_all"]
 
 KINDS = ("performance", "strength", "pareto", "layers", "curves")
-"""What the names of the figures begin with, up to the first underscore."""
+"""Beginnings of the names of the figures, up to the first underscore."""
 
 _FIGURES = (draw_performance, draw_strength, draw_pareto, draw_live_channels, draw_curves)
 

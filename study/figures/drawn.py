@@ -17,11 +17,11 @@ class DrawnFigure:
     """A figure of a study."""
 
     name: str
-    """Of its file, without ending."""
+    """Name of its file, without ending."""
     title: str
-    """Of its section on a page; it is not in the picture."""
+    """Title of its section on a page; it is not in the picture."""
     caption: str
-    """What is shown, of how many trials, and what bars and bands are."""
+    """Text that says what is shown, of how many trials, and what bars and bands are."""
     figure: Figure
 
 

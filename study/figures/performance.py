@@ -42,7 +42,7 @@ from study.tables import StudyTables
 
 _SINGLE_LINE: dict[str, Any] = {"color": SINGLE, "linewidth": 1.1}
 _SINGLE_DASHES = ((0, (4, 2)), (0, (2, 2)), (0, (8, 3)))
-"""Of the single-task models: without a variant, and of variants."""
+"""Dashes of the single-task models: first those without a variant."""
 _BAND = 0.15
 
 

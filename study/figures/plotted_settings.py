@@ -51,7 +51,7 @@ class PlottedSetting:
 
     @property
     def sparse(self) -> bool:
-        """Whether it has a penalty."""
+        """True for a setting with a penalty."""
         return bool(self.series.penalty)
 
     @property

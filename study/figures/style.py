@@ -59,7 +59,7 @@ LOOKS = (
 DENSE_LOOKS = tuple(
     Look(DENSE, marker, dashes) for marker, dashes in (("*", "-"), ("X", (0, (6, 1, 1, 1))), ("h", (0, (2, 1))))
 )
-"""Of dense models: without a variant, and with one."""
+"""Looks of dense models: first those without a variant."""
 
 
 def look(index: int) -> Look:

@@ -41,13 +41,13 @@ SIZES = {"wide": (50, 80), "tall": (70, 40)}
 
 @pytest.fixture(scope="module")
 def predictor(trained: Trained) -> Predictor:
-    """Of three dense tasks."""
+    """A predictor of three dense tasks."""
     return load_predictor(trained.runs / "sparse__trial_0")
 
 
 @pytest.fixture(scope="module")
 def face_predictor(trained_faces: Trained) -> Predictor:
-    """Of a segmentation and two attributes."""
+    """A predictor of a segmentation and two attributes."""
     return load_predictor(trained_faces.runs / "faces_trial_0")
 
 
@@ -68,7 +68,7 @@ def written(folder: Path) -> set[str]:
 
 
 def files(names: tuple[str, ...] = ("tall", "wide"), tasks: tuple[str, ...] = NYU_TASKS) -> set[str]:
-    """What is written for photos without attributes."""
+    """Names of the files that are written for photos without attributes."""
     dense = {f"{task}/{name}.{kind}" for task in tasks for name in names for kind in ("npy", "png")}
     return {"predictions.json", *dense, *(f"overview/{name}.png" for name in names)}
 

@@ -22,7 +22,7 @@ from deploy.compact_evaluation import compact_is_equal
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import alternate, time_networks
 from deploy.peak_memory import cpu_peaks
-from deploy.reevaluation import evaluate_experiment
+from deploy.reevaluation import EvaluationOptions, evaluate_experiment
 from deploy.trial_compaction import check_images, compact_trial
 from engine import load_trial
 from engine.evaluation import Evaluation
@@ -221,7 +221,7 @@ def test_an_evaluation_of_a_network_that_says_nan_proves_nothing(
 ) -> None:
     _spoil_checkpoint(trial)
     monkeypatch.setattr(compact_evaluation, "costs", lambda *_: {})
-    table = evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out", compact=True)
+    table = evaluate_experiment("sparse_", 1, work, "NYU", work / "out", EvaluationOptions(compact=True))
     assert not any(map(compact_is_equal, table.to_dict("records")))
     assert "nothing proves that the compact model is equal to the trained one, whose outputs are not finite" in caplog.text
 
@@ -374,7 +374,8 @@ def test_compact_models_have_the_rows_of_the_trained_ones(
 ) -> None:
     experiment: Trained = request.getfixturevalue(fixture)
     config = experiment.config
-    table = evaluate_experiment(config.Experiment_name, None, experiment.runs, config.dataset_name, out_dir=work, compact=True)
+    options = EvaluationOptions(compact=True)
+    table = evaluate_experiment(config.Experiment_name, None, experiment.runs, config.dataset_name, work, options)
     name = f"{config.Experiment_name}_compact"
     assert {path.name for path in work.iterdir()} == {path.name for path in result_paths(work, name)}
     columns = list(experiment.table.columns)

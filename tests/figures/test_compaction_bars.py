@@ -23,7 +23,7 @@ TIMES = {"dense": 20.0, "folded": 16.0, "compact": 5.0}
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """What the figure reads of a report."""
+    """Part of a report that the figure reads."""
     sizes = {"dense": 16.0, "folded": 16.0, "compact": 4.0}
     return {
         "backbone": TOTAL,
@@ -41,7 +41,7 @@ def panels(figure: Figure) -> list[Axes]:
 
 
 def heights(axes: Axes, label: str) -> list[float]:
-    """Of the bars with a label in the legend."""
+    """Heights of the bars with a label in the legend."""
     handles, labels = axes.get_legend_handles_labels()
     return [bar.get_height() for bar in handles[labels.index(label)]]
 

@@ -10,6 +10,7 @@ from study import estimate
 from study.estimate import Speed
 from study.launch import Outcome
 from study.plan import Study
+from study.record import Command
 from study.run import run_study
 from tests.studies import make_study
 
@@ -36,7 +37,7 @@ def trained_study(rooms: Path, scratch: Path) -> TrainedStudy:
     study = make_study(folder, rooms)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimate, "time_steps", minutes)
-        outcomes = run_study(study, folder / "study.yaml", "python main_multi_trials.py --config_exp study.yaml")
+        outcomes = run_study(study, Command("python main_multi_trials.py --config_exp study.yaml", folder / "study.yaml"))
     return TrainedStudy(study, folder / "study.yaml", outcomes)
 
 

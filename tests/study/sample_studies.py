@@ -16,7 +16,7 @@ ODD = "a_b & 50 % <script> | {x} $y$ #1"
 
 
 def summary_row(**values: object) -> dict[str, object]:
-    """Of a dense setting of three tasks, but for ``values``."""
+    """Row of a dense setting of three tasks, but for ``values``."""
     dense = {"tasks": MTL, "sparse": False, "penalty": "", "lambda": np.nan, "target_sparsity": np.nan, "variant": ""}
     return {**dense, **values}
 

@@ -1,4 +1,4 @@
-"""What networks cost is what compacting them says, and is worked out once."""
+"""Costs of networks are those that compacting says, and are computed once."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def run(runs: list[Run]) -> Run:
 
 
 def cost(run: Run) -> Costs:
-    """Of one run, not timed."""
+    """Costs of one run without a latency."""
     measured, damaged = costs_of([run], [])
     assert not damaged
     return measured[run]

@@ -1,4 +1,4 @@
-"""How long a study takes: from a few steps, or from the epochs that are behind it; and nothing is left of the look."""
+"""Time that a study takes: from a few steps, or from its finished epochs; measuring it leaves no trace."""
 
 import statistics
 import tempfile
@@ -35,7 +35,7 @@ def stopped(run: Run, *seconds: float) -> Run:
 
 
 def seconds_of(study: Study) -> dict[str, float]:
-    """What is left of each run."""
+    """Seconds that are left of each run."""
     progress = progress_of(study)
     clock = Clock(progress)
     return {run_progress.run.name: clock.seconds(run_progress) for run_progress in progress}

@@ -1,4 +1,4 @@
-"""What Markdown and LaTeX make of a study's tables, and of odd characters in them."""
+"""Tables of a study, and odd characters in them, in Markdown and LaTeX."""
 
 import re
 

@@ -67,7 +67,7 @@ def odd_study() -> StudyTables:
 
 
 def words(tables: StudyTables) -> str:
-    """What a reader of the page sees."""
+    """Text that a reader of the page sees."""
     return Page(html_page(tables, Path("report"), [], INFO)).words
 
 

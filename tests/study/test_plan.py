@@ -1,4 +1,4 @@
-"""Which runs a study has, what they are called, and how each is configured."""
+"""Runs of a study, their names, and the configuration of each."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How far a run is, from what its folder says."""
+"""Progress of a run, from the files in its folder."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ SEG = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
 
 @pytest.fixture
 def study(work: Path) -> Study:
-    """Of one run, which is not there; its data is not needed."""
+    """A study of one run, which does not exist yet; its data is not needed."""
     return make_study(work, axes=SEG, precision="auto")
 
 
@@ -31,7 +31,7 @@ def stop(run: Run, epochs: int) -> None:
 
 
 def words(study: Study) -> list[str]:
-    """What the plan says of each run."""
+    """States of the runs in the printed plan."""
     return [progress.word for progress in progress_of(study)]
 
 

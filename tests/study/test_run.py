@@ -11,7 +11,7 @@ from study import estimate
 from study.launch import Outcome, attempt
 from study.plan import Run
 from study.progress import failure_path, read_failure
-from study.record import read_record
+from study.record import Command, read_record
 from study.run import run_study
 from tests.small import listing
 from tests.studies import Recorder, fake_run, make_study, never
@@ -37,8 +37,8 @@ def test_a_second_call_says_that_all_is_done_and_touches_no_run(
     before = listing(study.folder)
     monkeypatch.setattr("study.run.check_inputs", lambda *args: pytest.fail("data of a finished study"))
     monkeypatch.setattr(estimate, "time_steps", lambda config: pytest.fail("timing of a finished study"))
-    command = read_record(study.folder).commands[0]
-    assert run_study(study, trained_study.source, command, launcher=never) == []
+    command = Command(read_record(study.folder).commands[0], trained_study.source)
+    assert run_study(study, command, launcher=never) == []
     after = listing(study.folder)
     own = {"study.json", "study.yaml"}
     assert {name: after[name] for name in after if name not in own} == {

@@ -1,4 +1,4 @@
-"""What a setting is compared with follows from the study's plan."""
+"""Partners of a setting follow from the study's plan."""
 
 from pathlib import Path
 from typing import Any

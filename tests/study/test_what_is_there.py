@@ -1,4 +1,4 @@
-"""What a study finds in its folder: it continues what it can, and refuses what it may not touch."""
+"""Existing files in a study's folder: a study continues what it can, and refuses what it may not touch."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

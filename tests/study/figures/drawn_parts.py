@@ -1,4 +1,4 @@
-"""What a test reads off a figure."""
+"""Parts of a figure that tests read."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from study.tables import StudyTables
 
 @cache
 def drawn(draw: Callable[[StudyTables], Any], study: Callable[[], StudyTables]) -> Any:
-    """What ``draw`` makes of a study, once for all tests: they read figures and change none."""
+    """Draw a study once for all tests: they read figures and change none."""
     return draw(study())
 
 
 def all_drawn(study: Callable[[], StudyTables]) -> Drawn:
-    """What ``draw_all`` makes of a study, of the figures that other tests may have asked for already."""
+    """Return what ``draw_all`` makes of a study, with figures that other tests may have drawn already."""
     made = [drawn(draw, study) for draw in (draw_performance, draw_strength, draw_pareto, draw_live_channels, draw_curves)]
     return [figure for figures, _ in made for figure in figures], [reason for _, reasons in made for reason in reasons]
 
@@ -41,7 +41,7 @@ def line(axes: Axes, label: str) -> np.ndarray:
 
 
 def labels(axes: Axes) -> set[str]:
-    """Of all lines, bars, bands and patches."""
+    """Labels of all lines, bars, bands and patches."""
     artists = [*axes.lines, *axes.containers, *axes.patches, *axes.collections]
     return {str(artist.get_label()) for artist in artists if not str(artist.get_label()).startswith("_")}
 
@@ -64,7 +64,7 @@ def band(axes: Axes, label: str) -> tuple[float, float]:
 
 
 def legend_texts(figure: Figure) -> list[str]:
-    """Of every legend."""
+    """Texts of every legend."""
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
     return [text.get_text() for legend in legends for text in legend.get_texts()]
 

@@ -1,4 +1,4 @@
-"""What all figures of a study share."""
+"""Style that all figures of a study share."""
 
 import numpy as np
 import pytest
