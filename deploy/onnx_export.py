@@ -88,12 +88,7 @@ def export_onnx(model: MultiTaskModel, path: Path, config: ExperimentConfig) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(
-                program,
-                input_names=[INPUT],
-                output_names=list(model.heads),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
+                program, input_names=[INPUT], output_names=list(model.heads), dynamo=True, external_data=False, verbose=False
             )
             assert exported is not None
             proto = exported.model_proto

@@ -55,7 +55,7 @@ MANIFEST, OVERVIEW, ATTRIBUTES = "predictions.json", "overview", "attributes.csv
 OVERVIEW_SIDE = 800
 """Pixels of the longer side of a photo in its overview, about twice what is drawn."""
 ABOUT_ONE_FILE = {
-    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM)
 }
 """Errors of the system about one file's name, or about what has that name: files of other photos can still be written."""
 BAND = 2**20

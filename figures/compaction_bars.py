@@ -19,6 +19,7 @@ from matplotlib.ticker import PercentFormatter
 
 from figures.colours import ORANGE
 from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, draw_layers, layer_figure, name_layers
+from figures.texts import write_beside
 from utils.numbers import percent
 
 _STAYED = "#9CCBE8"
@@ -142,14 +143,8 @@ def _draw_totals(axes: Axes, quantities: list[_Quantity], title: str) -> None:
             text = f"{value:.3g} {quantity.unit}" if value < 1000 else f"{value:,.0f} {quantity.unit}"
             if form == "compact" and value:
                 text += f"  ({dense / value:.1f} × less)"
-            axes.annotate(
-                *(text, (share, y)),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-                fontweight="bold" if form == "compact" else "normal",
-            )
+            weight = "bold" if form == "compact" else "normal"
+            write_beside(axes, text, (share, y), (3, 0), va="center", fontsize=7, fontweight=weight)
     axes.set_yticks(np.arange(len(quantities)), labels=[quantity.name for quantity in quantities], fontsize=8.5)
     axes.invert_yaxis()
     widest = max((100 * max(q.values.values()) / q.values["dense"] for q in quantities if q.values["dense"]), default=100.0)

@@ -30,6 +30,7 @@ from figures.colours import (
     valid_pixels,
     value_limits,
 )
+from figures.texts import write_beside
 from tasks.data_sets import data_set_of
 from tasks.table import Task, get_task
 
@@ -304,17 +305,9 @@ def _write_attribute(axes: Axes, line: int, task: Task, frames: PredictedFrames,
         truth, sign, colour = f"{target:.0f} \u2192 ", " \u2713" if right else " \u2717", _RIGHT if right else _WRONG
     else:
         truth, sign, colour = "? \u2192 ", "", _UNKNOWN
-    axes.annotate(
-        f"{task.title} {truth}{probability:.2f}{sign}",
-        (0.5, 0.0),
-        xycoords="axes fraction",
-        xytext=(0, -3 - 72 * _LINE * line),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=8.5,
-        color=colour,
-    )
+    text, place = f"{task.title} {truth}{probability:.2f}{sign}", (0, -3 - 72 * _LINE * line)
+    style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8.5, "color": colour}
+    write_beside(axes, text, (0.5, 0.0), place, xycoords="axes fraction", **style)
 
 
 def _shortened(name: str, inches: float) -> str:

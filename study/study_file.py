@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
@@ -89,29 +89,27 @@ def _usable_path(value: str) -> str:
 
 Key = Annotated[str, BeforeValidator(str)]
 PathText = Annotated[Text, AfterValidator(_usable_path)]
+Item = TypeVar("Item")
+Several = Annotated[tuple[Item, ...], BeforeValidator(_several), Field(min_length=1)]
+"""One or more values; one of them may stand without a list."""
 
 
 class Axes(Schema):
     """Some runs: every combination of what is listed here. Dense runs have no penalty, so that `penalty`, `lambda` and
     `target_sparsity` do not multiply them."""
 
-    setup: Annotated[tuple[Literal["singletask", "multitask"], ...], BeforeValidator(_several), Field(min_length=1)] | None = (
-        None
-    )
+    setup: Several[Literal["singletask", "multitask"]] | None = None
     """`singletask` (each task alone), `multitask` (several share the backbone), or both; with `tasks`: which of those."""
     tasks: Annotated[tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...], BeforeValidator(_task_sets)] | None = None
     """`singles`, `pairs`, `all` (of the base's `task_list`), a list of tasks, or several of these in a list. Default: what
     `setup` says, else `all`."""
-    group_sparsity: Annotated[tuple[Bool, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    group_sparsity: Several[Bool] | None = None
     """Dense (`false`), sparse (`true`), or both. Default: sparse where a strength is listed, else as the base has it."""
-    lambda_: (
-        Annotated[tuple[Annotated[Number, AfterValidator(_above_zero)], ...], BeforeValidator(_several), Field(min_length=1)]
-        | None
-    ) = Field(default=None, alias="lambda")
+    lambda_: Several[Annotated[Number, AfterValidator(_above_zero)]] | None = Field(default=None, alias="lambda")
     """Strengths of the penalty, each above 0."""
-    target_sparsity: Annotated[tuple[Share, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    target_sparsity: Several[Share] | None = None
     """Shares of zero groups that are aimed at."""
-    penalty: Annotated[tuple[PenaltyName, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    penalty: Several[PenaltyName] | None = None
     """Penalties. Default: the base's."""
     trials: Annotated[Int, Field(ge=1)] | None = None
     """Seeds per setting. Default: the study's."""
@@ -125,15 +123,11 @@ class Axes(Schema):
         if self.lambda_ is not None and self.target_sparsity is not None:
             raise ValueError("lambda contradicts target_sparsity; give two grids, one with each")
         if self.group_sparsity is not None and True not in self.group_sparsity:
-            for name, values in (
-                ("lambda", self.lambda_),
-                ("target_sparsity", self.target_sparsity),
-                ("penalty", self.penalty),
-            ):
-                if values is not None:
-                    raise ValueError(
-                        f"{name} is for sparse runs, and group_sparsity is false; remove {name}, or add true to group_sparsity"
-                    )
+            given = {"lambda": self.lambda_, "target_sparsity": self.target_sparsity, "penalty": self.penalty}
+            for name in (name for name, values in given.items() if values is not None):
+                raise ValueError(
+                    f"{name} is for sparse runs, and group_sparsity is false; remove {name}, or add true to group_sparsity"
+                )
         return self
 
 
@@ -153,7 +147,7 @@ class StudyFile(Schema):
     """Percentage points of delta_MTL that a sparse model may be worse than its dense twin for the claim to hold."""
     set: dict[Key, Any] = {}
     """Values of the base for all runs: keys, or key.path as on the command line."""
-    axes: Annotated[tuple[Axes, ...], BeforeValidator(_several), Field(min_length=1)]
+    axes: Several[Axes]
     """One grid of runs, or a list of grids."""
 
 

@@ -13,16 +13,7 @@ from typing import Any
 import pandas as pd
 
 from study.columns import HEADINGS, LATENCIES, SIZES, Column
-from study.labels import (
-    NOTHING,
-    interval,
-    is_missing,
-    kind_label,
-    mean_text,
-    study_columns,
-    tasks_label,
-    value_text,
-)
+from study.labels import NOTHING, interval, is_missing, kind_label, mean_text, study_columns, tasks_label, value_text
 from study.tables import StudyTables
 from utils.console import listed
 from utils.numbers import fixed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from figures.texts import write_beside
 from study.figures.drawn import Drawn, DrawnFigure, trials_text
 from study.figures.plotted_settings import PlottedSetting, TaskSet, task_sets
 from study.figures.style import NORMAL, SMALL, TEXT, Look, handle, legend_below, new_figure, plain_text
@@ -152,16 +154,8 @@ def _mark_stages(axes: Axes, stages: Sequence[str]) -> None:
             axes.axvline(start - 0.5, color="white", linewidth=2.0)
         # a character takes about 0.06 inches
         if (end - start) / len(stages) * 5.3 > 0.055 * len(stages[start]) - 0.1:
-            axes.annotate(
-                stages[start],
-                ((start + end - 1) / 2, 1.0),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=SMALL,
-            )
+            place: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+            write_beside(axes, stages[start], ((start + end - 1) / 2, 1.0), (0, 3), fontsize=SMALL, **place)
 
 
 def _write_rows(axes: Axes, shares: LiveShares) -> None:
@@ -175,26 +169,9 @@ def _write_rows(axes: Axes, shares: LiveShares) -> None:
     for row in range(1, len(labels)):
         axes.axhline(row - 0.5, color="white", linewidth=0.8)
     for row, total in enumerate(shares.total):
-        axes.annotate(
-            percent(total),
-            (1.0, row),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(34, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=SMALL,
-        )
-    axes.annotate(
-        "all",
-        (1.0, 1.0),
-        xycoords="axes fraction",
-        xytext=(34, 3),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=SMALL,
-    )
+        place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+        write_beside(axes, percent(total), (1.0, row), (34, 0), fontsize=SMALL, **place)
+    write_beside(axes, "all", (1.0, 1.0), (34, 3), xycoords="axes fraction", ha="right", va="bottom", fontsize=SMALL)
 
 
 def _short_names(shares: LiveShares) -> list[str]:

@@ -9,15 +9,7 @@ from matplotlib.axes import Axes
 
 from study.columns import COLUMNS
 from study.figures.drawn import Drawn, DrawnFigure, Legend, bars_text, trials_text
-from study.figures.plotted_settings import (
-    PlottedSetting,
-    TaskSet,
-    all_series,
-    baselines,
-    drawn_sets,
-    estimates,
-    main_columns,
-)
+from study.figures.plotted_settings import PlottedSetting, TaskSet, all_series, baselines, drawn_sets, estimates, main_columns
 from study.figures.style import (
     COLUMN,
     DENSE,

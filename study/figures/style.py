@@ -118,13 +118,8 @@ def plain_text(figure: Figure) -> None:
 
 
 _LEGEND: dict[str, Any] = {
-    "fontsize": SMALL,
-    "frameon": False,
-    "handlelength": 2.2,
-    "columnspacing": 1.2,
-    "handletextpad": 0.5,
-    "borderaxespad": 0.2,
-    "labelspacing": 0.35,
+    **{"fontsize": SMALL, "frameon": False, "handlelength": 2.2, "columnspacing": 1.2, "handletextpad": 0.5},
+    **{"borderaxespad": 0.2, "labelspacing": 0.35},
 }
 
 
@@ -158,17 +153,10 @@ def _width(label: str) -> float:
 
 def handle(label: str, style: Look, *, hollow: bool = False, line: bool = True) -> Line2D:
     """An entry of the legend."""
-    return Line2D(
-        [],
-        [],
-        label=label,
-        color=style.colour,
-        linestyle=style.dashes if line else "none",
-        linewidth=1.2,
-        marker=style.marker,
-        markersize=4.5,
-        markerfacecolor="white" if hollow else style.colour,
-    )
+    line_style: dict[str, Any] = {"linestyle": style.dashes if line else "none", "linewidth": 1.2}
+    face = "white" if hollow else style.colour
+    marker: dict[str, Any] = {"marker": style.marker, "markersize": 4.5, "markerfacecolor": face}
+    return Line2D([], [], label=label, color=style.colour, **line_style, **marker)
 
 
 def interval_handles(intervals: bool, single: bool) -> list[Line2D]:
@@ -213,34 +201,13 @@ def draw_means(
     several = np.array([mean.n > 1 for _, mean in points], dtype=bool)
     joined = style.dashes if line else "none"
     axes.plot(positions, values, label=label, color=style.colour, linestyle=joined, linewidth=1.0, zorder=3)
+    marks: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": size, "linestyle": "none"}
     if several.any():
         half = np.array([mean.high - mean.mean for _, mean in points], dtype=float)[several]
-        axes.errorbar(
-            positions[several],
-            values[several],
-            yerr=half,
-            label=f"{label} interval",
-            color=style.colour,
-            linestyle="none",
-            marker=style.marker,
-            markersize=size,
-            elinewidth=1.0,
-            capsize=2.0,
-            capthick=1.0,
-            zorder=4,
-        )
+        bars: dict[str, Any] = {"yerr": half, "elinewidth": 1.0, "capsize": 2.0, "capthick": 1.0}
+        axes.errorbar(positions[several], values[several], label=f"{label} interval", zorder=4, **bars, **marks)
     if not several.all():
-        axes.plot(
-            positions[~several],
-            values[~several],
-            label=f"{label} n = 1",
-            color=style.colour,
-            linestyle="none",
-            marker=style.marker,
-            markersize=size,
-            markerfacecolor="white",
-            zorder=4,
-        )
+        axes.plot(positions[~several], values[~several], label=f"{label} n = 1", markerfacecolor="white", zorder=4, **marks)
 
 
 def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] = (), margin: float = 0.1) -> None:

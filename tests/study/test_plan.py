@@ -74,10 +74,7 @@ def test_the_sets_of_tasks(axes: dict[str, Any], sets: list[str], tmp_path: Path
         ({"group_sparsity": [False, True], "target_sparsity": 0.5}, ["dense", "l1_l2_target0.5"]),
         (
             {"group_sparsity": [False, True], "lambda": [1e-4, 1e-3], "penalty": ["group_mcp", "l1_l2"]},
-            [
-                "dense",
-                *("group_mcp_lambda0.0001", "group_mcp_lambda0.001", "l1_l2_lambda0.0001", "l1_l2_lambda0.001"),
-            ],
+            ["dense", *("group_mcp_lambda0.0001", "group_mcp_lambda0.001", "l1_l2_lambda0.0001", "l1_l2_lambda0.001")],
         ),
         ({"lambda": [1e-4, 1e-4, "0.0001"], "penalty": ["l1_l2", "l1_l2"]}, ["l1_l2_lambda0.0001"]),
     ],

@@ -8,15 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study.statistics import (
-    Estimate,
-    Metrics,
-    delta_mtl,
-    delta_mtl_all_metrics,
-    estimate,
-    judge,
-    relative_change,
-)
+from study.statistics import Estimate, Metrics, delta_mtl, delta_mtl_all_metrics, estimate, judge, relative_change
 
 NAN = math.nan
 SEG, DEPTH, NORMALS = "segmentsemantic", "depth_euclidean", "surface_normal"

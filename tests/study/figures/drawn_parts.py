@@ -13,12 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from study.figures.curves import draw_curves
+from study.figures import KINDS
 from study.figures.drawn import Drawn
-from study.figures.live_channels import draw_live_channels
-from study.figures.pareto import draw_pareto
-from study.figures.performance import draw_performance
-from study.figures.strength import draw_strength
 from study.tables import StudyTables
 
 
@@ -30,7 +26,7 @@ def drawn(draw: Callable[[StudyTables], Any], study: Callable[[], StudyTables]) 
 
 def all_drawn(study: Callable[[], StudyTables]) -> Drawn:
     """Return what ``draw_all`` makes of a study, with figures that other tests may have drawn already."""
-    made = [drawn(draw, study) for draw in (draw_performance, draw_strength, draw_pareto, draw_live_channels, draw_curves)]
+    made = [drawn(draw, study) for draw in KINDS.values()]
     return [figure for figures, _ in made for figure in figures], [reason for _, reasons in made for reason in reasons]
 
 
