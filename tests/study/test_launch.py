@@ -15,14 +15,12 @@ from study.launch import Outcome, attempt, one_after_another, train_and_test
 from study.plan import Run
 from tests.disks import small_disk
 from tests.small import listing
-from tests.studies import fake_run, make_study
+from tests.studies import SINGLE, fake_run, make_study
 from utils.errors import DataError
 from utils.locks import experiment_lock
 
-SEG = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
 
-
-def one_run(work: Path, rooms: Path, axes: Any = SEG, **values: Any) -> Run:
+def one_run(work: Path, rooms: Path, axes: Any = SINGLE, **values: Any) -> Run:
     """The only run of a study."""
     (run,) = make_study(work, rooms, axes, **{"epochs": 1, **values}).runs
     return run

@@ -13,11 +13,11 @@ from PIL import Image
 from study.page import ReportFigure, ReportInfo, findings, html_page, write_report
 from study.tables import StudyTables, empty
 from study.text_tables import paper_table
+from tests.study.sample_studies import ODD, STUDIES, odd_study
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 from utils.errors import UserError
 
 VOID = {"meta", "br", "img", "hr", "input", "link", "rect", "line", "circle", "mspace"}
-ODD = "a_b & 50 % <script>alert(1)</script>"
 INFO = ReportInfo(
     commands=["python main_multi_trials.py --config_exp config/<x>.yaml", "python make_report.py --study a&b"],
     configs={"config/x.yaml": "Experiment_name: <b>x</b>\nnum_trials: 2\n"},
@@ -62,10 +62,6 @@ class Page(HTMLParser):
         return " ".join("".join(self.text).split())
 
 
-def odd_study() -> StudyTables:
-    return make_study("odd <b>&", [Setting(NYU, 2), Setting(NYU, 2, "l1_l2", target=0.7, variant=ODD)])
-
-
 def words(tables: StudyTables) -> str:
     """Text that a reader of the page sees."""
     return Page(html_page(tables, Path("report"), [], INFO)).words
@@ -77,10 +73,7 @@ def figure(folder: Path, width: int = 300, height: int = 200) -> ReportFigure:
     return ReportFigure('A "figure" & <more>', "What it shows.", folder / "a b.png", folder / "a b.pdf")
 
 
-STUDIES = {"small": small_study, "lambdas": lambda_study, "celeba": celeba_study, "bare": bare_study, "odd": odd_study}
-
-
-@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+@pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
 def test_the_page_is_whole_and_loads_nothing(study, tmp_path: Path) -> None:
     text = html_page(study(), tmp_path / "report", [figure(tmp_path / "figures")], INFO)
     page = Page(text)
@@ -118,16 +111,8 @@ def test_numbers_and_what_was_run_are_on_the_page(tmp_path: Path) -> None:
     for section in paper_table(small_study()).sections:
         for cell in (cell for cells in section.rows for cell in cells):
             assert cell.text in page.words
-    for text in (
-        *INFO.commands,
-        "num_trials: 2",
-        "<b>x</b>",
-        "1 failed",
-        "the loss is <NaN>",
-        "0 missing",
-        "a machine",
-        "2026-01-02",
-    ):
+    texts = ("num_trials: 2", "<b>x</b>", "1 failed", "the loss is <NaN>", "0 missing", "a machine", "2026-01-02")
+    for text in (*INFO.commands, *texts):
         assert text in page.words
     assert "9 settings, 17 finished runs" in page.words
 
@@ -228,12 +213,7 @@ def test_files_are_written_and_equal_arguments_give_equal_files(tmp_path: Path) 
     assert sorted((tmp_path / "deep" / "report").iterdir()) == sorted(first)
     tex = first[2].read_text(encoding="utf-8")
     assert tex.startswith("%") and "\\usepackage{booktabs}" in tex.split("\\begin")[0]
-    assert (
-        len(re.findall(r"\\label\{([^}]*)\}", tex))
-        == len(set(re.findall(r"\\label\{([^}]*)\}", tex)))
-        == tex.count("\\begin{table}")
-    )
-    assert [path.name for path in write_report(bare_study(), tmp_path / "x", [], INFO, latex=False)] == [
-        "report.html",
-        "tables.md",
-    ]
+    labels = re.findall(r"\\label\{([^}]*)\}", tex)
+    assert len(labels) == len(set(labels)) == tex.count("\\begin{table}")
+    without = write_report(bare_study(), tmp_path / "x", [], INFO, latex=False)
+    assert [path.name for path in without] == ["report.html", "tables.md"]

@@ -10,17 +10,15 @@ from engine import checkpoint as files
 from study.plan import Run, Study
 from study.progress import Progress, failure_path, holder, look, note_failure, progress_of, read_failure
 from tests.small import listing
-from tests.studies import fake_run, make_study
+from tests.studies import SINGLE, fake_run, make_study
 from utils.errors import TrialError
 from utils.locks import experiment_lock
-
-SEG = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
 
 
 @pytest.fixture
 def study(work: Path) -> Study:
     """A study of one run, which does not exist yet; its data is not needed."""
-    return make_study(work, axes=SEG, precision="auto")
+    return make_study(work, axes=SINGLE, precision="auto")
 
 
 def stop(run: Run, epochs: int) -> None:
@@ -92,7 +90,7 @@ def test_a_precision_that_is_left_to_the_machine_may_be_any(study: Study, work: 
     fake_run(run, {})
     run.config.model_copy(update={"precision": "bf16"}).save(run.folder / files.CONFIG)
     assert words(study) == ["finished"]
-    (strict,) = make_study(work, axes=SEG, precision="fp32").runs
+    (strict,) = make_study(work, axes=SINGLE, precision="fp32").runs
     assert look(study, strict).changed == {"precision": ("bf16", "fp32")}
 
 

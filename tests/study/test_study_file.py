@@ -237,6 +237,7 @@ def test_what_the_study_decides_cannot_be_given(key: str, tmp_path: Path) -> Non
         ("epochs.more=3", "override 'epochs.more=3': 'epochs' holds one value"),
         ("epochs=[", "override 'epochs=[': the value is not valid YAML"),
         ("study=[", "override 'study=[': the value is not valid YAML"),
+        ("trails=2", "override 'trails=2': unknown key; did you mean 'trials'?"),
         ("epohcs=3", "epohcs: unknown key (value 3); did you mean 'epochs'?"),
         ("epochs=", "epochs: null is not valid"),
         ("trials=0", "trials: 0 is not valid"),
@@ -392,8 +393,3 @@ def test_a_broken_study_is_refused_in_words_or_can_be_run(tmp_path: Path) -> Non
 
     every()
     assert min(outcomes.values()) >= 50, "both ways have to be seen"
-
-
-def test_a_misspelt_key_on_the_command_line_is_told_the_study_s_own(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"'trails=2': unknown key; did you mean 'trials'\?"):
-        load_study_file(study_file(tmp_path, {}), ["trails=2"])

@@ -2,16 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from study.figures import draw_all
+from study.figures import KINDS, draw_all
+from study.figures.live_channels import draw_live_channels
+from study.figures.pareto import draw_pareto
+from study.figures.performance import draw_performance
 from study.figures.plotted_settings import Series
+from study.figures.strength import draw_strength
 from study.figures.style import LOOKS, legend_below, line_handle, new_figure
 from study.tables import StudyTables, empty
-from tests.study.figures.drawn_parts import all_drawn, legend_texts, texts
+from tests.study.figures.drawn_parts import all_drawn, drawn, legend_texts, texts
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
 
 
@@ -63,16 +68,35 @@ def test_figures_have_the_width_of_a_paper_and_no_smaller_text_than_seven_points
         assert min(text.get_fontsize() for text in drawing.figure.findobj(Text) if text.get_text()) >= 7
 
 
-@pytest.mark.parametrize("part", ["curves", "layers", "runs"])
-def test_a_table_without_rows_is_said_and_the_rest_is_drawn(part: str) -> None:
-    tables = small_study()
-    figures, missing = draw_all(dataclasses.replace(tables, **{part: empty(part)}))
-    kinds = {drawing.name.split("_")[0] for drawing in figures}
-    lost = {"curves": {"curves"}, "layers": {"layers"}, "runs": {"performance", "strength", "pareto"}}[part]
+@pytest.mark.parametrize(
+    ("part", "reasons"),
+    [
+        ("curves", {"curves": "no epoch was recorded"}),
+        ("layers", {"layers": "no layer was recorded"}),
+        ("runs", {"performance": "no sparse setting has both", "strength": "neither sparsity nor GMACs", "pareto": "has both"}),
+    ],
+)
+def test_a_table_without_rows_is_said_and_the_rest_is_drawn(part: str, reasons: dict[str, str]) -> None:
+    figures, missing = draw_all(dataclasses.replace(small_study(), **{part: empty(part)}))
     # which metric is a task's main one, the runs say
-    assert kinds == {"performance", "strength", "pareto", "layers", "curves"} - lost
-    assert len(missing) == len(lost)
-    assert all(sentence.endswith(".") for sentence in missing)
+    assert {drawing.name.split("_")[0] for drawing in figures} == KINDS.keys() - reasons.keys()
+    for sentence, reason in zip(missing, reasons.values(), strict=True):
+        assert reason in sentence and sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("draw", "reason"),
+    [
+        (draw_performance, "no sparse setting"),
+        (draw_strength, "no setting has a positive lambda"),
+        (draw_pareto, "single-task dense model"),
+        (draw_live_channels, "no sparse setting"),
+    ],
+)
+def test_a_dense_setting_alone_is_drawn_over_its_epochs_only_and_it_is_said(draw: Any, reason: str) -> None:
+    figures, (sentence,) = drawn(draw, bare_study)
+    assert not figures
+    assert reason in sentence
 
 
 def test_a_study_without_a_run_says_so() -> None:

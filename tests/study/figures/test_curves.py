@@ -79,13 +79,6 @@ def test_a_quantity_that_nobody_recorded_has_no_panel() -> None:
     assert len(titles) == 5
 
 
-def test_without_epochs_it_is_said() -> None:
-    tables = small_study()
-    figures, (reason,) = draw_curves(dataclasses.replace(tables, curves=tables.curves.iloc[:0]))
-    assert not figures
-    assert "no epoch was recorded" in reason
-
-
 def test_a_peak_of_one_epoch_does_not_flatten_the_others() -> None:
     tables = small_study()
     curves, name = tables.curves.copy(), "seg_depth_sn_dense"

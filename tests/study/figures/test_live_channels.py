@@ -7,7 +7,7 @@ import pytest
 
 from study.figures.live_channels import draw_live_channels
 from tests.study.figures.drawn_parts import drawn, legend_texts, line
-from tests.study_tables import RESNET18, bare_study, pairs_study, small_study
+from tests.study_tables import RESNET18, pairs_study, small_study
 
 
 def test_cells_are_the_mean_live_share_in_network_order() -> None:
@@ -59,13 +59,3 @@ def test_a_figure_per_set_of_tasks_and_penalty() -> None:
     assert [text.get_text() for text in figures[-1].figure.axes[0].get_yticklabels()] == [
         f"λ = {text}" for text in ("1e-5", "1e-4")
     ]
-
-
-def test_what_is_missing_is_said() -> None:
-    figures, (reason,) = drawn(draw_live_channels, bare_study)
-    assert not figures
-    assert "no sparse setting" in reason
-    tables = small_study()
-    figures, (reason,) = draw_live_channels(dataclasses.replace(tables, layers=tables.layers.iloc[:0]))
-    assert not figures
-    assert "no layer was recorded" in reason

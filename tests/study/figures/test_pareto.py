@@ -8,7 +8,7 @@ import pytest
 from study.figures.pareto import draw_pareto, on_front
 from study.tables import StudyTables
 from tests.study.figures.drawn_parts import bars, drawn, legend_texts, line
-from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
+from tests.study_tables import NYU, Setting, celeba_study, lambda_study, make_study, small_study
 
 
 def crowded_study() -> StudyTables:
@@ -72,12 +72,8 @@ def test_the_marker_says_the_series_and_the_colour_the_strength() -> None:
     assert len(looks) == len({strength for strength, _ in looks}) == len({colour for _, colour in looks}) == 6
     texts = legend_texts(figure)
     assert {"group lasso (n = 3)", "group MCP (n = 3)", "dense (n = 3)", "λ = 1e-6", "λ = 1e-3", "Pareto front"} <= set(texts)
-    assert len(figure.axes) == 2 and len(points) == 26
-
-
-def test_every_set_of_several_tasks_is_a_panel() -> None:
-    (drawing,), _ = drawn(draw_pareto, crowded_study)
-    assert [axes.get_title().count("+") for axes in drawing.figure.axes] == [2, 1]
+    assert [axes.get_title().count("+") for axes in figure.axes] == [2, 1], "every set of several tasks is a panel"
+    assert len(points) == 26
 
 
 def test_a_set_without_a_sparse_model_has_no_panel_of_its_own() -> None:
@@ -89,12 +85,6 @@ def test_a_set_without_a_sparse_model_has_no_panel_of_its_own() -> None:
     assert axes.title.get_window_extent().x1 <= drawing.figure.bbox.x1, "it is not cut off"
     (drawing,), _ = draw_pareto(make_study("dense", dense))
     assert len(drawing.figure.axes) == 2, "where no set has one, all are shown"
-
-
-def test_without_single_task_models_there_is_no_delta_and_it_is_said() -> None:
-    figures, (reason,) = drawn(draw_pareto, bare_study)
-    assert not figures
-    assert "single-task dense model" in reason
 
 
 def test_a_study_of_single_tasks_has_no_pareto_figure() -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 from study.figures.performance import draw_performance
 from study.tables import StudyTables
 from tests.study.figures.drawn_parts import band, bars, drawn, labels, legend_texts, line
-from tests.study_tables import NYU, Setting, bare_study, lambda_study, make_study, small_study
+from tests.study_tables import NYU, Setting, lambda_study, make_study, small_study
 
 TARGETS = (0.3, 0.5, 0.7, 0.85, 0.95)
 
@@ -91,12 +91,6 @@ def test_penalties_are_series_and_every_set_of_tasks_with_sparse_settings_a_figu
     # a single task's own dense model is not drawn twice
     assert "single-task dense" not in labels(figures[0].figure.axes[0])
     assert [len(drawing.figure.axes) for drawing in figures] == [1, 1, 1, 2, 2, 2, 3]
-
-
-def test_without_a_sparse_setting_nothing_is_drawn_and_it_is_said() -> None:
-    figures, (reason,) = drawn(draw_performance, bare_study)
-    assert not figures
-    assert "no sparse setting" in reason
 
 
 def test_a_setting_with_a_value_that_is_not_a_number_has_no_point_as_it_has_no_mean_in_the_table() -> None:

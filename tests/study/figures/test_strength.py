@@ -6,7 +6,7 @@ import pytest
 
 from study.figures.strength import draw_strength
 from tests.study.figures.drawn_parts import bars, drawn, labels, line
-from tests.study_tables import LAMBDAS, NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
+from tests.study_tables import LAMBDAS, NYU, Setting, celeba_study, make_study, pairs_study, small_study
 
 
 def test_against_lambda_the_axis_is_logarithmic_and_the_values_are_the_tables() -> None:
@@ -72,12 +72,6 @@ def test_a_lambda_of_zero_is_no_place_on_the_axis() -> None:
     summary.loc[0, "lambda"] = 0.0
     (drawing,), _ = draw_strength(dataclasses.replace(tables, summary=summary))
     assert line(drawing.figure.axes[0], "group lasso group sparsity")[:, 0].tolist() == [1e-4]
-
-
-def test_a_dense_study_has_no_strength() -> None:
-    figures, (reason,) = drawn(draw_strength, bare_study)
-    assert not figures
-    assert "no setting has a positive lambda" in reason
 
 
 def test_the_dense_line_is_the_twin_s_and_not_another_variant_s() -> None:
