@@ -159,15 +159,12 @@ def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> E
     weights, tasks = values.get("loss_weights"), values.get("task_list")
     if isinstance(weights, dict) and isinstance(tasks, list):
         # It may have weights for tasks that only some sets have.
-        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or not _known(task)}
+        known = {task for task in weights if isinstance(task, str) and is_task(task)}
+        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or task not in known}
     config = validate_config(values, source=source)
     if config.num_trials == 0:
         raise ConfigError(f"{source}: trials: is missing, and num_trials of the base is 0; give the number of trials")
     return config
-
-
-def _known(task: Any) -> bool:
-    return isinstance(task, str) and is_task(task)
 
 
 def _lists_strengths(axes: Axes) -> bool:
@@ -187,7 +184,9 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
     made = []
     for tasks in _task_lists(source, axes, base):
         for sparsity in _strengths(source, axes, base):
-            values = {**plain, **_for_tasks(tasks, base, weights), **sparsity}
+            setup = "singletask" if len(tasks) == 1 else "multitask"
+            own = {"task_list": list(tasks), "setup": setup, "loss_weights": _weights(tasks, base, weights)}
+            values = {**plain, **own, **sparsity}
             values["Experiment_name"] = _name(tasks, values, axes.variant)
             config = validate_config(values, source=f"{source}: {values['Experiment_name']}")
             made.append(Setting(config, axes.variant or ""))
@@ -225,15 +224,6 @@ def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[s
             "change tasks or setup"
         )
     return list(dict.fromkeys(task_lists))
-
-
-def _for_tasks(tasks: tuple[str, ...], base: ExperimentConfig, weights: Any) -> dict[str, Any]:
-    """Return the values that the base's configuration has for some of its tasks."""
-    return {
-        "task_list": list(tasks),
-        "setup": "singletask" if len(tasks) == 1 else "multitask",
-        "loss_weights": _weights(tasks, base, weights),
-    }
 
 
 def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict[str, Any] | None:

@@ -242,8 +242,7 @@ def _missing_notes(tables: StudyTables, names: set[str]) -> list[str]:
     summary = tables.summary
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
-    notes = []
-    notes += _delta_notes(tables)
+    notes = _delta_notes(tables)
     if "compact_latency_ms" not in names:
         notes.append("No latency was measured.")
     single = int((summary["num_trials"] == 1).sum())

@@ -1,7 +1,6 @@
 """Predictions for photos: an evaluation's own logits, at the photo's size, in files that are whole or not there."""
 
 import copy
-import dataclasses
 import errno
 import json
 import os
@@ -338,7 +337,7 @@ def test_a_prediction_that_is_not_finite_is_none(predictor: Predictor, photos: P
     model = copy.deepcopy(predictor.model)
     with torch.no_grad():
         model.heads["depth_euclidean"][-1].bias.fill_(torch.nan)
-    broken = dataclasses.replace(predictor, model=model)
+    broken = replace(predictor, model=model)
     assert predict_photos(broken, photos, work / "out") == [photos / "tall.png", photos / "wide.png"]
     assert written(work / "out") == {"predictions.json"}
     reasons = json.loads((work / "out" / "predictions.json").read_text())["failed"]

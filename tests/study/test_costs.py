@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,19 +19,13 @@ from study.columns import LATENCIES
 from study.costs import BUSY, COSTS, Costs, costs_of
 from study.latencies import LatencyPair
 from study.plan import Run
-from tests.studies import make_study
-from tests.study.conftest import TrainedStudy
+from tests.study.conftest import TrainedStudy, copied_runs
 
 
 @pytest.fixture
 def runs(trained_study: TrainedStudy, work: Path) -> list[Run]:
     """Finished runs that a test may change: dense, and sparse."""
-    study = make_study(work, Path("data/that/are/gone"))
-    ignore = shutil.ignore_patterns(files.LAST, COSTS)
-    copies = [next(run for run in study.runs if run.name == name) for name in NAMES]
-    for run in copies:
-        shutil.copytree(trained_study.study.folder / run.name, run.folder, ignore=ignore)
-    return copies
+    return copied_runs(trained_study, work, NAMES)
 
 
 NAMES = ("seg_depth_dense_trial_0", "seg_depth_l1_l2_target0.5_trial_0")
@@ -132,12 +125,18 @@ def test_another_network_of_the_same_length_and_time_is_another_one(run: Run) ->
     assert cost(run).numbers["zero_groups"] > first.numbers["zero_groups"]
 
 
-def test_a_network_that_is_gone_is_named_and_stops_no_other(runs: list[Run]) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "cannot be read (No such file or directory)"), (b"no network", "is not a checkpoint")]
+)
+def test_a_network_that_cannot_be_used_is_named_and_stops_no_other(content: bytes | None, reason: str, runs: list[Run]) -> None:
     costs_of(runs, [])
-    (runs[0].folder / files.BEST).unlink()
+    path = runs[0].folder / files.BEST
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
     measured, damaged = costs_of(runs, [])
-    assert list(measured) == [runs[1]]
-    assert damaged == {runs[0]: f"{runs[0].folder / files.BEST}: cannot be read (No such file or directory)"}
+    assert (list(measured), list(damaged)) == ([runs[1]], [runs[0]])
+    assert damaged[runs[0]].startswith(f"{path}: {reason}")
 
 
 def test_a_damaged_file_is_made_anew(run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,12 +166,8 @@ def test_costs_under_names_that_meant_something_else_are_made_anew(
     first = costs_of([run], [run])[0][run]
     good = json.loads((run.folder / COSTS).read_text())
     monkeypatch.setattr(costs, "_count", lambda run: first.untimed())
-    old = {
-        "compact_GMACs": "GMACs",
-        "folded_latency_ms": "dense_latency_ms",
-        "groups": "channels",
-        "zero_groups": "channels_removed",
-    }
+    old = {"compact_GMACs": "GMACs", "folded_latency_ms": "dense_latency_ms"}
+    old |= {"groups": "channels", "zero_groups": "channels_removed"}
     for new, name in old.items():
         numbers = {name if key == new else key: value for key, value in good["numbers"].items()}
         (run.folder / COSTS).write_text(json.dumps({**good, "numbers": numbers}))
@@ -242,16 +237,6 @@ def test_a_network_that_is_damaged_when_it_is_timed_stops_no_other(runs: list[Ru
     assert list(measured) == [sparse]
     assert measured[sparse].untimed() == first[sparse]
     assert measured[sparse].machine
-
-
-def test_a_network_that_cannot_be_used_stops_no_other(run: Run) -> None:
-    other = Run(run.setting, 1)
-    shutil.copytree(run.folder, other.folder)
-    (run.folder / files.BEST).write_bytes(b"no network")
-    measured, damaged = costs_of([run, other], [])
-    assert list(measured) == [other]
-    assert list(damaged) == [run]
-    assert damaged[run].startswith(f"{run.folder / files.BEST}: is not a checkpoint")
 
 
 def test_a_run_of_a_gpu_is_measured_on_a_cpu(run: Run) -> None:

@@ -37,14 +37,7 @@ def test_no_two_settings_of_a_study_have_the_same_label() -> None:
 
 def test_numbers_have_true_signs() -> None:
     assert [fixed(value, 2, signed=True) for value in (0.5, -0.5, -0.001, 0.0)] == ["+0.50", "−0.50", "0.00", "0.00"]
-    assert [short_number(value) for value in (1e-6, 1.5e-4, 0.05, 0.1, 70.0, 0.0)] == [
-        "1e-6",
-        "1.5e-4",
-        "5e-2",
-        "0.1",
-        "70",
-        "0",
-    ]
+    assert " ".join(map(short_number, (1e-6, 1.5e-4, 0.05, 0.1, 70.0, 0.0))) == "1e-6 1.5e-4 5e-2 0.1 70 0"
     assert interval(-0.3, 1.25) == "[−0.30, +1.25]"
     assert interval(float("nan"), 1.0) == NOTHING
 

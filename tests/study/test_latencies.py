@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from settings.config import load_config
 from study import latencies
 from study.latencies import measure_latencies, networks_of, others_share
 from study.plan import Run
-from tests.studies import make_study
-from tests.study.conftest import TrainedStudy
+from tests.study.conftest import TrainedStudy, copied_runs
 
 NAMES = ("seg_dense_trial_0", "seg_depth_dense_trial_0", "seg_depth_l1_l2_target0.5_trial_0")
 
@@ -25,10 +23,7 @@ NAMES = ("seg_dense_trial_0", "seg_depth_dense_trial_0", "seg_depth_l1_l2_target
 @pytest.fixture
 def runs(trained_study: TrainedStudy, work: Path) -> list[Run]:
     """Finished runs that a test may change."""
-    study = make_study(work, Path("data/that/are/gone"))
-    for name in NAMES:
-        shutil.copytree(trained_study.study.folder / name, study.folder / name)
-    return [next(run for run in study.runs if run.name == name) for name in NAMES]
+    return copied_runs(trained_study, work, NAMES)
 
 
 @pytest.fixture

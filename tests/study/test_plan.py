@@ -11,6 +11,7 @@ import yaml
 from settings.config import load_config
 from settings.sections import Strength, Warmup
 from study.plan import Run, Setting, Study, config_text, load_study, study_from_values, study_values
+from study.tables import HEADS
 from tasks.data_sets import CELEBA_ATTRIBUTES
 from tests.study.files import BASE, TASKS, WEIGHTS, planned
 from utils.errors import ConfigError
@@ -114,6 +115,11 @@ def test_what_the_axes_leave_open_is_as_the_base_has_it(
     assert names(planned(tmp_path, axes, base=base)) == [f"seg_depth_sn_{kind}" for kind in kinds]
 
 
+def identity(*values: Any) -> dict[str, Any]:
+    """Columns that say in every table what a setting is."""
+    return dict(zip(HEADS["summary"][1:-1], values, strict=True))
+
+
 def test_what_a_dense_run_is(tmp_path: Path) -> None:
     base = {
         "group_sparsity": True,
@@ -124,44 +130,20 @@ def test_what_a_dense_run_is(tmp_path: Path) -> None:
     }
     setting = only(planned(tmp_path, {"group_sparsity": False}, base=base))
     config = setting.config
-    assert (config.group_sparsity, config.target_sparsity, config.lambda_list, config.sparsify) == (
-        False,
-        None,
-        None,
-        "backbone",
-    )
+    assert (config.group_sparsity, config.sparsify) == (False, "backbone")
+    assert config.target_sparsity is config.lambda_list is None
     assert (config.bb_optimizer_params.lambda_, config.bb_optimizer_params.weight_decay) == (None, 0.3)
     assert not setting.sparse
-    assert setting.identity() == {
-        "setting": "seg_depth_sn_dense",
-        "variant": "",
-        "setup": "multitask",
-        "tasks": ("segmentsemantic", "depth_euclidean", "surface_normal"),
-        "sparse": False,
-        "penalty": "",
-        "lambda": None,
-        "target_sparsity": None,
-    }
+    assert setting.identity() == identity("seg_depth_sn_dense", "", "multitask", TASKS, False, "", None, None)
 
 
 def test_what_a_sparse_run_is(tmp_path: Path) -> None:
     axes = {"tasks": "singles", "penalty": "group_mcp", "variant": "long", "set": {"epochs": 30}}
     of_lambda = planned(tmp_path, {**axes, "lambda": 1e-3}, base={"debias_from": 0.5}).settings[1]
-    assert (of_lambda.config.penalty_lambda, of_lambda.config.target_sparsity, of_lambda.config.debias_from) == (
-        1e-3,
-        None,
-        0.5,
-    )
-    assert of_lambda.identity() == {
-        "setting": "depth_group_mcp_lambda0.001_long",
-        "variant": "long",
-        "setup": "singletask",
-        "tasks": ("depth_euclidean",),
-        "sparse": True,
-        "penalty": "group_mcp",
-        "lambda": 1e-3,
-        "target_sparsity": None,
-    }
+    config = of_lambda.config
+    assert (config.penalty_lambda, config.target_sparsity, config.debias_from) == (1e-3, None, 0.5)
+    name = "depth_group_mcp_lambda0.001_long"
+    assert of_lambda.identity() == identity(name, "long", "singletask", (DEPTH,), True, "group_mcp", 1e-3, None)
     of_target = planned(tmp_path, {**axes, "target_sparsity": 0.7}, base={"debias_from": 0.5}).settings[1]
     assert (of_target.config.target_sparsity, of_target.config.debias_from) == (0.7, None)
     assert (of_target.identity()["lambda"], of_target.identity()["target_sparsity"]) == (None, 0.7)
@@ -291,13 +273,8 @@ def test_names_are_unique_and_are_good_for_folders(tmp_path: Path) -> None:
 def test_another_value_of_an_axis_renames_nothing(tmp_path: Path) -> None:
     axes = {"tasks": "all", "group_sparsity": True, "lambda": [1e-4]}
     before = planned(tmp_path, axes).settings[0]
-    more = {
-        "tasks": ["singles", "all"],
-        "group_sparsity": [False, True],
-        "lambda": [1e-5, 1e-4, 1e-3],
-        "penalty": ["group_mcp", "l1_l2"],
-        "trials": 3,
-    }
+    more = {"tasks": ["singles", "all"], "group_sparsity": [False, True], "lambda": [1e-5, 1e-4, 1e-3]}
+    more |= {"penalty": ["group_mcp", "l1_l2"], "trials": 3}
     after = {setting.name: setting for setting in planned(tmp_path, [{"target_sparsity": 0.5}, more]).settings}[before.name]
     assert after.config == before.config.with_values(num_trials=3)
 
