@@ -77,14 +77,14 @@ def compact_row(trial: SavedTrial, loaders: Loaders, split: str, device: torch.d
 
 
 def _obstacle(outputs: _Outputs, split: str) -> str:
-    """Why there is no difference that could be small."""
+    """Say why there is no difference that could be small."""
     if outputs.not_finite:
         return f"whose outputs are not finite (NaN or infinity): {', '.join(sorted(outputs.not_finite))}"
     return f"as no metric of the split {split} has a value"
 
 
 def compact_is_equal(row: Mapping[str, Any]) -> bool:
-    """A row of a result table says that the compact model is equal to the trained one; so does one that compares none.
+    """Return whether a row says that the compact model is equal to the trained one; so does a row that compares none.
 
     A difference that is not a number proves nothing.
     """
@@ -97,7 +97,7 @@ def compact_is_equal(row: Mapping[str, Any]) -> bool:
 def _evaluate_both(
     made: Networks, loaders: Loaders, split: str, device: torch.device
 ) -> tuple[Evaluation, Evaluation, _Outputs]:
-    """The trained and the compact network in one pass over the split."""
+    """Evaluate the trained and the compact network in one pass over the split."""
     config, loader = loaders.config, loaders.evaluation(split)
     losses, outputs = build_losses(config.task_list, config.seg_loss_fn, config.depth_target), _Outputs()
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
@@ -133,7 +133,7 @@ def largest_difference(first: Evaluation, second: Evaluation) -> float:
 
 
 def costs(made: Networks, device: torch.device) -> dict[str, float]:
-    """MACs, parameters, size and speed of the whole model in its forms: names of columns, with their units."""
+    """Measure MACs, parameters, size and speed of the whole model in its forms: names of columns, with their units."""
     sizes, config = file_sizes(made)["model"], made.trial.config
     images = torch.rand(1, config.input_img_channels, *config.size, generator=torch.Generator().manual_seed(0)).to(device)
     times = time_networks(made.parts()["model"], images, f"latency of trial {made.trial.number}").milliseconds

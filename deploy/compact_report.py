@@ -19,7 +19,7 @@ Cells = tuple[object, ...]
 
 
 def report_text(report: Mapping[str, Any], figure: str) -> str:
-    """The whole report.
+    """Make the whole report.
 
     Args:
         report: as in ``compact_report.json``.

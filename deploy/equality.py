@@ -80,7 +80,7 @@ class TaskDifference:
         return value / self.largest_output if self.largest_output else math.inf
 
     def numbers(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the numbers for the report."""
         numbers: dict[str, Any] = {
             **asdict(self),
             "relative_difference": self.relative,
@@ -94,7 +94,7 @@ class TaskDifference:
 
 
 def _larger(before: float, values: Tensor) -> float:
-    """The largest of a maximum so far and more values; once not a number, always so."""
+    """Return the largest of a maximum so far and more values; once not a number, always so."""
     if not values.numel():
         return before
     now = float(values.max())
@@ -103,7 +103,7 @@ def _larger(before: float, values: Tensor) -> float:
 
 @torch.inference_mode()
 def compare_outputs(dense: MultiTaskModel, compact: MultiTaskModel, batches: Iterable[Tensor]) -> Mapping[str, TaskDifference]:
-    """Per task how far the logits of two networks are apart, in float32 and without TF32, over batches of images.
+    """Measure per task how far the logits of two networks are apart, in float32 and without TF32, over batches of images.
 
     Args:
         dense, compact: in eval mode, on the device of the batches.
@@ -124,7 +124,7 @@ def compare_outputs(dense: MultiTaskModel, compact: MultiTaskModel, batches: Ite
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """No TF32 on a GPU: it rounds the factors to 10 bits, which is far more than two orders of summation differ by."""
+    """Switch TF32 off on a GPU: it rounds the factors to 10 bits, far more than two orders of summation differ by."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

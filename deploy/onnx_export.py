@@ -38,7 +38,7 @@ class _Outputs(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, H, W) -> one output per task."""
+        """Compute one output per task for images (B, C, H, W)."""
         return tuple(self.model(images).values())
 
 
@@ -116,7 +116,7 @@ def _metadata(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, str]
 
 
 def open_session(path: Path) -> Any:
-    """The file in onnxruntime, on the CPU with as many threads as torch has."""
+    """Open the file in onnxruntime, on the CPU with as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -125,7 +125,7 @@ def open_session(path: Path) -> Any:
 
 
 def run_session(session: Any, images: Tensor) -> dict[str, Tensor]:
-    """Outputs per task for images (B, C, H, W)."""
+    """Compute the outputs per task for images (B, C, H, W)."""
     names = [output.name for output in session.get_outputs()]
     arrays = session.run(names, {INPUT: np.ascontiguousarray(images.numpy())})
     return {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
@@ -160,6 +160,6 @@ def check_export(
 
 
 def time_sessions(paths: Mapping[str, Path], images: Tensor, description: str) -> tuple[dict[str, float], int]:
-    """Median milliseconds per file for images (B, C, H, W), in turns, and the number of rounds."""
+    """Measure the median milliseconds per file for images (B, C, H, W), in turns, and the number of rounds."""
     runs = {name: functools.partial(run_session, open_session(path), images) for name, path in paths.items()}
     return alternate(runs, description)

@@ -36,7 +36,7 @@ SMALL = 64
 
 
 def load_network(name: str, folder: Path, compact: Path) -> nn.Module:
-    """A network of a trial: ``dense`` as trained, ``folded`` (its batch norm folded), or the ``compact`` file."""
+    """Load a network of a trial: ``dense`` as trained, ``folded`` (its batch norm folded), or the ``compact`` file."""
     if name == "compact":
         return load_compact(compact)
     dense = load_trial(folder).model
@@ -44,7 +44,7 @@ def load_network(name: str, folder: Path, compact: Path) -> nn.Module:
 
 
 def gpu_peak(network: nn.Module, images: Tensor, layout: str) -> float:
-    """Megabytes that are allocated at most during a forward pass of ``network``, which is moved to the images' GPU and back."""
+    """Measure the most megabytes allocated during a forward pass of ``network``, which moves to the images' GPU and back."""
     network.to(images.device, memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     batch = images.contiguous(memory_format=LAYOUTS[layout])
     torch.cuda.reset_peak_memory_stats(images.device)
@@ -56,7 +56,7 @@ def gpu_peak(network: nn.Module, images: Tensor, layout: str) -> float:
 
 
 def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tuple[int, ...]) -> dict[str, float] | None:
-    """Megabytes per network, or None where this system does not tell.
+    """Measure the megabytes per network, or None where this system does not tell.
 
     Args:
         layouts: per network (a name of :func:`load_network`) its memory layout.
@@ -104,7 +104,7 @@ def _measure(sender: Connection, load: Callable[[], nn.Module], layout: str, sha
 
 
 def _settled() -> float:
-    """Resident megabytes once everything that is free has gone back to the system."""
+    """Measure resident megabytes once everything that is free has gone back to the system."""
     gc.collect()
     with contextlib.suppress(AttributeError):  # another C library may have nothing of the kind
         ctypes.CDLL(None).malloc_trim(0)
@@ -112,7 +112,7 @@ def _settled() -> float:
 
 
 def _status(field: str) -> float:
-    """A line of /proc/self/status, in megabytes (it says kibibytes)."""
+    """Read a line of /proc/self/status, in megabytes (it says kibibytes)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024 / 1e6

@@ -94,7 +94,7 @@ class Predictor:
 def load_predictor(
     source: Path, tasks: Sequence[str] | None = None, device: str | None = None, precision: str | None = None
 ) -> Predictor:
-    """A trial's best network, or a compact model, ready to predict.
+    """Load a trial's best network, or a compact model, ready to predict.
 
     Args:
         source: folder of a trial, or a compact model's ``.safetensors`` file.
@@ -131,7 +131,7 @@ def _load(source: Path) -> tuple[nn.Module, ExperimentConfig]:
 
 
 def predict_at(task: Task, logits: Tensor, size: tuple[int, int], depth_target: str) -> np.ndarray:
-    """The prediction of a dense task at another size: the logits are enlarged, so that classes have smooth borders.
+    """Predict a dense task at another size: the logits are enlarged, so that classes have smooth borders.
 
     Args:
         task: its activation is used.
@@ -148,7 +148,7 @@ def predict_at(task: Task, logits: Tensor, size: tuple[int, int], depth_target: 
 
 
 def largest_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """The class of the largest logit at another size: (K, h, w) -> uint8 (H, W).
+    """Return the class of the largest logit at another size: (K, h, w) -> uint8 (H, W).
 
     One class after the other: at the size of a photo, the logits of forty classes would fill gigabytes.
     """
@@ -166,7 +166,7 @@ def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
-    """A prediction of ``predict_at`` as the data set's own files have it.
+    """Return a prediction of ``predict_at`` as the data set's own files have it.
 
     Returns:
         segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
@@ -177,7 +177,7 @@ def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
 
 
 def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
-    """The colours of a prediction of ``predict_at``; those of depth and edges span its own values."""
+    """Colour a prediction of ``predict_at``; the colours of depth and edges span its own values."""
     height, width = prediction.shape[-2:]
     limits = value_limits(task.name, prediction, None) if task.kind in COLOUR_MAPS else None
     rows = max(1, BAND // width)
@@ -188,7 +188,7 @@ def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
 
 
 def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tensor], title: str) -> Figure:
-    """The photo and all predictions side by side."""
+    """Draw the photo and all predictions side by side."""
     config = predictor.config
     small = photo.copy()
     small.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE))
@@ -202,7 +202,7 @@ def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tens
 
 
 def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
-    """Per attribute, how likely the photo has it."""
+    """Return per attribute how likely the photo has it."""
     depth_target = predictor.config.depth_target
     return {task.name: float(predict(task, logits[task.name], depth_target)[0]) for task in predictor.attributes}
 
@@ -251,7 +251,7 @@ def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: boo
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """Why one photo has no prediction, where that says nothing about the others; else the error is raised again."""
+    """Say why one photo has no prediction, if that says nothing about the others; else raise the error again."""
     if isinstance(error, DataError) or (isinstance(error, OSError) and error.errno in ABOUT_ONE_FILE):
         return text_of(str(error))
     no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -289,7 +289,7 @@ def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> di
 
 @contextmanager
 def _all_or_none() -> Iterator[list[Path]]:
-    """A list of the files that were written so far, which go again if something ends the work on the others."""
+    """Collect the files that were written so far, and delete them if something ends the work on the others."""
     written: list[Path] = []
     try:
         yield written
@@ -301,7 +301,7 @@ def _all_or_none() -> Iterator[list[Path]]:
 
 
 def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """One row per photo: its file, and per attribute the probability and yes or no, at the metrics' threshold."""
+    """Write a row per photo: its file, and per attribute the probability and yes or no, at the metrics' threshold."""
     table = []
     for row in rows:
         line = {"photo": row["photo"]}
@@ -364,13 +364,13 @@ def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) ->
 
 
 def _files(out: Path, folders: Sequence[str], names: Iterable[str]) -> list[Path]:
-    """All files of the predictions of some photos."""
+    """Return all files of the predictions of some photos."""
     ends = [*((folder, kind) for folder in folders for kind in (".npy", ".png")), (OVERVIEW, ".png")]
     return [out / MANIFEST, out / ATTRIBUTES, *(out / folder / f"{name}{end}" for name in names for folder, end in ends)]
 
 
 def _written(out: Path) -> list[Path]:
-    """The files that ``predictions.json`` stands for; none where there is no such file.
+    """Return the files that ``predictions.json`` stands for; none where there is no such file.
 
     Raises:
         TrialError: it is none of this module's: it names what is no task, or what would not lie in the task's folder.

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def figure_title(trial: SavedTrial) -> str:
-    """Data set, tasks, penalty, and which network this is."""
+    """Name the data set, tasks, penalty and network of a figure."""
     config = trial.config
     tasks = ", ".join(get_task(name).title for name in config.task_list)
     params = config.bb_optimizer_params

@@ -29,7 +29,7 @@ INVALID_LIGHT, INVALID_DARK = 0.78, 0.58
 
 
 def segmentation_palette(num_classes: int) -> np.ndarray:
-    """Colours of classes 0 .. ``num_classes - 1`` as (num_classes, 3) floats in [0, 1]; class c always has colour c.
+    """Return the colours of classes 0 .. ``num_classes - 1``, (num_classes, 3) floats in [0, 1]; class c always has colour c.
 
     Raises:
         ValueError: ``num_classes`` is not in 1 .. 40.
@@ -43,7 +43,7 @@ def segmentation_palette(num_classes: int) -> np.ndarray:
 def colourise(
     task_name: str, array: np.ndarray, mask: np.ndarray | None, label_set: str, limits: Limits | None = None
 ) -> np.ndarray:
-    """Colours of one frame of a dense task.
+    """Colour one frame of a dense task.
 
     Args:
         task_name: a task of ``tasks.table`` whose kind is not ``attribute``.
@@ -81,7 +81,7 @@ def colourise(
 
 
 def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> Limits:
-    """Values of a depth or edge frame, (H, W) or (1, H, W), at the ends of its colour map, never equal.
+    """Return the values of a depth or edge frame, (H, W) or (1, H, W), at the ends of its colour map, never equal.
 
     Depth spans the valid values; edges start at zero, so that "no edge" is black in every frame.
     """
@@ -96,7 +96,7 @@ def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> 
 
 
 def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """(H, W) bool: where one dense frame can be shown."""
+    """Return (H, W) bool, True where one dense frame can be shown."""
     channels = 3 if task.kind == "normals" else 1
     if task.kind == "attribute":
         raise ValueError(f"{task.name} is an attribute: it has no picture")
@@ -111,7 +111,7 @@ def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.n
 
 
 def _stripes(height: int, width: int) -> np.ndarray:
-    """(H, W) slanted grey stripes: unlike any colour map, also in print. Their width follows the frame's size."""
+    """Make (H, W) slanted grey stripes: unlike any colour map, also in print. Their width follows the frame's size."""
     rows, columns = np.indices((height, width))
     dark = (rows + columns) // max(1, height // 32) % 2 == 0
     return np.where(dark, INVALID_DARK, INVALID_LIGHT)

@@ -99,7 +99,7 @@ def _draw_per_layer(figure: SubFigure, layers: pd.DataFrame) -> None:
 
 
 def _short(layer: str) -> str:
-    """``layer1.0.conv1`` of the backbone, ``depth_euclidean 0.convs.1.0`` of a head."""
+    """Shorten to ``layer1.0.conv1`` of the backbone, ``depth_euclidean 0.convs.1.0`` of a head."""
     if layer.startswith("heads."):
         _, task, name = layer.split(".", 2)
         return f"{task} {name}"
@@ -111,7 +111,7 @@ def _share_gone(before: float, after: float) -> str:
 
 
 def _quantities(report: Mapping[str, Any], part: str) -> list[_Quantity]:
-    """The totals of a part that were measured."""
+    """Return the totals of a part that were measured."""
     total, sizes = report[part], report["file_MB"][part]
     quantities = [
         _Quantity("MACs", {"dense": total["macs"] / 1e9, "compact": total["macs_left"] / 1e9}, "G"),
@@ -129,7 +129,7 @@ def _quantities(report: Mapping[str, Any], part: str) -> list[_Quantity]:
 
 
 def _draw_totals(axes: Axes, quantities: list[_Quantity], title: str) -> None:
-    """Each quantity in percent of the dense network's, and in its unit."""
+    """Draw each quantity in percent of the dense network's, and write it in its unit."""
     for row, quantity in enumerate(quantities):
         dense = quantity.values["dense"]
         forms = [form for form in _COLOURS if form in quantity.values]

@@ -74,7 +74,7 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
 
 def _draw_sizes(axes: Axes, time: np.ndarray, points: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
-    """The size of the weights that live, relative to the start of the ramp: of all layers, and of each stage."""
+    """Draw the size of the weights that live, relative to the start of the ramp: of all layers, and of each stage."""
     axes.set_ylabel("RMS of what lives\n(start of the ramp: 1)")
     axes.axhline(1.0, color=_WANTED, linewidth=0.8, linestyle=":")
     styles = [(name, name.removeprefix("live_rms/"), colour, 1.0) for name, colour in zip(stages, cycle(_STAGES), strict=False)]

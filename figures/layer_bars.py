@@ -30,7 +30,7 @@ _HEADROOM = 1.5
 
 
 def layer_figure(title: str, layers: int, height: float, least: float) -> Figure:
-    """An empty figure as wide as its bars need, with a heading that is wrapped where it is longer.
+    """Make an empty figure as wide as its bars need, with a heading that is wrapped where it is longer.
 
     Args:
         title: the heading.
@@ -120,7 +120,7 @@ def _mark_stages(axes: Axes, layers: pd.DataFrame, text: Callable[[pd.DataFrame]
 
 
 def _ticks(largest: float) -> list[float]:
-    """Zero and the numbers 1, 2, 5 times a power of ten that stand apart on a square-root axis up to ``largest``."""
+    """Return zero and the numbers 1, 2, 5 times a power of ten that stand apart on a square-root axis up to ``largest``."""
     ticks = [0.0]
     for exponent in range(9, -1, -1):
         ticks += [d * 10.0**exponent for d in (5, 2, 1) if 0.03 * largest <= d * 10.0**exponent <= largest * _HEADROOM]
@@ -128,7 +128,7 @@ def _ticks(largest: float) -> list[float]:
 
 
 def count_text(value: float) -> str:
-    """``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
+    """Write ``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
     return f"{value / 1e6:g} M" if value >= 1e5 else f"{value:,.0f}"
 
 

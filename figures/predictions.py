@@ -189,7 +189,7 @@ class _Page:
         return axes
 
     def colour_bar(self, index: int, position: int, limits: Limits) -> None:
-        """The scale of one frame, right of its prediction; arrows say that a prediction may lie beyond its target's."""
+        """Draw the scale of one frame, right of its prediction; arrows say that a prediction may lie beyond its target's."""
         top = self.top + index * self.row_step + 0.05
         left = self.starts[self.column_of_prediction(position)] + self.cell_width + 0.06
         axes = self._axes(left, top, 0.09, self.cell_height - 0.1)
@@ -236,7 +236,7 @@ class _Page:
         )
 
     def _legend_size(self, handles: list[Patch]) -> tuple[int, int]:
-        """Columns and rows of a legend: a character of its 8-point text is at most 0.075 inches wide."""
+        """Return the columns and rows of a legend: a character of its 8-point text is at most 0.075 inches wide."""
         longest = max(len(str(handle.get_label())) for handle in handles)
         columns = int((self.width - 2 * _MARGIN) / (0.38 + 0.075 * longest))
         rows = -(-len(handles) // max(1, columns))
@@ -278,7 +278,7 @@ def _legends(frames: PredictedFrames, label_set: str) -> Legends:
 
 
 def _class_handles(labels: np.ndarray, classes: Sequence[str]) -> list[Patch]:
-    """The classes among ``labels`` in label order; of too many, those with the most pixels."""
+    """Make the classes among ``labels`` in label order; of too many, those with the most pixels."""
     # Labels that are no class are left to ``colourise``, whose error names them.
     known = labels[(labels >= 0) & (labels < len(classes))]
     counts = np.bincount(known.astype(int), minlength=len(classes))
@@ -311,6 +311,6 @@ def _write_attribute(axes: Axes, line: int, task: Task, frames: PredictedFrames,
 
 
 def _shortened(name: str, inches: float) -> str:
-    """The end of a name that is too long (file names differ there); an 8-point character takes about 0.07 inches."""
+    """Keep the end of a name that is too long (file names differ there); an 8-point character takes about 0.07 inches."""
     limit = max(4, int(inches / 0.07))
     return name if len(name) <= limit else f"\u2026{name[1 - limit :]}"

@@ -68,7 +68,7 @@ def _check(layers: pd.DataFrame) -> None:
 
 
 def _draw_panel(axes: Axes, layers: pd.DataFrame, column: str, start: str, ylabel: str) -> None:
-    """Bars, percentages and stages of one column (``groups`` or ``parameters``)."""
+    """Draw the bars, percentages and stages of one column (``groups`` or ``parameters``)."""
     live = f"live_{column}"
     total, zero = int(layers[column].sum()), int((layers[column] - layers[live]).sum())
     where = "are zero" if column == "groups" else "lie in zero groups"

@@ -250,7 +250,7 @@ def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
 
 
 def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
-    """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
+    """Say what finished runs do not tell: relative changes that are undefined, and epochs without a record."""
     sentences = []
     for finished in _compared(study, [_finished(run, costs[run]) for run in costs]):
         is_baseline = _is_baseline(finished.run.setting)
@@ -275,7 +275,7 @@ def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
 
 
 def _in_order(finished: Sequence[Finished]) -> list[str]:
-    """Names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
+    """Sort the names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
     names = list(dict.fromkeys(name for result in finished for name in result.numbers))
     tasks = dict.fromkeys(task for result in finished for task in result.metrics)
     metrics = {column.name for column in task_columns(tasks).values()}
@@ -284,7 +284,7 @@ def _in_order(finished: Sequence[Finished]) -> list[str]:
 
 
 def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, finished: Sequence[Finished]) -> dict[str, Any]:
-    """The comparison of a sparse setting with its dense twin, over the seeds that both have; or why there is none."""
+    """Compare a sparse setting with its dense twin, over the seeds that both have; or say why that is not possible."""
     twin = twin_of(setting, study.settings) if setting.sparse else None
     trials = [result for result in finished if result.run.setting.name == setting.name]
     dense = {result.seed: result for result in finished if twin and result.run.setting.name == twin.name}

@@ -78,19 +78,19 @@ class Column:
         return f"{self.title}{unit}{f' {ARROWS[self.better]}' if self.judged else ''}"
 
     def axis_label(self, brief: bool = False) -> str:
-        """Title, unit and better direction for the axis of a figure; ``brief`` says the direction by an arrow alone."""
+        """Write title, unit and better direction for the axis of a figure; ``brief`` says the direction by an arrow alone."""
         name = f"{self.title} in {self.unit}" if self.unit else self.title
         if not self.better:
             return name
         return f"{name} {ARROWS[self.better]}" if brief else f"{name} ({ARROWS[self.better]} better)"
 
     def number(self, value: float) -> str:
-        """A value as text; with its sign if it is a change."""
+        """Write a value as text; with its sign if it is a change."""
         return fixed(value, self.decimals or 0, signed=self.change)
 
 
 def words(name: str) -> str:
-    """A name with spaces, in one line."""
+    """Write a name with spaces, in one line."""
     return " ".join(name.replace("_", " ").split())
 
 
@@ -113,7 +113,7 @@ def _delta(name: str, title: str, interval: str = "", paper: int = 0) -> Column:
 
 
 def _sizes(end: str, title: str, unit: str, paper: int) -> Iterable[Column]:
-    """The four sizes of one kind; the compacted whole network has a place in the paper's table."""
+    """Make the four sizes of one kind; the compacted whole network has a place in the paper's table."""
     for part in ("", ", backbone"):
         start = "backbone_" * bool(part)
         yield Column(f"{start}dense_{end}", f"{title}{part}, dense", unit, "down", 3)

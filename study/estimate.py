@@ -118,8 +118,11 @@ def time_steps(config: ExperimentConfig) -> Speed:
 
 
 def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sample], float]:
-    """The first batches, and the median of the seconds that each took to read; with ``on_bad_sample: skip`` those that can be
-    read."""
+    """Read the first batches; with ``on_bad_sample: skip`` those that can be read.
+
+    Returns:
+        The batches, and the median of the seconds that each took.
+    """
     samples: list[Sample] = []
     seconds, batches = [], iter(loader)
     while len(samples) < most:
@@ -138,7 +141,7 @@ def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sam
 
 
 def _together(reading: float, computing: float, config: ExperimentConfig) -> float:
-    """Seconds of a batch: with loading processes, it is read while the one before it is computed."""
+    """Compute the seconds of a batch: with loading processes, it is read while the one before it is computed."""
     if config.cache:
         return computing
     workers = worker_count(config)
@@ -146,7 +149,7 @@ def _together(reading: float, computing: float, config: ExperimentConfig) -> flo
 
 
 def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
-    """Median of some training steps."""
+    """Measure the median of some training steps."""
     trial.model.train()
     times: list[float] = []
     while batches and len(times) < WARM_UP + STEPS and sum(times) < PATIENCE:
@@ -156,7 +159,7 @@ def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
 
 
 def _seconds(do: Callable[[], object]) -> float:
-    """Until everything that ``do`` starts on a GPU is done."""
+    """Measure the seconds until everything that ``do`` starts on a GPU is done."""
     start = time.perf_counter()
     do()
     if torch.cuda.is_available():

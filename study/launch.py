@@ -106,7 +106,7 @@ def with_remedy(run: Run, error: UserError) -> str:
 
 
 def _as_begun(run: Run) -> ExperimentConfig:
-    """A run's configuration. Where that leaves the precision to the machine, a run that is there already keeps its own."""
+    """Return a run's configuration. Where that leaves the precision to the machine, an existing run keeps its own."""
     path = run.folder / files.CONFIG
     if run.config.precision != "auto" or not path.is_file():
         return run.config

@@ -94,7 +94,7 @@ def write_report(
 
 
 def markdown_file(tables: StudyTables) -> str:
-    """All tables of a study, with headings."""
+    """Make all tables of a study, with headings."""
     parts = [f"# Tables of the study {markdown_text(tables.name)}\n"]
     for table in (paper_table(tables), comparison_table(tables), *full_tables(tables)):
         parts.append(f"## {markdown_text(table.title)}\n\n{markdown(table)}")
@@ -102,14 +102,14 @@ def markdown_file(tables: StudyTables) -> str:
 
 
 def latex_file(tables: StudyTables) -> str:
-    """All tables of a study as floating ones, to be read with ``\\input``."""
+    """Make all tables of a study as floating ones, to be read with ``\\input``."""
     parts = (paper_table(tables), comparison_table(tables), *full_tables(tables))
     name = " ".join(tables.name.split())
     return "\n".join([LATEX_COMMENT.format(name=name), *(latex(table, tables.name) for table in parts if table.sections)])
 
 
 def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure], info: ReportInfo) -> str:
-    """The page that lies in ``folder``: figures and style are in it, links to the figures' PDFs are relative.
+    """Make the page that lies in ``folder``: figures and style are in it, links to the figures' PDFs are relative.
 
     Raises:
         UserError: a figure is not there, or is no PNG.
@@ -151,7 +151,7 @@ def findings(tables: StudyTables) -> list[Finding]:
 
 
 def _picture(finding: Finding, results: Sequence[Finding]) -> dict[str, float]:
-    """Positions of the finding's numbers in percent of a line that is the same for all findings.
+    """Return the positions of the finding's numbers in percent of a line that is the same for all findings.
 
     An interval that is far wider than what is compared ends at the end of the line.
     """
@@ -163,7 +163,7 @@ def _picture(finding: Finding, results: Sequence[Finding]) -> dict[str, float]:
 
 
 def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
-    """A figure as the template wants it: its picture as a text, and its size on the page in pixels."""
+    """Return a figure for the template: its picture as a text, and its size on the page in pixels."""
     try:
         data = figure.png.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
@@ -182,6 +182,6 @@ def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
 
 
 def _rich(text: str) -> Markup:
-    """Text for the page, with the index of Δ_MTL where an index belongs; an arrow stays with what it belongs to."""
+    """Mark a text up for the page, with the index of Δ_MTL as an index; an arrow stays with what it belongs to."""
     text = str(escape(text)).replace("Δ_MTL", "Δ<sub>MTL</sub>")
     return Markup(text.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓"))

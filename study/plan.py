@@ -45,7 +45,7 @@ class Setting:
         return self.config.group_sparsity
 
     def identity(self) -> dict[str, Any]:
-        """The columns that say in every table what this setting is."""
+        """Return the columns that say in every table what this setting is."""
         config = self.config
         has_target = config.target_sparsity is not None
         return {
@@ -104,7 +104,7 @@ class Study:
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """The study of a YAML file.
+    """Load the study of a YAML file.
 
     Args:
         path: of the study's file; its ``base`` lies relative to it.
@@ -152,7 +152,7 @@ def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
 
 
 def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> ExperimentConfig:
-    """The base experiment, dense unless the base itself decides that, so that no rule about sparse runs refuses dense ones."""
+    """Check the base experiment, dense unless it decides that itself, so that no rule about sparse runs refuses dense ones."""
     values |= {"Experiment_name": file.study, "setup": "multitask"}
     if axes.group_sparsity is not None or _lists_strengths(axes):
         values["group_sparsity"] = False
@@ -172,7 +172,7 @@ def _lists_strengths(axes: Axes) -> bool:
 
 
 def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> list[Setting]:
-    """All combinations of one grid.
+    """Return all combinations of one grid.
 
     Args:
         source: of the grid, for messages.
@@ -194,8 +194,10 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
 
 
 def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[str, ...]]:
-    """The sets of tasks of a grid, each once. Its tasks are in the base's order, so that a set is the same one however it is
-    written."""
+    """Return the sets of tasks of a grid, each once.
+
+    A set's tasks are in the base's order, so that it is the same one however it is written.
+    """
     everything = base.task_list
     place = {task: index for index, task in enumerate(everything)}
     words: dict[str, list[tuple[str, ...]]] = {
@@ -227,7 +229,7 @@ def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[s
 
 
 def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict[str, Any] | None:
-    """The weights of some tasks, as far as there are any."""
+    """Return the weights of some tasks, as far as there are any."""
     if base.loss_weights is None or not isinstance(given, Mapping):
         return None
     weights = {task: base.loss_weights.get(task, given[task]) for task in tasks if task in given}
@@ -257,7 +259,7 @@ def _dense(base: ExperimentConfig) -> dict[str, Any]:
 
 
 def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
-    """One entry per penalty and strength."""
+    """Return one entry per penalty and strength."""
     params = base.bb_optimizer_params.model_dump(mode="json", by_alias=True)
     return [
         {
@@ -306,7 +308,7 @@ def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list
 
 
 def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None) -> str:
-    """``seg_depth_sn_dense``, ``seg_depth_sn_l1_l2_target0.7``, ``seg_l1_l2_lambda0.0001_augmented``."""
+    """Name a setting: ``seg_depth_sn_dense``, ``seg_depth_sn_l1_l2_target0.7``, ``seg_l1_l2_lambda0.0001_augmented``."""
     parts = [get_task(task).short for task in tasks]
     if len("_".join(parts)) > LONGEST_TASKS:
         parts = [parts[0], f"and-{len(parts) - 1}-more"]
@@ -320,13 +322,13 @@ def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None
 
 
 def _number(value: float) -> str:
-    """As short as can be, and no other number's."""
+    """Write a number as short as can be, and as no other number."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
 def study_values(study: Study) -> dict[str, Any]:
-    """A study in plain values: what :func:`study_from_values` takes."""
+    """Turn a study into plain values: those that :func:`study_from_values` takes."""
     return {
         "study": study.name,
         "margin": study.margin,
@@ -335,7 +337,7 @@ def study_values(study: Study) -> dict[str, Any]:
 
 
 def study_from_values(values: Mapping[str, Any], folder: Path) -> Study:
-    """A study whose folder may have moved: its runs are those in ``folder``.
+    """Make a study whose folder may have moved: its runs are those in ``folder``.
 
     Raises:
         ConfigError: these are not a study's values.
@@ -361,5 +363,5 @@ def study_from_values(values: Mapping[str, Any], folder: Path) -> Study:
 
 
 def config_text(config: ExperimentConfig) -> str:
-    """A configuration as YAML."""
+    """Write a configuration as YAML."""
     return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True)

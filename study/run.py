@@ -146,7 +146,7 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
 
 
 def _strangers(study: Study, overwrite: bool) -> list[str]:
-    """Names of runs in the study's folder that are none of its runs, and stay there."""
+    """Return the names of runs in the study's folder that are none of its runs, and stay there."""
     ours = {run.folder for run in study.runs} | ({folder for folder, _ in _folders(study)} if overwrite else set())
     return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
 

@@ -35,12 +35,12 @@ ON_THE_COMMAND_LINE = ("study", "folder", "trials", "margin")
 
 
 def _several(value: Any) -> Any:
-    """One value is a list of one."""
+    """Make a list of one value; leave a list as it is."""
     return [value] if value is not None and not isinstance(value, list | tuple) else value
 
 
 def _task_sets(value: Any) -> Any:
-    """``all``, ``[singles, pairs]``, ``[segmentsemantic, depth_euclidean]`` (one set) or a list of such lists, as the last."""
+    """Read ``all``, ``[singles, pairs]``, ``[segmentsemantic, depth_euclidean]`` (one set) or a list of such lists."""
     entries = _several(value)
     if not entries:
         raise ValueError("expected singles, pairs, all, a list of tasks, or a list of these")
@@ -152,7 +152,7 @@ class StudyFile(Schema):
 
 
 def is_study(path: Path) -> bool:
-    """True if a YAML file is a study's.
+    """Return whether a YAML file is a study's.
 
     Raises:
         ConfigError: it cannot be read.
@@ -165,8 +165,9 @@ def _is_study(values: Mapping[str, Any]) -> bool:
 
 
 def load_study_file(path: Path, overrides: Iterable[str] = ()) -> tuple[StudyFile, list[dict[str, Any]]]:
-    """A study's file; and per entry of ``axes`` the base experiment's plain values, with the study's ``set``, the entry's own,
-    and the overrides in them, of which the later ones win.
+    """Load a study's file, and the base experiment's plain values for each entry of ``axes``.
+
+    The values hold the study's ``set``, the entry's own, and the overrides, of which the later ones win.
 
     An override names a key of the study (``study``, ``folder``, ``trials``, ``margin``), or one of the experiment, which then
     holds for all runs.
@@ -272,7 +273,7 @@ def merge(values: dict[str, Any], changes: Mapping[str, Any], where: str = "set"
 
 
 def _paths(values: Mapping[str, Any], before: str = "") -> Iterable[str]:
-    """The ``key.path`` of everything that ``set`` gives a value to, and of the sections on the way."""
+    """Yield the ``key.path`` of everything that ``set`` gives a value to, and of the sections on the way."""
     for key, value in values.items():
         yield f"{before}{key}"
         if isinstance(value, Mapping):
@@ -280,7 +281,7 @@ def _paths(values: Mapping[str, Any], before: str = "") -> Iterable[str]:
 
 
 def _decided_problems(where: str, changes: Mapping[str, Any]) -> list[str]:
-    """One per key that is the study's business."""
+    """Return a problem per key that is the study's business."""
     given = [key for key in dict.fromkeys(_paths(changes)) if key in DECIDED]
     problems = [f"{where}: {key} cannot be given in a study: {DECIDED[key]}" for key in given]
     strength = _strength(changes)
@@ -293,7 +294,7 @@ def _decided_problems(where: str, changes: Mapping[str, Any]) -> list[str]:
 
 
 def _strength(changes: Mapping[str, Any]) -> Any:
-    """The backbone's lambda in ``changes``, however it is written."""
+    """Return the backbone's lambda in ``changes``, however it is written."""
     params = changes.get("bb_optimizer_params")
     return params.get("lambda") if isinstance(params, Mapping) and "lambda" in params else changes.get(LAMBDA)
 

@@ -147,7 +147,7 @@ def _remove_old(folder: Path, names: set[str]) -> None:
 
 
 def _configs(record: Record, finished: Sequence[Run]) -> dict[str, str]:
-    """The study's file, and the whole configuration of each setting."""
+    """Return the study's file, and the whole configuration of each setting."""
     settings = {run.setting.name: run for run in reversed(finished)}
     whole = {setting.name: config_text(setting.config) for setting in record.study.settings if setting.name in settings}
     return {**record.configs, **whole}

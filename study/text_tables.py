@@ -71,7 +71,7 @@ class TextTable:
 
 
 def paper_table(tables: StudyTables) -> TextTable:
-    """Settings as rows: trials, the main metric of each task, Δ_MTL with its interval, sparsity and cost."""
+    """Make the table with settings as rows: trials, main metric of each task, Δ_MTL with its interval, sparsity and cost."""
     summary = tables.summary
     columns = study_columns(tables)
     shown = [column for column in columns if column.main]
@@ -107,7 +107,7 @@ def paper_table(tables: StudyTables) -> TextTable:
 
 
 def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
-    """Every quantity of the summary as a row, settings as columns: ``per_block`` of them a table, or all in one with None."""
+    """Make tables with quantities as rows, settings as columns: ``per_block`` of them a table, or all in one with None."""
     blocks = _blocks(_by_tasks(tables), per_block)
     columns = study_columns(tables)
     groups = [*dict.fromkeys(column.group for column in columns if column.task), *HEADINGS]
@@ -132,7 +132,7 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
 
 
 def comparison_table(tables: StudyTables) -> TextTable:
-    """Sparse settings as rows: the paired difference of Δ_MTL to the dense setting of the same tasks, and what it says."""
+    """Make the table of sparse settings: their paired differences of Δ_MTL to the dense setting of the same tasks, and the claims."""
     columns = [("", name) for name in ("setting", "n", "difference of Δ_MTL (points)", "95 % interval", "margin", "claim")]
     rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables) for row in rows}
     sections = []
@@ -299,7 +299,7 @@ def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> Sequence[str]:
 
 
 def _dead_notes(tables: StudyTables) -> list[str]:
-    """Settings with a layer that no input passes any more."""
+    """Name the settings with a layer that no input passes any more."""
     layers = tables.layers
     dead = layers[(layers["live_groups"] == 0) & (layers["groups"] > 0)]
     notes = []

@@ -11,7 +11,7 @@ from study.plan import Setting
 
 
 def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
-    """The dense setting that a sparse one is compared with, of the same tasks.
+    """Find the dense setting of the same tasks that a sparse one is compared with.
 
     It is the one of the same variant; where none is planned, one that is trained alike but for the penalty; else there is none.
     """
@@ -30,7 +30,7 @@ def other_keys(setting: Setting, twin: Setting) -> list[str]:
 
 
 def baseline_of(setting: Setting, settings: Iterable[Setting]) -> dict[str, Setting] | None:
-    """Per task of a setting the dense setting of that task alone.
+    """Find per task of a setting the dense setting of that task alone.
 
     They are of the setting's own variant where the study plans all of them, else those without a variant; None where the study
     plans neither.
@@ -44,5 +44,5 @@ def baseline_of(setting: Setting, settings: Iterable[Setting]) -> dict[str, Sett
 
 
 def seeds_of(setting: Setting) -> list[int]:
-    """Seeds of the trials that the study plans."""
+    """Return the seeds of the trials that the study plans."""
     return [setting.config.seed + trial for trial in range(setting.trials)]

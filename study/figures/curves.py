@@ -55,7 +55,7 @@ class Curve:
 
 
 def draw_curves(tables: StudyTables) -> Drawn:
-    """A figure per set of tasks (and per penalty, where there are several) with a panel per recorded quantity.
+    """Draw a figure per set of tasks (and per penalty, where there are several) with a panel per recorded quantity.
 
     A line is the mean over the trials, the band around it reaches from the least to the largest. At most ``MOST_LINES``
     settings are drawn: the dense ones and sparse ones spread evenly from the weakest to the strongest.
@@ -75,7 +75,7 @@ def draw_curves(tables: StudyTables) -> Drawn:
 
 
 def chosen_settings(dense: Sequence[PlottedSetting], sparse: Sequence[PlottedSetting]) -> list[PlottedSetting]:
-    """The dense settings, and sparse ones spread evenly over their order; ``MOST_LINES`` at most."""
+    """Choose the dense settings, and sparse ones spread evenly over their order; ``MOST_LINES`` at most."""
     kept = list(dense[: MOST_LINES - 1])
     room = MOST_LINES - len(kept)
     if len(sparse) <= room:
@@ -85,7 +85,7 @@ def chosen_settings(dense: Sequence[PlottedSetting], sparse: Sequence[PlottedSet
 
 
 def curve(rows: pd.DataFrame) -> Curve | None:
-    """Mean and range over the trials at the epochs at which all trials have a finite value; None without one.
+    """Compute mean and range over the trials at the epochs at which all trials have a finite value; None without one.
 
     Args:
         rows: of the table of curves, all of one setting and one quantity.
@@ -148,7 +148,7 @@ def _draw(tables: StudyTables, task_set: TaskSet, sparse: Sequence[PlottedSettin
 
 
 def _recorded(tables: StudyTables, task_set: TaskSet, settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Curve]]:
-    """Per quantity, per setting its curve; quantities that nobody recorded are left out, as is the sparsity of dense models."""
+    """Return per quantity and setting its curve, without quantities that nobody recorded and the sparsity of dense models."""
     metrics = [column.name for column in main_columns(tables, task_set.tasks).values()]
     names = [setting.name for setting in settings]
     mine = tables.curves[tables.curves["setting"].isin(names)]
@@ -163,7 +163,7 @@ def _recorded(tables: StudyTables, task_set: TaskSet, settings: Sequence[Plotted
 
 
 def _looks(settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Any]]:
-    """Dense models are black; the stronger the penalty, the lighter the line. Neighbours have different dashes, too."""
+    """Give dense models black, stronger penalties lighter lines, and neighbours different dashes, too."""
     dense = [setting for setting in settings if not setting.sparse]
     sparse = [setting for setting in settings if setting.sparse]
     colours = strength_colours(setting.strength_label for setting in sparse)

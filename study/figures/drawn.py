@@ -68,7 +68,7 @@ class Legend:
 
 
 def trials_text(counts: Iterable[int]) -> str:
-    """``3 trials``, or ``1 to 5 trials`` where settings differ in their number."""
+    """Write ``3 trials``, or ``1 to 5 trials`` where settings differ in their number."""
     low, high = min(numbers := list(counts)), max(numbers)
     return f"{low} to {high} trials" if low != high else f"{low} trial{'s' * (low != 1)}"
 
@@ -80,6 +80,6 @@ def bars_text(cut: bool, what: str = "bars") -> str:
 
 
 def n_text(counts: Iterable[int]) -> str:
-    """``n = 3``, or ``n = 1–5`` where settings differ in their number."""
+    """Write ``n = 3``, or ``n = 1–5`` where settings differ in their number."""
     low, high = min(numbers := list(counts)), max(numbers)
     return f"n = {low}" if low == high else f"n = {low}–{high}"

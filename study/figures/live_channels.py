@@ -53,7 +53,7 @@ class LiveShares:
 
 
 def draw_live_channels(tables: StudyTables) -> Drawn:
-    """A heat map per set of tasks and penalty: live share of each layer's groups, in percent, mean over the trials.
+    """Draw a heat map per set of tasks and penalty: live share of each layer's groups, in percent, mean over the trials.
 
     Layers run from left to right in network order, settings from top to bottom by lambda or target. A layer without any live
     group in any trial is crossed out. Dense models have no rows: all of their groups are alive.
@@ -147,7 +147,7 @@ def _mark_dead(axes: Axes, shares: LiveShares) -> None:
 
 
 def _mark_stages(axes: Axes, stages: Sequence[str]) -> None:
-    """A white gap between stages, and their names above."""
+    """Draw a white gap between stages, and their names above."""
     starts = [index for index, stage in enumerate(stages) if index == 0 or stage != stages[index - 1]]
     for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
         if start:
@@ -159,7 +159,7 @@ def _mark_stages(axes: Axes, stages: Sequence[str]) -> None:
 
 
 def _write_rows(axes: Axes, shares: LiveShares) -> None:
-    """The settings on the left, and on the right the live share of the whole network."""
+    """Write the settings on the left, and on the right the live share of the whole network."""
     same = len(set(shares.trials)) == 1
     labels = [
         setting.strength_label if same else f"{setting.strength_label} (n = {trials})"
@@ -175,7 +175,7 @@ def _write_rows(axes: Axes, shares: LiveShares) -> None:
 
 
 def _short_names(shares: LiveShares) -> list[str]:
-    """Names of the layers without that of their stage, which is written above."""
+    """Return the names of the layers without that of their stage, which is written above."""
     return [name.removeprefix(f"{stage}.") for name, stage in zip(shares.layers, shares.stages, strict=True)]
 
 

@@ -55,7 +55,7 @@ class Candidate:
 
 
 def draw_pareto(tables: StudyTables) -> Drawn:
-    """delta_MTL (mean over trials, 95 % interval) against the GMACs of the compact model, with the Pareto front.
+    """Draw delta_MTL (mean over trials, 95 % interval) against the GMACs of the compact model, with the Pareto front.
 
     A panel per set of two or more tasks, since delta_MTL and the cost of the heads belong to a set; four panels a figure,
     the set with most tasks first; a set without a sparse model is left out where another has one. The marker says which series
@@ -145,7 +145,7 @@ def _draw(
 
 
 def _series_looks(tables: StudyTables, candidates: Sequence[Candidate]) -> dict[Series, Look]:
-    """Per series its look, of which the marker counts; dense ones first."""
+    """Return the look of each series, of which the marker counts; dense ones first."""
     used = {candidate.setting.series for candidate in candidates}
     dense = sorted((series for series in used if not series.penalty), key=lambda series: series.variant)
     return {series: dense_look(index) for index, series in enumerate(dense)} | {

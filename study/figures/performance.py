@@ -39,7 +39,7 @@ _BAND = 0.15
 
 
 def draw_performance(tables: StudyTables) -> Drawn:
-    """A figure per set of tasks with a panel per task: its main metric against the group sparsity.
+    """Draw a figure per set of tasks with a panel per task: its main metric against the group sparsity.
 
     Points are means over the trials with their 95 % intervals (Student's t). Dense models are horizontal: that of the same
     tasks is a line in a band (its interval), that of the task alone is a dashed line.
@@ -62,7 +62,7 @@ def draw_performance(tables: StudyTables) -> Drawn:
 def _draw(
     tables: StudyTables, task_set: TaskSet, values: dict[str, dict[str, Estimate]], sparsity: dict[str, Estimate]
 ) -> DrawnFigure:
-    """The figure of a set; ``values`` are per task, per setting its main metric, ``sparsity`` is per setting in percent."""
+    """Draw the figure of a set; ``values`` are the main metric per task and setting, ``sparsity`` is per setting in percent."""
     number = len(values)
     per_row = 2 if number == 4 else min(number, 3)
     figure = new_figure(COLUMN if per_row == 1 else TEXT, 0.1 + 1.85 * -(-number // per_row))

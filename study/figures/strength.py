@@ -36,7 +36,7 @@ _IDENTITY: dict[str, Any] = {"color": GUIDE, "linestyle": (0, (6, 2)), "linewidt
 
 
 def draw_strength(tables: StudyTables) -> Drawn:
-    """Sparsity, and below it the GMACs of the compact model, against lambda and against the wanted sparsity.
+    """Draw sparsity, and below it the GMACs of the compact model, against lambda and against the wanted sparsity.
 
     A figure per set of tasks and kind of strength; where the study has one set only, its name is not in the file's.
     """
@@ -59,7 +59,7 @@ def draw_strength(tables: StudyTables) -> Drawn:
 
 
 def _settings(task_set: TaskSet, kind: Kind) -> dict[Series, list[PlottedSetting]]:
-    """Per series the settings with a strength of this kind; a lambda of 0 has no place on a logarithmic axis."""
+    """Return per series the settings with a strength of this kind; a lambda of 0 has no place on a logarithmic axis."""
     chosen = {
         series: [setting for setting in settings if _position(setting, kind) is not None]
         for series, settings in task_set.sparse.items()
@@ -79,7 +79,7 @@ def _words(kind: Kind) -> str:
 
 
 def _draw(tables: StudyTables, task_set: TaskSet, kind: Kind, name: str) -> DrawnFigure | None:
-    """A figure of up to two panels; None where nothing has a value."""
+    """Draw a figure of up to two panels; None where nothing has a value."""
     settings = _settings(task_set, kind)
     every = [setting for series_settings in settings.values() for setting in series_settings]
     groups, parameters, gmacs = (
@@ -138,7 +138,7 @@ def _draw(tables: StudyTables, task_set: TaskSet, kind: Kind, name: str) -> Draw
 
 
 def _draw_twins(axes: Axes, tables: StudyTables, settings: list[PlottedSetting], legend: Legend) -> None:
-    """A line per dense model that the settings are compared with."""
+    """Draw a line per dense model that the settings are compared with."""
     gmacs = estimates(tables, "compact_GMACs")
     for index, twin in enumerate(setting for setting in twins(tables, settings) if setting.name in gmacs):
         line = {**_DENSE_LINE, "linestyle": dense_look(index).dashes}

@@ -79,19 +79,19 @@ def pale(colour: str, white: float = 0.55) -> str:
 
 
 def strength_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour per label, of which equal ones are one: the later it comes, the lighter."""
+    """Return a colour per label, of which equal ones are one: the later it comes, the lighter."""
     names = list(dict.fromkeys(labels))
     colours = matplotlib.colormaps["plasma"](np.linspace(0.2, 0.86, max(len(names), 2)))
     return {name: to_hex(colour) for name, colour in zip(names, colours, strict=False)}
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a printed size in inches."""
+    """Make an empty figure of a printed size in inches."""
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.04, w_pad=0.04, hspace=0.04, wspace=0.04))
 
 
 def panels(figure: Figure, number: int, per_row: int, **options: Any) -> list[Axes]:
-    """``number`` panels in rows; places that are left over stay white."""
+    """Make ``number`` panels in rows; places that are left over stay white."""
     rows = -(-number // per_row)
     grid = figure.subplots(rows, per_row, squeeze=False, **options).ravel()
     for axes in grid[number:]:
@@ -124,13 +124,13 @@ _LEGEND: dict[str, Any] = {
 
 
 def legend_inside(axes: Axes, handles: Sequence[Artist]) -> None:
-    """A legend in place of a panel."""
+    """Make a legend in place of a panel."""
     axes.set_axis_off()
     axes.legend(handles=list(handles), loc="center", **_LEGEND)
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """One legend for all panels, where no data can lie; the figure grows by it.
+    """Make one legend for all panels, where no data can lie; the figure grows by it.
 
     It has as few rows as the figure's width allows, and then as few columns as these rows need.
     """
@@ -145,14 +145,14 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 @cache
 def _width(label: str) -> float:
-    """Inches that an entry of a legend takes, with the gap to the next column."""
+    """Return the inches that an entry of a legend takes, with the gap to the next column."""
     # letters on a screen are set up to 6 % wider than their outlines
     text = 1.06 * TextPath((0, 0), label.replace("$", "S"), size=SMALL).get_extents().width
     return (text + (_LEGEND["handlelength"] + _LEGEND["handletextpad"] + _LEGEND["columnspacing"]) * SMALL) / 72
 
 
 def handle(label: str, style: Look, *, hollow: bool = False, line: bool = True) -> Line2D:
-    """An entry of the legend."""
+    """Make an entry of the legend."""
     line_style: dict[str, Any] = {"linestyle": style.dashes if line else "none", "linewidth": 1.2}
     face = "white" if hollow else style.colour
     marker: dict[str, Any] = {"marker": style.marker, "markersize": 4.5, "markerfacecolor": face}
@@ -160,7 +160,7 @@ def handle(label: str, style: Look, *, hollow: bool = False, line: bool = True) 
 
 
 def interval_handles(intervals: bool, single: bool) -> list[Line2D]:
-    """Entries that say what a bar is, and that a hollow marker is one trial.
+    """Make entries that say what a bar is, and that a hollow marker is one trial.
 
     Args:
         intervals: a bar is drawn.
@@ -173,12 +173,12 @@ def interval_handles(intervals: bool, single: bool) -> list[Line2D]:
 
 
 def line_handle(label: str, **style: Any) -> Line2D:
-    """An entry for a line without markers."""
+    """Make an entry for a line without markers."""
     return Line2D([], [], label=label, **style)
 
 
 def band_handle(label: str, colour: str, alpha: float) -> Patch:
-    """An entry for a shaded band."""
+    """Make an entry for a shaded band."""
     return Patch(facecolor=colour, alpha=alpha, linewidth=0, label=label)
 
 
@@ -236,13 +236,13 @@ def is_cut(axes: Axes, means: Sequence[Estimate]) -> bool:
 
 
 def percent_axis(axis: Any, step: float = 20.0) -> None:
-    """From 0 to 100 percent, with a margin for markers on the ends."""
+    """Set an axis from 0 to 100 percent, with a margin for markers on the ends."""
     axis.axes.set(**{f"{axis.axis_name}lim": (-3.0, 103.0)})
     axis.set_major_locator(FixedLocator(list(np.arange(0.0, 100.1, step))))
 
 
 def lambda_axis(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis of lambda around positive ``values``, with ``1e-4`` at its ticks as everywhere else."""
+    """Set a logarithmic axis of lambda around positive ``values``, with ``1e-4`` at its ticks as everywhere else."""
     low, high = min(values), max(values)
     margin = max((high / low) ** 0.05, 1.25)
     axes.set_xscale("log")
