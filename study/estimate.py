@@ -118,11 +118,7 @@ def time_steps(config: ExperimentConfig) -> Speed:
 
 
 def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sample], float]:
-    """Read the first batches; with ``on_bad_sample: skip`` those that can be read.
-
-    Returns:
-        The batches, and the median of the seconds that each took.
-    """
+    """Read the first batches, with ``on_bad_sample: skip`` those that can be read; return also the median of their seconds."""
     samples: list[Sample] = []
     seconds, batches = [], iter(loader)
     while len(samples) < most:

@@ -132,7 +132,7 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
 
 
 def comparison_table(tables: StudyTables) -> TextTable:
-    """Make the table of sparse settings: their paired differences of Δ_MTL to the dense setting of the same tasks, and the claims."""
+    """Make the table of sparse settings: their paired differences of Δ_MTL to the dense twins, and the claims."""
     columns = [("", name) for name in ("setting", "n", "difference of Δ_MTL (points)", "95 % interval", "margin", "claim")]
     rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables) for row in rows}
     sections = []
