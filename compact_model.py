@@ -28,7 +28,7 @@ def main() -> int:
     args = parser.parse_args()
     setup_logging()
 
-    from deploy.compaction import compact_trial
+    from deploy.trial_compaction import compact_trial
 
     equal = compact_trial(args.exp_folder_path, args.device, images=args.check, onnx=args.onnx, data_dir=args.data_dir)
     return 0 if equal else 1

@@ -42,10 +42,10 @@ def main(description: str | None = __doc__, dataset: str = "NYU", data_help: str
     setup_logging()
 
     from deploy.compact_evaluation import compact_is_equal
-    from deploy.reevaluation import evaluate_experiment
+    from deploy.reevaluation import EvaluationOptions, evaluate_experiment
 
-    args.exp_name = str(args.exp_name)
-    table = evaluate_experiment(dataset_name=dataset, **vars(args))
+    options = EvaluationOptions(args.split, args.data_dir, args.device, args.compact, args.last)
+    table = evaluate_experiment(str(args.exp_name), args.num_trials, args.results_dir, dataset, args.out_dir, options)
     return 0 if all(map(compact_is_equal, table.to_dict("records"))) else 1
 
 

@@ -30,7 +30,7 @@ def main() -> int:
     )
     args = parser.parse_intermixed_args()
 
-    from study.config import is_study
+    from study.study_file import is_study
 
     return _study(args) if is_study(args.config_exp) else _experiment(args)
 
@@ -45,10 +45,11 @@ def _study(args: argparse.Namespace) -> int:
     study = load_study(args.config_exp, args.overrides)
     setup_logging()
 
+    from study.record import Command
     from study.run import run_study
 
-    command = shlex.join(["python", *sys.argv])
-    outcomes = run_study(study, args.config_exp, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
+    command = Command(shlex.join(["python", *sys.argv]), args.config_exp)
+    outcomes = run_study(study, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
 
 

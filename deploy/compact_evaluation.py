@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from datasets import Loaders, worker_deaths
-from deploy.compaction import Networks, file_sizes, make_compact
 from deploy.equality import full_float32
 from deploy.latency import time_networks
+from deploy.trial_compaction import Networks, file_sizes, make_compact
 from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
 from engine.saved_trial import SavedTrial, result_row
 from tasks.objectives import build_losses
@@ -41,9 +41,9 @@ class _Outputs:
             if not dense[task].isfinite().all():
                 self.not_finite.add(task)
             if get_task(task).kind == "segmentation":
-                one, other = dense[task].argmax(1), compact[task].argmax(1)
-                self.pixels += one.numel()
-                self.different += int((one != other).sum())
+                dense_labels, compact_labels = dense[task].argmax(1), compact[task].argmax(1)
+                self.pixels += dense_labels.numel()
+                self.different += int((dense_labels != compact_labels).sum())
 
 
 def compact_row(trial: SavedTrial, loaders: Loaders, split: str, device: torch.device) -> dict[str, Any]:
@@ -77,14 +77,14 @@ def compact_row(trial: SavedTrial, loaders: Loaders, split: str, device: torch.d
 
 
 def _obstacle(outputs: _Outputs, split: str) -> str:
-    """Why there is no difference that could be small."""
+    """Say why there is no difference that could be small."""
     if outputs.not_finite:
         return f"whose outputs are not finite (NaN or infinity): {', '.join(sorted(outputs.not_finite))}"
     return f"as no metric of the split {split} has a value"
 
 
 def compact_is_equal(row: Mapping[str, Any]) -> bool:
-    """A row of a result table says that the compact model is equal to the trained one; so does one that compares none.
+    """Return whether a row says that the compact model is equal to the trained one; so does a row that compares none.
 
     A difference that is not a number proves nothing.
     """
@@ -97,7 +97,7 @@ def compact_is_equal(row: Mapping[str, Any]) -> bool:
 def _evaluate_both(
     made: Networks, loaders: Loaders, split: str, device: torch.device
 ) -> tuple[Evaluation, Evaluation, _Outputs]:
-    """The trained and the compact network in one pass over the split."""
+    """Evaluate the trained and the compact network in one pass over the split."""
     config, loader = loaders.config, loaders.evaluation(split)
     losses, outputs = build_losses(config.task_list, config.seg_loss_fn, config.depth_target), _Outputs()
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
@@ -105,35 +105,35 @@ def _evaluate_both(
     with full_float32(), worker_deaths(dataset):
         for batch in track(loader, f"{split} of trial {made.trial.number}, trained and compact"):
             moved = to_device(batch, device, config)
-            one, other = made.trial.model(moved["image"]), made.compact(moved["image"])
-            dense.update(moved, one)
-            compact.update(moved, other)
-            outputs.update(one, other)
+            trained_logits, compact_logits = made.trial.model(moved["image"]), made.compact(moved["image"])
+            dense.update(moved, trained_logits)
+            compact.update(moved, compact_logits)
+            outputs.update(trained_logits, compact_logits)
     skipped = {**made.trial.skipped, split: dataset.skipped}
-    one_evaluation = dense.compute()
-    warn_of_unlabelled(one_evaluation, config, split)
-    return one_evaluation, replace(compact.compute(), skipped=skipped), outputs
+    trained = dense.compute()
+    warn_of_unlabelled(trained, config, split)
+    return trained, replace(compact.compute(), skipped=skipped), outputs
 
 
-def largest_difference(one: Evaluation, other: Evaluation) -> float:
+def largest_difference(first: Evaluation, second: Evaluation) -> float:
     """Return the largest difference of any metric of two networks: absolute, or relative for metrics above 1 (degrees, metres).
 
     A metric that is not a number in one of them alone is infinitely different; where none is a number in either, neither is the
     difference.
     """
     largest = math.nan
-    theirs = other.flat()
-    for name, value in one.flat().items():
-        if math.isnan(value) and math.isnan(theirs[name]):
+    second_metrics = second.flat()
+    for name, value in first.flat().items():
+        if math.isnan(value) and math.isnan(second_metrics[name]):
             continue
-        difference = abs(value - theirs[name]) / max(1.0, abs(value))
+        difference = abs(value - second_metrics[name]) / max(1.0, abs(value))
         difference = math.inf if math.isnan(difference) else difference
         largest = difference if math.isnan(largest) else max(largest, difference)
     return largest
 
 
 def costs(made: Networks, device: torch.device) -> dict[str, float]:
-    """MACs, parameters, size and speed of the whole model in its forms: names of columns, with their units."""
+    """Measure MACs, parameters, size and speed of the whole model in its forms: names of columns, with their units."""
     sizes, config = file_sizes(made)["model"], made.trial.config
     images = torch.rand(1, config.input_img_channels, *config.size, generator=torch.Generator().manual_seed(0)).to(device)
     times = time_networks(made.parts()["model"], images, f"latency of trial {made.trial.number}").milliseconds

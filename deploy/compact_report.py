@@ -19,7 +19,7 @@ Cells = tuple[object, ...]
 
 
 def report_text(report: Mapping[str, Any], figure: str) -> str:
-    """The whole report.
+    """Make the whole report.
 
     Args:
         report: as in ``compact_report.json``.
@@ -61,13 +61,13 @@ def _saved(before: float, after: float, unit: float, name: str) -> Cells:
 
 
 def _differences(report: Mapping[str, Any]) -> Iterator[Cells]:
-    for task, found in report["check"]["tasks"].items():
-        labelled = found.get("share_of_pixels_labelled_differently") is not None
-        relative = (found["relative_difference"], found["relative_dense_error"], found["relative_compact_error"])
+    for task, difference in report["check"]["tasks"].items():
+        labelled = difference.get("share_of_pixels_labelled_differently") is not None
+        relative = (difference["relative_difference"], difference["relative_dense_error"], difference["relative_compact_error"])
         yield (
-            *(get_task(task).title, f"{found['difference']:.1e}", f"{found['largest_output']:.3g}"),
+            *(get_task(task).title, f"{difference['difference']:.1e}", f"{difference['largest_output']:.3g}"),
             *(f"{number:.1e}" for number in relative),
-            f"{found['different']:,} of {found['pixels']:,}" if labelled else "-",
+            f"{difference['different']:,} of {difference['pixels']:,}" if labelled else "-",
         )
 
 

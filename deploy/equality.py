@@ -28,9 +28,9 @@ class TaskDifference:
     outputs: int = 0
     """Numbers that were compared."""
     not_finite: int = 0
-    """Of those that the dense network gave: NaN and infinity cannot be compared."""
+    """Outputs of the dense network that are NaN or infinite: they cannot be compared."""
     largest_output: float = 0.0
-    """Of the dense network."""
+    """Largest |output| of the dense network."""
     difference: float = 0.0
     """Largest |compact - dense|, both in float32."""
     dense_error: float = 0.0
@@ -80,7 +80,7 @@ class TaskDifference:
         return value / self.largest_output if self.largest_output else math.inf
 
     def numbers(self) -> dict[str, Any]:
-        """For the report."""
+        """Return the numbers for the report."""
         numbers: dict[str, Any] = {
             **asdict(self),
             "relative_difference": self.relative,
@@ -94,7 +94,7 @@ class TaskDifference:
 
 
 def _larger(before: float, values: Tensor) -> float:
-    """The largest of a maximum so far and more values; once not a number, always so."""
+    """Return the largest of a maximum so far and more values; once not a number, always so."""
     if not values.numel():
         return before
     now = float(values.max())
@@ -103,28 +103,28 @@ def _larger(before: float, values: Tensor) -> float:
 
 @torch.inference_mode()
 def compare_outputs(dense: MultiTaskModel, compact: MultiTaskModel, batches: Iterable[Tensor]) -> Mapping[str, TaskDifference]:
-    """Per task how far the logits of two networks are apart, in float32 and without TF32, over batches of images.
+    """Measure per task how far the logits of two networks are apart, in float32 and without TF32, over batches of images.
 
     Args:
         dense, compact: in eval mode, on the device of the batches.
         batches: (B, C, H, W) each. One without images, or of one colour, is left out: it would say little of any weight.
     """
     exact = copy.deepcopy(dense).double()
-    found = {task: TaskDifference() for task in dense.heads}
+    differences = {task: TaskDifference() for task in dense.heads}
     with full_float32():
         for images in batches:
             if not images.numel() or images.min() == images.max():
                 continue
-            one, other, reference = dense(images), compact(images), exact(images.double())
-            for task, difference in found.items():
+            dense_logits, compact_logits, reference = dense(images), compact(images), exact(images.double())
+            for task, difference in differences.items():
                 labels = get_task(task).kind == "segmentation"
-                difference.add(one[task], other[task], reference[task], labels=labels)
-    return found
+                difference.add(dense_logits[task], compact_logits[task], reference[task], labels=labels)
+    return differences
 
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """No TF32 on a GPU: it rounds the factors to 10 bits, which is far more than two orders of summation differ by."""
+    """Switch TF32 off on a GPU: it rounds the factors to 10 bits, far more than two orders of summation differ by."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:

@@ -38,7 +38,7 @@ class Timing:
 
 
 def alternate(runs: Mapping[str, Callable[[], object]], description: str) -> tuple[dict[str, float], int]:
-    """Median milliseconds of each run, and the number of rounds; in a round each has its turn (A B C A B C ...).
+    """Measure the median milliseconds of each run, and the number of rounds; in a round each has its turn (A B C A B C ...).
 
     So that whatever else the machine does meets all of them alike.
     """
@@ -51,7 +51,7 @@ def alternate(runs: Mapping[str, Callable[[], object]], description: str) -> tup
 
 
 def _rounds() -> Iterator[int]:
-    """Numbers of the rounds, as long as more of them are worth their time."""
+    """Yield the numbers of the rounds, as long as more of them are worth their time."""
     start = time.monotonic()
     for done in range(MOST):
         passed = time.monotonic() - start
@@ -81,7 +81,7 @@ def time_each(passes: Mapping[str, tuple[nn.Module, Tensor]], description: str) 
 
 
 def _run(network: nn.Module, images: Tensor, layout: str) -> Callable[[], object]:
-    """A forward pass to its very end, with network and images in a memory layout."""
+    """Return a forward pass to its very end, with network and images in a memory layout."""
     network.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     batch = images.contiguous(memory_format=LAYOUTS[layout])
 
@@ -94,7 +94,7 @@ def _run(network: nn.Module, images: Tensor, layout: str) -> Callable[[], object
 
 
 def _faster_layout(network: nn.Module, images: Tensor) -> str:
-    """By the best of up to three runs in each, in turns, with a run to warm up before each."""
+    """Choose by the best of up to three runs in each layout, in turns, with a run to warm up before each."""
     best: dict[str, float] = {}
     start = time.monotonic()
     for _ in range(3):
@@ -108,7 +108,7 @@ def _faster_layout(network: nn.Module, images: Tensor) -> str:
 
 
 def _turn(run: Callable[[], object]) -> float:
-    """Median milliseconds of some passes after one that finds the caches full of another network."""
+    """Measure the median milliseconds of some passes after one that finds the caches full of another network."""
     run()
     times = [_milliseconds(run)]
     while sum(times) < TURN:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A table with pipes, as GitHub reads it, aligned in the source too.
+    """Make a table with pipes, as GitHub reads it, aligned in the source too.
 
     All columns but the first are numbers, and stand to the right.
     """
@@ -19,7 +19,7 @@ def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> 
 
 
 def markdown_text(text: str) -> str:
-    """Text of which Markdown takes nothing for its own, in a table or outside."""
+    """Escape a text so that Markdown takes nothing of it for its own, in a table or outside."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # a bracket means something only where a link may follow
     return re.sub(r"\](?=[(\[:])", r"\\]", re.sub(r"([\\`*_|~$#])", r"\\\1", text))

@@ -33,7 +33,7 @@ def meaning_of_inputs(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def meaning_of_outputs(tasks: Iterable[Task], config: ExperimentConfig) -> dict[str, dict[str, Any]]:
-    """Per task of an exported network: its logits, and how they become a prediction in the data set's own terms."""
+    """Describe per task of an exported network its logits, and how they become a prediction in the data set's own terms."""
     return {task.name: _output(task, config) for task in tasks}
 
 
@@ -58,7 +58,7 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
 
 
 def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
-    """Names of a segmentation's classes, by their numbers in the data set's own files."""
+    """Return the names of a segmentation's classes, by their numbers in the data set's own files."""
     first = find_label_set(config.label_set).first
     return {first + at: name for at, name in enumerate(task.class_names(config.label_set))}
 

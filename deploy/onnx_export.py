@@ -38,7 +38,7 @@ class _Outputs(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, C, H, W) -> one output per task."""
+        """Compute one output per task for images (B, C, H, W)."""
         return tuple(self.model(images).values())
 
 
@@ -88,12 +88,7 @@ def export_onnx(model: MultiTaskModel, path: Path, config: ExperimentConfig) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(
-                program,
-                input_names=[INPUT],
-                output_names=list(model.heads),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
+                program, input_names=[INPUT], output_names=list(model.heads), dynamo=True, external_data=False, verbose=False
             )
             assert exported is not None
             proto = exported.model_proto
@@ -121,7 +116,7 @@ def _metadata(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, str]
 
 
 def open_session(path: Path) -> Any:
-    """The file in onnxruntime, on the CPU with as many threads as torch has."""
+    """Open the file in onnxruntime, on the CPU with as many threads as torch has."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -130,7 +125,7 @@ def open_session(path: Path) -> Any:
 
 
 def run_session(session: Any, images: Tensor) -> dict[str, Tensor]:
-    """Outputs per task for images (B, C, H, W)."""
+    """Compute the outputs per task for images (B, C, H, W)."""
     names = [output.name for output in session.get_outputs()]
     arrays = session.run(names, {INPUT: np.ascontiguousarray(images.numpy())})
     return {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
@@ -150,7 +145,7 @@ def check_export(
         "torch.export": lambda batch: dict(zip(model.heads, exported(batch), strict=True)),
         "onnxruntime": functools.partial(run_session, session),
     }
-    found: dict[str, dict[str, float]] = {name: {} for name in runs}
+    differences: dict[str, dict[str, float]] = {name: {} for name in runs}
     for size in CHECKED_BATCHES:
         batch = images[torch.arange(size) % len(images)]
         wanted = model(batch)
@@ -160,11 +155,11 @@ def check_export(
                 largest = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
                 relative = float((outputs[task] - expected).abs().max()) / largest
                 relative = math.inf if math.isnan(relative) else relative
-                found[name][task] = max(relative, found[name].get(task, 0.0))
-    return found
+                differences[name][task] = max(relative, differences[name].get(task, 0.0))
+    return differences
 
 
 def time_sessions(paths: Mapping[str, Path], images: Tensor, description: str) -> tuple[dict[str, float], int]:
-    """Median milliseconds per file for images (B, C, H, W), in turns, and the number of rounds."""
+    """Measure the median milliseconds per file for images (B, C, H, W), in turns, and the number of rounds."""
     runs = {name: functools.partial(run_session, open_session(path), images) for name, path in paths.items()}
     return alternate(runs, description)

@@ -1,4 +1,4 @@
-"""How much memory a network and its forward pass take.
+"""Memory that a network and its forward pass take.
 
 On the CPU by the system's own account, in a fresh process per network: its largest resident size while the network runs, less
 that before the network was loaded. So it counts the weights, their packed copies and everything temporary, whoever allocated
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import logging
 import multiprocessing
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -35,7 +36,7 @@ SMALL = 64
 
 
 def load_network(name: str, folder: Path, compact: Path) -> nn.Module:
-    """A network of a trial: ``dense`` as trained, ``folded`` (its batch norm folded), or the ``compact`` file."""
+    """Load a network of a trial: ``dense`` as trained, ``folded`` (its batch norm folded), or the ``compact`` file."""
     if name == "compact":
         return load_compact(compact)
     dense = load_trial(folder).model
@@ -43,7 +44,7 @@ def load_network(name: str, folder: Path, compact: Path) -> nn.Module:
 
 
 def gpu_peak(network: nn.Module, images: Tensor, layout: str) -> float:
-    """Megabytes that are allocated at most during a forward pass of ``network``, which is moved to the images' GPU and back."""
+    """Measure the most megabytes allocated during a forward pass of ``network``, which moves to the images' GPU and back."""
     network.to(images.device, memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     batch = images.contiguous(memory_format=LAYOUTS[layout])
     torch.cuda.reset_peak_memory_stats(images.device)
@@ -55,7 +56,7 @@ def gpu_peak(network: nn.Module, images: Tensor, layout: str) -> float:
 
 
 def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tuple[int, ...]) -> dict[str, float] | None:
-    """Megabytes per network, or None where this system does not tell.
+    """Measure the megabytes per network, or None where this system does not tell.
 
     Args:
         layouts: per network (a name of :func:`load_network`) its memory layout.
@@ -70,7 +71,8 @@ def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tu
     peaks = {}
     for name, layout in layouts.items():
         receiver, sender = context.Pipe(duplex=False)
-        arguments = (sender, name, layout, folder.resolve(), compact.resolve(), shape, torch.get_num_threads())
+        load = functools.partial(load_network, name, folder.resolve(), compact.resolve())
+        arguments = (sender, load, layout, shape, torch.get_num_threads())
         process = context.Process(target=_measure, args=arguments, daemon=True)
         process.start()
         sender.close()
@@ -84,15 +86,13 @@ def cpu_peaks(layouts: Mapping[str, str], folder: Path, compact: Path, shape: tu
     return peaks
 
 
-def _measure(
-    sender: Connection, name: str, layout: str, folder: Path, compact: Path, shape: tuple[int, ...], threads: int
-) -> None:
+def _measure(sender: Connection, load: Callable[[], nn.Module], layout: str, shape: tuple[int, ...], threads: int) -> None:
     """Measure the memory in the fresh process, and send the megabytes."""
     torch.set_num_threads(threads)
     before = 0.0
     for side in (SMALL, None):  # the first time to bring the program's own code into memory
         before = _settled()
-        network = load_network(name, folder, compact).to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
+        network = load().to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
         images = torch.rand(shape if side is None else (1, shape[1], side, side)).contiguous(memory_format=LAYOUTS[layout])
         _settled()
         Path("/proc/self/clear_refs").write_text("5")  # from now on VmHWM is the largest resident size
@@ -104,7 +104,7 @@ def _measure(
 
 
 def _settled() -> float:
-    """Resident megabytes once everything that is free has gone back to the system."""
+    """Measure resident megabytes once everything that is free has gone back to the system."""
     gc.collect()
     with contextlib.suppress(AttributeError):  # another C library may have nothing of the kind
         ctypes.CDLL(None).malloc_trim(0)
@@ -112,7 +112,7 @@ def _settled() -> float:
 
 
 def _status(field: str) -> float:
-    """A line of /proc/self/status, in megabytes (it says kibibytes)."""
+    """Read a line of /proc/self/status, in megabytes (it says kibibytes)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024 / 1e6

@@ -35,8 +35,8 @@ from engine.pictures import depth_units
 from engine.results import check_writable
 from engine.saved_trial import load_trial
 from figures.colours import colourise, value_limits
-from figures.files import PNG_DPI
-from figures.predictions import prediction_figure
+from figures.predictions import PredictedFrames, prediction_figure
+from figures.saving import PNG_DPI
 from settings.config import ExperimentConfig
 from settings.messages import nearest
 from tasks.activations import THRESHOLD
@@ -56,9 +56,9 @@ MANIFEST, OVERVIEW, ATTRIBUTES = "predictions.json", "overview", "attributes.csv
 OVERVIEW_SIDE = 800
 """Pixels of the longer side of a photo in its overview, about twice what is drawn."""
 ABOUT_ONE_FILE = {
-    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EACCES, errno.EPERM)
 }
-"""What a system says of a file's name, or of what has it: the files of other photos may well be written."""
+"""Errors of the system about one file's name, or about what has that name: files of other photos can still be written."""
 BAND = 2**20
 """Pixels that are coloured at a time: colours are floats, and a large photo's would fill gigabytes."""
 
@@ -85,7 +85,7 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, photo: Image.Image) -> dict[str, Tensor]:
-        """What an evaluation computes for a frame: per task (1, K, H, W) at the input size, or (1,) for an attribute."""
+        """Compute the logits of an evaluation: per task (1, K, H, W) at the input size, or (1,) for an attribute."""
         batch = to_device(default_collate([network_input(photo, self.config)]), self.device, self.config)
         with autocast(self.device, self.config):
             logits = self.model(batch["image"], self.tasks)
@@ -95,7 +95,7 @@ class Predictor:
 def load_predictor(
     source: Path, tasks: Sequence[str] | None = None, device: str | None = None, precision: str | None = None
 ) -> Predictor:
-    """A trial's best network, or a compact model, ready to predict.
+    """Load a trial's best network, or a compact model, ready to predict.
 
     Args:
         source: folder of a trial, or a compact model's ``.safetensors`` file.
@@ -132,7 +132,7 @@ def _load(source: Path) -> tuple[nn.Module, ExperimentConfig]:
 
 
 def predict_at(task: Task, logits: Tensor, size: tuple[int, int], depth_target: str) -> np.ndarray:
-    """The prediction of a dense task at another size: the logits are enlarged, so that classes have smooth borders.
+    """Predict a dense task at another size: the logits are enlarged, so that classes have smooth borders.
 
     Args:
         task: its activation is used.
@@ -149,7 +149,7 @@ def predict_at(task: Task, logits: Tensor, size: tuple[int, int], depth_target: 
 
 
 def largest_class(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """The class of the largest logit at another size: (K, h, w) -> uint8 (H, W).
+    """Return the class of the largest logit at another size: (K, h, w) -> uint8 (H, W).
 
     One class after the other: at the size of a photo, the logits of forty classes would fill gigabytes.
     """
@@ -167,7 +167,7 @@ def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
-    """A prediction of ``predict_at`` as the data set's own files have it.
+    """Return a prediction of ``predict_at`` as the data set's own files have it.
 
     Returns:
         segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
@@ -178,7 +178,7 @@ def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
 
 
 def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
-    """The colours of a prediction of ``predict_at``; those of depth and edges span its own values."""
+    """Colour a prediction of ``predict_at``; the colours of depth and edges span its own values."""
     height, width = prediction.shape[-2:]
     limits = value_limits(task.name, prediction, None) if KINDS[task.kind].is_scalar else None
     rows = max(1, BAND // width)
@@ -189,7 +189,7 @@ def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
 
 
 def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tensor], title: str) -> Figure:
-    """The photo and all predictions side by side."""
+    """Draw the photo and all predictions side by side."""
     config = predictor.config
     small = photo.copy()
     small.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE))
@@ -197,12 +197,13 @@ def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tens
     dense = {task.name: predict_at(task, logits[task.name], size, config.depth_target)[None] for task in predictor.dense}
     attributes = {name: np.array([value]) for name, value in probabilities(predictor, logits).items()}
     image = np.moveaxis(np.asarray(small, dtype=np.float32) / 255, -1, 0)
-    predictions = {**dense, **attributes}
-    return prediction_figure(image[None], None, {}, predictions, config.label_set, title, units=depth_units(config))
+    return prediction_figure(
+        PredictedFrames(image[None], {**dense, **attributes}), config.label_set, title, depth_units(config)
+    )
 
 
 def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
-    """Per attribute, how likely the photo has it."""
+    """Return per attribute how likely the photo has it."""
     depth_target = predictor.config.depth_target
     return {task.name: float(predict(task, logits[task.name], depth_target)[0]) for task in predictor.attributes}
 
@@ -251,7 +252,7 @@ def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: boo
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """Why one photo has no prediction, where that says nothing about the others; else the error is raised again."""
+    """Say why one photo has no prediction, if that says nothing about the others; else raise the error again."""
     if isinstance(error, DataError) or (isinstance(error, OSError) and error.errno in ABOUT_ONE_FILE):
         return text_of(str(error))
     no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -289,7 +290,7 @@ def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> di
 
 @contextmanager
 def _all_or_none() -> Iterator[list[Path]]:
-    """A list of the files that were written so far, which go again if something ends the work on the others."""
+    """Collect the files that were written so far, and delete them if something ends the work on the others."""
     written: list[Path] = []
     try:
         yield written
@@ -301,7 +302,7 @@ def _all_or_none() -> Iterator[list[Path]]:
 
 
 def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """One row per photo: its file, and per attribute the probability and yes or no, at the metrics' threshold."""
+    """Write a row per photo: its file, and per attribute the probability and yes or no, at the metrics' threshold."""
     table = []
     for row in rows:
         line = {"photo": row["photo"]}
@@ -324,13 +325,13 @@ def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrit
     check_writable(out)
     folders = [task.name for task in predictor.dense]
     before, planned = _written(out), _files(out, folders, photos)
-    there = [path for path in dict.fromkeys((*before, *planned)) if os.path.lexists(path)]
-    if there and not overwrite:
+    existing = [path for path in dict.fromkeys((*before, *planned)) if os.path.lexists(path)]
+    if existing and not overwrite:
         raise TrialError(
-            f"--out {out}: holds predictions already (such as {there[0]}); choose another folder, or pass --overwrite, "
+            f"--out {out}: holds predictions already (such as {existing[0]}); choose another folder, or pass --overwrite, "
             "which replaces them"
         )
-    _refuse_others(out, there, {path.parent for path in (*before, *planned)} - {out})
+    _refuse_others(out, existing, {path.parent for path in (*before, *planned)} - {out})
     for path in before:
         path.unlink(missing_ok=True)
     for folder in (*folders, OVERVIEW):
@@ -350,7 +351,7 @@ def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrit
 
 
 def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) -> None:
-    """What this module wrote are files, and folders in ``out``; a link would lead to somebody else's.
+    """Refuse links, and whatever else this module did not write: its files, and its folders in ``out``, are plain ones.
 
     Raises:
         TrialError: something there is neither.
@@ -364,13 +365,13 @@ def _refuse_others(out: Path, files: Iterable[Path], folders: Iterable[Path]) ->
 
 
 def _files(out: Path, folders: Sequence[str], names: Iterable[str]) -> list[Path]:
-    """All files of the predictions of some photos."""
+    """Return all files of the predictions of some photos."""
     ends = [*((folder, kind) for folder in folders for kind in (".npy", ".png")), (OVERVIEW, ".png")]
     return [out / MANIFEST, out / ATTRIBUTES, *(out / folder / f"{name}{end}" for name in names for folder, end in ends)]
 
 
 def _written(out: Path) -> list[Path]:
-    """The files that ``predictions.json`` stands for; none where there is no such file.
+    """Return the files that ``predictions.json`` stands for; none where there is no such file.
 
     Raises:
         TrialError: it is none of this module's: it names what is no task, or what would not lie in the task's folder.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +15,38 @@ from engine.device import resolve
 from engine.results import check_writable, result_paths, write_results
 from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
+from settings.config import ExperimentConfig
 from tasks.data_sets import DATA_SETS
 from utils.errors import TrialError
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Options of an evaluation of saved networks."""
+
+    split: str = "test"
+    """One of train, val and test."""
+    data_dir: Path | None = None
+    """Folder in place of the configuration's."""
+    device: str | None = None
+    """Device in place of the configuration's."""
+    compact: bool = False
+    """Evaluate the trials' compact models, made anew from their checkpoints, and compare them with the trained ones."""
+    last: bool = False
+    """Evaluate the networks after the trials' last epochs, and not the best ones on validation."""
+
+    @property
+    def name_end(self) -> str:
+        """End of the names of the tables, so that they replace no others."""
+        return f"_{self.split}" * (self.split != "test") + "_compact" * self.compact + "_last" * self.last
+
+    def moved(self, config: ExperimentConfig) -> ExperimentConfig:
+        """Return a configuration for the folder, device and precision of the evaluation."""
+        config = config.with_data_dir(self.data_dir) if self.data_dir else config
+        precision = {"precision": "fp32"} if self.compact else {}
+        return config.model_copy(update=precision | ({"device": self.device} if self.device else {}))
 
 
 def evaluate_experiment(
@@ -26,13 +54,8 @@ def evaluate_experiment(
     num_trials: int | None,
     results_dir: Path,
     dataset_name: str,
-    *,
-    data_dir: Path | None = None,
-    split: str = "test",
-    device: str | None = None,
     out_dir: Path = Path("out_csv"),
-    compact: bool = False,
-    last: bool = False,
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> pd.DataFrame:
     """Evaluate an experiment's saved networks again and write the same tables as its training did.
 
@@ -45,73 +68,53 @@ def evaluate_experiment(
         num_trials: how many trials, from 0; None: all that are there.
         results_dir: folder that holds the trials' folders.
         dataset_name: the data set that the experiment must be of, or another that the same script is for.
-        data_dir, device: in place of what the configuration says.
-        split: train, val or test.
         out_dir: folder of the tables.
-        compact: evaluate the trials' compact models, made anew from their checkpoints, and compare them with the trained ones.
-        last: evaluate the networks after the trials' last epochs, and not the best ones on validation.
+        options: what is evaluated, and where.
 
     Raises:
         UserError: there is no such experiment or trial, it cannot be evaluated, or ``out_dir`` cannot be written.
     """
     check_writable(out_dir)
-    found = files.find_trials(results_dir, exp_name)
-    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in found.values()]
-    finished = [number for number, folder in found.items() if (folder / files.TEST).is_file()]
-    complete = finished or list(found)
-    if num_trials is None:
-        left_out = [number for number in found if number not in complete]
-        if left_out:
-            log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
-        wanted = complete
-    else:
-        wanted = _first(num_trials, found, f"{exp_name!r} in {results_dir}")
-    changes: dict[str, str] = {"device": device} if device else {}
-    if compact:
-        changes["precision"] = "fp32"
+    folders = files.find_trials(results_dir, exp_name)
+    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in folders.values()]
+    complete = [number for number, folder in folders.items() if (folder / files.TEST).is_file()] or list(folders)
+    left_out = [number for number in folders if number not in complete]
+    if num_trials is None and left_out:
+        log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
+    wanted = complete if num_trials is None else _first(num_trials, folders, f"{exp_name!r} in {results_dir}")
     rows, loaders = [], None
     for number in wanted:
-        log.info("trial %d: %s", number, found[number])
-        trial = _load(found[number], dataset_name, files.LAST if last else files.BEST)
-        moved = trial.config.with_data_dir(data_dir) if data_dir else trial.config
-        config, where = resolve(moved.model_copy(update=changes))
-        trial.model.to(where)
+        log.info("trial %d: %s", number, folders[number])
+        trial = _load(folders[number], dataset_name, files.LAST if options.last else files.BEST)
+        config, device = resolve(options.moved(trial.config))
+        trial.model.to(device)
         warn_of_dead_layers(trial.model, config, f"trial {number}")
         if loaders is None or loaders.config != config:
-            loaders = Loaders(config, where.type == "cuda")
-        if compact:
-            rows.append(compact_row(trial, loaders, split, where))
+            loaders = Loaders(config, device.type == "cuda")
+        if options.compact:
+            rows.append(compact_row(trial, loaders, options.split, device))
         else:
-            rows.append(result_row(trial, evaluate_trial(replace(trial, config=config), loaders, split, where)))
-    experiment = trial.config.Experiment_name
-    name = trial.folder.name if exact else experiment
-    if len(rows) < len(complete):
-        name += f"_first_{len(rows)}"
-    if split != "test":
-        name += f"_{split}"
-    if compact:
-        name += "_compact"
-    if last:
-        name += "_last"
-    table = write_results(out_dir, name, experiment, rows)
+            rows.append(result_row(trial, evaluate_trial(replace(trial, config=config), loaders, options.split, device)))
+    name = trial.folder.name if exact else trial.config.Experiment_name
+    name += f"_first_{len(rows)}" * (len(rows) < len(complete)) + options.name_end
+    table = write_results(out_dir, name, trial.config.Experiment_name, rows)
     log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
     return table
 
 
-def _first(num_trials: int, found: dict[int, Path], where: str) -> list[int]:
-    """Numbers of the first trials, all of which are there."""
-    wanted = list(range(num_trials))
-    missing = [number for number in wanted if number not in found]
+def _first(num_trials: int, folders: dict[int, Path], where: str) -> list[int]:
+    """Return the numbers of the first trials, all of which have a folder."""
+    missing = [number for number in range(num_trials) if number not in folders]
     if missing:
         raise TrialError(
-            f"--num_trials {num_trials}: there are {len(found)} trials of {where} "
-            f"(numbers {', '.join(map(str, found))}); trial {missing[0]} is missing"
+            f"--num_trials {num_trials}: there are {len(folders)} trials of {where} "
+            f"(numbers {', '.join(map(str, folders))}); trial {missing[0]} is missing"
         )
-    return wanted
+    return list(range(num_trials))
 
 
 def _load(folder: Path, dataset_name: str, network: str) -> SavedTrial:
-    """A trial of the script's data set; says so if it is not finished."""
+    """Load a trial of the script's data set; warn if it is not finished."""
     trial = load_trial(folder, network=network)
     trained = trial.config.data_set
     if trained.script != DATA_SETS[dataset_name].script:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from engine.saved_trial import SavedTrial, load_trial
 from engine.tracking import make_tracker
-from figures.files import save_figure
-from figures.sparsity import sparsity_figure
+from figures.saving import save_figure
+from figures.sparsity_bars import sparsity_figure
 from tasks.table import get_task
 from utils.csv_tables import write_csv
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def figure_title(trial: SavedTrial) -> str:
-    """Data set, tasks, penalty, and which network this is."""
+    """Name the data set, tasks, penalty and network of a figure."""
     config = trial.config
     tasks = ", ".join(get_task(name).title for name in config.task_list)
     params = config.bb_optimizer_params

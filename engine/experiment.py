@@ -32,7 +32,7 @@ from engine.tracking import Tracker, make_tracker, tracking_mode
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
 from figures.control import control_figure
-from figures.files import save_figure
+from figures.saving import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
 from settings.sections import OptimizerParams, Strength

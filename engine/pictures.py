@@ -9,7 +9,7 @@ from torch.utils.data import default_collate
 from datasets.base import MultiTaskDataset
 from datasets.sample import Sample
 from engine.evaluation import autocast, to_device
-from figures.predictions import prediction_figure
+from figures.predictions import PredictedFrames, prediction_figure
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
 from tasks.objectives import predict
@@ -40,13 +40,11 @@ def draw_predictions(
     moved = to_device(batch, device, config)
     with autocast(device, config):
         logits = model(moved["image"])
-    return prediction_figure(
+    frames = PredictedFrames(
         batch["image"].numpy(),
+        {task: predict(get_task(task), out.float(), config.depth_target).cpu().numpy() for task, out in logits.items()},
         {task: target.numpy() for task, target in batch["targets"].items()},
         {task: mask.numpy() for task, mask in batch["masks"].items()},
-        {task: predict(get_task(task), out.float(), config.depth_target).cpu().numpy() for task, out in logits.items()},
-        config.label_set,
-        f"{config.Experiment_name}: {title}",
         list(batch["name"]),
-        depth_units(config),
     )
+    return prediction_figure(frames, config.label_set, f"{config.Experiment_name}: {title}", depth_units(config))

@@ -22,6 +22,8 @@ from utils.paths import expanded
 
 log = logging.getLogger(__name__)
 
+_OVERWRITE = ", or use --overwrite"
+
 
 def existing_trials(config: ExperimentConfig) -> list[Path]:
     """All folders of the experiment's trials, also those beyond ``num_trials``."""
@@ -94,7 +96,7 @@ def _check_whole(folder: Path) -> None:
     if (folder / files.TEST).is_file():
         saved_row(folder)
     elif not (folder / files.LAST).is_file() and any((folder / name).exists() for name in (files.BEST, files.METRICS)):
-        raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it, or use --overwrite")
+        raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it", _OVERWRITE)
 
 
 def _check_same(config: ExperimentConfig, folder: Path) -> None:
@@ -102,8 +104,8 @@ def _check_same(config: ExperimentConfig, folder: Path) -> None:
     changes = changed_values(load_config(folder / files.CONFIG), config)
     if changes:
         raise TrialError(
-            f"{folder} was trained with another configuration ({told(changes)}): give the same values to continue it, or use "
-            "--overwrite, or another Experiment_name"
+            f"{folder} was trained with another configuration ({told(changes)}): give the same values to continue it",
+            f"{_OVERWRITE}, or another Experiment_name",
         )
 
 
@@ -177,7 +179,7 @@ def saved_row(folder: Path) -> dict[str, Any]:
     if not isinstance(row, dict) or "trial" not in row:
         raise TrialError(f"{folder / files.TEST}: holds no row of results; {again}")
     if not (folder / files.BEST).is_file():
-        raise TrialError(f"{folder} has no {files.BEST}, which its {files.TEST} is about: restore it, or use --overwrite")
+        raise TrialError(f"{folder} has no {files.BEST}, which its {files.TEST} is about: restore it", _OVERWRITE)
     return {name: math.nan if value is None else value for name, value in row.items()}
 
 
@@ -214,7 +216,7 @@ def continue_trial(trial: Trial) -> str | None:
     if whose != (trial.number, trial.seed):
         raise TrialError(f"{path}: is the state of trial {whose[0]} with seed {whose[1]}, not of this one")
     if math.isfinite(trial.total_patience.best) and not (trial.folder / files.BEST).is_file():
-        raise TrialError(f"{trial.folder} has no {files.BEST}, its best network so far: restore it, or use --overwrite")
+        raise TrialError(f"{trial.folder} has no {files.BEST}, its best network so far: restore it", _OVERWRITE)
     for record in (trial.folder / files.METRICS, trial.folder / files.STEPS):
         if record.is_file():
             files.keep_lines(record, trial.epoch)

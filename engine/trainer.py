@@ -20,7 +20,7 @@ from engine.pictures import draw_predictions
 from engine.sparsity_numbers import dead_layers, sparsity_numbers, warn_of_dead_layers
 from engine.tracking import Tracker
 from engine.trial import Trial
-from figures.files import save_figure
+from figures.saving import save_figure
 from optim import Penalty, SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
 from tasks.table import get_task

@@ -1,4 +1,4 @@
-"""Colours of dense targets and predictions: classes, depth, normals and edges as pictures.
+"""Colours of all figures: the palette of lines and bars; classes, depth, normals and edges as pictures.
 
 Colours are chosen so that classes stay apart for colour-blind readers, and so that grey says one thing: no valid value.
 """
@@ -15,6 +15,9 @@ from utils.places import load
 
 Limits = tuple[float, float]
 
+BLUE, ORANGE, VERMILION, SKY, GREEN, PINK = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73", "#CC79A7"
+"""The palette of Okabe and Ito without black and yellow (too pale): these stay apart for any eye."""
+
 _PALETTE = (
     "44546A E69F00 56B4E9 009E73 F0E442 0072B2 D55E00 CC79A7 AA00FF 000092 550000 AA0055 00DB00 3118FF 6D0092 FF18E7 "
     "006100 00FFC2 86490C FF006D FF9EFF 8679F3 003131 B600AA 490049 86AA18 FF9286 86619E 6D7900 55E7FF 3D3DB6 00CE92 "
@@ -27,7 +30,7 @@ INVALID_LIGHT, INVALID_DARK = 0.78, 0.58
 
 
 def segmentation_palette(num_classes: int) -> np.ndarray:
-    """Colours of classes 0 .. ``num_classes - 1`` as (num_classes, 3) floats in [0, 1]; class c always has colour c.
+    """Return the colours of classes 0 .. ``num_classes - 1``, (num_classes, 3) floats in [0, 1]; class c always has colour c.
 
     Raises:
         ValueError: ``num_classes`` is not in 1 .. 40.
@@ -41,7 +44,7 @@ def segmentation_palette(num_classes: int) -> np.ndarray:
 def colourise(
     task_name: str, array: np.ndarray, mask: np.ndarray | None, label_set: str, limits: Limits | None = None
 ) -> np.ndarray:
-    """Colours of one frame of a dense task.
+    """Colour one frame of a dense task.
 
     Args:
         task_name: a task of ``tasks.table`` whose kind is not ``attribute``.
@@ -88,7 +91,7 @@ def direction_colours(array: np.ndarray, valid: np.ndarray, task: Task, label_se
 
 
 def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> Limits:
-    """Values of a depth or edge frame, (H, W) or (1, H, W), at the ends of its colour map, never equal.
+    """Return the values of a depth or edge frame, (H, W) or (1, H, W), at the ends of its colour map, never equal.
 
     Depth spans the valid values; edges start at zero, so that "no edge" is black in every frame.
     """
@@ -104,7 +107,7 @@ def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> 
 
 
 def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """(H, W) bool: where one dense frame can be shown."""
+    """Return (H, W) bool, True where one dense frame can be shown."""
     channels = task.channels
     if task.kind == "attribute":
         raise ValueError(f"{task.name} is an attribute: it has no picture")
@@ -119,7 +122,7 @@ def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.n
 
 
 def _stripes(height: int, width: int) -> np.ndarray:
-    """(H, W) slanted grey stripes: unlike any colour map, also in print. Their width follows the frame's size."""
+    """Make (H, W) slanted grey stripes: unlike any colour map, also in print. Their width follows the frame's size."""
     rows, columns = np.indices((height, width))
     dark = (rows + columns) // max(1, height // 32) % 2 == 0
     return np.where(dark, INVALID_DARK, INVALID_LIGHT)

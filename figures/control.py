@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from figures.files import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from figures.colours import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from figures.texts import write_beside
 from utils.numbers import percent
 
 _LAMBDA, _SPARSITY, _WANTED, _DEBIAS = VERMILION, BLUE, "#000000", "#EEEEEE"
@@ -67,21 +68,13 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     below.set_xlim(0, max(1.0, float(time[-1])))
     for axes in figure.axes:
         _finish(axes, debias[0] if debias else None, float(time[-1]))
-    below.annotate(
-        percent(sparsity[-1]),
-        (time[-1], sparsity[-1]),
-        xytext=(-4, 6),
-        textcoords="offset points",
-        ha="right",
-        fontsize=9,
-        color=_SPARSITY,
-    )
+    write_beside(below, percent(sparsity[-1]), (time[-1], sparsity[-1]), (-4, 6), ha="right", fontsize=9, color=_SPARSITY)
     below.legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 
 
 def _draw_sizes(axes: Axes, time: np.ndarray, points: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
-    """The size of the weights that live, relative to the start of the ramp: of all layers, and of each stage."""
+    """Draw the size of the weights that live, relative to the start of the ramp: of all layers, and of each stage."""
     axes.set_ylabel("RMS of what lives\n(start of the ramp: 1)")
     axes.axhline(1.0, color=_WANTED, linewidth=0.8, linestyle=":")
     styles = [(name, name.removeprefix("live_rms/"), colour, 1.0) for name, colour in zip(stages, cycle(_STAGES), strict=False)]

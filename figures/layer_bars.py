@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from figures.files import BLUE
+from figures.colours import BLUE
+from figures.texts import write_beside
 
 LIVE = BLUE
 ZERO_FACE, ZERO_EDGE = "#DDDDDD", "#8A8A8A"
@@ -29,7 +30,7 @@ _HEADROOM = 1.5
 
 
 def layer_figure(title: str, layers: int, height: float, least: float) -> Figure:
-    """An empty figure as wide as its bars need, with a heading that is wrapped where it is longer.
+    """Make an empty figure as wide as its bars need, with a heading that is wrapped where it is longer.
 
     Args:
         title: the heading.
@@ -59,12 +60,7 @@ class LayerTexts:
     """Text of the layers of a stage, below its name."""
 
 
-def draw_layers(
-    axes: Axes,
-    layers: pd.DataFrame,
-    bars: Mapping[str, tuple[str, str]],
-    texts: LayerTexts,
-) -> None:
+def draw_layers(axes: Axes, layers: pd.DataFrame, bars: Mapping[str, tuple[str, str]], texts: LayerTexts) -> None:
     """Draw a bar per layer and quantity, the smaller ones over the larger, on a square-root scale from a true zero.
 
     Over the bars of a layer stands a text, in bold where its last quantity is 0; every other stage is shaded and named.
@@ -82,18 +78,9 @@ def draw_layers(
     _square_root_axis(axes, max(float(layers[largest].max()), 1.0), texts.tick)
     for position, (_, row) in enumerate(layers.iterrows()):
         dead = row[smallest] == 0
-        axes.annotate(
-            texts.over(row),
-            (position, float(row[largest])),
-            xytext=(0, 2.5),
-            textcoords="offset points",
-            rotation=90,
-            ha="center",
-            va="bottom",
-            fontsize=7,
-            color=_DEAD if dead else "#333333",
-            fontweight="bold" if dead else "normal",
-        )
+        look: dict[str, Any] = {"color": _DEAD, "fontweight": "bold"} if dead else {"color": "#333333"}
+        place: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "bottom"}
+        write_beside(axes, texts.over(row), (position, float(row[largest])), (0, 2.5), fontsize=7, **place, **look)
     _mark_stages(axes, layers, texts.stage)
     axes.set_ylabel(f"{texts.ylabel}\n(count, square-root scale)", fontsize=9)
     # Above the line of stage names.
@@ -127,21 +114,13 @@ def _mark_stages(axes: Axes, layers: pd.DataFrame, text: Callable[[pd.DataFrame]
             axes.axvspan(left, right, color=_STAGE_SHADE, linewidth=0, zorder=0)
         if index:
             axes.axvline(left, color="#666666", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
-        axes.annotate(
-            f"{layers['stage'].iloc[rows[0]]}\n{text(layers.iloc[rows])}",
-            ((left + right) / 2, 1.0),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=8.5,
-            color="#222222",
-        )
+        name = f"{layers['stage'].iloc[rows[0]]}\n{text(layers.iloc[rows])}"
+        place: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        write_beside(axes, name, ((left + right) / 2, 1.0), (0, 3), fontsize=8.5, color="#222222", **place)
 
 
 def _ticks(largest: float) -> list[float]:
-    """Zero and the numbers 1, 2, 5 times a power of ten that stand apart on a square-root axis up to ``largest``."""
+    """Return zero and the numbers 1, 2, 5 times a power of ten that stand apart on a square-root axis up to ``largest``."""
     ticks = [0.0]
     for exponent in range(9, -1, -1):
         ticks += [d * 10.0**exponent for d in (5, 2, 1) if 0.03 * largest <= d * 10.0**exponent <= largest * _HEADROOM]
@@ -149,7 +128,7 @@ def _ticks(largest: float) -> list[float]:
 
 
 def count_text(value: float) -> str:
-    """``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
+    """Write ``1500`` as ``1,500`` and ``2000000`` as ``2 M``."""
     return f"{value / 1e6:g} M" if value >= 1e5 else f"{value:,.0f}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from figures.colours import (
     valid_pixels,
     value_limits,
 )
+from figures.texts import write_beside
 from tasks.data_sets import data_set_of
 from tasks.kinds import KINDS
 from tasks.table import Task, get_task
@@ -54,65 +56,84 @@ _MAX_CLASSES = 24
 _INPUTS_PER_ROW = 4
 
 
-def prediction_figure(
-    images: np.ndarray,
-    targets: Arrays | None,
-    masks: Arrays,
-    predictions: Arrays,
-    label_set: str,
-    title: str,
-    names: Sequence[str] | None = None,
-    units: Mapping[str, str] | None = None,
-) -> Figure:
-    """Input, targets and predictions of N images: one row per image, two columns per dense task.
+@dataclass(frozen=True)
+class PredictedFrames:
+    """N images with the predictions of some tasks, and their targets where there are any.
+
+    Raises:
+        ValueError: no image, targets and predictions are not of the same tasks, or a number of frames is not N.
+    """
+
+    images: np.ndarray
+    """(N, 3, H, W) or (N, 1, H, W) floats in [0, 1]."""
+    predictions: Arrays
+    """Per task: segmentation (N, H, W) class numbers, depth and edges (N, 1, H, W), normals (N, 3, H, W), attribute (N,) the
+    probability of 1."""
+    targets: Arrays | None = None
+    """Per task as ``predictions``, an attribute 0 or 1; the order of the columns is theirs. None: there are no targets."""
+    masks: Arrays = field(default_factory=dict)
+    """Per task, True where the target is valid: (N, H, W), (N, 1, H, W), attribute (N,). A missing task is valid everywhere
+    (but for label 255 and values that are not finite)."""
+    names: Sequence[str] | None = None
+    """N names of the images, written beside them."""
+
+    def __post_init__(self) -> None:
+        shape = self.images.shape
+        if len(shape) != 4 or shape[1] not in (1, 3) or not len(self.images):
+            raise ValueError(f"images must be (N, 3, H, W) or (N, 1, H, W) with N > 0, not {shape}")
+        if self.targets is not None and set(self.targets) != set(self.predictions):
+            raise ValueError(f"targets are of the tasks {sorted(self.targets)}, predictions of {sorted(self.predictions)}")
+        for what, arrays in (("targets", self.references), ("masks", self.masks), ("predictions", self.predictions)):
+            for name, array in arrays.items():
+                if len(array) != shape[0]:
+                    raise ValueError(f"{what}[{name!r}] holds {len(array)} frames, images {shape[0]}")
+        if self.names is not None and len(self.names) != shape[0]:
+            raise ValueError(f"{len(self.names)} names for {shape[0]} images")
+
+    @property
+    def references(self) -> Arrays:
+        """Targets, or the predictions where there are none: the span of colours and the order of columns are theirs."""
+        return self.predictions if self.targets is None else self.targets
+
+    def tasks(self, *, dense: bool) -> list[Task]:
+        """Return the dense tasks, or the attributes."""
+        return [task for task in map(get_task, self.references) if (task.kind != "attribute") is dense]
+
+    def mask(self, task: Task, index: int) -> Any:
+        """Return the mask of a frame; None where all of it is valid."""
+        return self.masks[task.name][index] if task.name in self.masks else None
+
+
+def prediction_figure(frames: PredictedFrames, label_set: str, title: str, units: Mapping[str, str] | None = None) -> Figure:
+    """Draw input, targets and predictions of N images: one row per image, two columns per dense task.
 
     Attributes stand as text under the input ("Male 1 -> 0.93": target, predicted probability). Without a dense task the
     inputs stand four to a row. Without targets there is one column per dense task, of larger pictures, and the colours of
     depth and edges span each prediction's own values.
 
     Args:
-        images: (N, 3, H, W) or (N, 1, H, W) floats in [0, 1].
-        targets: per task, segmentation (N, H, W) class numbers, depth and edges (N, 1, H, W), normals (N, 3, H, W),
-            attribute (N,) 0 or 1. Its order is the order of the columns. None: there are none (of predictions then).
-        masks: per task, True where the target is valid: (N, H, W), (N, 1, H, W), attribute (N,). A missing task is
-            valid everywhere (but for label 255 and values that are not finite).
-        predictions: as ``targets``; an attribute is the probability of 1.
+        frames: images, targets and predictions.
         label_set: whose classes a segmentation has, of a data set in ``tasks/data_sets.py``.
         title: wrapped where it is longer than the figure is wide.
-        names: N names of the images, written beside them.
         units: per depth task what its heading adds, such as ``{"depth_euclidean": "m"}``.
 
     Raises:
         KeyError: a task is unknown.
-        ValueError: no image, targets and predictions are not of the same tasks, or a number of frames is not N.
     """
-    _check(images, targets, masks, predictions, names)
-    tasks = [get_task(name) for name in (predictions if targets is None else targets)]
-    dense = [task for task in tasks if task.kind != "attribute"]
-    attributes = [task for task in tasks if task.kind == "attribute"]
-    legends = _legends(dense, targets, masks, predictions, label_set)
-    units = units or {}
-    headings = [f"{task.title} ({units[task.name]})" if task.name in units else task.title for task in dense]
-    shape, with_targets = images.shape, targets is not None
-    page = _Page(shape, dense, len(attributes), title, headings, legends, named=names is not None, with_targets=with_targets)
-
-    for index, image in enumerate(images):
+    page = _Page(frames, title, units or {}, _legends(frames, label_set))
+    for index, image in enumerate(frames.images):
         axes = page.picture(index, 0, np.clip(np.moveaxis(image, 0, -1), 0, 1).repeat(3 // len(image), axis=-1))
-        if names is not None:
-            axes.set_ylabel(_shortened(str(names[index]), page.cell_height), fontsize=8, parse_math=False)
-        for line, task in enumerate(attributes):
-            mask = masks[task.name][index] if task.name in masks else True
-            target = None if targets is None else targets[task.name][index]
-            _write_attribute(axes, line, task, target, mask, predictions[task.name][index])
-        for position, task in enumerate(dense):
-            prediction = predictions[task.name][index]
-            target = prediction if targets is None else targets[task.name][index]
-            mask = masks[task.name][index] if task.name in masks else None
+        if frames.names is not None:
+            axes.set_ylabel(_shortened(str(frames.names[index]), page.cell_height), fontsize=8, parse_math=False)
+        for line, task in enumerate(frames.tasks(dense=False)):
+            _write_attribute(axes, line, task, frames, index)
+        for position, task in enumerate(page.dense):
+            target, mask = frames.references[task.name][index], frames.mask(task, index)
             limits = value_limits(task.name, target, mask) if KINDS[task.kind].is_scalar else None
             column = page.column_of_prediction(position)
-            if with_targets:
+            if page.with_targets:
                 page.picture(index, column - 1, colourise(task.name, target, mask, label_set, limits))
-            page.picture(index, column, colourise(task.name, prediction, None, label_set, limits))
+            page.picture(index, column, colourise(task.name, frames.predictions[task.name][index], None, label_set, limits))
             if _has_bar(task) and limits is not None:
                 page.colour_bar(index, position, limits)
     return page.figure
@@ -127,21 +148,11 @@ def _has_bar(task: Task) -> bool:
 class _Page:
     """A figure and where its parts stand, in inches from the top left: title, headings, rows of pictures, legends."""
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        dense: list[Task],
-        attributes: int,
-        title: str,
-        headings: list[str],
-        legends: Legends,
-        *,
-        named: bool,
-        with_targets: bool,
-    ) -> None:
-        count, _, height, width = shape
-        self.dense = dense
-        self.with_targets = with_targets
+    def __init__(self, frames: PredictedFrames, title: str, units: Mapping[str, str], legends: Legends) -> None:
+        count, _, height, width = frames.images.shape
+        attributes, dense = len(frames.tasks(dense=False)), frames.tasks(dense=True)
+        self.dense, self.with_targets = dense, frames.targets is not None
+        with_targets = self.with_targets
         self.cell_width = 2.6 if not with_targets else 1.75 if len(dense) <= 2 else 1.5
         # A very wide or tall picture stands in the middle of its cell.
         self.cell_height = self.cell_width * min(max(height / width, 0.25), 2.0)
@@ -149,7 +160,7 @@ class _Page:
         # Inputs alone stand beside each other, and their names and lines of text need room.
         self.inputs = 1 if dense else min(count, _INPUTS_PER_ROW)
         step = self.cell_width + 0.4
-        self.starts = [_MARGIN + (0.22 if named else 0.0) + place * step for place in range(self.inputs)]
+        self.starts = [_MARGIN + (0.22 if frames.names is not None else 0.0) + place * step for place in range(self.inputs)]
         right = self.starts[-1] + self.cell_width
         for task in dense:
             self.starts.append(right + 2 * _GAP)
@@ -166,7 +177,7 @@ class _Page:
         self.height = legend_top + sum(heights) + _MARGIN / 2
         self.figure = Figure(figsize=(self.width, self.height))
         self._text(self.width / 2, _MARGIN, wrapped, fontsize=11, fontweight="bold", va="top")
-        self._write_headings(headings)
+        self._write_headings([f"{task.title} ({units[task.name]})" if task.name in units else task.title for task in dense])
         for (name, handles), legend_height in zip(legends, heights, strict=True):
             self._write_legend(name, handles, legend_top)
             legend_top += legend_height
@@ -185,7 +196,7 @@ class _Page:
         return axes
 
     def colour_bar(self, index: int, position: int, limits: Limits) -> None:
-        """The scale of one frame, right of its prediction; arrows say that a prediction may lie beyond its target's."""
+        """Draw the scale of one frame, right of its prediction; arrows say that a prediction may lie beyond its target's."""
         top = self.top + index * self.row_step + 0.05
         left = self.starts[self.column_of_prediction(position)] + self.cell_width + 0.06
         axes = self._axes(left, top, 0.09, self.cell_height - 0.1)
@@ -232,7 +243,7 @@ class _Page:
         )
 
     def _legend_size(self, handles: list[Patch]) -> tuple[int, int]:
-        """Columns and rows of a legend: a character of its 8-point text is at most 0.075 inches wide."""
+        """Return the columns and rows of a legend: a character of its 8-point text is at most 0.075 inches wide."""
         longest = max(len(str(handle.get_label())) for handle in handles)
         columns = int((self.width - 2 * _MARGIN) / (0.38 + 0.075 * longest))
         rows = -(-len(handles) // max(1, columns))
@@ -246,31 +257,17 @@ class _Page:
         self.figure.text(x / self.width, 1 - y / self.height, text, ha="center", va=va, parse_math=False, **style)
 
 
-def _check(images: np.ndarray, targets: Arrays | None, masks: Arrays, predictions: Arrays, names: Sequence[str] | None) -> None:
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
-        raise ValueError(f"images must be (N, 3, H, W) or (N, 1, H, W) with N > 0, not {images.shape}")
-    if targets is not None and set(targets) != set(predictions):
-        raise ValueError(f"targets are of the tasks {sorted(targets)}, predictions of {sorted(predictions)}")
-    for what, arrays in (("targets", targets or {}), ("masks", masks), ("predictions", predictions)):
-        for name, array in arrays.items():
-            if len(array) != len(images):
-                raise ValueError(f"{what}[{name!r}] holds {len(array)} frames, images {len(images)}")
-    if names is not None and len(names) != len(images):
-        raise ValueError(f"{len(names)} names for {len(images)} images")
-
-
-def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictions: Arrays, label_set: str) -> Legends:
+def _legends(frames: PredictedFrames, label_set: str) -> Legends:
     """Make the legends of the kinds of tasks in the figure."""
     legends: Legends = []
     some_invalid = False
-    for task in dense:
-        references = (predictions if targets is None else targets)[task.name]
-        frames = zip(references, masks.get(task.name, [None] * len(references)), strict=True)
-        valid = [valid_pixels(task, reference, mask) for reference, mask in frames]
+    for task in frames.tasks(dense=True):
+        references = frames.references[task.name]
+        valid = [valid_pixels(task, reference, frames.mask(task, index)) for index, reference in enumerate(references)]
         some_invalid |= not all(frame.all() for frame in valid)
         if task.kind == "segmentation":
             shown = [reference.reshape(-1)[ok.ravel()] for reference, ok in zip(references, valid, strict=True)]
-            labels = np.concatenate([*shown, predictions[task.name].ravel()])
+            labels = np.concatenate([*shown, frames.predictions[task.name].ravel()])
             legends.append((f"{task.title}, classes", _class_handles(labels, task.class_names(label_set))))
         elif task.kind == "normals":
             # Where nobody says which way the axes point, the legend does not either.
@@ -279,18 +276,18 @@ def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictio
             legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(names)))
         elif (kind := KINDS[task.kind]).ends is not None:
             low, high = kind.ends
-            high = high if targets is None else f"{high} of the target"
+            high = high if frames.targets is None else f"{high} of the target"
             colours = map(to_hex, colormaps[kind.colour_map]([0.0, 1.0]))
             legends.append((task.title, _handles(dict(zip((low, high), colours, strict=True)))))
     if some_invalid:
         light, dark = str(INVALID_LIGHT), str(INVALID_DARK)
-        label = "no value" if targets is None else "no valid target"
+        label = "no value" if frames.targets is None else "no valid target"
         legends.append(("", [Patch(facecolor=light, edgecolor=dark, hatch="/////", label=label)]))
     return [(name, handles) for name, handles in legends if handles]
 
 
 def _class_handles(labels: np.ndarray, classes: Sequence[str]) -> list[Patch]:
-    """The classes among ``labels`` in label order; of too many, those with the most pixels."""
+    """Make the classes among ``labels`` in label order; of too many, those with the most pixels."""
     # Labels that are no class are left to ``colourise``, whose error names them.
     known = labels[(labels >= 0) & (labels < len(classes))]
     counts = np.bincount(known.astype(int), minlength=len(classes))
@@ -306,29 +303,23 @@ def _handles(colours: Mapping[str, str]) -> list[Patch]:
     return [Patch(facecolor=colour, edgecolor="#555555", linewidth=0.5, label=name) for name, colour in colours.items()]
 
 
-def _write_attribute(axes: Axes, line: int, task: Task, target: float | None, valid: bool, probability: float) -> None:
-    """One line under a picture: target, predicted probability, and by colour and sign whether they agree."""
+def _write_attribute(axes: Axes, line: int, task: Task, frames: PredictedFrames, index: int) -> None:
+    """Write a line under a picture: target, predicted probability, and by colour and sign whether they agree."""
+    probability, mask = frames.predictions[task.name][index], frames.mask(task, index)
+    target = None if frames.targets is None else frames.targets[task.name][index]
     if target is None:
         truth, sign, colour = "", "", "#000000"
-    elif valid and np.isfinite(target):
+    elif (mask is None or mask) and np.isfinite(target):
         right = (probability >= 0.5) == (target >= 0.5)
         truth, sign, colour = f"{target:.0f} \u2192 ", " \u2713" if right else " \u2717", _RIGHT if right else _WRONG
     else:
         truth, sign, colour = "? \u2192 ", "", _UNKNOWN
-    axes.annotate(
-        f"{task.title} {truth}{probability:.2f}{sign}",
-        (0.5, 0.0),
-        xycoords="axes fraction",
-        xytext=(0, -3 - 72 * _LINE * line),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=8.5,
-        color=colour,
-    )
+    text, place = f"{task.title} {truth}{probability:.2f}{sign}", (0, -3 - 72 * _LINE * line)
+    style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8.5, "color": colour}
+    write_beside(axes, text, (0.5, 0.0), place, xycoords="axes fraction", **style)
 
 
 def _shortened(name: str, inches: float) -> str:
-    """The end of a name that is too long (file names differ there); an 8-point character takes about 0.07 inches."""
+    """Keep the end of a name that is too long (file names differ there); an 8-point character takes about 0.07 inches."""
     limit = max(4, int(inches / 0.07))
     return name if len(name) <= limit else f"\u2026{name[1 - limit :]}"

@@ -45,13 +45,13 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
     """
     compared = _compared(study, [_finished(run, costs[run]) for run in costs])
     order = {setting.name: place for place, setting in enumerate(study.settings)}
-    compared.sort(key=lambda one: (order[one.run.setting.name], one.run.trial))
-    rows = [row for one in compared for row in _run_rows(study.name, one)]
-    curves = [row for one in compared for row in _curve_rows(one.run)]
+    compared.sort(key=lambda finished: (order[finished.run.setting.name], finished.run.trial))
+    rows = [row for finished in compared for row in _run_rows(study.name, finished)]
+    curves = [row for finished in compared for row in _curve_rows(finished.run)]
     layers = [
-        {"setting": one.run.setting.name, "trial": one.run.trial, **layer}
-        for one in compared
-        for layer in costs[one.run].layers
+        {"setting": finished.run.setting.name, "trial": finished.run.trial, **layer}
+        for finished in compared
+        for layer in costs[finished.run].layers
     ]
     return StudyTables(
         study.name,
@@ -76,12 +76,12 @@ def _compared(study: Study, finished: Sequence[Finished]) -> list[Finished]:
     """Add delta_MTL to the runs whose baseline is finished."""
     yardsticks: dict[str, Yardstick | None] = {}
     compared = []
-    for one in finished:
-        setting = one.run.setting
+    for result in finished:
+        setting = result.run.setting
         if setting.name not in yardsticks:
             yardsticks[setting.name] = _yardstick(study, setting, finished)
-        baseline = _baseline(yardsticks[setting.name], one.seed)
-        compared.append(one if baseline is None or _is_baseline(setting) else _with_delta(one, baseline))
+        baseline = _baseline(yardsticks[setting.name], result.seed)
+        compared.append(result if baseline is None or _is_baseline(setting) else _with_delta(result, baseline))
     return compared
 
 
@@ -128,27 +128,27 @@ def _yardstick(study: Study, setting: Setting, finished: Sequence[Finished]) -> 
     planned = baseline_of(setting, study.settings)
     if planned is None:
         return None
-    there = {
-        task: {one.seed: one.metrics[task] for one in finished if one.run.setting.name == single.name}
+    alone = {
+        task: {result.seed: result.metrics[task] for result in finished if result.run.setting.name == single.name}
         for task, single in planned.items()
     }
-    seeds = [set(of) for of in there.values()]
-    by_seed = {seed: {task: of[seed] for task, of in there.items()} for seed in set.intersection(*seeds)}
+    seeds = set.intersection(*map(set, alone.values()))
+    by_seed = {seed: {task: metrics[seed] for task, metrics in alone.items()} for seed in seeds}
     if all(set(seeds_of(setting)) <= set(seeds_of(single)) for single in planned.values()):
-        paired = any(one.seed in by_seed for one in finished if one.run.setting.name == setting.name)
+        paired = any(result.seed in by_seed for result in finished if result.run.setting.name == setting.name)
         how, mean = ("the same seed" if paired else "missing"), None
-    elif all(there.values()):
-        how, mean = _mean_of(planned, there), {task: _mean(list(of.values())) for task, of in there.items()}
+    elif all(alone.values()):
+        how = _mean_of(planned, sum(map(len, alone.values())))
+        mean = {task: _mean(list(metrics.values())) for task, metrics in alone.items()}
     else:
         how, mean = "missing", None
     other = how != "missing" and any(single.variant != setting.variant for single in planned.values())
     return Yardstick(planned, {} if mean else by_seed, mean, how + ", of the runs without the variant" * other)
 
 
-def _mean_of(planned: Mapping[str, Setting], there: Mapping[str, Mapping[int, Any]]) -> str:
-    """``the mean of 2 seeds``, as far as these are finished."""
-    wanted, done = {single.trials for single in planned.values()}, sum(map(len, there.values()))
-    number = sum(single.trials for single in planned.values())
+def _mean_of(planned: Mapping[str, Setting], done: int) -> str:
+    """Return ``the mean of 2 seeds``, or how many of the planned runs are ``done``."""
+    wanted, number = {single.trials for single in planned.values()}, sum(single.trials for single in planned.values())
     if done < number:
         return f"the mean of the seeds so far ({done} of {number} runs)"
     seeds = f"{min(wanted)} to {max(wanted)}" if len(wanted) > 1 else f"{min(wanted)}"
@@ -156,7 +156,7 @@ def _mean_of(planned: Mapping[str, Setting], there: Mapping[str, Mapping[int, An
 
 
 def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: mean_and_std(one[name] for one in metrics)[0] for name in metrics[0]}
+    return {name: mean_and_std(values[name] for values in metrics)[0] for name in metrics[0]}
 
 
 def _baseline(yardstick: Yardstick | None, seed: int) -> Metrics | None:
@@ -171,20 +171,20 @@ def _is_baseline(setting: Setting) -> bool:
     return setting.config.setup == "singletask" and not setting.sparse
 
 
-def _with_delta(one: Finished, baseline: Metrics) -> Finished:
+def _with_delta(finished: Finished, baseline: Metrics) -> Finished:
     delta = {
-        "delta_MTL": delta_mtl(one.metrics, baseline),
-        "delta_MTL_all_metrics": delta_mtl_all_metrics(one.metrics, baseline),
+        "delta_MTL": delta_mtl(finished.metrics, baseline),
+        "delta_MTL_all_metrics": delta_mtl_all_metrics(finished.metrics, baseline),
     }
-    return replace(one, numbers={**one.numbers, **delta})
+    return replace(finished, numbers={**finished.numbers, **delta})
 
 
-def _run_rows(study: str, one: Finished) -> Iterable[dict[str, Any]]:
+def _run_rows(study: str, finished: Finished) -> Iterable[dict[str, Any]]:
     """Yield one row per number of a run."""
-    config = one.run.config
-    identity = {"study": study, **one.run.setting.identity(), "trial": one.run.trial, "seed": one.seed}
+    config = finished.run.config
+    identity = {"study": study, **finished.run.setting.identity(), "trial": finished.run.trial, "seed": finished.seed}
     known = run_columns(config.task_list, metres=config.depth_target == "metric")
-    for name, value in one.numbers.items():
+    for name, value in finished.numbers.items():
         column = column_of(name, known)
         about = {"unit": column.unit, "better": column.better, "main": column.main}
         yield {**identity, "metric": name, "value": value, **about}
@@ -207,60 +207,65 @@ def _summary(study: Study, finished: Sequence[Finished]) -> pd.DataFrame:
     names = _in_order(finished)
     rows = []
     for setting in _by_strength(study.settings):
-        of = [one for one in finished if one.run.setting is setting]
-        if not of:
+        trials = [result for result in finished if result.run.setting is setting]
+        if not trials:
             continue
-        row: dict[str, Any] = {"study": study.name, **setting.identity(), "num_trials": len(of)}
+        row: dict[str, Any] = {"study": study.name, **setting.identity(), "num_trials": len(trials)}
         for name in names:
-            found = estimate(_values(name, of))
-            row[f"{name}_mean"], row[f"{name}_std"] = found.mean, found.std
+            mean = estimate(_values(name, trials))
+            row[f"{name}_mean"], row[f"{name}_std"] = mean.mean, mean.std
             if column_of(name).change:
-                row[f"{name}_n"] = found.n or None
-                row[f"{name}_low"], row[f"{name}_high"] = found.low, found.high
+                row[f"{name}_n"] = mean.n or None
+                row[f"{name}_low"], row[f"{name}_high"] = mean.low, mean.high
         yardstick = _yardstick(study, setting, finished)
         if _is_baseline(setting):
             row["baseline"], row["baseline_settings"] = "", ()
         else:
             row["baseline"] = yardstick.how if yardstick else "not planned"
-            row["baseline_settings"] = tuple(one.name for one in yardstick.planned.values()) if yardstick else ()
+            row["baseline_settings"] = tuple(single.name for single in yardstick.planned.values()) if yardstick else ()
         rows.append(row | _difference(study, setting, yardstick, finished))
     return pd.DataFrame(rows, columns=None if rows else HEADS["summary"])
 
 
-def _values(name: str, of: Sequence[Finished]) -> list[float]:
+def _values(name: str, trials: Sequence[Finished]) -> list[float]:
     """Return a number of a setting's trials; NaN for a trial without it, unless the column is optional."""
     if column_of(name).optional:
-        return [one.numbers[name] for one in of if name in one.numbers]
-    return [one.numbers.get(name, math.nan) for one in of]
+        return [trial.numbers[name] for trial in trials if name in trial.numbers]
+    return [trial.numbers.get(name, math.nan) for trial in trials]
 
 
 def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
-    """Tasks, penalties and variants in the study's order; dense before sparse, and the weaker before the stronger."""
+    """Sort by tasks, penalties and variants in the study's order; dense before sparse, the weaker before the stronger."""
     identities = {setting.name: setting.identity() for setting in settings}
-    tasks = list(dict.fromkeys(one["tasks"] for one in identities.values()))
-    kinds = list(dict.fromkeys((one["penalty"], one["variant"]) for one in identities.values()))
+    tasks = list(dict.fromkeys(identity["tasks"] for identity in identities.values()))
+    kinds = list(dict.fromkeys((identity["penalty"], identity["variant"]) for identity in identities.values()))
 
     def place(setting: Setting) -> tuple[Any, ...]:
-        one = identities[setting.name]
-        strength = (one["lambda"] or 0.0, one["target_sparsity"] or 0.0)
-        return tasks.index(one["tasks"]), one["sparse"], kinds.index((one["penalty"], one["variant"])), *strength
+        identity = identities[setting.name]
+        kind = kinds.index((identity["penalty"], identity["variant"]))
+        strength = (identity["lambda"] or 0.0, identity["target_sparsity"] or 0.0)
+        return tasks.index(identity["tasks"]), identity["sparse"], kind, *strength
 
     return sorted(settings, key=place)
 
 
 def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
-    """Sentences on what finished runs do not tell: relative changes that are undefined, and epochs that nobody wrote down."""
+    """Say what finished runs do not tell: relative changes that are undefined, and epochs without a record."""
     sentences = []
-    for one in _compared(study, [_finished(run, costs[run]) for run in costs]):
-        is_baseline = _is_baseline(one.run.setting)
-        if not is_baseline and "delta_MTL" not in one.numbers:
+    for finished in _compared(study, [_finished(run, costs[run]) for run in costs]):
+        is_baseline = _is_baseline(finished.run.setting)
+        if not is_baseline and "delta_MTL" not in finished.numbers:
             continue
-        values = [(task_column(task, name), value) for task, of in one.metrics.items() for name, value in of.items()]
-        bad = [(column, value) for column, value in values if math.isnan(value) or (is_baseline and not value > 0)]
+        bad = [
+            (task_column(task, name), value)
+            for task, metrics in finished.metrics.items()
+            for name, value in metrics.items()
+            if math.isnan(value) or (is_baseline and not value > 0)
+        ]
         for delta, main in (("delta_MTL", True), ("delta_MTL_all_metrics", False)):
             what = ", ".join(f"{column.name} is {value:.3g}" for column, value in bad if column.main is main)
             if what:
-                which = f"what is compared with {one.run.name}" if is_baseline else one.run.name
+                which = f"what is compared with {finished.run.name}" if is_baseline else finished.run.name
                 why = ", and a relative change needs a baseline above 0" if is_baseline else ""
                 sentences.append(f"{delta} is undefined for {which}: its {what}{why}.")
     silent = [run.name for run in costs if not files.read_lines(run.folder / files.METRICS)]
@@ -270,46 +275,49 @@ def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
 
 
 def _in_order(finished: Sequence[Finished]) -> list[str]:
-    """Names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
-    names = list(dict.fromkeys(name for one in finished for name in one.numbers))
-    metrics = {column.name for column in task_columns(dict.fromkeys(task for one in finished for task in one.metrics)).values()}
+    """Sort the names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
+    names = list(dict.fromkeys(name for result in finished for name in result.numbers))
+    tasks = dict.fromkeys(task for result in finished for task in result.metrics)
+    metrics = {column.name for column in task_columns(tasks).values()}
     place = {column.name: index for index, column in enumerate(LEADING)}
     return sorted(names, key=lambda name: (name not in metrics, place.get(name, len(place))))
 
 
 def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, finished: Sequence[Finished]) -> dict[str, Any]:
-    """The comparison of a sparse setting with its dense twin, over the seeds that both have; or why there is none."""
+    """Compare a sparse setting with its dense twin, over the seeds that both have; or say why that is not possible."""
     twin = twin_of(setting, study.settings) if setting.sparse else None
-    of = [one for one in finished if one.run.setting.name == setting.name]
-    dense = {one.seed: one for one in finished if twin is not None and one.run.setting.name == twin.name}
-    pairs = [(one, dense[one.seed]) for one in of if one.seed in dense]
+    trials = [result for result in finished if result.run.setting.name == setting.name]
+    dense = {result.seed: result for result in finished if twin and result.run.setting.name == twin.name}
+    pairs = [(result, dense[result.seed]) for result in trials if result.seed in dense]
     deltas = []
     for pair in pairs:
         # Both against the same baseline, which a single task's dense model is itself.
         baseline = _baseline(yardstick, pair[0].seed)
         if baseline is not None:
-            sparse_delta, dense_delta = (delta_mtl(one.metrics, baseline) for one in pair)
+            sparse_delta, dense_delta = (delta_mtl(result.metrics, baseline) for result in pair)
             deltas.append(sparse_delta - dense_delta)
-    found = estimate(deltas)
-    why = _no_claim(of, twin, len(pairs), yardstick, found) if setting.sparse else ""
+    difference = estimate(deltas)
+    why = _no_claim(trials, twin, len(pairs), yardstick, difference) if setting.sparse else ""
     return {
         "twin": twin.name if twin else "",
         "twin_differs_in": tuple(other_keys(setting, twin)) if twin else (),
-        "difference_n": found.n or None,
+        "difference_n": difference.n or None,
         "difference_planned": len(set(seeds_of(setting)) & set(seeds_of(twin))) if twin else None,
-        "difference_mean": found.mean,
-        "difference_std": found.std,
-        "difference_low": found.low,
-        "difference_high": found.high,
-        "claim": (judge(found, study.margin) or "") if setting.sparse and not why else "",
+        "difference_mean": difference.mean,
+        "difference_std": difference.std,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "claim": (judge(difference, study.margin) or "") if setting.sparse and not why else "",
         "no_claim": why,
         "margin": study.margin if deltas else None,
     }
 
 
-def _no_claim(of: Sequence[Finished], twin: Setting | None, pairs: int, yardstick: Yardstick | None, found: Estimate) -> str:
-    """Why nothing can be claimed about a sparse setting; empty if something can."""
-    if not any(one.numbers["group_sparsity"] > 0 for one in of):
+def _no_claim(
+    trials: Sequence[Finished], twin: Setting | None, pairs: int, yardstick: Yardstick | None, difference: Estimate
+) -> str:
+    """Return why nothing can be claimed about a sparse setting; empty if something can."""
+    if not any(trial.numbers["group_sparsity"] > 0 for trial in trials):
         # That networks whose penalty was too weak to set anything to zero are as good as dense ones is no news.
         return "not sparse: no group is zero"
     if twin is None:
@@ -318,8 +326,8 @@ def _no_claim(of: Sequence[Finished], twin: Setting | None, pairs: int, yardstic
         return "twin missing"
     if yardstick is None:
         return "no single-task baseline is planned"
-    if not found.n:
+    if not difference.n:
         return "single-task baseline missing"
-    if math.isnan(found.mean):
+    if math.isnan(difference.mean):
         return "Δ_MTL is undefined"
-    return "one trial: no interval" if found.n < 2 else ""
+    return "one trial: no interval" if difference.n < 2 else ""

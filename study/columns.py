@@ -52,15 +52,15 @@ class Column:
     paper: int = 0
     """Place among the columns of the paper's table that follow the main metrics, from 1; 0: the table leaves it out."""
     change: bool = False
-    """Whether it is a change against a baseline: it has a sign, and the summary has ``_n``, ``_low`` and ``_high`` of it."""
+    """True for a change against a baseline: it has a sign, and the summary has ``_n``, ``_low`` and ``_high`` of it."""
     interval: str = ""
     """Title of its 95 % interval; empty where the text tables leave the interval out."""
     optional: bool = False
-    """Whether the mean is taken over the trials that have it; else a trial without it leaves the setting without a mean."""
+    """True if the mean is taken over the trials that have it; else a trial without it leaves the setting without a mean."""
     task: str = ""
     """Name of the task that it is a metric of; empty for a number of the whole run."""
     main: bool = False
-    """Whether it is the main metric of its task."""
+    """True for the main metric of its task."""
     line: str = ""
     """Key of an epoch's line in ``metrics.jsonl`` that its learning curve is drawn of."""
     measure: Callable[[SavedRun], float | None] | None = None
@@ -68,7 +68,7 @@ class Column:
 
     @property
     def judged(self) -> bool:
-        """Whether it says how well a task is done; what a network costs is no contest."""
+        """True if it says how well a task is done; what a network costs is no contest."""
         return bool(self.better) and bool(self.task or self.change)
 
     @property
@@ -78,19 +78,19 @@ class Column:
         return f"{self.title}{unit}{f' {ARROWS[self.better]}' if self.judged else ''}"
 
     def axis_label(self, brief: bool = False) -> str:
-        """Title, unit and better direction for the axis of a figure; ``brief`` says the direction by an arrow alone."""
+        """Write title, unit and better direction for the axis of a figure; ``brief`` says the direction by an arrow alone."""
         name = f"{self.title} in {self.unit}" if self.unit else self.title
         if not self.better:
             return name
         return f"{name} {ARROWS[self.better]}" if brief else f"{name} ({ARROWS[self.better]} better)"
 
     def number(self, value: float) -> str:
-        """A value as text; with its sign if it is a change."""
+        """Write a value as text; with its sign if it is a change."""
         return fixed(value, self.decimals or 0, signed=self.change)
 
 
 def words(name: str) -> str:
-    """A name with spaces, in one line."""
+    """Write a name with spaces, in one line."""
     return " ".join(name.replace("_", " ").split())
 
 
@@ -113,7 +113,7 @@ def _delta(name: str, title: str, interval: str = "", paper: int = 0) -> Column:
 
 
 def _sizes(end: str, title: str, unit: str, paper: int) -> Iterable[Column]:
-    """The four sizes of one kind; the compacted whole network has a place in the paper's table."""
+    """Make the four sizes of one kind; the compacted whole network has a place in the paper's table."""
     for part in ("", ", backbone"):
         start = "backbone_" * bool(part)
         yield Column(f"{start}dense_{end}", f"{title}{part}, dense", unit, "down", 3)
@@ -165,21 +165,6 @@ CURVES = {
 }
 """The learning curves of a whole run, by name. Each task has one more: its main metric."""
 
-_METRIC_TITLES = {
-    "abs_err": "absolute error",
-    "rel_err": "relative error",
-    "rmse": "RMSE",
-    "delta_1.25": "share within a factor of 1.25",
-    "IoU_micro_imagewise": "IoU per image",
-    "within_11.25": "share within 11.25°",
-    "within_22.5": "share within 22.5°",
-    "within_30": "share within 30°",
-    "f1": "F1",
-    "f1_weighted": "F1, weighted",
-    "auroc": "AUROC",
-}
-"""Titles of metrics that are more than the words of their name."""
-
 
 def task_column(task: str, metric: str, *, metres: bool = False) -> Column:
     """Make the column of a metric of a task.
@@ -193,7 +178,7 @@ def task_column(task: str, metric: str, *, metres: bool = False) -> Column:
         KeyError: the task, or its metric, is unknown.
     """
     about, info = get_task(task), metric_info(task, metric, metres=metres)
-    name, title = f"{task}_{metric}", _METRIC_TITLES.get(metric, words(metric))
+    name, title = f"{task}_{metric}", info.title or words(metric)
     decimals = 2 if info.unit == "degrees" else 4
     main = metric == about.main_metric
     return Column(name, title, info.unit, info.better, decimals, about.title, task=task, main=main, line=f"val/{name}")

@@ -19,19 +19,19 @@ from utils.files import fingerprint
 log = logging.getLogger(__name__)
 
 COSTS = "costs.json"
-"""In a run's folder."""
+"""File in a run's folder."""
 
 GROUPS = ("groups", "zero_groups")
-"""Of the shared convolutions."""
+"""Numbers of the shared convolutions of a network."""
 
 LAYER = ("layer", "stage", "groups", "live_groups")
-"""What is kept of a row of a sparsity report."""
+"""Columns that are kept of a sparsity report."""
 
 _COUNTED = {*GROUPS, *(column.name for column in SIZES)}
 _TIMED = {column.name for column in LATENCIES}
 
 BLOCKS = 256
-"""How many parts of a network's file are looked at to tell that it is the same (:func:`utils.files.fingerprint`)."""
+"""Parts of a network's file that are read to tell that it is the same (:func:`utils.files.fingerprint`)."""
 
 BUSY = 0.15
 """Share of the machine's CPU time that others may take while a latency is measured, without a word."""
@@ -46,21 +46,21 @@ class Costs:
     layers: list[dict[str, Any]]
     """One row per shared convolution: what ``LAYER`` says."""
     machine: str = ""
-    """Where the latency was measured; empty where it was not."""
+    """Machine that measured the latency; empty where none did."""
     measured: str = ""
-    """When, the same for all runs whose networks took turns; empty where it was not."""
+    """Time of the measurement, the same for all runs whose networks took turns; empty without one."""
     busy: float = 0.0
-    """Share of the machine's CPU time that others took just before or just after."""
+    """Share of the machine's CPU time that others took just before or just after the measurement."""
 
     @property
     def doubtful(self) -> bool:
         """The latency was measured on a busy machine."""
         return bool(self.machine) and self.busy > BUSY
 
-    def timed(self, found: LatencyPair) -> Costs:
+    def timed(self, latency: LatencyPair) -> Costs:
         """Return these costs with a latency."""
-        numbers = self.numbers | {"folded_latency_ms": found.folded_ms, "compact_latency_ms": found.compact_ms}
-        return replace(self, numbers=numbers, machine=found.machine, measured=found.measured, busy=found.busy)
+        numbers = self.numbers | {"folded_latency_ms": latency.folded_ms, "compact_latency_ms": latency.compact_ms}
+        return replace(self, numbers=numbers, machine=latency.machine, measured=latency.measured, busy=latency.busy)
 
     def untimed(self) -> Costs:
         """Return these costs without a latency."""
@@ -81,22 +81,22 @@ def costs_of(runs: Sequence[Run], timed: Iterable[Run]) -> tuple[dict[Run, Costs
     Returns:
         The costs, in the order of ``runs``; and of the runs whose network cannot be used, why.
     """
-    found, damaged = {}, {}
+    costs, damaged = {}, {}
     for run in track(runs, "compacting the networks"):
         try:
-            found[run] = _costs(run)
+            costs[run] = _costs(run)
         except UserError as error:
             damaged[run] = str(error)
-    wanted = [run for run in timed if run in found]
-    if not _are_comparable([found[run] for run in wanted]):
+    wanted = [run for run in timed if run in costs]
+    if not _are_comparable([costs[run] for run in wanted]):
         latencies, unusable = measure_latencies(wanted)
         for run, latency in latencies.items():
-            found[run] = found[run].timed(latency)
-            _save(run, found[run])
-        found = {run: cost for run, cost in found.items() if run not in unusable}
+            costs[run] = costs[run].timed(latency)
+            _save(run, costs[run])
+        costs = {run: cost for run, cost in costs.items() if run not in unusable}
         damaged |= unusable
-    last = max((cost.measured for cost in found.values()), default="")
-    return {run: cost if cost.measured == last else cost.untimed() for run, cost in found.items()}, damaged
+    last = max((cost.measured for cost in costs.values()), default="")
+    return {run: cost if cost.measured == last else cost.untimed() for run, cost in costs.items()}, damaged
 
 
 def _are_comparable(costs: Sequence[Costs]) -> bool:
@@ -137,11 +137,11 @@ def _known(run: Run) -> Costs | None:
         content = files.load_json(path)
         numbers = {str(name): float(value) for name, value in content["numbers"].items()}
         layers = [{name: row[name] for name in LAYER} for row in content["layers"]]
-        found = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
+        costs = Costs(numbers, layers, str(content["machine"]), str(content["measured"]), float(content["busy"]))
         if set(numbers) - _TIMED != _COUNTED:
             log.info("%s is of another version, whose names mean something else, and is made anew", path)
             return None
-        return found if content["network"] == about else None
+        return costs if content["network"] == about else None
     except (TrialError, AttributeError, KeyError, TypeError, ValueError):
         log.warning("%s cannot be read, and is made anew", path)
         return None

@@ -42,7 +42,7 @@ class Speed:
     epoch: float
     """Training, validation, and saving."""
     test: float
-    """And building the network, which a run does for its training and for its test."""
+    """Test, and building the network, which a run does for its training and for its test."""
 
 
 class Clock:
@@ -51,9 +51,10 @@ class Clock:
     def __init__(self, progress: Sequence[Progress]) -> None:
         self._speeds: dict[str, Speed] = {}
         trained: dict[str, list[float]] = {}
-        for there in progress:
-            trained.setdefault(_kind(there.run.config), []).extend(_epoch_seconds(there.run.folder))
-        left = {_kind(there.run.config): there.run.config for there in progress if not there.finished}
+        for run_progress in progress:
+            trained.setdefault(_kind(run_progress.run.config), []).extend(_epoch_seconds(run_progress.run.folder))
+        unfinished = [run_progress.run.config for run_progress in progress if not run_progress.finished]
+        left = {_kind(config): config for config in unfinished}
         missing = {kind: config for kind, config in left.items() if not trained[kind]}
         for kind, config in track(missing.items(), "timing a few steps of each kind of run"):
             self._speeds[kind] = _speed(config)
@@ -61,12 +62,12 @@ class Clock:
             if seconds:
                 self._speeds[kind] = Speed(statistics.median(seconds), 0.0)
 
-    def seconds(self, there: Progress) -> float:
-        """What is left of a run, at most (it may stop early)."""
-        if there.finished:
+    def seconds(self, progress: Progress) -> float:
+        """Return the seconds that are left of a run at most (it may stop early)."""
+        if progress.finished:
             return 0.0
-        speed = self._speeds[_kind(there.run.config)]
-        return (there.run.config.epochs - there.epochs) * speed.epoch + speed.test
+        speed = self._speeds[_kind(progress.run.config)]
+        return (progress.run.config.epochs - progress.epochs) * speed.epoch + speed.test
 
 
 def _speed(config: ExperimentConfig) -> Speed:
@@ -117,11 +118,10 @@ def time_steps(config: ExperimentConfig) -> Speed:
 
 
 def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sample], float]:
-    """The first batches, and the median of the seconds that each took to read; with ``on_bad_sample: skip`` those that can be
-    read."""
-    found: list[Sample] = []
+    """Read the first batches, with ``on_bad_sample: skip`` those that can be read; return also the median of their seconds."""
+    samples: list[Sample] = []
     seconds, batches = [], iter(loader)
-    while len(found) < most:
+    while len(samples) < most:
         start = time.perf_counter()
         try:
             batch = next(batches, None)
@@ -131,13 +131,13 @@ def _read(loader: Loader, most: int, config: ExperimentConfig) -> tuple[list[Sam
             continue
         if batch is None:
             break
-        found.append(batch)
+        samples.append(batch)
         seconds.append(time.perf_counter() - start)
-    return found, statistics.median(seconds) if seconds else 0.0
+    return samples, statistics.median(seconds) if seconds else 0.0
 
 
 def _together(reading: float, computing: float, config: ExperimentConfig) -> float:
-    """Seconds of a batch: with loading processes, it is read while the one before it is computed."""
+    """Compute the seconds of a batch: with loading processes, it is read while the one before it is computed."""
     if config.cache:
         return computing
     workers = worker_count(config)
@@ -145,7 +145,7 @@ def _together(reading: float, computing: float, config: ExperimentConfig) -> flo
 
 
 def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
-    """Median of some training steps."""
+    """Measure the median of some training steps."""
     trial.model.train()
     times: list[float] = []
     while batches and len(times) < WARM_UP + STEPS and sum(times) < PATIENCE:
@@ -155,7 +155,7 @@ def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
 
 
 def _seconds(do: Callable[[], object]) -> float:
-    """Until everything that ``do`` starts on a GPU is done."""
+    """Measure the seconds until everything that ``do`` starts on a GPU is done."""
     start = time.perf_counter()
     do()
     if torch.cuda.is_available():

@@ -19,9 +19,6 @@ NOTHING = "—"
 """Text of a cell without a value."""
 
 
-# Names
-
-
 def tasks_label(tasks: Iterable[str]) -> str:
     """Join the titles of tasks: ``Semantic segmentation + depth``."""
     titles = [task_title(name) for name in tasks]
@@ -71,9 +68,6 @@ def value_text(value: Any) -> str:
 def is_missing(value: Any) -> bool:
     """Return whether a cell holds no value."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-
-
-# Numbers
 
 
 def mean_text(column: Column, row: Mapping[str, Any]) -> str:

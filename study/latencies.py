@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from deploy.compaction import Networks, machine, make_compact
 from deploy.latency import time_each
+from deploy.trial_compaction import Networks, machine, make_compact
 from engine.device import resolve
 from engine.saved_trial import load_trial
 from study.plan import Run
@@ -43,7 +43,7 @@ class LatencyPair:
 
 
 def networks_of(run: Run) -> Networks:
-    """A finished run's best network, and its compact form, on the CPU.
+    """Load a finished run's best network, and its compact form, on the CPU.
 
     Raises:
         UserError: the network cannot be used.
@@ -61,15 +61,15 @@ def measure_latencies(runs: Sequence[Run]) -> tuple[dict[Run, LatencyPair], dict
         The latencies; and of the runs whose network cannot be used, why.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    found: dict[Run, LatencyPair] = {}
+    latencies: dict[Run, LatencyPair] = {}
     damaged: dict[Run, str] = {}
     for block in _blocks(runs, damaged):
-        found |= _measure(block, now)
-    return found, damaged
+        latencies |= _measure(block, now)
+    return latencies, damaged
 
 
 def _blocks(runs: Iterable[Run], damaged: dict[Run, str]) -> Iterator[dict[Run, Networks]]:
-    """The networks of some runs after the other; what cannot be used is put into ``damaged``."""
+    """Yield the networks of some runs after the other; put what cannot be used into ``damaged``."""
     block: dict[Run, Networks] = {}
     for run in track(runs, "loading the networks to time"):
         try:
@@ -86,7 +86,7 @@ def _blocks(runs: Iterable[Run], damaged: dict[Run, str]) -> Iterator[dict[Run, 
 
 
 def _size(made: Networks) -> int:
-    """Bytes of the weights of the two networks that are timed."""
+    """Return the bytes of the weights of the two networks that are timed."""
     return sum(tensor.nbytes for network in (made.folded, made.compact) for tensor in network.state_dict().values())
 
 
@@ -106,7 +106,7 @@ def _measure(block: dict[Run, Networks], now: str) -> dict[Run, LatencyPair]:
 
 
 def others_share(seconds: float = 0.5) -> float:
-    """Share of the machine's CPU time, 0..1, that other processes take just now; 0 where the system does not tell.
+    """Measure the share of the machine's CPU time, 0..1, that others take just now; 0 where the system does not tell.
 
     This process does nothing meanwhile, so that whatever is done is done by others.
     """
@@ -119,7 +119,7 @@ def others_share(seconds: float = 0.5) -> float:
 
 
 def _cpu_times() -> tuple[int, int] | None:
-    """Busy time and all time of all cores since the system started, in the system's ticks."""
+    """Read the busy time and all time of all cores since the system started, in the system's ticks."""
     try:
         first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What runs where: the one place that a study asks to have its runs done.
+"""Launching of runs: the one place that a study asks to have its runs done.
 
 A launcher takes runs and yields an outcome for each, in any order. :func:`one_after_another` does them in this process. One
 that sends them elsewhere calls :func:`attempt` there: a run is a configuration and a folder, and whoever can reach that folder
@@ -39,7 +39,7 @@ class Outcome:
     status: Literal["finished", "failed", "held"]
     """``held``: another process is at it."""
     reason: str = ""
-    """Why it is not finished."""
+    """Reason why the run is not finished."""
 
 
 Launcher = Callable[[Sequence[Run]], Iterable[Outcome]]
@@ -57,11 +57,11 @@ def attempt(run: Run) -> Outcome:
     try:
         train_and_test(run)
     except HeldError as error:
-        return Outcome(run, "held", str(error))
+        return Outcome(run, "held", error.fact)
     except torch.OutOfMemoryError as error:
         reason = f"the device has too little memory; lower train_batch_size or input_shape ({_line(error)})"
     except TrialError as error:
-        reason = with_remedy(run, user_message(error))
+        reason = with_remedy(run, error)
     except UserError as error:
         reason = user_message(error)
     except (TrainingDivergedError, OSError) as error:
@@ -99,14 +99,14 @@ def train_and_test(run: Run) -> None:
         run_trial(config, run.trial, device, resume=True)
 
 
-def with_remedy(run: Run, message: str) -> str:
-    """Tell how to repair the folder of this run alone (``--overwrite`` deletes the whole study)."""
-    message = message.replace(", or use --overwrite", "")
-    return f"{message}; or delete {run.folder}, and this run is trained anew"
+def with_remedy(run: Run, error: UserError) -> str:
+    """Say what is wrong, and how to repair the folder of this run alone (``--overwrite`` deletes the whole study)."""
+    fact = error.fact if isinstance(error, TrialError) else error
+    return f"{fact}; or delete {run.folder}, and this run is trained anew"
 
 
 def _as_begun(run: Run) -> ExperimentConfig:
-    """A run's configuration. Where that leaves the precision to the machine, a run that is there already keeps its own."""
+    """Return a run's configuration. Where that leaves the precision to the machine, an existing run keeps its own."""
     path = run.folder / files.CONFIG
     if run.config.precision != "auto" or not path.is_file():
         return run.config

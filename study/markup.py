@@ -38,7 +38,7 @@ _LATEX = str.maketrans(
 
 
 def markdown(table: TextTable) -> str:
-    """The table in Markdown; above it the caption, below it what is missing."""
+    """Make the table in Markdown; above it the caption, below it what is missing."""
     rows: list[list[str]] = []
     for section in table.sections:
         if section.title:
@@ -51,7 +51,7 @@ def markdown(table: TextTable) -> str:
 
 
 def latex(table: TextTable, study: str) -> str:
-    """The table as a floating one with rules of booktabs."""
+    """Make the table as a floating one with rules of booktabs."""
     width = len(table.columns)
     rows: list[list[str]] = []
     for section in table.sections:
@@ -84,13 +84,13 @@ def latex(table: TextTable, study: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text of which LaTeX takes nothing for its own; what its usual fonts lack is a question mark."""
+    """Escape a text for LaTeX; what its usual fonts lack is a question mark."""
     text = " ".join(text.split(" ")).replace("\n", " ").replace("Δ_MTL", "\0").translate(_LATEX)
     return text.encode("latin-1", "replace").decode("latin-1")
 
 
 def _stacked(text: str, width: int) -> str:
-    """A heading in lines on top of each other; an arrow stays with the word before it."""
+    """Stack the lines of a heading; an arrow stays with the word before it."""
     lines = textwrap.wrap(re.sub(r" ([↑↓])", "\u00a0\\1", text), width)
     stack = r" \\ ".join(map(latex_text, lines))
     return f"\\shortstack[r]{{{stack}}}" if len(lines) > 1 else stack

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from deploy.markdown import markdown_text
-from figures.files import PNG_DPI
+from figures.saving import PNG_DPI
 from study.labels import main_metrics, setting_label
 from study.markup import LATEX_COMMENT, latex, markdown
 from study.tables import StudyTables
@@ -46,11 +46,11 @@ class ReportInfo:
     """Facts about a study that are not in its tables."""
 
     commands: Sequence[str]
-    """What to type, in order, to get the study again."""
+    """Commands that make the study again, in order."""
     configs: Mapping[str, str]
     """YAML text by title."""
     status: Mapping[str, Sequence[str]]
-    """Runs by what became of them: ``finished``, ``failed``, ``missing``; with the reason where there is one."""
+    """Runs by their state: ``finished``, ``failed``, ``missing``; with the reason where there is one."""
     machine: str
     date: str
     notes: Sequence[str] = ()
@@ -64,7 +64,7 @@ class Finding:
     """``holds``, ``fails`` or ``undecided``."""
     setting: str
     pairs: str
-    """How many pairs of trials are compared."""
+    """Number of compared pairs of trials."""
     sparsity: float
     """Percentage of zero groups, or NaN."""
     mean: float
@@ -94,7 +94,7 @@ def write_report(
 
 
 def markdown_file(tables: StudyTables) -> str:
-    """All tables of a study, with headings."""
+    """Make all tables of a study, with headings."""
     parts = [f"# Tables of the study {markdown_text(tables.name)}\n"]
     for table in (paper_table(tables), comparison_table(tables), *full_tables(tables)):
         parts.append(f"## {markdown_text(table.title)}\n\n{markdown(table)}")
@@ -102,14 +102,14 @@ def markdown_file(tables: StudyTables) -> str:
 
 
 def latex_file(tables: StudyTables) -> str:
-    """All tables of a study as floating ones, to be read with ``\\input``."""
+    """Make all tables of a study as floating ones, to be read with ``\\input``."""
     parts = (paper_table(tables), comparison_table(tables), *full_tables(tables))
     name = " ".join(tables.name.split())
     return "\n".join([LATEX_COMMENT.format(name=name), *(latex(table, tables.name) for table in parts if table.sections)])
 
 
 def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure], info: ReportInfo) -> str:
-    """The page that lies in ``folder``: figures and style are in it, links to the figures' PDFs are relative.
+    """Make the page that lies in ``folder``: figures and style are in it, links to the figures' PDFs are relative.
 
     Raises:
         UserError: a figure is not there, or is no PNG.
@@ -118,7 +118,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     environment.filters["rich"] = _rich
     environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
-    found, rows = findings(tables), tables.rows
+    results, rows = findings(tables), tables.rows
     claims = [verdict(row) for row in rows if row["sparse"]]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
@@ -126,7 +126,7 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
         counts={claim: claims.count(claim) for claim in CLAIMS},
         sparse=len(claims),
         unclaimed={reason: claims.count(reason) for reason in claims if reason not in CLAIMS},
-        findings=[(finding, _picture(finding, found)) for finding in found],
+        findings=[(finding, _picture(finding, results)) for finding in results],
         settings=[(setting_label(row), str(row["setting"]), int(row["num_trials"])) for row in rows],
         runs=len(tables.runs[["setting", "trial"]].drop_duplicates()),
         paper=paper_table(tables),
@@ -140,30 +140,30 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
 
 def findings(tables: StudyTables) -> list[Finding]:
     """Return the result of each sparse setting that has an interval."""
-    found = []
+    results = []
     for row in tables.rows:
         claim = verdict(row)
         if row["sparse"] and claim in CLAIMS:
             sparsity = float(row.get("group_sparsity_mean", math.nan))
             numbers = (float(row[name]) for name in ("difference_mean", "difference_low", "difference_high", "margin"))
-            found.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
-    return found
+            results.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
+    return results
 
 
-def _picture(finding: Finding, found: Sequence[Finding]) -> dict[str, float]:
-    """Positions of the finding's numbers in percent of a line that is the same for all findings.
+def _picture(finding: Finding, results: Sequence[Finding]) -> dict[str, float]:
+    """Return the positions of the finding's numbers in percent of a line that is the same for all findings.
 
     An interval that is far wider than what is compared ends at the end of the line.
     """
-    margin = max(one.margin for one in found)
-    start = min(*(one.mean for one in found), -margin) - 3 * margin
-    end = max(*(one.mean for one in found), 0.0) + 3 * margin
+    margin = max(result.margin for result in results)
+    start = min(*(result.mean for result in results), -margin) - 3 * margin
+    end = max(*(result.mean for result in results), 0.0) + 3 * margin
     values = {"zero": 0.0, "margin": -finding.margin, "mean": finding.mean, "low": finding.low, "high": finding.high}
     return {name: round(100 * min(max((value - start) / (end - start), 0.0), 1.0), 2) for name, value in values.items()}
 
 
 def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
-    """A figure as the template wants it: its picture as a text, and its size on the page in pixels."""
+    """Return a figure for the template: its picture as a text, and its size on the page in pixels."""
     try:
         data = figure.png.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
@@ -182,6 +182,6 @@ def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
 
 
 def _rich(text: str) -> Markup:
-    """Text for the page, with the index of Δ_MTL where an index belongs; an arrow stays with what it belongs to."""
+    """Mark a text up for the page, with the index of Δ_MTL as an index; an arrow stays with what it belongs to."""
     text = str(escape(text)).replace("Δ_MTL", "Δ<sub>MTL</sub>")
     return Markup(text.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓"))

@@ -1,4 +1,4 @@
-"""Which runs a study consists of: its settings, each with its configuration, and their trials."""
+"""Plan of a study: its settings, each with its configuration, and their trials, which are its runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from settings.config import ExperimentConfig, validate_config
 from settings.sections import Strength
-from study.config import Axes, StudyFile, load_study_file
+from study.study_file import Axes, StudyFile, load_study_file
 from tasks.table import get_task, is_task
 from utils.errors import ConfigError
 from utils.paths import expanded
@@ -24,30 +24,30 @@ LONGEST_TASKS = 120
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained, with how many seeds."""
+    """A configuration that is trained with one or more seeds."""
 
     config: ExperimentConfig
     variant: str = ""
 
     @property
     def name(self) -> str:
-        """Such as ``seg_depth_sn_l1_l2_target0.7``: of its runs' folders, and in all tables."""
+        """Name in all tables and of the runs' folders, such as ``seg_depth_sn_l1_l2_target0.7``."""
         return self.config.Experiment_name
 
     @property
     def trials(self) -> int:
-        """Seeds."""
+        """Number of seeds."""
         return self.config.num_trials
 
     @property
     def sparse(self) -> bool:
-        """Trained with the penalty."""
+        """True if it is trained with the penalty."""
         return self.config.group_sparsity
 
     def identity(self) -> dict[str, Any]:
-        """The columns that say in every table what this setting is."""
+        """Return the columns that say in every table what this setting is."""
         config = self.config
-        found = config.target_sparsity is not None
+        has_target = config.target_sparsity is not None
         return {
             "setting": self.name,
             "variant": self.variant,
@@ -55,7 +55,7 @@ class Setting:
             "tasks": tuple(config.task_list),
             "sparse": self.sparse,
             "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
-            "lambda": config.penalty_lambda if self.sparse and not found else None,
+            "lambda": config.penalty_lambda if self.sparse and not has_target else None,
             "target_sparsity": config.target_sparsity if self.sparse else None,
         }
 
@@ -68,22 +68,22 @@ class Run:
     trial: int
 
     def __hash__(self) -> int:
-        """Of its folder: a configuration holds mappings, and has none."""
+        """Hash the folder: a configuration holds mappings, and has no hash."""
         return hash(self.folder)
 
     @property
     def config(self) -> ExperimentConfig:
-        """The setting's."""
+        """Configuration of the setting."""
         return self.setting.config
 
     @property
     def folder(self) -> Path:
-        """Of the trial."""
+        """Folder of the trial."""
         return self.config.trial_folder(self.trial)
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """Name of the folder."""
         return self.folder.name
 
 
@@ -104,7 +104,7 @@ class Study:
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """The study of a YAML file.
+    """Load the study of a YAML file.
 
     Args:
         path: of the study's file; its ``base`` lies relative to it.
@@ -125,8 +125,8 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         base = _base(f"{path}: axes.{number} with the base {file.base}", file, axes, {**values, **common})
         for setting in _settings(f"{path}: axes.{number}", axes, base, values.get("loss_weights")):
             same = settings.setdefault(setting.name, setting)
-            one, other = same.config.as_dict(), setting.config.as_dict()
-            different = [key for key in one if key != "num_trials" and one[key] != other[key]]
+            first, second = same.config.as_dict(), setting.config.as_dict()
+            different = [key for key in first if key != "num_trials" and first[key] != second[key]]
             if different:
                 raise ConfigError(
                     f"{path}: axes.{number}: two settings are called {setting.name}, and differ in {', '.join(different)}; "
@@ -152,22 +152,19 @@ def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
 
 
 def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> ExperimentConfig:
-    """The base experiment, dense unless the base itself decides that, so that no rule about sparse runs refuses dense ones."""
+    """Check the base experiment, dense unless it decides that itself, so that no rule about sparse runs refuses dense ones."""
     values |= {"Experiment_name": file.study, "setup": "multitask"}
     if axes.group_sparsity is not None or _lists_strengths(axes):
         values["group_sparsity"] = False
     weights, tasks = values.get("loss_weights"), values.get("task_list")
     if isinstance(weights, dict) and isinstance(tasks, list):
         # It may have weights for tasks that only some sets have.
-        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or not _known(task)}
+        known = {task for task in weights if isinstance(task, str) and is_task(task)}
+        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or task not in known}
     config = validate_config(values, source=source)
     if config.num_trials == 0:
         raise ConfigError(f"{source}: trials: is missing, and num_trials of the base is 0; give the number of trials")
     return config
-
-
-def _known(task: Any) -> bool:
-    return isinstance(task, str) and is_task(task)
 
 
 def _lists_strengths(axes: Axes) -> bool:
@@ -175,7 +172,7 @@ def _lists_strengths(axes: Axes) -> bool:
 
 
 def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> list[Setting]:
-    """All combinations of one grid.
+    """Return all combinations of one grid.
 
     Args:
         source: of the grid, for messages.
@@ -187,7 +184,9 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
     made = []
     for tasks in _task_lists(source, axes, base):
         for sparsity in _strengths(source, axes, base):
-            values = {**plain, **_for_tasks(tasks, base, weights), **sparsity}
+            setup = "singletask" if len(tasks) == 1 else "multitask"
+            own = {"task_list": list(tasks), "setup": setup, "loss_weights": _weights(tasks, base, weights)}
+            values = {**plain, **own, **sparsity}
             values["Experiment_name"] = _name(tasks, values, axes.variant)
             config = validate_config(values, source=f"{source}: {values['Experiment_name']}")
             made.append(Setting(config, axes.variant or ""))
@@ -195,8 +194,10 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
 
 
 def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[str, ...]]:
-    """The sets of tasks of a grid, each once. Its tasks are in the base's order, so that a set is the same one however it is
-    written."""
+    """Return the sets of tasks of a grid, each once.
+
+    A set's tasks are in the base's order, so that it is the same one however it is written.
+    """
     everything = base.task_list
     place = {task: index for index, task in enumerate(everything)}
     words: dict[str, list[tuple[str, ...]]] = {
@@ -211,33 +212,24 @@ def _task_lists(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[s
         entries = [["singles"] if setup == "singletask" else ["all"] for setup in axes.setup]
     else:
         entries = [["all"]]
-    found: list[tuple[str, ...]] = []
+    task_lists: list[tuple[str, ...]] = []
     for entry in entries:
         in_order = tuple(sorted(entry, key=lambda task: place.get(task, len(place))))
-        found += words.get(entry[0], [in_order])
+        task_lists += words.get(entry[0], [in_order])
     if axes.setup is not None:
-        found = [tasks for tasks in found if ("singletask" if len(tasks) == 1 else "multitask") in axes.setup]
-    if not found:
+        task_lists = [tasks for tasks in task_lists if ("singletask" if len(tasks) == 1 else "multitask") in axes.setup]
+    if not task_lists:
         sets = "; ".join(", ".join(entry) for entry in entries)
         kept = f" that setup: {', '.join(axes.setup)} keeps" if axes.setup else ""
         raise ConfigError(
             f"{source}: there is no set of tasks{kept} among tasks: {sets} (the base's task_list is {', '.join(everything)}); "
             "change tasks or setup"
         )
-    return list(dict.fromkeys(found))
-
-
-def _for_tasks(tasks: tuple[str, ...], base: ExperimentConfig, weights: Any) -> dict[str, Any]:
-    """What the base's configuration is for some of its tasks."""
-    return {
-        "task_list": list(tasks),
-        "setup": "singletask" if len(tasks) == 1 else "multitask",
-        "loss_weights": _weights(tasks, base, weights),
-    }
+    return list(dict.fromkeys(task_lists))
 
 
 def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict[str, Any] | None:
-    """The weights of some tasks, as far as there are any."""
+    """Return the weights of some tasks, as far as there are any."""
     if base.loss_weights is None or not isinstance(given, Mapping):
         return None
     weights = {task: base.loss_weights.get(task, given[task]) for task in tasks if task in given}
@@ -247,12 +239,12 @@ def _weights(tasks: tuple[str, ...], base: ExperimentConfig, given: Any) -> dict
 
 
 def _strengths(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
-    """What a grid's dense and sparse runs change, one entry per run."""
+    """Return the values that a grid's dense and sparse runs change, one entry per run."""
     kinds = axes.group_sparsity or ((True,) if _lists_strengths(axes) else (base.group_sparsity,))
-    found: list[dict[str, Any]] = []
+    strengths: list[dict[str, Any]] = []
     for sparse in dict.fromkeys(kinds):
-        found += _sparse(source, axes, base) if sparse else [_dense(base)]
-    return found
+        strengths += _sparse(source, axes, base) if sparse else [_dense(base)]
+    return strengths
 
 
 def _dense(base: ExperimentConfig) -> dict[str, Any]:
@@ -267,7 +259,7 @@ def _dense(base: ExperimentConfig) -> dict[str, Any]:
 
 
 def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, Any]]:
-    """One entry per penalty and strength."""
+    """Return one entry per penalty and strength."""
     params = base.bb_optimizer_params.model_dump(mode="json", by_alias=True)
     return [
         {
@@ -316,7 +308,7 @@ def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list
 
 
 def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None) -> str:
-    """``seg_depth_sn_dense``, ``seg_depth_sn_l1_l2_target0.7``, ``seg_l1_l2_lambda0.0001_augmented``."""
+    """Name a setting: ``seg_depth_sn_dense``, ``seg_depth_sn_l1_l2_target0.7``, ``seg_l1_l2_lambda0.0001_augmented``."""
     parts = [get_task(task).short for task in tasks]
     if len("_".join(parts)) > LONGEST_TASKS:
         parts = [parts[0], f"and-{len(parts) - 1}-more"]
@@ -330,13 +322,13 @@ def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None
 
 
 def _number(value: float) -> str:
-    """As short as can be, and no other number's."""
+    """Write a number as short as can be, and as no other number."""
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
 
 def study_values(study: Study) -> dict[str, Any]:
-    """A study in plain values: what :func:`study_from_values` takes."""
+    """Turn a study into plain values: those that :func:`study_from_values` takes."""
     return {
         "study": study.name,
         "margin": study.margin,
@@ -345,7 +337,7 @@ def study_values(study: Study) -> dict[str, Any]:
 
 
 def study_from_values(values: Mapping[str, Any], folder: Path) -> Study:
-    """A study whose folder may have moved: its runs are those in ``folder``.
+    """Make a study whose folder may have moved: its runs are those in ``folder``.
 
     Raises:
         ConfigError: these are not a study's values.
@@ -371,5 +363,5 @@ def study_from_values(values: Mapping[str, Any], folder: Path) -> Study:
 
 
 def config_text(config: ExperimentConfig) -> str:
-    """A configuration as YAML."""
+    """Write a configuration as YAML."""
     return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True)

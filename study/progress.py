@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """Of one run."""
+    """Progress of one run."""
 
     run: Run
     finished: bool
     epochs: int
-    """Trained so far."""
+    """Epochs that are trained so far."""
     held: str = ""
-    """Who is at it, if somebody is."""
+    """Sentence about the process that trains it; empty if none does."""
     failure: str = ""
-    """Why it failed the last time, or cannot be continued."""
+    """Reason why it failed the last time, or cannot be continued."""
     changed: Changes = field(default_factory=dict)
     """Values of the configuration that were others when it was trained."""
 
     @property
     def word(self) -> str:
-        """In one word or two."""
+        """State in one word or two."""
         if self.finished:
             return "finished"
         if self.held:
@@ -47,20 +47,20 @@ class Progress:
 
 
 def progress_of(study: Study) -> list[Progress]:
-    """Of all runs, in the study's order; one whose files are damaged is one that failed.
+    """Return the progress of all runs, in the study's order; a run with damaged files counts as failed.
 
     Raises:
         TrialError: a folder is that of a run with another configuration, or cannot be written.
     """
     progress = [look(study, run, holder(run)) for run in study.runs]
-    for there in progress:
-        if there.changed:
-            raise TrialError(_other_values(there))
+    for run_progress in progress:
+        if run_progress.changed:
+            raise TrialError(_other_values(run_progress))
     return progress
 
 
 def holder(run: Run) -> str:
-    """Who is at a run, as a sentence; empty if nobody is.
+    """Return a sentence about the process that trains a run; empty if none does.
 
     Raises:
         TrialError: the study's folder cannot be written.
@@ -73,12 +73,12 @@ def holder(run: Run) -> str:
 
 
 def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -> Progress:
-    """How far a run is.
+    """Read the progress of a run.
 
     Args:
         study: that it belongs to.
         run: whose folder is looked at.
-        held: who is at it, if somebody is.
+        held: sentence about the process that trains it, if one does.
         ignoring: keys of the configuration whose values may differ.
     """
     if not run.folder.exists():
@@ -96,46 +96,46 @@ def look(study: Study, run: Run, held: str = "", ignoring: Iterable[str] = ()) -
             check_folder(saved or run.config, run.folder, resume=True)
         finished = saved is not None and is_finished(run.folder, run.config)
     except UserError as error:
-        damage = with_remedy(run, str(error))
+        damage = with_remedy(run, error)
     epochs = len(files.read_lines(run.folder / files.METRICS))
     return Progress(run, finished, epochs, held, "" if finished else damage or read_failure(study, run), changed)
 
 
 def finished_runs(study: Study) -> tuple[list[Run], dict[str, list[str]]]:
-    """Finished runs, and the names of those that failed or are missing, with what is the matter."""
+    """Return the finished runs, and the names of those that failed or are missing, each with the reason."""
     finished = []
     others: dict[str, list[str]] = {"failed": [], "missing": []}
     machine = [key for key, nature in natures(ExperimentConfig).items() if nature.machine]
-    for there in (look(study, run, ignoring=machine) for run in study.runs):
-        name = there.run.name
-        if there.changed:
-            others["missing"].append(f"{name}: was trained with other values of {', '.join(there.changed)}")
-        elif there.finished:
-            finished.append(there.run)
-        elif there.failure:
-            others["failed"].append(f"{name}: {there.failure}")
-        elif there.epochs:
-            others["missing"].append(f"{name}: {there.epochs} of {there.run.config.epochs} epochs are trained")
+    for progress in (look(study, run, ignoring=machine) for run in study.runs):
+        name = progress.run.name
+        if progress.changed:
+            others["missing"].append(f"{name}: was trained with other values of {', '.join(progress.changed)}")
+        elif progress.finished:
+            finished.append(progress.run)
+        elif progress.failure:
+            others["failed"].append(f"{name}: {progress.failure}")
+        elif progress.epochs:
+            others["missing"].append(f"{name}: {progress.epochs} of {progress.run.config.epochs} epochs are trained")
         else:
             others["missing"].append(name)
     return finished, others
 
 
-def _other_values(there: Progress) -> str:
-    """Why a study cannot go on."""
+def _other_values(progress: Progress) -> str:
+    """Return why a study cannot go on."""
     return (
-        f"{there.run.folder} was trained with another configuration ({told(there.changed)}): give the same values to "
+        f"{progress.run.folder} was trained with another configuration ({told(progress.changed)}): give the same values to "
         "continue the study, delete all of its runs with --overwrite, or begin another one with study=<name>"
     )
 
 
 def failure_path(study: Study, run: Run) -> Path:
-    """Where it is written why a run failed."""
+    """Return the file that says why a run failed."""
     return study.folder / "failures" / f"{run.name}.json"
 
 
 def read_failure(study: Study, run: Run) -> str:
-    """Why a run failed; empty if it did not."""
+    """Read why a run failed; empty if it did not."""
     path = failure_path(study, run)
     try:
         return str(files.load_json(path).get("reason", "for an unknown reason")) if path.is_file() else ""

@@ -15,22 +15,31 @@ RECORD, SOURCE = "study.json", "study.yaml"
 
 
 @dataclass(frozen=True)
+class Command:
+    """Command that runs a study."""
+
+    text: str
+    """Line as it was typed."""
+    source: Path
+    """The study's file."""
+
+
+@dataclass(frozen=True)
 class Record:
     """Record of a study."""
 
     study: Study
     commands: tuple[str, ...]
-    """That were given, each once."""
+    """Commands that were given, each once."""
     configs: Mapping[str, str]
     """Name -> text of the study's file."""
 
 
-def write_record(study: Study, source: Path, command: str) -> None:
+def write_record(study: Study, command: Command) -> None:
     """Write ``study.json`` and a copy of the study's file; a command is added to those of before."""
-    before = _commands(study.folder)
-    commands = [*before, *([command] if command not in before else [])]
+    commands = list(dict.fromkeys([*_commands(study.folder), command.text]))
     save_json(study.folder / RECORD, {**study_values(study), "commands": commands})
-    write_text(study.folder / SOURCE, source.read_text(encoding="utf-8"))
+    write_text(study.folder / SOURCE, command.source.read_text(encoding="utf-8"))
 
 
 def _commands(folder: Path) -> list[str]:
@@ -50,8 +59,8 @@ def read_record(folder: Path) -> Record:
         UserError: ``folder`` is no study's.
     """
     if not (folder / RECORD).is_file():
-        there = sorted(str(path.parent) for place in (folder, folder.parent) for path in place.glob(f"*/{RECORD}"))
-        known = f"; studies there: {', '.join(there)}" if there else ""
+        studies = sorted(str(path.parent) for place in (folder, folder.parent) for path in place.glob(f"*/{RECORD}"))
+        known = f"; studies there: {', '.join(studies)}" if studies else ""
         if not folder.is_dir():
             what = f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}"
             raise UserError(f"--study: {what}; a study's is results/studies/<name>{known}")

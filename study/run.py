@@ -23,7 +23,7 @@ from study.estimate import Clock
 from study.launch import Launcher, Outcome, one_after_another
 from study.plan import Study
 from study.progress import Progress, failure_path, note_failure, progress_of
-from study.record import RECORD, write_record
+from study.record import RECORD, Command, write_record
 from utils.console import duration
 from utils.errors import ConfigError
 from utils.files import remove_folder, unwritable
@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 
 def run_study(
     study: Study,
-    source: Path,
-    command: str,
+    command: Command,
     *,
     plan_only: bool = False,
     resume: bool = False,
@@ -46,8 +45,7 @@ def run_study(
 
     Args:
         study: what is to be run.
-        source: the study's file, which is kept beside the runs.
-        command: as it was typed.
+        command: as it was typed, with the study's file, which is kept beside the runs.
         plan_only: show the plan, and do nothing.
         resume: continue what is there, and refuse to begin (without it, a study does what is left, from its begin on).
         overwrite: delete all runs of the study first.
@@ -59,15 +57,15 @@ def run_study(
     Raises:
         UserError: the data, a folder or a configuration is not as it should be; then nothing was started.
     """
-    there = unwritable(study.folder)
-    if there is not None:
-        raise ConfigError(f"folder: {study.folder} cannot be written ({there} is no folder that this user may write into)")
+    obstacle = unwritable(study.folder)
+    if obstacle is not None:
+        raise ConfigError(f"folder: {study.folder} cannot be written ({obstacle} is no folder that this user may write into)")
     if resume and not _folders(study):
         root = study.folder.parent
         names = sorted(path.parent.name for path in root.glob(f"*/{RECORD}"))
         raise nothing_to_resume(f"run of study {study.name!r}", root, study.name, names)
     progress = _as_new(study) if overwrite else progress_of(study)
-    wanted = list({there.run.setting.name: there.run.config for there in progress if not there.finished}.values())
+    wanted = list({obstacle.run.setting.name: obstacle.run.config for obstacle in progress if not obstacle.finished}.values())
     _check_inputs(map(_uncached, wanted))
     clock = Clock(progress)
     _show(study, progress, clock, _strangers(study, overwrite))
@@ -77,7 +75,7 @@ def run_study(
     if overwrite:
         _remove(study)
     study.folder.mkdir(parents=True, exist_ok=True)
-    write_record(study, source, command)
+    write_record(study, command)
     outcomes = _launch(study, progress, clock, launcher)
     _conclude(study, outcomes)
     return outcomes
@@ -91,7 +89,7 @@ def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
 
 
 def _as_new(study: Study) -> list[Progress]:
-    """As if there were no run yet, which will be so.
+    """Return the progress of runs that are all deleted first.
 
     Raises:
         TrialError: another process is at a run, or a folder is no run's.
@@ -112,17 +110,17 @@ def _remove(study: Study) -> None:
 
 
 def _folders(study: Study) -> list[tuple[Path, ExperimentConfig]]:
-    """Those of all runs that are there, also of trials that the study does not ask for any more."""
+    """Return the folders of all existing runs, also of trials that the study does not ask for any more."""
     return [(folder, setting.config) for setting in study.settings for folder in existing_trials(setting.config)]
 
 
 def _uncached(config: ExperimentConfig) -> ExperimentConfig:
-    """For a look that writes nothing and reads no frame."""
+    """Return a configuration whose check writes nothing and reads no frame."""
     return config.model_copy(update={"cache": False, "on_bad_sample": "error"})
 
 
 def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: Sequence[str]) -> None:
-    """The plan: one row per setting, and names of runs that are none of the study's."""
+    """Print the plan: one row per setting, and the names of runs that are none of the study's."""
     title = f"study {study.name}: {len(study.settings)} settings, {len(study.runs)} runs"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("setting", no_wrap=True)
@@ -130,17 +128,17 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
     table.add_column("of these", min_width=12)
     table.add_column("time left", justify="right", no_wrap=True)
     for setting in study.settings:
-        of = [there for there in progress if there.run.setting is setting]
-        words = Counter(there.word for there in of)
+        trials = [run_progress for run_progress in progress if run_progress.run.setting is setting]
+        words = Counter(run_progress.word for run_progress in trials)
         state = ", ".join(f"{count} {word}" if setting.trials > 1 else word for word, count in words.items())
-        left = "" if all(there.finished for there in of) else duration(sum(map(clock.seconds, of)))
+        left = "" if all(run_progress.finished for run_progress in trials) else duration(sum(map(clock.seconds, trials)))
         table.add_row(setting.name, str(setting.trials), state, left)
     console = Console()
     # Names are to be read, and copied, whole: a line that is longer than the terminal is better than half a name.
     console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 40)
     console.print(table)
     left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
-    left = "All runs are finished" if all(there.finished for there in progress) else left
+    left = "All runs are finished" if all(run_progress.finished for run_progress in progress) else left
     console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
     if strangers:
         text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
@@ -148,14 +146,14 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
 
 
 def _strangers(study: Study, overwrite: bool) -> list[str]:
-    """Names of runs in the study's folder that are none of its runs, and stay there."""
+    """Return the names of runs in the study's folder that are none of its runs, and stay there."""
     ours = {run.folder for run in study.runs} | ({folder for folder, _ in _folders(study)} if overwrite else set())
     return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
 
 
 def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
     """Do what is not finished, and say after each run what is left."""
-    waiting = {there.run: clock.seconds(there) for there in progress if not there.finished}
+    waiting = {run_progress.run: clock.seconds(run_progress) for run_progress in progress if not run_progress.finished}
     number, start, done = len(waiting), time.monotonic(), 0.0
     outcomes: list[Outcome] = []
     if not waiting:
@@ -185,14 +183,12 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
 
 
 def _conclude(study: Study, outcomes: Sequence[Outcome]) -> None:
-    """What became of the study."""
-    finished = {there.run for there in progress_of(study) if there.finished}
+    """Log which runs failed, and how many are finished."""
+    finished = {run_progress.run for run_progress in progress_of(study) if run_progress.finished}
     for status, what in (("failed", "failed"), ("held", "left to the process that is at them")):
         some = [outcome for outcome in outcomes if outcome.status == status and outcome.run not in finished]
         if some:
-            # Of who is at a run, what to do about an experiment is of no use here.
-            reasons = [outcome.reason.partition("; ")[0] if status == "held" else outcome.reason for outcome in some]
-            listed = "".join(f"\n  {outcome.run.name}: {reason}" for outcome, reason in zip(some, reasons, strict=True))
+            listed = "".join(f"\n  {outcome.run.name}: {outcome.reason}" for outcome in some)
             (log.error if status == "failed" else log.warning)("%d of %d runs %s:%s", len(some), len(study.runs), what, listed)
     log.info(
         "study %s: %d of %d runs are finished; tables, figures and report.html: python make_report.py --study %s",

@@ -42,8 +42,10 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean, spread and interval of independent numbers, such as a metric's of several seeds. One that is not finite is not left
-    out: everything is NaN then (:func:`engine.results.mean_and_std`)."""
+    """Compute mean, spread and interval of independent numbers, such as a metric's of several seeds.
+
+    A number that is not finite makes all of them NaN (:func:`engine.results.mean_and_std`).
+    """
     n = len(values)
     mean, std = mean_and_std(values)
     if math.isnan(std):
@@ -77,7 +79,7 @@ def relative_change(task: str, metric: str, value: float, baseline: float) -> fl
 
 
 def delta_mtl(metrics: Metrics, baseline: Metrics) -> float:
-    """Mean relative change against single-task models, in percent, of one metric per task.
+    """Compute the mean relative change against single-task models, in percent, of one metric per task.
 
     ``1/T sum_i (-1)^l_i (M_i - B_i) / B_i`` with ``l_i`` = 1 where lower is better (Maninis, Radosavovic, Kokkinos: Attentive
     Single-Tasking of Multiple Tasks, CVPR 2019), ``M_i`` the main metric of task i (``tasks/table.py``).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import pandas as pd
 
 from engine import checkpoint as files
 from engine.results import check_writable
-from figures.files import save_figure
+from figures.saving import save_figure
 from study.collect import gaps, study_tables
 from study.costs import BUSY, Costs, costs_of
 from study.figures import KINDS, draw_all
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Latency = Literal["auto", "yes", "no"]
 
 FOLDER = "report"
-"""Below the study's folder."""
+"""Folder of the report in the study's folder."""
 
 
 def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = False, latency: Latency = "auto") -> list[Path]:
@@ -66,12 +66,6 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
     if not finished:
         raise UserError(f"--study: none of the networks in {folder} can be used; {next(iter(damaged.values()))}")
     others["failed"] += [f"{run.name}: {reason}" for run, reason in damaged.items()]
-    notes = gaps(study, costs)
-    doubtful = [run.setting.name for run, cost in costs.items() if cost.doubtful]
-    if doubtful:
-        notes.append(f"The machine was busy when these latencies were measured: {', '.join(doubtful)}.")
-    if obstacle and not all(costs[run].machine for run in _first_of_each(finished)):
-        notes.append(f"Latencies were not measured, as {obstacle}; repeat the report when the machine is idle.")
     written = study_tables(study, costs).write(out_dir)
     # What follows is made from the files alone.
     tables = StudyTables.read(out_dir, study.name)
@@ -83,7 +77,7 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
         status={"finished": [run.name for run in finished], **{what: names for what, names in others.items() if names}},
         machine=_machines(finished, costs),
         date=date.today().isoformat(),
-        notes=[*notes, *missing],
+        notes=[*gaps(study, costs), *_latency_notes(costs, obstacle), *missing],
     )
     written += [path for figure in figures for path in (figure.png, figure.pdf)]
     # An earlier report's LaTeX would pass for this one's.
@@ -109,7 +103,7 @@ def _refuse_foreign(out_dir: Path, name: str) -> None:
 
 
 def _obstacle(study: Study) -> str:
-    """Why no latency can be measured just now; empty if it can."""
+    """Return why no latency can be measured just now; empty if it can."""
     for run in study.runs:
         if holder(run):
             return f"{run.name} was being trained at that time"
@@ -117,8 +111,17 @@ def _obstacle(study: Study) -> str:
     return f"other processes took {percent(busy, 1, decimals=0)} of the machine's CPU time" if busy > BUSY else ""
 
 
+def _latency_notes(costs: Mapping[Run, Costs], obstacle: str) -> Iterator[str]:
+    """Yield sentences about latencies that are doubtful or missing."""
+    doubtful = [run.setting.name for run, cost in costs.items() if cost.doubtful]
+    if doubtful:
+        yield f"The machine was busy when these latencies were measured: {', '.join(doubtful)}."
+    if obstacle and not all(costs[run].machine for run in _first_of_each(costs)):
+        yield f"Latencies were not measured, as {obstacle}; repeat the report when the machine is idle."
+
+
 def _first_of_each(runs: Iterable[Run]) -> list[Run]:
-    """The first run of every setting."""
+    """Return the first run of every setting."""
     first: dict[str, Run] = {}
     for run in runs:
         first.setdefault(run.setting.name, run)
@@ -129,9 +132,9 @@ def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure]
     """Draw all figures into ``target/figures``; and what could not be drawn."""
     drawn, missing = draw_all(tables)
     figures = []
-    for one in drawn:
-        png, pdf = save_figure(one.figure, target / "figures" / one.name)
-        figures.append(ReportFigure(one.title, one.caption, png, pdf))
+    for figure in drawn:
+        png, pdf = save_figure(figure.figure, target / "figures" / figure.name)
+        figures.append(ReportFigure(figure.title, figure.caption, png, pdf))
     _remove_old(target / "figures", {figure.png.stem for figure in figures})
     return figures, missing
 
@@ -144,7 +147,7 @@ def _remove_old(folder: Path, names: set[str]) -> None:
 
 
 def _configs(record: Record, finished: Sequence[Run]) -> dict[str, str]:
-    """The study's file, and the whole configuration of each setting."""
+    """Return the study's file, and the whole configuration of each setting."""
     settings = {run.setting.name: run for run in reversed(finished)}
     whole = {setting.name: config_text(setting.config) for setting in record.study.settings if setting.name in settings}
     return {**record.configs, **whole}

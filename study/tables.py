@@ -13,7 +13,7 @@ from utils.csv_tables import read_csv, write_csv
 from utils.errors import UserError
 
 PARTS = {"runs": "", "summary": "_summary", "curves": "_curves", "layers": "_layers"}
-"""What follows the study's name in the names of its files."""
+"""Ends of the names of the files, which follow the study's name."""
 
 _IDENTITY = ("setting", "variant", "setup", "tasks", "sparse", "penalty", "lambda", "target_sparsity")
 

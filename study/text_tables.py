@@ -13,16 +13,7 @@ from typing import Any
 import pandas as pd
 
 from study.columns import HEADINGS, LATENCIES, SIZES, Column
-from study.labels import (
-    NOTHING,
-    interval,
-    is_missing,
-    kind_label,
-    mean_text,
-    study_columns,
-    tasks_label,
-    value_text,
-)
+from study.labels import NOTHING, interval, is_missing, kind_label, mean_text, study_columns, tasks_label, value_text
 from study.tables import StudyTables
 from utils.console import listed
 from utils.numbers import fixed
@@ -56,16 +47,16 @@ class TextTable:
     """A table whose cells are plain text."""
 
     name: str
-    """What its label and its anchor are made of, such as ``paper``."""
+    """Part of its label and of its anchor, such as ``paper``."""
     title: str
     caption: str
     columns: Sequence[tuple[str, str]]
     """Two lines per heading; where neighbours have the same first line, they share it."""
     sections: Sequence[Section]
     notes: Sequence[str] = ()
-    """What is missing, in words."""
+    """Sentences about what is missing."""
     joint: str = " "
-    """What comes between the two lines of a heading where they must be one."""
+    """Text between the two lines of a heading where they must be one."""
 
     @property
     def heads(self) -> list[tuple[str, int]]:
@@ -80,7 +71,7 @@ class TextTable:
 
 
 def paper_table(tables: StudyTables) -> TextTable:
-    """Settings as rows: trials, the main metric of each task, Δ_MTL with its interval, sparsity and cost."""
+    """Make the table with settings as rows: trials, main metric of each task, Δ_MTL with its interval, sparsity and cost."""
     summary = tables.summary
     columns = study_columns(tables)
     shown = [column for column in columns if column.main]
@@ -116,7 +107,7 @@ def paper_table(tables: StudyTables) -> TextTable:
 
 
 def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
-    """Every quantity of the summary as a row, settings as columns: ``per_block`` of them a table, or all in one with None."""
+    """Make tables with quantities as rows, settings as columns: ``per_block`` of them a table, or all in one with None."""
     blocks = _blocks(_by_tasks(tables), per_block)
     columns = study_columns(tables)
     groups = [*dict.fromkeys(column.group for column in columns if column.task), *HEADINGS]
@@ -141,7 +132,7 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
 
 
 def comparison_table(tables: StudyTables) -> TextTable:
-    """Sparse settings as rows: the paired difference of Δ_MTL to the dense setting of the same tasks, and what it says."""
+    """Make the table of sparse settings: their paired differences of Δ_MTL to the dense twins, and the claims."""
     columns = [("", name) for name in ("setting", "n", "difference of Δ_MTL (points)", "95 % interval", "margin", "claim")]
     rows_of = {value_text(row["setting"]): row for _, rows in _by_tasks(tables) for row in rows}
     sections = []
@@ -246,14 +237,13 @@ def _spread(summary: pd.DataFrame) -> str:
     return "mean ± sample standard deviation over n trials" if several else "one trial per setting"
 
 
-def _missing_notes(tables: StudyTables, there: set[str]) -> list[str]:
+def _missing_notes(tables: StudyTables, names: set[str]) -> list[str]:
     """Tell what is missing in the paper's table."""
     summary = tables.summary
     if summary.empty:
         return ["No run of the study has finished: there is nothing to show."]
-    notes = []
-    notes += _delta_notes(tables)
-    if "compact_latency_ms" not in there:
+    notes = _delta_notes(tables)
+    if "compact_latency_ms" not in names:
         notes.append("No latency was measured.")
     single = int((summary["num_trials"] == 1).sum())
     if single:
@@ -309,14 +299,14 @@ def _unfinished(row: Mapping[str, Any], tables: StudyTables) -> Sequence[str]:
 
 
 def _dead_notes(tables: StudyTables) -> list[str]:
-    """Settings with a layer that no input passes any more."""
+    """Name the settings with a layer that no input passes any more."""
     layers = tables.layers
     dead = layers[(layers["live_groups"] == 0) & (layers["groups"] > 0)]
     notes = []
-    for setting, of in dead.groupby("setting", sort=False):
-        names, trials = list(dict.fromkeys(of["layer"])), of["trial"].nunique()
-        all_ = layers.loc[layers["setting"] == setting, "layer"].nunique()
-        which = f"all {all_}" if len(names) == all_ else f"{len(names)} of {all_} ({listed(names)})"
+    for setting, rows in dead.groupby("setting", sort=False):
+        names, trials = list(dict.fromkeys(rows["layer"])), rows["trial"].nunique()
+        all_layers = layers.loc[layers["setting"] == setting, "layer"].nunique()
+        which = f"all {all_layers}" if len(names) == all_layers else f"{len(names)} of {all_layers} ({listed(names)})"
         of_trials = layers.loc[layers["setting"] == setting, "trial"].nunique()
         notes.append(f"Layers without any live group in {trials} of {of_trials} trials of {setting}: {which}.")
     return notes

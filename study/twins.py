@@ -11,13 +11,13 @@ from study.plan import Setting
 
 
 def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
-    """The dense setting that a sparse one is compared with, of the same tasks.
+    """Find the dense setting of the same tasks that a sparse one is compared with.
 
     It is the one of the same variant; where none is planned, one that is trained alike but for the penalty; else there is none.
     """
-    dense = [one for one in settings if not one.sparse and one.config.task_list == setting.config.task_list]
-    own = [one for one in dense if one.variant == setting.variant]
-    alike = [one for one in sorted(dense, key=lambda one: one.variant != "") if not other_keys(setting, one)]
+    dense = [twin for twin in settings if not twin.sparse and twin.config.task_list == setting.config.task_list]
+    own = [twin for twin in dense if twin.variant == setting.variant]
+    alike = [twin for twin in sorted(dense, key=lambda twin: twin.variant != "") if not other_keys(setting, twin)]
     return next(iter([*own, *alike]), None)
 
 
@@ -30,14 +30,13 @@ def other_keys(setting: Setting, twin: Setting) -> list[str]:
 
 
 def baseline_of(setting: Setting, settings: Iterable[Setting]) -> dict[str, Setting] | None:
-    """Per task of a setting the dense setting of that task alone.
+    """Find per task of a setting the dense setting of that task alone.
 
     They are of the setting's own variant where the study plans all of them, else those without a variant; None where the study
     plans neither.
     """
-    dense = {
-        (one.variant, one.config.task_list[0]): one for one in settings if not one.sparse and len(one.config.task_list) == 1
-    }
+    alone = [single for single in settings if not single.sparse and len(single.config.task_list) == 1]
+    dense = {(single.variant, single.config.task_list[0]): single for single in alone}
     for variant in (setting.variant, ""):
         if all((variant, task) in dense for task in setting.config.task_list):
             return {task: dense[variant, task] for task in setting.config.task_list}
@@ -45,5 +44,5 @@ def baseline_of(setting: Setting, settings: Iterable[Setting]) -> dict[str, Sett
 
 
 def seeds_of(setting: Setting) -> list[int]:
-    """Seeds of the trials that the study plans."""
+    """Return the seeds of the trials that the study plans."""
     return [setting.config.seed + trial for trial in range(setting.trials)]

@@ -1,6 +1,8 @@
-"""Unit and direction of each metric of a task."""
+"""Unit, direction and title of each metric of a task."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from tasks.metrics import MetricInfo
 from tasks.objectives import metrics_of
@@ -10,7 +12,7 @@ __all__ = ["MetricInfo", "metric_info", "metrics_of"]
 
 
 def metric_info(task: str, metric: str, *, metres: bool = False) -> MetricInfo:
-    """Return unit and direction of a metric of ``task``.
+    """Return unit, direction and title of a metric of ``task``.
 
     Args:
         task: such as ``depth_euclidean``.
@@ -19,4 +21,4 @@ def metric_info(task: str, metric: str, *, metres: bool = False) -> MetricInfo:
     """
     info = metrics_of(task)[metric]
     in_metres = metres and get_task(task).kind == "depth" and metric in ("abs_err", "rmse")
-    return MetricInfo(info.better, "m") if in_metres else info
+    return replace(info, unit="m") if in_metres else info

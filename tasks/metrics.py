@@ -28,13 +28,14 @@ from tasks.table import IGNORE_INDEX
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """Unit (empty for shares and numbers without one) and direction of a metric."""
+    """Direction, unit (empty for shares and numbers without one) and title (empty: the words of its name) of a metric."""
 
     better: Literal["up", "down"]
     unit: str = ""
+    title: str = ""
 
 
-UP, DOWN = MetricInfo("up"), MetricInfo("down")
+UP = MetricInfo("up")
 
 
 class TaskMetrics(Protocol):
@@ -68,7 +69,10 @@ class SegmentationMetrics:
     """``mIoU`` (mean over the classes that occur in the split's ground truth), ``pixel_accuracy``, and the paper's
     ``IoU_micro_imagewise`` (per image, over the pixels of all classes together; mean over images)."""
 
-    INFO: ClassVar[Mapping[str, MetricInfo]] = dict.fromkeys(("mIoU", "pixel_accuracy", "IoU_micro_imagewise"), UP)
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {
+        **dict.fromkeys(("mIoU", "pixel_accuracy"), UP),
+        "IoU_micro_imagewise": MetricInfo("up", title="IoU per image"),
+    }
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -104,7 +108,12 @@ class DepthMetrics:
     In metres for ``depth_target: metric``, else in parts of the frame's largest depth.
     """
 
-    INFO: ClassVar[Mapping[str, MetricInfo]] = {**dict.fromkeys(("abs_err", "rel_err", "rmse"), DOWN), "delta_1.25": UP}
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {
+        "abs_err": MetricInfo("down", title="absolute error"),
+        "rel_err": MetricInfo("down", title="relative error"),
+        "rmse": MetricInfo("down", title="RMSE"),
+        "delta_1.25": MetricInfo("up", title="share within a factor of 1.25"),
+    }
 
     def __init__(self) -> None:
         self.absolute, self.squared = _float64(MeanAbsoluteError()), _float64(MeanSquaredError(squared=False))
@@ -136,7 +145,7 @@ class NormalsMetrics:
     INFO: ClassVar[Mapping[str, MetricInfo]] = {
         "mean_cosine": UP,
         **dict.fromkeys(("mean_angle", "median_angle"), MetricInfo("down", "degrees")),
-        **{f"within_{limit:g}": UP for limit in LIMITS},
+        **{f"within_{limit:g}": MetricInfo("up", title=f"share within {limit:g}°") for limit in LIMITS},
     }
 
     def __init__(self) -> None:
@@ -172,7 +181,7 @@ class NormalsMetrics:
 class EdgeMetrics:
     """``abs_err`` of the edge strength."""
 
-    INFO: ClassVar[Mapping[str, MetricInfo]] = {"abs_err": DOWN}
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {"abs_err": MetricInfo("down", title="absolute error")}
 
     def __init__(self) -> None:
         self.absolute = _float64(MeanAbsoluteError())
@@ -191,7 +200,12 @@ class AttributeMetrics:
     """``accuracy``, ``f1`` (of the positives, NaN where there are none, neither true nor predicted), ``f1_weighted`` (by class
     frequency), all at threshold 0.5, and ``auroc`` (NaN where only one class occurs)."""
 
-    INFO: ClassVar[Mapping[str, MetricInfo]] = dict.fromkeys(("accuracy", "f1", "f1_weighted", "auroc"), UP)
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {
+        "accuracy": UP,
+        "f1": MetricInfo("up", title="F1"),
+        "f1_weighted": MetricInfo("up", title="F1, weighted"),
+        "auroc": MetricInfo("up", title="AUROC"),
+    }
 
     def __init__(self) -> None:
         self.metrics: dict[str, Metric] = {

@@ -15,6 +15,8 @@ from study.plan import Run, Study, load_study
 from tests.small import small_config
 
 TWO = ("segmentsemantic", "depth_euclidean")
+SINGLE: dict[str, Any] = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
+"""One dense single-task setting."""
 
 DENSE_AND_SPARSE: list[dict[str, Any]] = [
     {"tasks": "singles", "group_sparsity": False, "trials": 1},

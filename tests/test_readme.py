@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from settings.key_table import key_table
-from study.config import Axes, StudyFile
+from study.study_file import Axes, StudyFile
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -308,7 +308,7 @@ def test_a_compact_model_is_written_beside_the_checkpoint(
 ) -> None:
     """In few rounds, on a system that tells no peak of the memory; the file is a network for predict.py."""
     monkeypatch.setattr("deploy.latency.MOST", 3)
-    monkeypatch.setattr("deploy.compaction.cpu_peaks", lambda *_: None)
+    monkeypatch.setattr("deploy.trial_compaction.cpu_peaks", lambda *_: None)
     source = trained / "results" / "runs" / "mine__trial_0"
     folder = copy_without(source, tmp_path / "mine__trial_0", files.LAST)
     before = set(listing(folder))

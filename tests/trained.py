@@ -12,7 +12,7 @@ from torch import nn
 
 from datasets.synthetic.faces import write_faces
 from datasets.synthetic.rooms import write_rooms
-from deploy import compaction, latency
+from deploy import latency, trial_compaction
 from engine import run_experiment
 from settings.config import ExperimentConfig
 from tests.small import FACES, ROOMS, SIZE, small_config
@@ -104,5 +104,5 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     def fixed(networks: dict[str, nn.Module], *_: Any) -> latency.Timing:
         return latency.Timing(dict.fromkeys(networks, 1.0), 3, dict.fromkeys(networks, "contiguous"))
 
-    monkeypatch.setattr(compaction, "time_networks", fixed)
-    monkeypatch.setattr(compaction, "cpu_peaks", lambda layouts, *_: dict.fromkeys(layouts, 1.0))
+    monkeypatch.setattr(trial_compaction, "time_networks", fixed)
+    monkeypatch.setattr(trial_compaction, "cpu_peaks", lambda layouts, *_: dict.fromkeys(layouts, 1.0))

@@ -18,7 +18,16 @@ class TextError(DataError):
 
 
 class TrialError(UserError):
-    """A trial's folder, or a file in it, cannot be used."""
+    """A trial's folder, or a file in it, cannot be used.
+
+    Args:
+        fact: what is wrong.
+        advice: what to do about the whole experiment; the message is both.
+    """
+
+    def __init__(self, fact: str, advice: str = "") -> None:
+        super().__init__(fact + advice)
+        self.fact = fact
 
 
 class HeldError(TrialError):

@@ -98,7 +98,8 @@ def _acquire(lock: FileLock, folder: Path, name: str) -> None:
             if holder is not None and _is_dead(holder):
                 log.info("experiment %r: waiting for the loading processes of process %d, which is dead", name, holder["pid"])
         if now >= waiting_until or (holder is not None and not _is_dead(holder)):
-            raise HeldError(_sentence(folder, name, holder))
+            fact = f"experiment {name!r} in {folder} is being trained by {_process(holder)}"
+            raise HeldError(fact, "; wait for it, stop it, or choose another Experiment_name")
         time.sleep(0.1)
 
 
@@ -136,10 +137,7 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     return False
 
 
-def _sentence(folder: Path, name: str, holder: dict[str, Any] | None) -> str:
-    who = (
-        f"process {holder['pid']} on {holder.get('host')} since {holder.get('since')} ({holder.get('command')})"
-        if holder
-        else "another process"
-    )
-    return f"experiment {name!r} in {folder} is being trained by {who}; wait for it, stop it, or choose another Experiment_name"
+def _process(holder: dict[str, Any] | None) -> str:
+    if holder is None:
+        return "another process"
+    return f"process {holder['pid']} on {holder.get('host')} since {holder.get('since')} ({holder.get('command')})"

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from study.columns import CURVES
 from study.figures.drawn import Drawn, DrawnFigure, trials_text
-from study.figures.settings import PlottedSetting, TaskSet, drawn_sets, main_columns
+from study.figures.plotted_settings import PlottedSetting, TaskSet, drawn_sets, main_columns
 from study.figures.style import (
     COLUMN,
     DENSE,
@@ -55,27 +55,27 @@ class Curve:
 
 
 def draw_curves(tables: StudyTables) -> Drawn:
-    """A figure per set of tasks (and per penalty, where there are several) with a panel per recorded quantity.
+    """Draw a figure per set of tasks (and per penalty, where there are several) with a panel per recorded quantity.
 
     A line is the mean over the trials, the band around it reaches from the least to the largest. At most ``MOST_LINES``
     settings are drawn: the dense ones and sparse ones spread evenly from the weakest to the strongest.
     """
     figures, missing = [], []
-    for one in drawn_sets(tables):
-        penalties = list(dict.fromkeys(series.penalty for series in one.sparse)) or [""]
+    for task_set in drawn_sets(tables):
+        penalties = list(dict.fromkeys(series.penalty for series in task_set.sparse)) or [""]
         for penalty in penalties:
-            name = "_".join(["curves", one.key, *([penalty] if len(penalties) > 1 else [])])
-            sparse = [setting for setting in one.settings if setting.sparse and setting.series.penalty == penalty]
-            drawn = _draw(tables, one, sparse, name)
+            name = "_".join(["curves", task_set.key, *([penalty] if len(penalties) > 1 else [])])
+            sparse = [setting for setting in task_set.settings if setting.sparse and setting.series.penalty == penalty]
+            drawn = _draw(tables, task_set, sparse, name)
             if drawn is None:
-                missing.append(f"Learning curves of {one.title}: no epoch was recorded.")
+                missing.append(f"Learning curves of {task_set.title}: no epoch was recorded.")
             else:
                 figures.append(drawn)
     return figures, missing
 
 
 def chosen_settings(dense: Sequence[PlottedSetting], sparse: Sequence[PlottedSetting]) -> list[PlottedSetting]:
-    """The dense settings, and sparse ones spread evenly over their order; ``MOST_LINES`` at most."""
+    """Choose the dense settings, and sparse ones spread evenly over their order; ``MOST_LINES`` at most."""
     kept = list(dense[: MOST_LINES - 1])
     room = MOST_LINES - len(kept)
     if len(sparse) <= room:
@@ -85,7 +85,7 @@ def chosen_settings(dense: Sequence[PlottedSetting], sparse: Sequence[PlottedSet
 
 
 def curve(rows: pd.DataFrame) -> Curve | None:
-    """Mean and range over the trials at the epochs at which all trials have a finite value; None without one.
+    """Compute mean and range over the trials at the epochs at which all trials have a finite value; None without one.
 
     Args:
         rows: of the table of curves, all of one setting and one quantity.
@@ -106,10 +106,10 @@ def curve(rows: pd.DataFrame) -> Curve | None:
     )
 
 
-def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], name: str) -> DrawnFigure | None:
-    chosen = chosen_settings(one.dense, sparse)
-    curves = _recorded(tables, one, chosen)
-    settings = [setting for setting in chosen if any(setting.name in found for found in curves.values())]
+def _draw(tables: StudyTables, task_set: TaskSet, sparse: Sequence[PlottedSetting], name: str) -> DrawnFigure | None:
+    chosen = chosen_settings(task_set.dense, sparse)
+    curves = _recorded(tables, task_set, chosen)
+    settings = [setting for setting in chosen if any(setting.name in lines for lines in curves.values())]
     if not settings:
         return None
     number = len(curves)
@@ -119,17 +119,17 @@ def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], n
     places = panels(figure, number + (number % per_row > 0), per_row)
     looks = _looks(settings)
     cut = False
-    last = max(line.epochs[-1] for found in curves.values() for line in found.values())
-    for axes, (metric, found) in zip(places, curves.items(), strict=False):
+    last = max(line.epochs[-1] for lines in curves.values() for line in lines.values())
+    for axes, (metric, lines) in zip(places, curves.items(), strict=False):
         for setting in settings:
-            if setting.name in found:
-                _draw_curve(axes, found[setting.name], setting.strength_label, looks[setting.name])
-        cut |= _keep_to_most(axes, [found[setting.name] for setting in settings if setting.name in found])
-        _name_panel(axes, tables, one, metric)
+            if setting.name in lines:
+                _draw_curve(axes, lines[setting.name], setting.strength_label, looks[setting.name])
+        cut |= _keep_to_most(axes, [lines[setting.name] for setting in settings if setting.name in lines])
+        _name_panel(axes, tables, task_set, metric)
         axes.set_xlim(0, max(last, 2.0) * 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     trials = {
-        setting.name: max(found[setting.name].trials for found in curves.values() if setting.name in found)
+        setting.name: max(lines[setting.name].trials for lines in curves.values() if setting.name in lines)
         for setting in settings
     }
     handles: list[Artist] = [
@@ -142,13 +142,14 @@ def _draw(tables: StudyTables, one: TaskSet, sparse: Sequence[PlottedSetting], n
     else:
         legend_below(figure, handles)
     plain_text(figure)
-    left_out = len(one.dense) + len(sparse) - len(chosen)
-    return DrawnFigure(name, _title(one, sparse), _caption(one, sparse, list(trials.values()), left_out, cut), figure)
+    left_out = len(task_set.dense) + len(sparse) - len(chosen)
+    title = f"{task_set.title}, {sparse[0].series.penalty_label}" if sparse else task_set.title
+    return DrawnFigure(name, f"Learning curves: {title}", _caption(title, list(trials.values()), left_out, cut), figure)
 
 
-def _recorded(tables: StudyTables, one: TaskSet, settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Curve]]:
-    """Per quantity, per setting its curve; quantities that nobody recorded are left out, as is the sparsity of dense models."""
-    metrics = [column.name for column in main_columns(tables, one.tasks).values()]
+def _recorded(tables: StudyTables, task_set: TaskSet, settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Curve]]:
+    """Return per quantity and setting its curve, without quantities that nobody recorded and the sparsity of dense models."""
+    metrics = [column.name for column in main_columns(tables, task_set.tasks).values()]
     names = [setting.name for setting in settings]
     mine = tables.curves[tables.curves["setting"].isin(names)]
     rows = dict(iter(mine.groupby(["setting", "metric"])))
@@ -158,21 +159,21 @@ def _recorded(tables: StudyTables, one: TaskSet, settings: Sequence[PlottedSetti
     }
     if not any(setting.sparse for setting in settings):
         del curves["group_sparsity"]
-    return {metric: found for metric, found in curves.items() if found}
+    return {metric: lines for metric, lines in curves.items() if lines}
 
 
 def _looks(settings: Sequence[PlottedSetting]) -> dict[str, dict[str, Any]]:
-    """Dense models are black; the stronger the penalty, the lighter the line. Neighbours have different dashes, too."""
+    """Give dense models black, stronger penalties lighter lines, and neighbours different dashes, too."""
     dense = [setting for setting in settings if not setting.sparse]
     sparse = [setting for setting in settings if setting.sparse]
     colours = strength_colours(setting.strength_label for setting in sparse)
-    found: dict[str, dict[str, Any]] = {}
+    looks: dict[str, dict[str, Any]] = {}
     for index, setting in enumerate(dense):
-        found[setting.name] = {"color": DENSE, "linestyle": dense_look(index).dashes, "linewidth": 1.15}
+        looks[setting.name] = {"color": DENSE, "linestyle": dense_look(index).dashes, "linewidth": 1.15}
     for index, setting in enumerate(sparse):
         dashes = _DASHES[index % len(_DASHES)]
-        found[setting.name] = {"color": colours[setting.strength_label], "linestyle": dashes, "linewidth": 1.15}
-    return found
+        looks[setting.name] = {"color": colours[setting.strength_label], "linestyle": dashes, "linewidth": 1.15}
+    return looks
 
 
 def _draw_curve(axes: Axes, line: Curve, label: str, style: dict[str, Any]) -> None:
@@ -199,7 +200,7 @@ def _keep_to_most(axes: Axes, lines: Sequence[Curve]) -> bool:
     return bool(values.min() < bottom - space or values.max() > top + space)
 
 
-def _name_panel(axes: Axes, tables: StudyTables, one: TaskSet, metric: str) -> None:
+def _name_panel(axes: Axes, tables: StudyTables, task_set: TaskSet, metric: str) -> None:
     if metric in _LOSSES:
         label_axes(axes, CURVES[metric].title, "epoch", "loss (↓ better)")
     elif metric == "group_sparsity":
@@ -207,21 +208,13 @@ def _name_panel(axes: Axes, tables: StudyTables, one: TaskSet, metric: str) -> N
         percent_axis(axes.yaxis)
         return
     else:
-        column = next(column for column in main_columns(tables, one.tasks).values() if column.name == metric)
+        column = next(column for column in main_columns(tables, task_set.tasks).values() if column.name == metric)
         label_axes(axes, column.group, "epoch", f"val. {column.axis_label(brief=True)}")
     axes.locator_params(axis="y", nbins=5)
 
 
-def _title(one: TaskSet, sparse: Sequence[PlottedSetting]) -> str:
-    penalty = f", {sparse[0].series.penalty_label}" if sparse else ""
-    return f"Learning curves: {one.title}{penalty}"
-
-
-def _caption(one: TaskSet, sparse: Sequence[PlottedSetting], trials: Sequence[int], left_out: int, cut: bool) -> str:
-    penalty = f", {sparse[0].series.penalty_label}" if sparse else ""
-    text = (
-        f"{one.title}{penalty}: training loss, and on the validation set the loss (sum over tasks) and each task's main metric."
-    )
+def _caption(title: str, trials: Sequence[int], left_out: int, cut: bool) -> str:
+    text = f"{title}: training loss, and on the validation set the loss (sum over tasks) and each task's main metric."
     if max(trials) > 1:
         text += f" Lines are means over {trials_text(trials)}, bands reach from the least to the largest of them."
     else:

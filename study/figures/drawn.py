@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from study.figures.style import interval_handles, legend_below
+from study.figures.style import interval_handles, legend_below, plain_text
 from study.statistics import Estimate
 
 
@@ -17,11 +17,11 @@ class DrawnFigure:
     """A figure of a study."""
 
     name: str
-    """Of its file, without ending."""
+    """Name of its file, without ending."""
     title: str
-    """Of its section on a page; it is not in the picture."""
+    """Title of its section on a page; it is not in the picture."""
     caption: str
-    """What is shown, of how many trials, and what bars and bands are."""
+    """Text that says what is shown, of how many trials, and what bars and bands are."""
     figure: Figure
 
 
@@ -58,16 +58,17 @@ class Legend:
         return [count for counts in self.counts.values() for count in counts]
 
     def write(self, figure: Figure) -> None:
-        """Write the legend below the figure; then it says what a bar and a hollow marker are."""
+        """Write the legend, with what a bar and a hollow marker are, below a figure in which all else is drawn."""
         for label, handle in self.handles.items():
             if self.counts[label]:
                 handle.set_label(f"{label} ({n_text(self.counts[label])})")
         several, once = any(count > 1 for count in self.marked), any(count == 1 for count in self.marked)
         legend_below(figure, [*self.handles.values(), *interval_handles(several, once)])
+        plain_text(figure)
 
 
 def trials_text(counts: Iterable[int]) -> str:
-    """``3 trials``, or ``1 to 5 trials`` where settings differ in their number."""
+    """Write ``3 trials``, or ``1 to 5 trials`` where settings differ in their number."""
     low, high = min(numbers := list(counts)), max(numbers)
     return f"{low} to {high} trials" if low != high else f"{low} trial{'s' * (low != 1)}"
 
@@ -79,6 +80,6 @@ def bars_text(cut: bool, what: str = "bars") -> str:
 
 
 def n_text(counts: Iterable[int]) -> str:
-    """``n = 3``, or ``n = 1–5`` where settings differ in their number."""
+    """Write ``n = 3``, or ``n = 1–5`` where settings differ in their number."""
     low, high = min(numbers := list(counts)), max(numbers)
     return f"n = {low}" if low == high else f"n = {low}–{high}"

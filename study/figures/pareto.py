@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from study.figures.drawn import Drawn, DrawnFigure, Legend, bars_text, trials_text
-from study.figures.settings import PlottedSetting, Series, TaskSet, all_series, estimates, task_sets, yardsticks
+from study.figures.plotted_settings import PlottedSetting, Series, TaskSet, all_series, estimates, task_sets, yardsticks
 from study.figures.style import (
     COLUMN,
     DELTA_MTL,
@@ -31,7 +31,6 @@ from study.figures.style import (
     look,
     new_figure,
     panels,
-    plain_text,
     strength_colours,
 )
 from study.statistics import Estimate
@@ -56,22 +55,22 @@ class Candidate:
 
 
 def draw_pareto(tables: StudyTables) -> Drawn:
-    """delta_MTL (mean over trials, 95 % interval) against the GMACs of the compact model, with the Pareto front.
+    """Draw delta_MTL (mean over trials, 95 % interval) against the GMACs of the compact model, with the Pareto front.
 
     A panel per set of two or more tasks, since delta_MTL and the cost of the heads belong to a set; four panels a figure,
     the set with most tasks first; a set without a sparse model is left out where another has one. The marker says which series
     a setting is of, and the colour its strength.
     """
-    sets = [one for one in task_sets(tables) if len(one.tasks) > 1]
-    candidates = {one.tasks: _candidates(tables, one) for one in sets}
-    shown = sorted((one for one in sets if candidates[one.tasks]), key=lambda one: -len(one.tasks))
-    compared = [one for one in shown if any(each.setting.sparse for each in candidates[one.tasks])]
+    sets = [task_set for task_set in task_sets(tables) if len(task_set.tasks) > 1]
+    candidates = {task_set.tasks: _candidates(tables, task_set) for task_set in sets}
+    shown = sorted((task_set for task_set in sets if candidates[task_set.tasks]), key=lambda task_set: -len(task_set.tasks))
+    compared = [task_set for task_set in shown if any(candidate.setting.sparse for candidate in candidates[task_set.tasks])]
     shown = compared or shown
     missing = [
-        f"delta_MTL against GMACs of {one.title}: no setting has both (delta_MTL needs a single-task dense model of each task, "
-        "with a metric above 0)."
-        for one in sets
-        if not candidates[one.tasks]
+        f"delta_MTL against GMACs of {task_set.title}: no setting has both (delta_MTL needs a single-task dense model of each "
+        "task, with a metric above 0)."
+        for task_set in sets
+        if not candidates[task_set.tasks]
     ]
     if not sets:
         missing.append("delta_MTL against GMACs: the study has no setting of two or more tasks.")
@@ -79,7 +78,7 @@ def draw_pareto(tables: StudyTables) -> Drawn:
     figures = []
     for number, page in enumerate(pages, start=1):
         name = "pareto" if number == 1 else f"pareto_{number}"
-        figures.append(_draw(tables, name, page, [candidates[one.tasks] for one in page], titled=len(sets) > 1))
+        figures.append(_draw(tables, name, page, [candidates[task_set.tasks] for task_set in page], titled=len(sets) > 1))
     return figures, missing
 
 
@@ -94,11 +93,11 @@ def on_front(cost: Sequence[float], gain: Sequence[float]) -> np.ndarray:
     return np.asarray(~(no_worse & better).any(axis=1))
 
 
-def _candidates(tables: StudyTables, one: TaskSet) -> list[Candidate]:
+def _candidates(tables: StudyTables, task_set: TaskSet) -> list[Candidate]:
     gmacs, delta = estimates(tables, "compact_GMACs"), estimates(tables, "delta_MTL")
     return [
         Candidate(setting, gmacs[setting.name].mean, delta[setting.name])
-        for setting in one.settings
+        for setting in task_set.settings
         if setting.name in gmacs and setting.name in delta
     ]
 
@@ -106,32 +105,32 @@ def _candidates(tables: StudyTables, one: TaskSet) -> list[Candidate]:
 def _draw(
     tables: StudyTables, name: str, sets: Sequence[TaskSet], candidates: Sequence[Sequence[Candidate]], titled: bool
 ) -> DrawnFigure:
-    every = [one for each in candidates for one in each]
+    every = [candidate for panel_candidates in candidates for candidate in panel_candidates]
     single = len(sets) == 1
     series = _series_looks(tables, every)
     narrow = single and len(every) <= _NARROW_UP_TO and len(series) <= 3
     figure = new_figure(COLUMN if narrow else TEXT, 2.2 if narrow else 2.7 if single else 0.1 + 2.3 * -(-len(sets) // 2))
-    sparse = sorted((one.setting for one in every if one.setting.sparse), key=lambda setting: setting.order)
+    sparse = sorted((candidate.setting for candidate in every if candidate.setting.sparse), key=lambda setting: setting.order)
     colours = strength_colours(setting.brief_label for setting in sparse)
     legend, cut = Legend(), False
-    for one, style in series.items():
-        means = [candidate.delta for candidate in every if candidate.setting.series == one]
-        legend.add(handle(one.label, style, line=False), means, markers=True)
+    for plotted, style in series.items():
+        means = [candidate.delta for candidate in every if candidate.setting.series == plotted]
+        legend.add(handle(plotted.label, style, line=False), means, markers=True)
     for label, colour in colours.items():
         legend.add(band_handle(label, colour, 1.0))
     legend.add(line_handle("Pareto front", **_FRONT))
-    for axes, tasks, each in zip(panels(figure, len(sets), 1 if single else 2), sets, candidates, strict=True):
+    for axes, tasks, panel_candidates in zip(panels(figure, len(sets), 1 if single else 2), sets, candidates, strict=True):
         looks = [
-            replace(series[each_one.setting.series], colour=colours.get(each_one.setting.brief_label, DENSE))
-            for each_one in each
+            replace(series[candidate.setting.series], colour=colours.get(candidate.setting.brief_label, DENSE))
+            for candidate in panel_candidates
         ]
-        _draw_panel(axes, fill(tasks.title, _TITLE_WIDTH) if titled else "", each, looks)
-        cut |= is_cut(axes, [each_one.delta for each_one in each])
+        _draw_panel(axes, fill(tasks.title, _TITLE_WIDTH) if titled else "", panel_candidates, looks)
+        cut |= is_cut(axes, [candidate.delta for candidate in panel_candidates])
     legend.write(figure)
-    plain_text(figure)
     counts = legend.trials
     bars = f", {bars_text(cut)}" if max(counts) > 1 else ""
-    several = any(len(yardsticks(tables, [one.setting for one in each])) > 1 for each in candidates)
+    settings = [[candidate.setting for candidate in panel_candidates] for panel_candidates in candidates]
+    several = any(len(yardsticks(tables, panel_settings)) > 1 for panel_settings in settings)
     return DrawnFigure(
         name=name,
         title="What is gained against what it costs",
@@ -146,8 +145,8 @@ def _draw(
 
 
 def _series_looks(tables: StudyTables, candidates: Sequence[Candidate]) -> dict[Series, Look]:
-    """Per series its look, of which the marker counts; dense ones first."""
-    used = {one.setting.series for one in candidates}
+    """Return the look of each series, of which the marker counts; dense ones first."""
+    used = {candidate.setting.series for candidate in candidates}
     dense = sorted((series for series in used if not series.penalty), key=lambda series: series.variant)
     return {series: dense_look(index) for index, series in enumerate(dense)} | {
         series: replace(look(index), colour=SINGLE) for index, series in enumerate(all_series(tables)) if series in used
@@ -155,16 +154,16 @@ def _series_looks(tables: StudyTables, candidates: Sequence[Candidate]) -> dict[
 
 
 def _draw_panel(axes: Axes, title: str, candidates: Sequence[Candidate], looks: Sequence[Look]) -> None:
-    for one, style in zip(candidates, looks, strict=True):
+    for candidate, style in zip(candidates, looks, strict=True):
         size = 7.5 if style.marker == "*" else 5.0
-        draw_means(axes, [(one.gmacs, one.delta)], style, one.setting.name, line=False, size=size)
+        draw_means(axes, [(candidate.gmacs, candidate.delta)], style, candidate.setting.name, line=False, size=size)
     axes.axhline(0.0, label="zero", zorder=1, **_ZERO)
-    right = 1.1 * max(one.gmacs for one in candidates)
+    right = 1.1 * max(candidate.gmacs for candidate in candidates)
     axes.set_xlim(0, right)
-    front = on_front([one.gmacs for one in candidates], [one.delta.mean for one in candidates])
-    best = sorted({(one.gmacs, one.delta.mean) for one, best in zip(candidates, front, strict=True) if best})
+    front = on_front([candidate.gmacs for candidate in candidates], [candidate.delta.mean for candidate in candidates])
+    best = sorted({(candidate.gmacs, candidate.delta.mean) for candidate, best in zip(candidates, front, strict=True) if best})
     costs, gains = zip(*best, (right, best[-1][1]), strict=True)
     axes.plot(costs, gains, drawstyle="steps-post", label="front", zorder=2, **_FRONT)
-    fit_to_means(axes, [one.delta for one in candidates], [0.0], margin=0.12)
+    fit_to_means(axes, [candidate.delta for candidate in candidates], [0.0], margin=0.12)
     label_axes(axes, title, "GMACs, compact model (↓ better)", DELTA_MTL)
     axes.locator_params(axis="y", nbins=6)

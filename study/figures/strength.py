@@ -8,7 +8,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 
 from study.figures.drawn import Drawn, DrawnFigure, Legend, trials_text
-from study.figures.settings import PlottedSetting, Series, TaskSet, all_series, drawn_sets, estimates, twins
+from study.figures.plotted_settings import PlottedSetting, Series, TaskSet, all_series, drawn_sets, estimates, twins
 from study.figures.style import (
     COLUMN,
     DENSE,
@@ -24,7 +24,6 @@ from study.figures.style import (
     new_figure,
     pale,
     percent_axis,
-    plain_text,
 )
 from study.statistics import Estimate
 from study.tables import StudyTables
@@ -37,33 +36,33 @@ _IDENTITY: dict[str, Any] = {"color": GUIDE, "linestyle": (0, (6, 2)), "linewidt
 
 
 def draw_strength(tables: StudyTables) -> Drawn:
-    """Sparsity, and below it the GMACs of the compact model, against lambda and against the wanted sparsity.
+    """Draw sparsity, and below it the GMACs of the compact model, against lambda and against the wanted sparsity.
 
     A figure per set of tasks and kind of strength; where the study has one set only, its name is not in the file's.
     """
     figures, missing = [], []
     sets = drawn_sets(tables)
-    found = False
+    any_strength = False
     kinds: tuple[Kind, ...] = ("lambda", "target")
     for kind in kinds:
-        chosen = [one for one in sets if _settings(one, kind)]
-        found |= bool(chosen)
-        for one in chosen:
-            drawn = _draw(tables, one, kind, f"strength_{kind}" + (f"_{one.key}" if len(chosen) > 1 else ""))
+        chosen = [task_set for task_set in sets if _settings(task_set, kind)]
+        any_strength |= bool(chosen)
+        for task_set in chosen:
+            drawn = _draw(tables, task_set, kind, f"strength_{kind}" + (f"_{task_set.key}" if len(chosen) > 1 else ""))
             if drawn:
                 figures.append(drawn)
             else:
-                missing.append(f"Size against {_words(kind)} of {one.title}: neither sparsity nor GMACs has a value.")
-    if not found:
+                missing.append(f"Size against {_words(kind)} of {task_set.title}: neither sparsity nor GMACs has a value.")
+    if not any_strength:
         missing.append("Size against the penalty's strength: no setting has a positive lambda or a target of the sparsity.")
     return figures, missing
 
 
-def _settings(one: TaskSet, kind: Kind) -> dict[Series, list[PlottedSetting]]:
-    """Per series the settings with a strength of this kind; a lambda of 0 has no place on a logarithmic axis."""
+def _settings(task_set: TaskSet, kind: Kind) -> dict[Series, list[PlottedSetting]]:
+    """Return per series the settings with a strength of this kind; a lambda of 0 has no place on a logarithmic axis."""
     chosen = {
         series: [setting for setting in settings if _position(setting, kind) is not None]
-        for series, settings in one.sparse.items()
+        for series, settings in task_set.sparse.items()
     }
     return {series: settings for series, settings in chosen.items() if settings}
 
@@ -79,11 +78,12 @@ def _words(kind: Kind) -> str:
     return "the strength λ of the penalty" if kind == "lambda" else "the wanted group sparsity"
 
 
-def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigure | None:
-    """A figure of up to two panels; None where nothing has a value."""
-    settings = _settings(one, kind)
+def _draw(tables: StudyTables, task_set: TaskSet, kind: Kind, name: str) -> DrawnFigure | None:
+    """Draw a figure of up to two panels; None where nothing has a value."""
+    settings = _settings(task_set, kind)
+    every = [setting for series_settings in settings.values() for setting in series_settings]
     groups, parameters, gmacs = (
-        {setting.name: known[setting.name] for of in settings.values() for setting in of if setting.name in known}
+        {setting.name: known[setting.name] for setting in every if setting.name in known}
         for known in (estimates(tables, metric) for metric in ("group_sparsity", "parameter_sparsity", "compact_GMACs"))
     )
     number = bool(groups or parameters) + bool(gmacs)
@@ -95,12 +95,12 @@ def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigu
 
     def draw(axes: Axes, values: dict[str, Estimate], what: str, faint: bool = False) -> None:
         for index, series in enumerate(all_series(tables)):
-            of = [setting for setting in settings.get(series, []) if setting.name in values]
+            series_settings = [setting for setting in settings.get(series, []) if setting.name in values]
             style = look(index)
-            if of:
-                legend.add(handle(series.label, style), [values[setting.name] for setting in of], markers=True)
+            if series_settings:
+                legend.add(handle(series.label, style), [values[setting.name] for setting in series_settings], markers=True)
                 style = Look(pale(style.colour), style.marker, _PARAMETER_DASHES) if faint else style
-                points = [(_position(setting, kind) or 0.0, values[setting.name]) for setting in of]
+                points = [(_position(setting, kind) or 0.0, values[setting.name]) for setting in series_settings]
                 draw_means(axes, points, style, f"{series.label} {what}", size=2.8 if faint else 4.0)
 
     if groups or parameters:
@@ -120,27 +120,27 @@ def _draw(tables: StudyTables, one: TaskSet, kind: Kind, name: str) -> DrawnFigu
     if gmacs:
         shown.append("multiply-accumulates of the compact model")
         draw(grid[-1], gmacs, "GMACs")
-        _draw_twins(grid[-1], tables, [setting for of in settings.values() for setting in of], legend)
+        _draw_twins(grid[-1], tables, every, legend)
         label_axes(grid[-1], ylabel="GMACs (compact)")
         grid[-1].set_ylim(0, 1.04 * grid[-1].get_ylim()[1])
         grid[-1].locator_params(axis="y", nbins=5)
     if kind == "lambda":
-        lambda_axis(grid[-1], [_position(setting, kind) or 0.0 for of in settings.values() for setting in of])
+        lambda_axis(grid[-1], [_position(setting, kind) or 0.0 for setting in every])
         grid[-1].set_xlabel("strength of the penalty, λ")
     else:
         percent_axis(grid[-1].xaxis)
         grid[-1].set_xlabel("wanted group sparsity (%)")
     legend.write(figure)
-    plain_text(figure)
-    caption = f"{one.title}: {', and '.join(shown)}, against {_words(kind)}. Points are means over {trials_text(legend.trials)}"
+    caption = f"{task_set.title}: {', and '.join(shown)}, against {_words(kind)}."
     bars = ", bars their 95 % intervals (Student's t)" if max(legend.trials) > 1 else ""
-    return DrawnFigure(name, f"Size against {_words(kind)}: {one.title}", f"{caption}{bars}.", figure)
+    points = f"Points are means over {trials_text(legend.trials)}{bars}."
+    return DrawnFigure(name, f"Size against {_words(kind)}: {task_set.title}", f"{caption} {points}", figure)
 
 
 def _draw_twins(axes: Axes, tables: StudyTables, settings: list[PlottedSetting], legend: Legend) -> None:
-    """A line per dense model that the settings are compared with."""
+    """Draw a line per dense model that the settings are compared with."""
     gmacs = estimates(tables, "compact_GMACs")
-    for index, twin in enumerate(one for one in twins(tables, settings) if one.name in gmacs):
+    for index, twin in enumerate(setting for setting in twins(tables, settings) if setting.name in gmacs):
         line = {**_DENSE_LINE, "linestyle": dense_look(index).dashes}
         axes.axhline(gmacs[twin.name].mean, label=twin.series.label, zorder=1, **line)
         legend.add(line_handle(twin.series.label.replace("dense", "dense model", 1), **line))

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from figures.files import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
+from figures.colours import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION
 from study.statistics import Estimate
 from utils.numbers import short_number
 
@@ -59,7 +59,7 @@ LOOKS = (
 DENSE_LOOKS = tuple(
     Look(DENSE, marker, dashes) for marker, dashes in (("*", "-"), ("X", (0, (6, 1, 1, 1))), ("h", (0, (2, 1))))
 )
-"""Of dense models: without a variant, and with one."""
+"""Looks of dense models: first those without a variant."""
 
 
 def look(index: int) -> Look:
@@ -79,19 +79,19 @@ def pale(colour: str, white: float = 0.55) -> str:
 
 
 def strength_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour per label, of which equal ones are one: the later it comes, the lighter."""
+    """Return a colour per label, of which equal ones are one: the later it comes, the lighter."""
     names = list(dict.fromkeys(labels))
     colours = matplotlib.colormaps["plasma"](np.linspace(0.2, 0.86, max(len(names), 2)))
     return {name: to_hex(colour) for name, colour in zip(names, colours, strict=False)}
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a printed size in inches."""
+    """Make an empty figure of a printed size in inches."""
     return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.04, w_pad=0.04, hspace=0.04, wspace=0.04))
 
 
 def panels(figure: Figure, number: int, per_row: int, **options: Any) -> list[Axes]:
-    """``number`` panels in rows; places that are left over stay white."""
+    """Make ``number`` panels in rows; places that are left over stay white."""
     rows = -(-number // per_row)
     grid = figure.subplots(rows, per_row, squeeze=False, **options).ravel()
     for axes in grid[number:]:
@@ -118,28 +118,23 @@ def plain_text(figure: Figure) -> None:
 
 
 _LEGEND: dict[str, Any] = {
-    "fontsize": SMALL,
-    "frameon": False,
-    "handlelength": 2.2,
-    "columnspacing": 1.2,
-    "handletextpad": 0.5,
-    "borderaxespad": 0.2,
-    "labelspacing": 0.35,
+    **{"fontsize": SMALL, "frameon": False, "handlelength": 2.2, "columnspacing": 1.2, "handletextpad": 0.5},
+    **{"borderaxespad": 0.2, "labelspacing": 0.35},
 }
 
 
 def legend_inside(axes: Axes, handles: Sequence[Artist]) -> None:
-    """A legend in place of a panel."""
+    """Make a legend in place of a panel."""
     axes.set_axis_off()
     axes.legend(handles=list(handles), loc="center", **_LEGEND)
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """One legend for all panels, where no data can lie; the figure grows by it.
+    """Make one legend for all panels, where no data can lie; the figure grows by it.
 
     It has as few rows as the figure's width allows, and then as few columns as these rows need.
     """
-    widths = [_width(str(one.get_label())) for one in handles]
+    widths = [_width(str(handle.get_label())) for handle in handles]
     number = len(handles)
     # a legend fills its columns one after the other, as evenly as array_split does
     fitting = [n for n in range(2, number + 1) if sum(map(max, np.array_split(widths, n))) < figure.get_figwidth() - 0.1]
@@ -150,29 +145,22 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 @cache
 def _width(label: str) -> float:
-    """Inches that an entry of a legend takes, with the gap to the next column."""
+    """Return the inches that an entry of a legend takes, with the gap to the next column."""
     # letters on a screen are set up to 6 % wider than their outlines
     text = 1.06 * TextPath((0, 0), label.replace("$", "S"), size=SMALL).get_extents().width
     return (text + (_LEGEND["handlelength"] + _LEGEND["handletextpad"] + _LEGEND["columnspacing"]) * SMALL) / 72
 
 
 def handle(label: str, style: Look, *, hollow: bool = False, line: bool = True) -> Line2D:
-    """An entry of the legend."""
-    return Line2D(
-        [],
-        [],
-        label=label,
-        color=style.colour,
-        linestyle=style.dashes if line else "none",
-        linewidth=1.2,
-        marker=style.marker,
-        markersize=4.5,
-        markerfacecolor="white" if hollow else style.colour,
-    )
+    """Make an entry of the legend."""
+    line_style: dict[str, Any] = {"linestyle": style.dashes if line else "none", "linewidth": 1.2}
+    face = "white" if hollow else style.colour
+    marker: dict[str, Any] = {"marker": style.marker, "markersize": 4.5, "markerfacecolor": face}
+    return Line2D([], [], label=label, color=style.colour, **line_style, **marker)
 
 
 def interval_handles(intervals: bool, single: bool) -> list[Line2D]:
-    """Entries that say what a bar is, and that a hollow marker is one trial.
+    """Make entries that say what a bar is, and that a hollow marker is one trial.
 
     Args:
         intervals: a bar is drawn.
@@ -185,12 +173,12 @@ def interval_handles(intervals: bool, single: bool) -> list[Line2D]:
 
 
 def line_handle(label: str, **style: Any) -> Line2D:
-    """An entry for a line without markers."""
+    """Make an entry for a line without markers."""
     return Line2D([], [], label=label, **style)
 
 
 def band_handle(label: str, colour: str, alpha: float) -> Patch:
-    """An entry for a shaded band."""
+    """Make an entry for a shaded band."""
     return Patch(facecolor=colour, alpha=alpha, linewidth=0, label=label)
 
 
@@ -213,34 +201,13 @@ def draw_means(
     several = np.array([mean.n > 1 for _, mean in points], dtype=bool)
     joined = style.dashes if line else "none"
     axes.plot(positions, values, label=label, color=style.colour, linestyle=joined, linewidth=1.0, zorder=3)
+    marks: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": size, "linestyle": "none"}
     if several.any():
         half = np.array([mean.high - mean.mean for _, mean in points], dtype=float)[several]
-        axes.errorbar(
-            positions[several],
-            values[several],
-            yerr=half,
-            label=f"{label} interval",
-            color=style.colour,
-            linestyle="none",
-            marker=style.marker,
-            markersize=size,
-            elinewidth=1.0,
-            capsize=2.0,
-            capthick=1.0,
-            zorder=4,
-        )
+        bars: dict[str, Any] = {"yerr": half, "elinewidth": 1.0, "capsize": 2.0, "capthick": 1.0}
+        axes.errorbar(positions[several], values[several], label=f"{label} interval", zorder=4, **bars, **marks)
     if not several.all():
-        axes.plot(
-            positions[~several],
-            values[~several],
-            label=f"{label} n = 1",
-            color=style.colour,
-            linestyle="none",
-            marker=style.marker,
-            markersize=size,
-            markerfacecolor="white",
-            zorder=4,
-        )
+        axes.plot(positions[~several], values[~several], label=f"{label} n = 1", markerfacecolor="white", zorder=4, **marks)
 
 
 def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] = (), margin: float = 0.1) -> None:
@@ -255,9 +222,9 @@ def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] 
         others: further heights that are to be seen.
         margin: share of the panel's height above and below.
     """
-    reach = [min(one.high - one.mean, MOST_STDS * one.std) if one.n > 1 else 0.0 for one in means]
-    low = min([*others, *(one.mean - by for one, by in zip(means, reach, strict=True))])
-    high = max([*others, *(one.mean + by for one, by in zip(means, reach, strict=True))])
+    reach = [min(mean.high - mean.mean, MOST_STDS * mean.std) if mean.n > 1 else 0.0 for mean in means]
+    low = min([*others, *(mean.mean - by for mean, by in zip(means, reach, strict=True))])
+    high = max([*others, *(mean.mean + by for mean, by in zip(means, reach, strict=True))])
     space = margin * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_ylim(low - space, high + space)
 
@@ -265,17 +232,17 @@ def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] 
 def is_cut(axes: Axes, means: Sequence[Estimate]) -> bool:
     """Return whether the interval of one of ``means`` continues beyond the panel."""
     low, high = axes.get_ylim()
-    return any(one.high > high or one.low < low for one in means)
+    return any(mean.high > high or mean.low < low for mean in means)
 
 
 def percent_axis(axis: Any, step: float = 20.0) -> None:
-    """From 0 to 100 percent, with a margin for markers on the ends."""
+    """Set an axis from 0 to 100 percent, with a margin for markers on the ends."""
     axis.axes.set(**{f"{axis.axis_name}lim": (-3.0, 103.0)})
     axis.set_major_locator(FixedLocator(list(np.arange(0.0, 100.1, step))))
 
 
 def lambda_axis(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis of lambda around positive ``values``, with ``1e-4`` at its ticks as everywhere else."""
+    """Set a logarithmic axis of lambda around positive ``values``, with ``1e-4`` at its ticks as everywhere else."""
     low, high = min(values), max(values)
     margin = max((high / low) ** 0.05, 1.25)
     axes.set_xscale("log")

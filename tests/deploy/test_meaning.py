@@ -1,4 +1,4 @@
-"""What a prediction's numbers are, in words that a program can follow."""
+"""Meaning of a prediction's numbers, in words that a program can follow."""
 
 import pytest
 

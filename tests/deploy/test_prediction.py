@@ -1,7 +1,6 @@
 """Predictions for photos: an evaluation's own logits, at the photo's size, in files that are whole or not there."""
 
 import copy
-import dataclasses
 import errno
 import json
 import os
@@ -42,13 +41,13 @@ SIZES = {"wide": (50, 80), "tall": (70, 40)}
 
 @pytest.fixture(scope="module")
 def predictor(trained: Trained) -> Predictor:
-    """Of three dense tasks."""
+    """A predictor of three dense tasks."""
     return load_predictor(trained.runs / "sparse__trial_0")
 
 
 @pytest.fixture(scope="module")
 def face_predictor(trained_faces: Trained) -> Predictor:
-    """Of a segmentation and two attributes."""
+    """A predictor of a segmentation and two attributes."""
     return load_predictor(trained_faces.runs / "faces_trial_0")
 
 
@@ -69,7 +68,7 @@ def written(folder: Path) -> set[str]:
 
 
 def files(names: tuple[str, ...] = ("tall", "wide"), tasks: tuple[str, ...] = NYU_TASKS) -> set[str]:
-    """What is written for photos without attributes."""
+    """Names of the files that are written for photos without attributes."""
     dense = {f"{task}/{name}.{kind}" for task in tasks for name in names for kind in ("npy", "png")}
     return {"predictions.json", *dense, *(f"overview/{name}.png" for name in names)}
 
@@ -339,7 +338,7 @@ def test_a_prediction_that_is_not_finite_is_none(predictor: Predictor, photos: P
     model = copy.deepcopy(predictor.model)
     with torch.no_grad():
         model.heads["depth_euclidean"][-1].bias.fill_(torch.nan)
-    broken = dataclasses.replace(predictor, model=model)
+    broken = replace(predictor, model=model)
     assert predict_photos(broken, photos, work / "out") == [photos / "tall.png", photos / "wide.png"]
     assert written(work / "out") == {"predictions.json"}
     reasons = json.loads((work / "out" / "predictions.json").read_text())["failed"]
@@ -384,11 +383,11 @@ def test_a_compact_model_predicts_the_same(trained: Trained, photos: Path, work:
     trial = load_trial(trained.runs / "sparse__trial_0")
     compacted, _ = compact(trial.model)
     save_compact(compacted, work / "compact.safetensors", trial.config)
-    predict_photos(load_predictor(trial.folder), photos, work / "one")
-    predict_photos(load_predictor(work / "compact.safetensors"), photos, work / "other")
-    assert written(work / "one") == written(work / "other")
+    predict_photos(load_predictor(trial.folder), photos, work / "dense")
+    predict_photos(load_predictor(work / "compact.safetensors"), photos, work / "small")
+    assert written(work / "dense") == written(work / "small")
     for task in NYU_TASKS[1:]:
-        one, other = (np.load(work / folder / task / "wide.npy") for folder in ("one", "other"))
-        np.testing.assert_allclose(one, other, atol=1e-4)
-    one, other = (np.load(work / folder / "segmentsemantic" / "wide.npy") for folder in ("one", "other"))
-    assert (one == other).mean() > 0.99
+        dense, small = (np.load(work / folder / task / "wide.npy") for folder in ("dense", "small"))
+        np.testing.assert_allclose(dense, small, atol=1e-4)
+    dense, small = (np.load(work / folder / "segmentsemantic" / "wide.npy") for folder in ("dense", "small"))
+    assert (dense == small).mean() > 0.99

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from datasets import build_dataset, loaders
-from deploy.reevaluation import evaluate_experiment
+from deploy.reevaluation import EvaluationOptions, evaluate_experiment
 from engine import TrainingDivergedError, experiment, load_trial, run_experiment, trainer
 from engine import checkpoint as files
 from engine.trial import Trial
@@ -89,7 +89,7 @@ def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path) -
 
 def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Trained, work: Path) -> None:
     evaluate_experiment("sparse_", 1, trained.runs, "NYU", out_dir=work)
-    evaluate_experiment("sparse_", None, trained.runs, "NYU", split="val", out_dir=work)
+    evaluate_experiment("sparse_", None, trained.runs, "NYU", work, EvaluationOptions(split="val"))
     evaluate_experiment("sparse__trial_1", None, trained.runs, "NYU", out_dir=work)
     names = ("sparse__first_1", "sparse__val", "sparse__trial_1")
     assert sorted(path.name for path in work.iterdir()) == sorted(f"{n}{end}.csv" for n in names for end in ("", "_trials"))
@@ -104,7 +104,7 @@ def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Tra
 
 def test_the_last_networks_are_those_after_the_last_epoch(trained: Trained, work: Path) -> None:
     """Their metrics on the validation frames are those that the last epoch wrote down, whichever epoch was the best."""
-    table = evaluate_experiment("sparse_", None, trained.runs, "NYU", split="val", last=True, out_dir=work)
+    table = evaluate_experiment("sparse_", None, trained.runs, "NYU", work, EvaluationOptions(split="val", last=True))
     assert sorted(path.name for path in work.iterdir()) == ["sparse__val_last.csv", "sparse__val_last_trials.csv"]
     for number in (0, 1):
         line = files.read_lines(trained.runs / f"sparse__trial_{number}" / files.METRICS)[-1]
@@ -122,7 +122,7 @@ def test_evaluating_from_another_data_folder_and_results_folder(trained: Trained
     with pytest.raises(DataError, match="/not/there"):
         evaluate_experiment("sparse", 2, runs, "NYU", out_dir=work / "out")
     assert not (work / "out").exists()
-    table = evaluate_experiment("sparse", 2, runs, "NYU", data_dir=str(copied), device="cpu", out_dir=work / "out")
+    table = evaluate_experiment("sparse", 2, runs, "NYU", work / "out", EvaluationOptions(data_dir=str(copied), device="cpu"))
     pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
 
 
@@ -130,7 +130,7 @@ def test_a_test_split_without_targets_of_a_task_has_empty_cells_and_one_warning(
     trained: Trained, rooms: Path, work: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = unlabelled(rooms, work / "data", ["depth_euclidean"], test=0)
-    table = evaluate_experiment("sparse", 2, trained.runs, "NYU", data_dir=str(data), out_dir=work / "out")
+    table = evaluate_experiment("sparse", 2, trained.runs, "NYU", work / "out", EvaluationOptions(data_dir=str(data)))
     depth = [name for name in DENSE_METRICS if name.startswith("depth_euclidean")]
     assert table[depth].isna().all(axis=None)
     pd.testing.assert_frame_equal(table.drop(columns=depth), trained.table.drop(columns=depth), check_exact=True)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from datasets import Loaders
-from deploy import compaction
-from deploy.compaction import compact_trial
+from deploy import trial_compaction
 from deploy.reevaluation import evaluate_experiment
+from deploy.trial_compaction import compact_trial
 from engine import checkpoint as files
 from engine import load_trial
 from engine.experiment import final_test
@@ -76,6 +76,6 @@ def test_every_result_of_a_network_with_a_dead_layer_says_so(
         (warning,) = warnings(caplog)
         assert warning.startswith(f"{network}: layers without any live group") and FIRST in warning
         assert caplog.records[[record.getMessage() for record in caplog.records].index(warning)].levelno == logging.WARNING
-    report = json.loads((folder / f"{compaction.REPORT}.json").read_text())
+    report = json.loads((folder / f"{trial_compaction.REPORT}.json").read_text())
     assert report["dead_layers"] == dead_layers(load_trial(folder).model)
-    assert f"does not depend on the image: `{FIRST}`" in (folder / f"{compaction.REPORT}.md").read_text()
+    assert f"does not depend on the image: `{FIRST}`" in (folder / f"{trial_compaction.REPORT}.md").read_text()

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from figures.control import control_figure
@@ -63,14 +62,9 @@ def _shaded(axes: Axes) -> list[tuple[float, float]]:
     return [(span.get_x(), span.get_x() + span.get_width()) for span in spans]
 
 
-def _parts(figure: Figure) -> tuple[Axes, Axes]:
-    above, below = figure.axes
-    return above, below
-
-
 def test_lambda_stands_above_the_measured_and_the_wanted_sparsity(steered: Points) -> None:
     figure = control_figure(steered, "the title")
-    above, below = _parts(figure)
+    above, below = figure.axes
     assert figure.get_suptitle() == "the title"
     assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("λ", "zero groups in %", "epoch")
     assert above.get_position().y0 >= below.get_position().y1
@@ -87,7 +81,7 @@ def test_lambda_stands_above_the_measured_and_the_wanted_sparsity(steered: Point
 
 
 def test_lambda_is_drawn_where_it_acts_on_a_logarithmic_scale(steered: Points) -> None:
-    above, _ = _parts(control_figure(steered, ""))
+    above, _ = control_figure(steered, "").axes
     (line,) = _lines(above).values()
     drawn = line[np.isfinite(line[:, 1])]
     np.testing.assert_allclose(drawn, [[point["time"], point["lambda"]] for point in steered if point["lambda"] > 0])
@@ -97,13 +91,13 @@ def test_lambda_is_drawn_where_it_acts_on_a_logarithmic_scale(steered: Points) -
 
 
 def test_the_time_in_which_zeros_are_fixed_is_shaded_and_said(steered: Points) -> None:
-    for axes in _parts(control_figure(steered, "")):
+    for axes in control_figure(steered, "").axes:
         assert _shaded(axes) == [(6, 10)]
         assert "zeros fixed,\n penalty off" in _texts(axes)
 
 
 def test_a_lambda_that_never_acted_is_said_in_words() -> None:
-    above, below = _parts(control_figure(_points(3, lambda_=lambda time: 0.0, sparsity=lambda time: 0.0), ""))
+    above, below = control_figure(_points(3, lambda_=lambda time: 0.0, sparsity=lambda time: 0.0), "").axes
     assert set(_lines(below)) == {"measured"}
     assert _shaded(above) == _shaded(below) == []
     assert _texts(above) == ["λ = 0 throughout"]
@@ -115,7 +109,7 @@ def test_numbers_that_json_could_not_hold_are_gaps(steered: Points) -> None:
     """A number that is not finite is null in the file."""
     for point in steered[30:40]:
         point["lambda"] = point["group_sparsity"] = None
-    above, below = _parts(control_figure(steered, ""))
+    above, below = control_figure(steered, "").axes
     (strength,) = _lines(above).values()
     assert np.isnan(strength[30:40, 1]).all()
     assert np.isfinite(strength[40:60, 1]).all()
@@ -135,7 +129,7 @@ def test_numbers_that_json_could_not_hold_are_gaps(steered: Points) -> None:
 def test_everything_stays_inside_the_figure(points: Points) -> None:
     figure = control_figure(points, "exp_three_dense_tasks_with_a_rather_long_name_lambda1e-05, trial 0: penalty and sparsity")
     figure.draw_without_rendering()
-    for axes in _parts(figure):
+    for axes in figure.axes:
         for text in axes.texts:
             box = text.get_window_extent()
             assert box.x0 >= 0

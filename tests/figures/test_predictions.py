@@ -6,9 +6,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from figures.colours import colourise, segmentation_palette
-from figures.predictions import prediction_figure
+from figures.predictions import PredictedFrames, prediction_figure
 from tasks.data_sets import CELEBA_CLASSES, NYU_CLASSES, find_label_set
 from tests.figures.frames import DENSE, SIZE, random_frames
+
+BLACK = np.zeros((1, 3, SIZE, SIZE))
 
 
 def _all_texts(figure: Figure) -> list[str]:
@@ -32,7 +34,7 @@ def test_one_row_per_image_with_target_and_prediction_of_each_task(tasks: tuple[
     rng = np.random.default_rng(0)
     targets, predictions = ({task: random_frames(rng, 2)[task] for task in tasks} for _ in range(2))
     images = rng.uniform(size=(2, channels, SIZE, SIZE))
-    figure = prediction_figure(images, targets, {}, predictions, "NYU", "title", ["one.png", "two.png"])
+    figure = prediction_figure(PredictedFrames(images, predictions, targets, names=["one.png", "two.png"]), "NYU", "title")
     pictures = _pictures(figure)
     per_row = 1 + 2 * len(tasks)
     assert len(pictures) == 2 * per_row
@@ -55,7 +57,7 @@ def test_without_targets_there_is_one_column_per_task(shape: tuple[int, int]) ->
         "surface_normal": normals / np.linalg.norm(normals, axis=1, keepdims=True),
         "edge_texture": rng.uniform(0, 0.5, (1, 1, *shape)),
     }
-    figure = prediction_figure(rng.uniform(size=(1, 3, *shape)), None, {}, predictions, "NYU", "title")
+    figure = prediction_figure(PredictedFrames(rng.uniform(size=(1, 3, *shape)), predictions), "NYU", "title")
     pictures = _pictures(figure)
     assert len(pictures) == 1 + len(predictions)
     for picture, (task, prediction) in zip(pictures[1:], predictions.items(), strict=True):
@@ -67,7 +69,7 @@ def test_without_targets_there_is_one_column_per_task(shape: tuple[int, int]) ->
 
 
 def test_without_targets_attributes_are_probabilities() -> None:
-    figure = prediction_figure(np.zeros((1, 3, SIZE, SIZE)), None, {}, {"class_male": np.array([0.93])}, "celebA", "")
+    figure = prediction_figure(PredictedFrames(BLACK, {"class_male": np.array([0.93])}), "celebA", "")
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["Male 0.93"]
     assert _inside(figure)
 
@@ -75,9 +77,8 @@ def test_without_targets_attributes_are_probabilities() -> None:
 def test_legend_names_the_classes_that_occur_in_their_colours() -> None:
     target, prediction = np.full((1, SIZE, SIZE), 5), np.full((1, SIZE, SIZE), 21)
     target[0, 0], prediction[0, 0] = 255, 5
-    figure = prediction_figure(
-        np.zeros((1, 3, SIZE, SIZE)), {"segmentsemantic": target}, {}, {"segmentsemantic": prediction}, "NYU", ""
-    )
+    frames = PredictedFrames(BLACK, {"segmentsemantic": prediction}, {"segmentsemantic": target})
+    figure = prediction_figure(frames, "NYU", "")
     handles = figure.legends[0].get_patches()
     assert [handle.get_label() for handle in handles] == [NYU_CLASSES[5], NYU_CLASSES[21]]
     colours = [to_rgb(handle.get_facecolor()) for handle in handles]
@@ -87,9 +88,7 @@ def test_legend_names_the_classes_that_occur_in_their_colours() -> None:
 
 def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
     labels = np.sort(np.arange(SIZE * SIZE) % 40).reshape(1, SIZE, SIZE)
-    figure = prediction_figure(
-        np.zeros((1, 3, SIZE, SIZE)), {"segmentsemantic": labels}, {}, {"segmentsemantic": labels}, "NYU", ""
-    )
+    figure = prediction_figure(PredictedFrames(BLACK, *[{"segmentsemantic": labels}] * 2), "NYU", "")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NYU_CLASSES[:24], "+ 16 rarer"]
     assert _inside(figure)
@@ -99,9 +98,7 @@ def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
 def test_legend_names_all_classes_of_other_label_sets(label_set: str) -> None:
     classes = find_label_set(label_set).classes
     labels = (np.arange(SIZE * SIZE) % len(classes)).reshape(1, SIZE, SIZE)
-    figure = prediction_figure(
-        np.zeros((1, 3, SIZE, SIZE)), None, {}, {"segmentsemantic": labels}, label_set, "all the classes there are"
-    )
+    figure = prediction_figure(PredictedFrames(BLACK, {"segmentsemantic": labels}), label_set, "all the classes there are")
     handles = figure.legends[0].get_patches()
     assert [handle.get_label() for handle in handles] == list(classes)
     np.testing.assert_allclose([to_rgb(handle.get_facecolor()) for handle in handles], segmentation_palette(len(classes)))
@@ -111,7 +108,7 @@ def test_legend_names_all_classes_of_other_label_sets(label_set: str) -> None:
 @pytest.mark.parametrize(("label_set", "first"), [("NYU", "+x right"), ("NYU_MTAN", "+x")])
 def test_legend_says_where_axes_point_only_where_that_is_known(label_set: str, first: str) -> None:
     normals = {"surface_normal": random_frames(np.random.default_rng(0), 1)["surface_normal"]}
-    figure = prediction_figure(np.zeros((1, 3, SIZE, SIZE)), None, {}, normals, label_set, "")
+    figure = prediction_figure(PredictedFrames(BLACK, normals), label_set, "")
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[0] == first
     assert len(labels) == 6
@@ -119,15 +116,8 @@ def test_legend_says_where_axes_point_only_where_that_is_known(label_set: str, f
 
 def test_depth_bar_has_the_range_of_the_frame_and_the_heading_its_unit() -> None:
     target = np.linspace(1, 3, SIZE * SIZE).reshape(1, 1, SIZE, SIZE)
-    figure = prediction_figure(
-        np.zeros((1, 3, SIZE, SIZE)),
-        {"depth_euclidean": target},
-        {},
-        {"depth_euclidean": target * 2},
-        "NYU",
-        "",
-        units={"depth_euclidean": "m"},
-    )
+    frames = PredictedFrames(BLACK, {"depth_euclidean": target * 2}, {"depth_euclidean": target})
+    figure = prediction_figure(frames, "NYU", "", {"depth_euclidean": "m"})
     assert "Depth (m)" in _all_texts(figure)
     assert [label.get_text() for label in figure.axes[-1].get_yticklabels()] == ["1.00", "2.00", "3.00"]
 
@@ -140,7 +130,7 @@ def test_attributes_say_target_probability_and_whether_they_agree() -> None:
     predictions["class_smile"] = np.array([0.2, 0.5, 0.4])
     masks = {"class_male": np.array([True, True, False])}
     images = rng.uniform(size=(3, 3, SIZE, SIZE))
-    figure = prediction_figure(images, targets, masks, predictions, "celebA", "")
+    figure = prediction_figure(PredictedFrames(images, predictions, targets, masks), "celebA", "")
     lines = [text for axes in figure.axes for text in axes.texts]
     assert [line.get_text() for line in lines] == [
         "Male 1 → 0.93 ✓",
@@ -158,7 +148,7 @@ def test_attributes_say_target_probability_and_whether_they_agree() -> None:
 
 def test_only_attributes_stand_side_by_side() -> None:
     truth = {"class_male": np.ones(6)}
-    figure = prediction_figure(np.zeros((6, 3, SIZE, SIZE)), truth, {}, truth, "celebA", "only attributes " * 20)
+    figure = prediction_figure(PredictedFrames(BLACK.repeat(6, axis=0), truth, truth), "celebA", "only attributes " * 20)
     positions = [axes.get_position() for axes in figure.axes]
     assert len(positions) == 6
     assert len({round(position.x0, 6) for position in positions}) == 4
@@ -169,13 +159,13 @@ def test_only_attributes_stand_side_by_side() -> None:
 def test_inputs_that_do_not_belong_together_are_refused() -> None:
     images, truth = np.zeros((2, 3, SIZE, SIZE)), {"depth_euclidean": np.ones((2, 1, SIZE, SIZE))}
     with pytest.raises(ValueError, match="edge_texture"):
-        prediction_figure(images, truth, {}, {"edge_texture": truth["depth_euclidean"]}, "NYU", "")
+        PredictedFrames(images, {"edge_texture": truth["depth_euclidean"]}, truth)
     with pytest.raises(ValueError, match="1 frames, images 2"):
-        prediction_figure(images, truth, {}, {"depth_euclidean": np.ones((1, 1, SIZE, SIZE))}, "NYU", "")
+        PredictedFrames(images, {"depth_euclidean": np.ones((1, 1, SIZE, SIZE))}, truth)
     with pytest.raises(ValueError, match="1 names for 2 images"):
-        prediction_figure(images, truth, {}, truth, "NYU", "", names=["one"])
+        PredictedFrames(images, truth, truth, names=["one"])
     labels = {"segmentsemantic": np.full((2, SIZE, SIZE), 40)}
     with pytest.raises(ValueError, match=r"\[40\].*40 classes"):
-        prediction_figure(images, labels, {}, labels, "NYU", "")
+        prediction_figure(PredictedFrames(images, labels, labels), "NYU", "")
     with pytest.raises(ValueError, match="N > 0"):
-        prediction_figure(images[:0], {}, {}, {}, "NYU", "")
+        PredictedFrames(images[:0], {}, {})

@@ -15,7 +15,7 @@ from settings.config import ExperimentConfig, OptimizerParams, load_config, unus
 from settings.messages import shown
 from settings.nature import Nature, about, natures
 from settings.sections import Schema, Section, Strength, Warmup
-from study.config import is_study
+from study.study_file import is_study
 from tasks.data_sets import DATA_SETS
 from tests.configs import make_config
 from tests.settings import mutations

@@ -16,7 +16,7 @@ from engine.experiment import expand_lambdas
 from engine.trainer import forward_losses
 from engine.trial import Trial
 from settings.config import ExperimentConfig, load_config
-from study.config import is_study
+from study.study_file import is_study
 from tasks.table import IGNORE_INDEX, Task, get_task
 from tests.settings.test_config import PUBLISHED_GRID, PUBLISHED_NYU
 from tests.small import narrow_resnetd

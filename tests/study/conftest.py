@@ -1,15 +1,20 @@
 """A study that many tests look at (and none changes)."""
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from engine import checkpoint as files
 from settings.config import ExperimentConfig
 from study import estimate
+from study.costs import COSTS
 from study.estimate import Speed
 from study.launch import Outcome
-from study.plan import Study
+from study.plan import Run, Study
+from study.record import Command
 from study.run import run_study
 from tests.studies import make_study
 
@@ -21,6 +26,14 @@ class TrainedStudy:
     study: Study
     source: Path
     outcomes: list[Outcome]
+
+
+def copied_runs(trained: TrainedStudy, work: Path, names: Sequence[str]) -> list[Run]:
+    """Copies of finished runs, which a test may change."""
+    study = make_study(work, Path("data/that/are/gone"))
+    for name in names:
+        shutil.copytree(trained.study.folder / name, study.folder / name, ignore=shutil.ignore_patterns(files.LAST, COSTS))
+    return [next(run for run in study.runs if run.name == name) for name in names]
 
 
 def minutes(config: ExperimentConfig) -> Speed:
@@ -36,7 +49,7 @@ def trained_study(rooms: Path, scratch: Path) -> TrainedStudy:
     study = make_study(folder, rooms)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(estimate, "time_steps", minutes)
-        outcomes = run_study(study, folder / "study.yaml", "python main_multi_trials.py --config_exp study.yaml")
+        outcomes = run_study(study, Command("python main_multi_trials.py --config_exp study.yaml", folder / "study.yaml"))
     return TrainedStudy(study, folder / "study.yaml", outcomes)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from study.launch import Outcome
 from study.plan import Study
+from study.record import Command
 from study.run import run_study
 from tests.small import listing
 
@@ -16,7 +17,7 @@ NAMES = ("seg_dense", "depth_dense", "seg_depth_dense", "seg_depth_l1_l2_target0
 
 def go(study: Study, folder: Path, **options: Any) -> list[Outcome]:
     """Do a study whose file is in ``folder``."""
-    return run_study(study, folder / "study.yaml", "typed", **options)
+    return run_study(study, Command("typed", folder / "study.yaml"), **options)
 
 
 def whole(folder: Path) -> tuple[dict[str, tuple[int, int]], set[Path]]:
@@ -26,5 +27,5 @@ def whole(folder: Path) -> tuple[dict[str, tuple[int, int]], set[Path]]:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """Of a printed plan: the words beside each setting's name."""
+    """Words beside each setting's name in a printed plan."""
     return {words[0]: words[1:] for line in text.splitlines() if (words := line.split()) and "_" in words[0]}

@@ -10,14 +10,13 @@ from study.tables import StudyTables
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 
 STUDIES = {"small": small_study, "lambdas": lambda_study, "celeba": celeba_study, "bare": bare_study}
-MTL = NYU
 ODD = "a_b & 50 % <script> | {x} $y$ #1"
 """A variant with what means something to Markdown and to LaTeX."""
 
 
 def summary_row(**values: object) -> dict[str, object]:
-    """Of a dense setting of three tasks, but for ``values``."""
-    dense = {"tasks": MTL, "sparse": False, "penalty": "", "lambda": np.nan, "target_sparsity": np.nan, "variant": ""}
+    """Row of a dense setting of three tasks, but for ``values``."""
+    dense = {"tasks": NYU, "sparse": False, "penalty": "", "lambda": np.nan, "target_sparsity": np.nan, "variant": ""}
     return {**dense, **values}
 
 

@@ -34,16 +34,16 @@ def tables_of(study: Study, metrics: Mapping[str, Mapping[str, float]]) -> Study
 
 
 def random_metrics(study: Study, seed: int = 0) -> dict[str, dict[str, float]]:
-    """Of every run."""
+    """Random metrics of every run."""
     random = np.random.default_rng(seed)
     names = {"segmentsemantic": SEG, "depth_euclidean": DEPTH}
     return {run.name: {names[task]: random.uniform(0.2, 0.8) for task in run.config.task_list} for run in study.runs}
 
 
 def values(tables: StudyTables, metric: str) -> dict[str, float]:
-    """Of one metric, by run."""
-    of = tables.runs[tables.runs["metric"] == metric]
-    return {f"{row['setting']}_trial_{row['trial']}": row["value"] for _, row in of.iterrows()}
+    """Values of one metric, by run."""
+    rows = tables.runs[tables.runs["metric"] == metric]
+    return {f"{row['setting']}_trial_{row['trial']}": row["value"] for _, row in rows.iterrows()}
 
 
 def change(ours: Mapping[str, float], seg: float, depth: float) -> float:

@@ -29,21 +29,21 @@ def test_the_long_table_is_what_the_tests_found(trained_study: TrainedStudy, wor
         (setting.name, trial) for setting in study.settings for trial in range(setting.trials)
     ]
     for run in study.runs:
-        of = runs[(runs["setting"] == run.setting.name) & (runs["trial"] == run.trial)].set_index("metric")
-        assert of.index.is_unique
-        assert set(of["seed"]) == {run.trial}
-        assert set(of["tasks"]) == {tuple(run.config.task_list)}
+        rows = runs[(runs["setting"] == run.setting.name) & (runs["trial"] == run.trial)].set_index("metric")
+        assert rows.index.is_unique
+        assert set(rows["seed"]) == {run.trial}
+        assert set(rows["tasks"]) == {tuple(run.config.task_list)}
         test = json.loads((run.folder / files.TEST).read_text())
         for name, value in test["row"].items():
             if name not in ("trial", "seed"):
-                assert of.loc[name, "value"] == pytest.approx(value, rel=1e-9), name
+                assert rows.loc[name, "value"] == pytest.approx(value, rel=1e-9), name
         for name, value in costs[run].numbers.items():
-            assert of.loc[name, "value"] == pytest.approx(value, rel=1e-9), name
-        assert of.loc["best_epoch", "value"] == test["best_epoch"]
+            assert rows.loc[name, "value"] == pytest.approx(value, rel=1e-9), name
+        assert rows.loc["best_epoch", "value"] == test["best_epoch"]
         seconds = [line["train_seconds"] + line["validation_seconds"] for line in files.read_lines(run.folder / files.METRICS)]
-        assert of.loc["training_minutes", "value"] == pytest.approx(sum(seconds) / 60)
+        assert rows.loc["training_minutes", "value"] == pytest.approx(sum(seconds) / 60)
         mains = {"segmentsemantic": SEG, "depth_euclidean": DEPTH}
-        assert set(of.index[of["main"]]) == {mains[task] for task in run.config.task_list}
+        assert set(rows.index[rows["main"]]) == {mains[task] for task in run.config.task_list}
     meaning = runs.drop_duplicates("metric").set_index("metric")[["unit", "better"]]
     assert tuple(meaning.loc[DEPTH]) == ("", "down")
     assert tuple(meaning.loc["group_sparsity"]) == ("%", "up")
@@ -70,8 +70,8 @@ def test_curves_and_layers_are_what_the_runs_recorded(trained_study: TrainedStud
         "lambda": "lambda",
     }
     for run in study.runs:
-        of = tables.curves[(tables.curves["setting"] == run.setting.name) & (tables.curves["trial"] == run.trial)]
-        wide = of.pivot(index="epoch", columns="metric", values="value")
+        rows = tables.curves[(tables.curves["setting"] == run.setting.name) & (tables.curves["trial"] == run.trial)]
+        wide = rows.pivot(index="epoch", columns="metric", values="value")
         lines = files.read_lines(run.folder / files.METRICS)
         assert list(wide.index) == [1, 2]
         assert ("lambda" in wide) == run.config.group_sparsity
@@ -92,10 +92,12 @@ def test_the_summary_is_mean_and_sample_deviation(work: Path) -> None:
         row = row_of(tables, setting.name)
         assert row["num_trials"] == 3
         for name in (SEG, DEPTH):
-            of = [values[name] for run, values in metrics.items() if run.startswith(f"{setting.name}_trial") and name in values]
-            if of:
-                assert row[f"{name}_mean"] == pytest.approx(np.mean(of))
-                assert row[f"{name}_std"] == pytest.approx(np.std(of, ddof=1))
+            trials = [
+                values[name] for run, values in metrics.items() if run.startswith(f"{setting.name}_trial") and name in values
+            ]
+            if trials:
+                assert row[f"{name}_mean"] == pytest.approx(np.mean(trials))
+                assert row[f"{name}_std"] == pytest.approx(np.std(trials, ddof=1))
             else:
                 assert math.isnan(row[f"{name}_mean"])
 
@@ -122,8 +124,8 @@ def test_numbers_that_are_none(work: Path) -> None:
     metrics[f"{SPARSE}_trial_1"][DEPTH] = math.nan
     tables_of(study, metrics).write(work / "out")
     tables = StudyTables.read(work / "out", "tiny")
-    found = values(tables, DEPTH)
-    assert [name for name, value in found.items() if math.isnan(value)] == [f"{SPARSE}_trial_1"]
+    errors = values(tables, DEPTH)
+    assert [name for name, value in errors.items() if math.isnan(value)] == [f"{SPARSE}_trial_1"]
     row = row_of(tables, SPARSE)
     assert math.isnan(row[f"{DEPTH}_mean"])
     assert math.isnan(row["delta_MTL_mean"])

@@ -1,8 +1,7 @@
-"""What networks cost is what compacting them says, and is worked out once."""
+"""Costs of networks are those that compacting says, and are computed once."""
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ import torch
 
 from deploy import compact_evaluation
 from deploy.compact_evaluation import costs as compact_costs
-from deploy.compaction import make_compact
 from deploy.latency import Timing
+from deploy.trial_compaction import make_compact
 from engine import checkpoint as files
 from engine.saved_trial import load_trial
 from optim import sparsity_report
@@ -20,19 +19,13 @@ from study.columns import LATENCIES
 from study.costs import BUSY, COSTS, Costs, costs_of
 from study.latencies import LatencyPair
 from study.plan import Run
-from tests.studies import make_study
-from tests.study.conftest import TrainedStudy
+from tests.study.conftest import TrainedStudy, copied_runs
 
 
 @pytest.fixture
 def runs(trained_study: TrainedStudy, work: Path) -> list[Run]:
     """Finished runs that a test may change: dense, and sparse."""
-    study = make_study(work, Path("data/that/are/gone"))
-    ignore = shutil.ignore_patterns(files.LAST, COSTS)
-    found = [next(run for run in study.runs if run.name == name) for name in NAMES]
-    for run in found:
-        shutil.copytree(trained_study.study.folder / run.name, run.folder, ignore=ignore)
-    return found
+    return copied_runs(trained_study, work, NAMES)
 
 
 NAMES = ("seg_depth_dense_trial_0", "seg_depth_l1_l2_target0.5_trial_0")
@@ -45,10 +38,10 @@ def run(runs: list[Run]) -> Run:
 
 
 def cost(run: Run) -> Costs:
-    """Of one run, not timed."""
-    found, damaged = costs_of([run], [])
+    """Costs of one run without a latency."""
+    measured, damaged = costs_of([run], [])
     assert not damaged
-    return found[run]
+    return measured[run]
 
 
 class Clock:
@@ -78,23 +71,23 @@ def no_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numbers_are_those_of_the_compact_model(run: Run) -> None:
-    found = cost(run)
+    measured = cost(run)
     trial = load_trial(run.folder)
     made = make_compact(trial, torch.device("cpu"))
     for part, prefix in (("model", ""), ("backbone", "backbone_")):
         total = made.report.totals[part]
-        assert found.numbers[f"{prefix}dense_GMACs"] == total["macs"] / 1e9
-        assert found.numbers[f"{prefix}compact_GMACs"] == total["macs_left"] / 1e9
-        assert found.numbers[f"{prefix}dense_Mparameters"] == total["parameters"] / 1e6
-        assert found.numbers[f"{prefix}compact_Mparameters"] == total["parameters_left"] / 1e6
-    assert found.numbers["dense_Mparameters"] == sum(weight.numel() for weight in trial.model.parameters()) / 1e6
-    assert found.numbers["compact_GMACs"] < found.numbers["dense_GMACs"]
+        assert measured.numbers[f"{prefix}dense_GMACs"] == total["macs"] / 1e9
+        assert measured.numbers[f"{prefix}compact_GMACs"] == total["macs_left"] / 1e9
+        assert measured.numbers[f"{prefix}dense_Mparameters"] == total["parameters"] / 1e6
+        assert measured.numbers[f"{prefix}compact_Mparameters"] == total["parameters_left"] / 1e6
+    assert measured.numbers["dense_Mparameters"] == sum(weight.numel() for weight in trial.model.parameters()) / 1e6
+    assert measured.numbers["compact_GMACs"] < measured.numbers["dense_GMACs"]
     report = sparsity_report(trial.model)
-    assert found.numbers["groups"] == report.groups == sum(row["groups"] for row in found.layers)
-    assert found.numbers["zero_groups"] == report.zero_groups > 0
-    assert found.layers == [{name: row[name] for name in costs.LAYER} for row in report.rows()]
-    assert (found.machine, found.doubtful) == ("", False)
-    assert not any("latency" in name for name in found.numbers)
+    assert measured.numbers["groups"] == report.groups == sum(row["groups"] for row in measured.layers)
+    assert measured.numbers["zero_groups"] == report.zero_groups > 0
+    assert measured.layers == [{name: row[name] for name in costs.LAYER} for row in report.rows()]
+    assert (measured.machine, measured.doubtful) == ("", False)
+    assert not any("latency" in name for name in measured.numbers)
 
 
 def test_numbers_have_the_names_of_a_compact_model_s_table(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,12 +125,18 @@ def test_another_network_of_the_same_length_and_time_is_another_one(run: Run) ->
     assert cost(run).numbers["zero_groups"] > first.numbers["zero_groups"]
 
 
-def test_a_network_that_is_gone_is_named_and_stops_no_other(runs: list[Run]) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "cannot be read (No such file or directory)"), (b"no network", "is not a checkpoint")]
+)
+def test_a_network_that_cannot_be_used_is_named_and_stops_no_other(content: bytes | None, reason: str, runs: list[Run]) -> None:
     costs_of(runs, [])
-    (runs[0].folder / files.BEST).unlink()
-    found, damaged = costs_of(runs, [])
-    assert list(found) == [runs[1]]
-    assert damaged == {runs[0]: f"{runs[0].folder / files.BEST}: cannot be read (No such file or directory)"}
+    path = runs[0].folder / files.BEST
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    measured, damaged = costs_of(runs, [])
+    assert (list(measured), list(damaged)) == ([runs[1]], [runs[0]])
+    assert damaged[runs[0]].startswith(f"{path}: {reason}")
 
 
 def test_a_damaged_file_is_made_anew(run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,12 +166,8 @@ def test_costs_under_names_that_meant_something_else_are_made_anew(
     first = costs_of([run], [run])[0][run]
     good = json.loads((run.folder / COSTS).read_text())
     monkeypatch.setattr(costs, "_count", lambda run: first.untimed())
-    old = {
-        "compact_GMACs": "GMACs",
-        "folded_latency_ms": "dense_latency_ms",
-        "groups": "channels",
-        "zero_groups": "channels_removed",
-    }
+    old = {"compact_GMACs": "GMACs", "folded_latency_ms": "dense_latency_ms"}
+    old |= {"groups": "channels", "zero_groups": "channels_removed"}
     for new, name in old.items():
         numbers = {name if key == new else key: value for key, value in good["numbers"].items()}
         (run.folder / COSTS).write_text(json.dumps({**good, "numbers": numbers}))
@@ -196,34 +191,34 @@ def test_latencies_are_measured_together(runs: list[Run], clock: Clock) -> None:
     """One that is new, or of another network, means all of them anew."""
     dense, sparse = runs
     costs_of([dense], [dense])
-    found, _ = costs_of(runs, runs)
-    assert [found[run].numbers["compact_latency_ms"] for run in runs] == [8.0, 8.0]
+    measured, _ = costs_of(runs, runs)
+    assert [measured[run].numbers["compact_latency_ms"] for run in runs] == [8.0, 8.0]
     os.utime(sparse.folder / files.BEST, ns=(1, 1))
-    found, _ = costs_of(runs, runs)
-    assert [found[run].numbers["compact_latency_ms"] for run in runs] == [12.0, 12.0]
+    measured, _ = costs_of(runs, runs)
+    assert [measured[run].numbers["compact_latency_ms"] for run in runs] == [12.0, 12.0]
     assert clock.calls == [[dense], runs, runs]
-    assert costs_of(runs, runs)[0] == found
+    assert costs_of(runs, runs)[0] == measured
 
 
 def test_a_latency_of_another_time_is_left_out(runs: list[Run], clock: Clock) -> None:
     dense, sparse = runs
     costs_of([dense], [dense])
     costs_of([sparse], [sparse])
-    found, _ = costs_of(runs, [])
-    assert not {"compact_latency_ms", "folded_latency_ms"} & set(found[dense].numbers)
-    assert (found[dense].machine, found[dense].measured) == ("", "")
-    assert found[sparse].numbers["compact_latency_ms"] == 8.0
-    assert found[dense] == costs_of([dense], [])[0][dense].untimed(), "the rest stays"
+    measured, _ = costs_of(runs, [])
+    assert not {"compact_latency_ms", "folded_latency_ms"} & set(measured[dense].numbers)
+    assert (measured[dense].machine, measured[dense].measured) == ("", "")
+    assert measured[sparse].numbers["compact_latency_ms"] == 8.0
+    assert measured[dense] == costs_of([dense], [])[0][dense].untimed(), "the rest stays"
     again, _ = costs_of(runs, runs)
     assert [again[run].numbers["compact_latency_ms"] for run in runs] == [12.0, 12.0]
 
 
 def test_a_latency_from_a_busy_machine_is_doubtful_and_is_measured_again(runs: list[Run], clock: Clock) -> None:
     clock.busy = BUSY + 0.01
-    assert all(found.doubtful for found in costs_of(runs, runs)[0].values())
+    assert all(cost.doubtful for cost in costs_of(runs, runs)[0].values())
     assert cost(runs[0]).doubtful
     clock.busy = BUSY
-    assert not any(found.doubtful for found in costs_of(runs, runs)[0].values())
+    assert not any(cost.doubtful for cost in costs_of(runs, runs)[0].values())
     costs_of(runs, runs)
     assert clock.calls == [runs, runs]
 
@@ -237,21 +232,11 @@ def test_a_network_that_is_damaged_when_it_is_timed_stops_no_other(runs: list[Ru
     about = (dense.folder / files.BEST).stat()
     (dense.folder / files.BEST).write_bytes(bytes(about.st_size))
     os.utime(dense.folder / files.BEST, ns=(about.st_atime_ns, about.st_mtime_ns))
-    found, damaged = costs_of(runs, runs)
+    measured, damaged = costs_of(runs, runs)
     assert list(damaged) == [dense]
-    assert list(found) == [sparse]
-    assert found[sparse].untimed() == first[sparse]
-    assert found[sparse].machine
-
-
-def test_a_network_that_cannot_be_used_stops_no_other(run: Run) -> None:
-    other = Run(run.setting, 1)
-    shutil.copytree(run.folder, other.folder)
-    (run.folder / files.BEST).write_bytes(b"no network")
-    found, damaged = costs_of([run, other], [])
-    assert list(found) == [other]
-    assert list(damaged) == [run]
-    assert damaged[run].startswith(f"{run.folder / files.BEST}: is not a checkpoint")
+    assert list(measured) == [sparse]
+    assert measured[sparse].untimed() == first[sparse]
+    assert measured[sparse].machine
 
 
 def test_a_run_of_a_gpu_is_measured_on_a_cpu(run: Run) -> None:

@@ -32,11 +32,11 @@ def test_delta_and_difference_are_paired_by_seed(work: Path) -> None:
         for trial in range(3)
     }
     assert values(tables, "delta_MTL") == pytest.approx(expected)
-    of = np.array([expected[f"{SPARSE}_trial_{trial}"] for trial in range(3)])
-    difference = of - [expected[f"seg_depth_dense_trial_{trial}"] for trial in range(3)]
+    deltas = np.array([expected[f"{SPARSE}_trial_{trial}"] for trial in range(3)])
+    difference = deltas - [expected[f"seg_depth_dense_trial_{trial}"] for trial in range(3)]
     row = row_of(tables, SPARSE)
     assert (row["baseline"], row["twin"], row["difference_n"], row["margin"]) == ("the same seed", "seg_depth_dense", 3, 1.0)
-    for name, numbers in (("delta_MTL", of), ("difference", difference)):
+    for name, numbers in (("delta_MTL", deltas), ("difference", difference)):
         half = stats.t.ppf(0.975, 2) * numbers.std(ddof=1) / math.sqrt(3)
         assert row[f"{name}_mean"] == pytest.approx(numbers.mean())
         assert row[f"{name}_std"] == pytest.approx(numbers.std(ddof=1))
@@ -70,24 +70,28 @@ FEWER: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("unfinished", "baseline"),
-    [([], "the mean of 2 to 3 seeds"), (["depth_dense_trial_1"], "the mean of the seeds so far (4 of 5 runs)")],
+    ("axes", "unfinished", "baseline"),
+    [
+        (FEWER, [], "the mean of 2 to 3 seeds"),
+        (FEWER, ["depth_dense_trial_1"], "the mean of the seeds so far (4 of 5 runs)"),
+        (DENSE_AND_SPARSE, [], "the mean of 1 seed"),
+    ],
 )
 def test_with_fewer_baselines_planned_than_trials_their_mean_is_the_baseline(
-    unfinished: list[str], baseline: str, work: Path
+    axes: list[dict[str, Any]], unfinished: list[str], baseline: str, work: Path
 ) -> None:
     """The same mean for all trials."""
-    study = make_study(work, axes=FEWER)
-    metrics = {name: of for name, of in random_metrics(study).items() if name not in unfinished}
+    study = make_study(work, axes=axes)
+    metrics = {name: run_metrics for name, run_metrics in random_metrics(study).items() if name not in unfinished}
     tables = tables_of(study, metrics)
     seg, depth = (
-        np.mean([of[metric] for name, of in metrics.items() if name.startswith(f"{task}_dense")])
+        np.mean([run_metrics[metric] for name, run_metrics in metrics.items() if name.startswith(f"{task}_dense")])
         for task, metric in (("seg", SEG), ("depth", DEPTH))
     )
-    found = values(tables, "delta_MTL")
-    assert found == pytest.approx({name: change(metrics[name], seg, depth) for name in found})
-    assert len(found) == 8
-    assert row_of(tables, SPARSE)["baseline"] == baseline
+    deltas = values(tables, "delta_MTL")
+    assert deltas == pytest.approx({name: change(metrics[name], seg, depth) for name in deltas})
+    assert len(deltas) == 2 * axes[-1]["trials"]
+    assert row_of(tables, SPARSE)["baseline"] == row_of(tables, "seg_depth_dense")["baseline"] == baseline
 
 
 def test_a_trial_whose_own_baseline_is_not_finished_has_no_delta(work: Path) -> None:
@@ -106,17 +110,6 @@ def test_a_trial_whose_own_baseline_is_not_finished_has_no_delta(work: Path) -> 
     table = paper_table(tables)
     assert "(n = 2)" in str(table)
     assert "2 of 3" in str(comparison_table(tables))
-
-
-def test_one_seed_of_the_baseline_for_all_trials(work: Path) -> None:
-    study = make_study(work, axes=DENSE_AND_SPARSE)
-    metrics = random_metrics(study)
-    tables = tables_of(study, metrics)
-    seg, depth = metrics["seg_dense_trial_0"][SEG], metrics["depth_dense_trial_0"][DEPTH]
-    found = values(tables, "delta_MTL")
-    assert found == pytest.approx({name: change(metrics[name], seg, depth) for name in found})
-    assert len(found) == 4
-    assert row_of(tables, "seg_depth_dense")["baseline"] == "the mean of 1 seed"
 
 
 def test_the_plan_decides_what_the_baseline_is_and_not_what_is_finished(work: Path) -> None:
@@ -163,9 +156,9 @@ def test_single_tasks_sparse_against_dense(work: Path) -> None:
         * (metrics[f"{sparse}_trial_{trial}"][DEPTH] / metrics[f"depth_dense_trial_{trial}"][DEPTH] - 1)
         for trial in range(2)
     }
-    found = values(tables, "delta_MTL")
-    assert {name: value for name, value in found.items() if name.startswith("depth")} == pytest.approx(expected)
-    assert not [name for name in found if "_dense_" in name], "a baseline is not compared with itself"
+    deltas = values(tables, "delta_MTL")
+    assert {name: value for name, value in deltas.items() if name.startswith("depth")} == pytest.approx(expected)
+    assert not [name for name in deltas if "_dense_" in name], "a baseline is not compared with itself"
     row = row_of(tables, sparse)
     assert row["twin"] == "depth_dense"
     assert row["difference_mean"] == pytest.approx(np.mean(list(expected.values())))
@@ -180,7 +173,9 @@ VARIANTS = [SINGLES, GRID, {**SINGLES, **LONG}, {**GRID, **LONG}]
 
 def without(study: Study, metrics: dict[str, dict[str, float]], *settings: str) -> StudyTables:
     """The tables, with the runs of some settings not finished."""
-    return tables_of(study, {name: of for name, of in metrics.items() if name.rpartition("_trial_")[0] not in settings})
+    return tables_of(
+        study, {name: run_metrics for name, run_metrics in metrics.items() if name.rpartition("_trial_")[0] not in settings}
+    )
 
 
 @pytest.mark.parametrize("end", ["", "_long"])
@@ -221,9 +216,9 @@ def test_nothing_takes_the_place_of_a_baseline_that_is_not_finished(end: str, wo
     assert all(is_missing(row[name]) for name in ("delta_MTL_mean", "difference_n", "difference_mean", "margin"))
     other = "" if end else "_long"
     singles = (metrics[f"seg_dense{other}_trial_1"][SEG], metrics[f"depth_dense{other}_trial_1"][DEPTH])
-    found = values(tables, "delta_MTL")
-    assert found[f"{SPARSE}{other}_trial_1"] == pytest.approx(change(metrics[f"{SPARSE}{other}_trial_1"], *singles))
-    assert not [name for name in found if ("_long" in name) == bool(end)]
+    deltas = values(tables, "delta_MTL")
+    assert deltas[f"{SPARSE}{other}_trial_1"] == pytest.approx(change(metrics[f"{SPARSE}{other}_trial_1"], *singles))
+    assert not [name for name in deltas if ("_long" in name) == bool(end)]
 
 
 def test_a_twin_of_other_seeds_is_missing(work: Path) -> None:

@@ -31,20 +31,13 @@ def test_a_setting_is_called_after_its_columns(values: dict[str, object], expect
 
 def test_no_two_settings_of_a_study_have_the_same_label() -> None:
     for study in STUDIES.values():
-        labels = [setting_label(one) for one in study().summary.to_dict("records")]
+        labels = [setting_label(row) for row in study().summary.to_dict("records")]
         assert len(set(labels)) == len(labels)
 
 
 def test_numbers_have_true_signs() -> None:
     assert [fixed(value, 2, signed=True) for value in (0.5, -0.5, -0.001, 0.0)] == ["+0.50", "−0.50", "0.00", "0.00"]
-    assert [short_number(value) for value in (1e-6, 1.5e-4, 0.05, 0.1, 70.0, 0.0)] == [
-        "1e-6",
-        "1.5e-4",
-        "5e-2",
-        "0.1",
-        "70",
-        "0",
-    ]
+    assert " ".join(map(short_number, (1e-6, 1.5e-4, 0.05, 0.1, 70.0, 0.0))) == "1e-6 1.5e-4 5e-2 0.1 70 0"
     assert interval(-0.3, 1.25) == "[−0.30, +1.25]"
     assert interval(float("nan"), 1.0) == NOTHING
 

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from settings.config import load_config
 from study import latencies
 from study.latencies import measure_latencies, networks_of, others_share
 from study.plan import Run
-from tests.studies import make_study
-from tests.study.conftest import TrainedStudy
+from tests.study.conftest import TrainedStudy, copied_runs
 
 NAMES = ("seg_dense_trial_0", "seg_depth_dense_trial_0", "seg_depth_l1_l2_target0.5_trial_0")
 
@@ -25,10 +23,7 @@ NAMES = ("seg_dense_trial_0", "seg_depth_dense_trial_0", "seg_depth_l1_l2_target
 @pytest.fixture
 def runs(trained_study: TrainedStudy, work: Path) -> list[Run]:
     """Finished runs that a test may change."""
-    study = make_study(work, Path("data/that/are/gone"))
-    for name in NAMES:
-        shutil.copytree(trained_study.study.folder / name, study.folder / name)
-    return [next(run for run in study.runs if run.name == name) for name in NAMES]
+    return copied_runs(trained_study, work, NAMES)
 
 
 @pytest.fixture
@@ -54,11 +49,11 @@ def resize(run: Run, size: tuple[int, int]) -> None:
 
 def test_all_networks_take_turns(runs: list[Run], blocks: list[Any]) -> None:
     resize(runs[0], (64, 96))
-    found, damaged = measure_latencies(runs)
+    measured, damaged = measure_latencies(runs)
     assert not damaged
-    assert [(found[run].folded_ms, found[run].compact_ms) for run in runs] == [(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]
-    assert len({latency.measured for latency in found.values()}) == 1
-    assert all("torch" in latency.machine for latency in found.values())
+    assert [(measured[run].folded_ms, measured[run].compact_ms) for run in runs] == [(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]
+    assert len({latency.measured for latency in measured.values()}) == 1
+    assert all("torch" in latency.machine for latency in measured.values())
     (passes,) = blocks
     networks = [network for network, _ in passes.values()]
     assert [isinstance(network, CompactModel) for network in networks] == [False, True] * 3
@@ -74,10 +69,10 @@ def test_networks_that_are_too_large_together_take_turns_in_blocks(
     monkeypatch.setattr(latencies, "networks_of", functools.cache(networks_of))
     sizes = [latencies._size(latencies.networks_of(run)) for run in runs]
     monkeypatch.setattr(latencies, "TOGETHER", sizes[0] + sizes[1])
-    found, _ = measure_latencies(runs)
+    measured, _ = measure_latencies(runs)
     assert [len(passes) for passes in blocks] == [4, 2]
-    assert list(found) == runs
-    assert len({latency.measured for latency in found.values()}) == 1
+    assert list(measured) == runs
+    assert len({latency.measured for latency in measured.values()}) == 1
     blocks.clear()
     monkeypatch.setattr(latencies, "TOGETHER", 1)
     measure_latencies(runs)
@@ -86,8 +81,8 @@ def test_networks_that_are_too_large_together_take_turns_in_blocks(
 
 def test_a_network_that_cannot_be_used_is_named(runs: list[Run], blocks: list[Any]) -> None:
     (runs[1].folder / files.BEST).write_bytes(b"no network")
-    found, damaged = measure_latencies(runs)
-    assert list(found) == [runs[0], runs[2]]
+    measured, damaged = measure_latencies(runs)
+    assert list(measured) == [runs[0], runs[2]]
     assert damaged == {runs[1]: damaged[runs[1]]}
     assert damaged[runs[1]].startswith(f"{runs[1].folder / files.BEST}: is not a checkpoint")
     assert measure_latencies([runs[1]])[0] == {}
@@ -103,8 +98,8 @@ def test_the_machine_is_busy_if_it_was_before_or_after(
 
 
 def test_real_latencies(runs: list[Run]) -> None:
-    found, _ = measure_latencies(runs[2:])
-    latency = found[runs[2]]
+    measured, _ = measure_latencies(runs[2:])
+    latency = measured[runs[2]]
     assert 0 < latency.compact_ms < 1000
     assert 0 < latency.folded_ms < 1000
     assert 0 <= latency.busy <= 1

@@ -15,14 +15,12 @@ from study.launch import Outcome, attempt, one_after_another, train_and_test
 from study.plan import Run
 from tests.disks import small_disk
 from tests.small import listing
-from tests.studies import fake_run, make_study
+from tests.studies import SINGLE, fake_run, make_study
 from utils.errors import DataError
 from utils.locks import experiment_lock
 
-SEG = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
 
-
-def one_run(work: Path, rooms: Path, axes: Any = SEG, **values: Any) -> Run:
+def one_run(work: Path, rooms: Path, axes: Any = SINGLE, **values: Any) -> Run:
     """The only run of a study."""
     (run,) = make_study(work, rooms, axes, **{"epochs": 1, **values}).runs
     return run
@@ -160,10 +158,10 @@ def test_a_run_that_is_there_keeps_its_precision_where_the_study_leaves_it_to_th
         seen.append(config.precision)
 
     monkeypatch.setattr(launch, "run_trial", run_trial)
-    for here, there in (("fp32", "bf16"), ("bf16", "fp32")):
-        monkeypatch.setattr("engine.device.has_native_bf16", functools.partial(lambda fast, device: fast, here == "bf16"))
+    for now, before in (("fp32", "bf16"), ("bf16", "fp32")):
+        monkeypatch.setattr("engine.device.has_native_bf16", functools.partial(lambda fast, device: fast, now == "bf16"))
         run.folder.mkdir(parents=True, exist_ok=True)
-        run.config.model_copy(update={"precision": there}).save(run.folder / files.CONFIG)
-        assert load_config(run.folder / files.CONFIG).precision == there
+        run.config.model_copy(update={"precision": before}).save(run.folder / files.CONFIG)
+        assert load_config(run.folder / files.CONFIG).precision == before
         assert attempt(run).status == "finished"
     assert seen == ["bf16", "fp32"]

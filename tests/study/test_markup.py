@@ -1,4 +1,4 @@
-"""What Markdown and LaTeX make of a study's tables, and of odd characters in them."""
+"""Tables of a study, and odd characters in them, in Markdown and LaTeX."""
 
 import re
 
@@ -16,7 +16,8 @@ def test_markdown_tables_are_whole_and_aligned(study) -> None:
         lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
         assert len({len(line) for line in lines}) <= 1
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} <= {len(table.columns) + 1}
-        assert len(lines) == (2 + sum(len(one.rows) + bool(one.title) for one in table.sections)) * bool(table.sections)
+        rows = sum(len(section.rows) + bool(section.title) for section in table.sections)
+        assert len(lines) == (2 + rows) * bool(table.sections)
 
 
 @pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])

@@ -13,11 +13,11 @@ from PIL import Image
 from study.page import ReportFigure, ReportInfo, findings, html_page, write_report
 from study.tables import StudyTables, empty
 from study.text_tables import paper_table
+from tests.study.sample_studies import ODD, STUDIES, odd_study
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 from utils.errors import UserError
 
 VOID = {"meta", "br", "img", "hr", "input", "link", "rect", "line", "circle", "mspace"}
-ODD = "a_b & 50 % <script>alert(1)</script>"
 INFO = ReportInfo(
     commands=["python main_multi_trials.py --config_exp config/<x>.yaml", "python make_report.py --study a&b"],
     configs={"config/x.yaml": "Experiment_name: <b>x</b>\nnum_trials: 2\n"},
@@ -62,12 +62,8 @@ class Page(HTMLParser):
         return " ".join("".join(self.text).split())
 
 
-def odd_study() -> StudyTables:
-    return make_study("odd <b>&", [Setting(NYU, 2), Setting(NYU, 2, "l1_l2", target=0.7, variant=ODD)])
-
-
 def words(tables: StudyTables) -> str:
-    """What a reader of the page sees."""
+    """Text that a reader of the page sees."""
     return Page(html_page(tables, Path("report"), [], INFO)).words
 
 
@@ -77,10 +73,7 @@ def figure(folder: Path, width: int = 300, height: int = 200) -> ReportFigure:
     return ReportFigure('A "figure" & <more>', "What it shows.", folder / "a b.png", folder / "a b.pdf")
 
 
-STUDIES = {"small": small_study, "lambdas": lambda_study, "celeba": celeba_study, "bare": bare_study, "odd": odd_study}
-
-
-@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+@pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
 def test_the_page_is_whole_and_loads_nothing(study, tmp_path: Path) -> None:
     text = html_page(study(), tmp_path / "report", [figure(tmp_path / "figures")], INFO)
     page = Page(text)
@@ -118,16 +111,8 @@ def test_numbers_and_what_was_run_are_on_the_page(tmp_path: Path) -> None:
     for section in paper_table(small_study()).sections:
         for cell in (cell for cells in section.rows for cell in cells):
             assert cell.text in page.words
-    for text in (
-        *INFO.commands,
-        "num_trials: 2",
-        "<b>x</b>",
-        "1 failed",
-        "the loss is <NaN>",
-        "0 missing",
-        "a machine",
-        "2026-01-02",
-    ):
+    texts = ("num_trials: 2", "<b>x</b>", "1 failed", "the loss is <NaN>", "0 missing", "a machine", "2026-01-02")
+    for text in (*INFO.commands, *texts):
         assert text in page.words
     assert "9 settings, 17 finished runs" in page.words
 
@@ -153,8 +138,8 @@ def test_a_claim_is_a_sentence_with_its_numbers(mean: float, low: float, high: f
     columns = ["difference_n", "difference_planned", "difference_mean", "difference_low", "difference_high", "margin", "claim"]
     summary[columns] = summary[columns].astype(object)
     summary.loc[summary["sparse"], columns] = [5, 5, mean, low, high, 1.0, claim]
-    (found,) = findings(replace(celeba_study(), summary=summary))
-    assert found.claim == claim
+    (finding,) = findings(replace(celeba_study(), summary=summary))
+    assert finding.claim == claim
     text = words(replace(celeba_study(), summary=summary))
     assert says in text
     assert ("even better" in text, "worse, though" in text) == (low > 0, claim == "holds" and high < 0)
@@ -186,54 +171,49 @@ def test_where_there_is_no_interval_nothing_is_claimed() -> None:
 
 def test_the_picture_of_an_interval_keeps_its_order(tmp_path: Path) -> None:
     text = html_page(celeba_study(), tmp_path, [], INFO)
-    found = findings(celeba_study())
+    results = findings(celeba_study())
     interval = r'x1="([\d.]+)" y1="16" x2="([\d.]+)" y2="16" class="interval"'
     bars = [(float(low), float(high)) for low, high in re.findall(interval, text)]
     means = [float(mean) for mean in re.findall(r'<circle cx="([\d.]+)"', text)]
-    assert len(bars) == len(means) == len(found)
+    assert len(bars) == len(means) == len(results)
     assert all(0 <= low <= mean <= high <= 240 for (low, high), mean in zip(bars, means, strict=True))
     limits = {float(at) for at in re.findall(r'x1="([\d.]+)"[^>]*class="limit"', text)}
     zeros = {float(at) for at in re.findall(r'x1="([\d.]+)" y1="4"[^>]*class="axis"', text)}
     assert len(limits) == len(zeros) == 1 and min(limits) < min(zeros)
-    assert all((mean > min(zeros)) == (one.mean > 0) for mean, one in zip(means, found, strict=True))
-    assert np.array_equal(np.argsort(means), np.argsort([one.mean for one in found]))
+    assert all((mean > min(zeros)) == (finding.mean > 0) for mean, finding in zip(means, results, strict=True))
+    assert np.array_equal(np.argsort(means), np.argsort([finding.mean for finding in results]))
 
 
 def test_a_picture_is_embedded_as_it_is(tmp_path: Path) -> None:
-    one = figure(tmp_path / "figures")
-    page = Page(html_page(bare_study(), tmp_path, [one], INFO))
+    picture = figure(tmp_path / "figures")
+    page = Page(html_page(bare_study(), tmp_path, [picture], INFO))
     (attributes,) = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert base64.b64decode(str(attributes["src"]).split(",", 1)[1]) == one.png.read_bytes()
+    assert base64.b64decode(str(attributes["src"]).split(",", 1)[1]) == picture.png.read_bytes()
     assert (attributes["width"], attributes["height"]) == ("192", "128")
 
 
 def test_a_figure_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    one = figure(tmp_path)
-    one.png.write_bytes(b"nothing")
+    picture = figure(tmp_path)
+    picture.png.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"a b\.png: is no figure that can be read \(not a PNG\)"):
-        write_report(bare_study(), tmp_path / "report", [one], INFO, latex=False)
-    one.png.unlink()
+        write_report(bare_study(), tmp_path / "report", [picture], INFO, latex=False)
+    picture.png.unlink()
     with pytest.raises(UserError, match=r"a b\.png: .*No such file"):
-        write_report(bare_study(), tmp_path / "report", [one], INFO, latex=False)
+        write_report(bare_study(), tmp_path / "report", [picture], INFO, latex=False)
     assert not (tmp_path / "report").exists()
 
 
 def test_files_are_written_and_equal_arguments_give_equal_files(tmp_path: Path) -> None:
-    one = figure(tmp_path / "figures")
-    first = write_report(small_study(), tmp_path / "deep" / "report", [one], INFO, latex=True)
+    picture = figure(tmp_path / "figures")
+    first = write_report(small_study(), tmp_path / "deep" / "report", [picture], INFO, latex=True)
     assert [path.name for path in first] == ["report.html", "tables.md", "tables.tex"]
     contents = [path.read_bytes() for path in first]
-    assert write_report(small_study(), tmp_path / "deep" / "report", [one], INFO, latex=True) == first
+    assert write_report(small_study(), tmp_path / "deep" / "report", [picture], INFO, latex=True) == first
     assert [path.read_bytes() for path in first] == contents
     assert sorted((tmp_path / "deep" / "report").iterdir()) == sorted(first)
     tex = first[2].read_text(encoding="utf-8")
     assert tex.startswith("%") and "\\usepackage{booktabs}" in tex.split("\\begin")[0]
-    assert (
-        len(re.findall(r"\\label\{([^}]*)\}", tex))
-        == len(set(re.findall(r"\\label\{([^}]*)\}", tex)))
-        == tex.count("\\begin{table}")
-    )
-    assert [path.name for path in write_report(bare_study(), tmp_path / "x", [], INFO, latex=False)] == [
-        "report.html",
-        "tables.md",
-    ]
+    labels = re.findall(r"\\label\{([^}]*)\}", tex)
+    assert len(labels) == len(set(labels)) == tex.count("\\begin{table}")
+    without = write_report(bare_study(), tmp_path / "x", [], INFO, latex=False)
+    assert [path.name for path in without] == ["report.html", "tables.md"]

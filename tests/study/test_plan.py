@@ -1,4 +1,4 @@
-"""Which runs a study has, what they are called, and how each is configured."""
+"""Runs of a study, their names, and the configuration of each."""
 
 import json
 import re
@@ -11,6 +11,7 @@ import yaml
 from settings.config import load_config
 from settings.sections import Strength, Warmup
 from study.plan import Run, Setting, Study, config_text, load_study, study_from_values, study_values
+from study.tables import HEADS
 from tasks.data_sets import CELEBA_ATTRIBUTES
 from tests.study.files import BASE, TASKS, WEIGHTS, planned
 from utils.errors import ConfigError
@@ -59,10 +60,10 @@ PAIRS = ["seg_depth", "seg_sn", "depth_sn"]
 )
 def test_the_sets_of_tasks(axes: dict[str, Any], sets: list[str], tmp_path: Path) -> None:
     study = planned(tmp_path, axes)
-    assert names(study) == [f"{one}_dense" for one in sets]
+    assert names(study) == [f"{tasks}_dense" for tasks in sets]
     for setting in study.settings:
         assert setting.config.setup == ("singletask" if len(setting.config.task_list) == 1 else "multitask")
-    assert [len(setting.config.task_list) for setting in study.settings] == [one.count("_") + 1 for one in sets]
+    assert [len(setting.config.task_list) for setting in study.settings] == [tasks.count("_") + 1 for tasks in sets]
 
 
 @pytest.mark.parametrize(
@@ -74,10 +75,7 @@ def test_the_sets_of_tasks(axes: dict[str, Any], sets: list[str], tmp_path: Path
         ({"group_sparsity": [False, True], "target_sparsity": 0.5}, ["dense", "l1_l2_target0.5"]),
         (
             {"group_sparsity": [False, True], "lambda": [1e-4, 1e-3], "penalty": ["group_mcp", "l1_l2"]},
-            [
-                "dense",
-                *("group_mcp_lambda0.0001", "group_mcp_lambda0.001", "l1_l2_lambda0.0001", "l1_l2_lambda0.001"),
-            ],
+            ["dense", *("group_mcp_lambda0.0001", "group_mcp_lambda0.001", "l1_l2_lambda0.0001", "l1_l2_lambda0.001")],
         ),
         ({"lambda": [1e-4, 1e-4, "0.0001"], "penalty": ["l1_l2", "l1_l2"]}, ["l1_l2_lambda0.0001"]),
     ],
@@ -117,6 +115,11 @@ def test_what_the_axes_leave_open_is_as_the_base_has_it(
     assert names(planned(tmp_path, axes, base=base)) == [f"seg_depth_sn_{kind}" for kind in kinds]
 
 
+def identity(*values: Any) -> dict[str, Any]:
+    """Columns that say in every table what a setting is."""
+    return dict(zip(HEADS["summary"][1:-1], values, strict=True))
+
+
 def test_what_a_dense_run_is(tmp_path: Path) -> None:
     base = {
         "group_sparsity": True,
@@ -127,44 +130,20 @@ def test_what_a_dense_run_is(tmp_path: Path) -> None:
     }
     setting = only(planned(tmp_path, {"group_sparsity": False}, base=base))
     config = setting.config
-    assert (config.group_sparsity, config.target_sparsity, config.lambda_list, config.sparsify) == (
-        False,
-        None,
-        None,
-        "backbone",
-    )
+    assert (config.group_sparsity, config.sparsify) == (False, "backbone")
+    assert config.target_sparsity is config.lambda_list is None
     assert (config.bb_optimizer_params.lambda_, config.bb_optimizer_params.weight_decay) == (None, 0.3)
     assert not setting.sparse
-    assert setting.identity() == {
-        "setting": "seg_depth_sn_dense",
-        "variant": "",
-        "setup": "multitask",
-        "tasks": ("segmentsemantic", "depth_euclidean", "surface_normal"),
-        "sparse": False,
-        "penalty": "",
-        "lambda": None,
-        "target_sparsity": None,
-    }
+    assert setting.identity() == identity("seg_depth_sn_dense", "", "multitask", TASKS, False, "", None, None)
 
 
 def test_what_a_sparse_run_is(tmp_path: Path) -> None:
     axes = {"tasks": "singles", "penalty": "group_mcp", "variant": "long", "set": {"epochs": 30}}
     of_lambda = planned(tmp_path, {**axes, "lambda": 1e-3}, base={"debias_from": 0.5}).settings[1]
-    assert (of_lambda.config.penalty_lambda, of_lambda.config.target_sparsity, of_lambda.config.debias_from) == (
-        1e-3,
-        None,
-        0.5,
-    )
-    assert of_lambda.identity() == {
-        "setting": "depth_group_mcp_lambda0.001_long",
-        "variant": "long",
-        "setup": "singletask",
-        "tasks": ("depth_euclidean",),
-        "sparse": True,
-        "penalty": "group_mcp",
-        "lambda": 1e-3,
-        "target_sparsity": None,
-    }
+    config = of_lambda.config
+    assert (config.penalty_lambda, config.target_sparsity, config.debias_from) == (1e-3, None, 0.5)
+    name = "depth_group_mcp_lambda0.001_long"
+    assert of_lambda.identity() == identity(name, "long", "singletask", (DEPTH,), True, "group_mcp", 1e-3, None)
     of_target = planned(tmp_path, {**axes, "target_sparsity": 0.7}, base={"debias_from": 0.5}).settings[1]
     assert (of_target.config.target_sparsity, of_target.config.debias_from) == (0.7, None)
     assert (of_target.identity()["lambda"], of_target.identity()["target_sparsity"]) == (None, 0.7)
@@ -173,11 +152,11 @@ def test_what_a_sparse_run_is(tmp_path: Path) -> None:
 def test_a_warm_up_keeps_its_shape(tmp_path: Path) -> None:
     base = {"bb_optimizer_params": {"lambda": {"value": 1, "warmup": 6}}}
     study = planned(tmp_path, {"lambda": [1e-4, 1e-3]}, base=base)
-    assert [one.config.bb_optimizer_params.lambda_ for one in study.settings] == [
+    assert [setting.config.bb_optimizer_params.lambda_ for setting in study.settings] == [
         Strength(Warmup(value=value, warmup=6)) for value in (1e-4, 1e-3)
     ]
     assert names(study) == ["seg_depth_sn_l1_l2_lambda0.0001", "seg_depth_sn_l1_l2_lambda0.001"]
-    assert [one.identity()["lambda"] for one in study.settings] == [1e-4, 1e-3]
+    assert [setting.identity()["lambda"] for setting in study.settings] == [1e-4, 1e-3]
 
 
 def test_points_of_lambda_are_not_lost_silently(tmp_path: Path) -> None:
@@ -294,13 +273,8 @@ def test_names_are_unique_and_are_good_for_folders(tmp_path: Path) -> None:
 def test_another_value_of_an_axis_renames_nothing(tmp_path: Path) -> None:
     axes = {"tasks": "all", "group_sparsity": True, "lambda": [1e-4]}
     before = planned(tmp_path, axes).settings[0]
-    more = {
-        "tasks": ["singles", "all"],
-        "group_sparsity": [False, True],
-        "lambda": [1e-5, 1e-4, 1e-3],
-        "penalty": ["group_mcp", "l1_l2"],
-        "trials": 3,
-    }
+    more = {"tasks": ["singles", "all"], "group_sparsity": [False, True], "lambda": [1e-5, 1e-4, 1e-3]}
+    more |= {"penalty": ["group_mcp", "l1_l2"], "trials": 3}
     after = {setting.name: setting for setting in planned(tmp_path, [{"target_sparsity": 0.5}, more]).settings}[before.name]
     assert after.config == before.config.with_values(num_trials=3)
 
@@ -334,7 +308,7 @@ def test_different_settings_of_one_name_need_a_variant(tmp_path: Path) -> None:
     assert "axes.1: two settings are called seg_depth_sn_dense, and differ in augmentation, epochs" in said
     assert "give one of them a variant: <name>" in said
     study = planned(tmp_path, [{}, {**changed, "variant": "long"}])
-    assert [(one.name, one.variant, one.config.epochs) for one in study.settings] == [
+    assert [(setting.name, setting.variant, setting.config.epochs) for setting in study.settings] == [
         ("seg_depth_sn_dense", "", 20),
         ("seg_depth_sn_dense_long", "long", 30),
     ]
@@ -428,8 +402,8 @@ def test_a_run_can_be_a_key_whatever_its_configuration_holds(tmp_path: Path) -> 
 
 def epochs_and_rates(study: Study) -> list[tuple[int, float, float]]:
     return [
-        (one.config.epochs, one.config.optimizer_params.learning_rate, one.config.optimizer_params.weight_decay)
-        for one in study.settings
+        (setting.config.epochs, setting.config.optimizer_params.learning_rate, setting.config.optimizer_params.weight_decay)
+        for setting in study.settings
     ]
 
 
@@ -443,7 +417,7 @@ def test_dense_and_sparse_twins_have_one_weight_decay_whatever_a_study_sets(tmp_
     ]
     of_the_study = {} if params is None else {"set": {"bb_optimizer_params": params}}
     study = planned(tmp_path, grids, base={"bb_optimizer_params": params}, **of_the_study)
-    assert [one.config.bb_optimizer_params.weight_decay for one in study.settings] == [0.1] * 4
+    assert [setting.config.bb_optimizer_params.weight_decay for setting in study.settings] == [0.1] * 4
     assert study_from_values(json.loads(json.dumps(study_values(study))), study.folder) == study
 
 
@@ -490,9 +464,9 @@ def test_one_grid_s_values_do_not_reach_another(tmp_path: Path) -> None:
         {"tasks": [NORMALS]},
     ]
     study = planned(tmp_path, grids, base=text)
-    assert [one.config.optimizer_params.weight_decay for one in study.settings] == [0.7, 0.8, 0.5]
-    assert [one.config.bb_optimizer_params.weight_decay for one in study.settings] == [0.5] * 3
-    assert [one.config.lr_schedule.name for one in study.settings] == ["plateau", "cosine", "plateau"]
+    assert [setting.config.optimizer_params.weight_decay for setting in study.settings] == [0.7, 0.8, 0.5]
+    assert [setting.config.bb_optimizer_params.weight_decay for setting in study.settings] == [0.5] * 3
+    assert [setting.config.lr_schedule.name for setting in study.settings] == ["plateau", "cosine", "plateau"]
 
 
 # A study in plain values

@@ -1,4 +1,4 @@
-"""How far a run is, from what its folder says."""
+"""Progress of a run, from the files in its folder."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,15 @@ from engine import checkpoint as files
 from study.plan import Run, Study
 from study.progress import Progress, failure_path, holder, look, note_failure, progress_of, read_failure
 from tests.small import listing
-from tests.studies import fake_run, make_study
+from tests.studies import SINGLE, fake_run, make_study
 from utils.errors import TrialError
 from utils.locks import experiment_lock
-
-SEG = {"tasks": [["segmentsemantic"]], "group_sparsity": False}
 
 
 @pytest.fixture
 def study(work: Path) -> Study:
-    """Of one run, which is not there; its data is not needed."""
-    return make_study(work, axes=SEG, precision="auto")
+    """A study of one run, which does not exist yet; its data is not needed."""
+    return make_study(work, axes=SINGLE, precision="auto")
 
 
 def stop(run: Run, epochs: int) -> None:
@@ -31,8 +29,8 @@ def stop(run: Run, epochs: int) -> None:
 
 
 def words(study: Study) -> list[str]:
-    """What the plan says of each run."""
-    return [there.word for there in progress_of(study)]
+    """States of the runs in the printed plan."""
+    return [progress.word for progress in progress_of(study)]
 
 
 def test_a_run_is_new_stopped_failed_or_finished(study: Study) -> None:
@@ -66,10 +64,10 @@ def test_who_is_at_a_run(study: Study) -> None:
     stop(run, 1)
     (run.folder / files.LAST).unlink()  # as if it were just being replaced
     with experiment_lock(study.folder, run.name):
-        (there,) = progress_of(study)
-    assert there.word == "being trained"
-    assert f"experiment {run.name!r}" in there.held
-    assert (there.finished, there.epochs, there.failure) == (False, 1, "")
+        (progress,) = progress_of(study)
+    assert progress.word == "being trained"
+    assert f"experiment {run.name!r}" in progress.held
+    assert (progress.finished, progress.epochs, progress.failure) == (False, 1, "")
 
 
 @pytest.mark.parametrize(("key", "value", "differs"), [("seed", 3, True), ("tracking", "offline", False), ("epochs", 1, False)])
@@ -77,8 +75,8 @@ def test_another_configuration(key: str, value: Any, differs: bool, study: Study
     (run,) = study.runs
     fake_run(run, {})
     run.config.model_copy(update={key: value}).save(run.folder / files.CONFIG)
-    there = look(study, run)
-    assert there.changed == ({key: (value, run.config.seed)} if differs else {})
+    progress = look(study, run)
+    assert progress.changed == ({key: (value, run.config.seed)} if differs else {})
     assert look(study, run, ignoring=[key]).changed == {}
     if differs:
         with pytest.raises(
@@ -92,7 +90,7 @@ def test_a_precision_that_is_left_to_the_machine_may_be_any(study: Study, work: 
     fake_run(run, {})
     run.config.model_copy(update={"precision": "bf16"}).save(run.folder / files.CONFIG)
     assert words(study) == ["finished"]
-    (strict,) = make_study(work, axes=SEG, precision="fp32").runs
+    (strict,) = make_study(work, axes=SINGLE, precision="fp32").runs
     assert look(study, strict).changed == {"precision": ("bf16", "fp32")}
 
 
@@ -101,9 +99,9 @@ def test_a_finished_run_whose_results_are_damaged_has_failed(content: str, study
     (run,) = study.runs
     fake_run(run, {})
     (run.folder / files.TEST).write_text(content, encoding="latin-1")
-    (there,) = progress_of(study)
-    assert there.word == "failed"
-    assert str(run.folder / files.TEST) in there.failure
+    (progress,) = progress_of(study)
+    assert progress.word == "failed"
+    assert str(run.folder / files.TEST) in progress.failure
 
 
 def test_notes_of_failures(study: Study) -> None:

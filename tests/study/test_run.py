@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from engine import checkpoint as files
-from study import estimate, run
+from study import estimate
 from study.launch import Outcome, attempt
 from study.plan import Run
 from study.progress import failure_path, read_failure
-from study.record import read_record
+from study.record import Command, read_record
 from study.run import run_study
 from tests.small import listing
 from tests.studies import Recorder, fake_run, make_study, never
@@ -25,8 +25,8 @@ def test_a_trained_study(trained_study: TrainedStudy) -> None:
     study = trained_study.study
     assert [(outcome.run, outcome.status) for outcome in trained_study.outcomes] == [(run, "finished") for run in study.runs]
     assert [run.name for run in study.runs] == [*(f"{name}_trial_0" for name in NAMES), *(f"{n}_trial_1" for n in NAMES[2:])]
-    for one in study.runs:
-        assert files.load_json(one.folder / files.TEST)["row"]["seed"] == one.trial
+    for run in study.runs:
+        assert files.load_json(run.folder / files.TEST)["row"]["seed"] == run.trial
     assert not failure_path(study, study.runs[0]).parent.exists()
 
 
@@ -35,10 +35,10 @@ def test_a_second_call_says_that_all_is_done_and_touches_no_run(
 ) -> None:
     study = trained_study.study
     before = listing(study.folder)
-    monkeypatch.setattr(run, "check_inputs", lambda *args: pytest.fail("data of a finished study"))
+    monkeypatch.setattr("study.run.check_inputs", lambda *args: pytest.fail("data of a finished study"))
     monkeypatch.setattr(estimate, "time_steps", lambda config: pytest.fail("timing of a finished study"))
-    command = read_record(study.folder).commands[0]
-    assert run_study(study, trained_study.source, command, launcher=never) == []
+    command = Command(read_record(study.folder).commands[0], trained_study.source)
+    assert run_study(study, command, launcher=never) == []
     after = listing(study.folder)
     own = {"study.json", "study.yaml"}
     assert {name: after[name] for name in after if name not in own} == {
@@ -90,18 +90,18 @@ def test_a_failure_stops_nothing_is_listed_and_tried_again(
     caplog.set_level(logging.INFO)
     study, recorder = make_study(work, rooms), Recorder("target0.5")
     outcomes = go(study, work, launcher=recorder)
-    assert recorder.launched == [one.name for one in study.runs]
+    assert recorder.launched == [run.name for run in study.runs]
     failed = [outcome.run for outcome in outcomes if outcome.status == "failed"]
-    assert failed == [one for one in study.runs if one.config.group_sparsity]
+    assert failed == [run for run in study.runs if run.config.group_sparsity]
     listed, count = [record.getMessage() for record in caplog.records][-2:]
-    assert listed.splitlines() == ["2 of 6 runs failed:", *(f"  {one.name}: it had to" for one in failed)]
+    assert listed.splitlines() == ["2 of 6 runs failed:", *(f"  {run.name}: it had to" for run in failed)]
     assert count.startswith("study tiny: 4 of 6 runs are finished")
-    assert [read_failure(study, one) for one in study.runs] == ["it had to" if one in failed else "" for one in study.runs]
+    assert [read_failure(study, run) for run in study.runs] == ["it had to" if run in failed else "" for run in study.runs]
     capsys.readouterr()
     again = Recorder()
     assert {outcome.status for outcome in go(study, work, launcher=again)} == {"finished"}
     assert rows(capsys.readouterr().out)[NAMES[3]][:3] == ["2", "2", "failed"]
-    assert again.launched == [one.name for one in failed]
+    assert again.launched == [run.name for run in failed]
     assert not list(failure_path(study, failed[0]).parent.iterdir()), "what is mended is forgotten"
 
 
@@ -115,12 +115,12 @@ def test_a_run_that_another_process_is_at_is_left_to_it(
     capsys.readouterr()
 
     def launcher(runs: Sequence[Run]) -> Iterable[Outcome]:
-        for one in runs:
-            if one == theirs:
-                yield attempt(one)
+        for run in runs:
+            if run == theirs:
+                yield attempt(run)
             else:
-                fake_run(one, {})
-                yield Outcome(one, "finished")
+                fake_run(run, {})
+                yield Outcome(run, "finished")
 
     with experiment_lock(study.folder, theirs.name):
         outcomes = go(study, work, launcher=launcher)
@@ -159,11 +159,11 @@ def test_a_run_can_be_done_by_who_knows_the_record_alone(
         for name in ("base.yaml", "study.yaml"):
             (work / name).unlink()
         monkeypatch.chdir(work / "elsewhere")
-        for one in read_record(study.folder).study.runs:
-            yield attempt(one)
+        for run in read_record(study.folder).study.runs:
+            yield attempt(run)
 
     assert [outcome.status for outcome in go(study, work, launcher=launcher)] == ["finished"]
-    same = next(one for one in trained_study.study.runs if one.name == "seg_dense_trial_0")
+    same = next(run for run in trained_study.study.runs if run.name == "seg_dense_trial_0")
     assert (study.runs[0].folder / files.TEST).read_bytes() == (same.folder / files.TEST).read_bytes()
 
 

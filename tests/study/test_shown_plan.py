@@ -59,18 +59,12 @@ def test_a_plan_writes_nothing(rooms: Path, work: Path, untimed: None, capsys: p
     assert go(study, work, plan_only=True, overwrite=True, launcher=never) == []
     assert (whole(work), whole(rooms)) == (before, data)
     assert list(rows(capsys.readouterr().out)) == ["seg_depth_dense"]
-
-
-def test_a_plan_with_overwrite_deletes_nothing(
-    rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study = make_study(work, rooms)
     go(study, work, launcher=Recorder())
     before = whole(work)
     capsys.readouterr()
     go(study, work, plan_only=True, overwrite=True)
-    assert whole(work) == before
-    assert rows(capsys.readouterr().out)["seg_dense"][:2] == ["1", "new"]
+    assert whole(work) == before, "with overwrite it deletes nothing"
+    assert rows(capsys.readouterr().out)["seg_depth_dense"][:2] == ["1", "new"]
 
 
 def test_what_is_left_is_corrected_by_what_it_took(
@@ -84,10 +78,10 @@ def test_what_is_left_is_corrected_by_what_it_took(
 
     def launcher(runs: Sequence[Run]) -> Iterable[Outcome]:
         yield Outcome(runs[0], "held")
-        for one in runs[1:]:
+        for run in runs[1:]:
             clock[0] += 300.0
-            fake_run(one, {})
-            yield Outcome(one, "finished")
+            fake_run(run, {})
+            yield Outcome(run, "finished")
 
     go(study, work, launcher=launcher)
     left = [message for record in caplog.records if "runs are left" in (message := record.getMessage())]
@@ -99,29 +93,27 @@ def test_what_is_left_is_corrected_by_what_it_took(
 def test_runs_that_are_not_in_the_file_any_more_are_named_and_kept(
     rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 3})
-    go(before, work, launcher=Recorder())
-    assert "Not in the study's file" not in capsys.readouterr().out
-    go(make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 1}), work, launcher=Recorder())
-    said = capsys.readouterr().out
-    assert "out of the report: seg_depth_dense_trial_1, seg_depth_dense_trial_2\n" in said
-    assert all((one.folder / files.TEST).exists() for one in before.runs)
-    sparse = {"tasks": "all", "target_sparsity": 0.5, "trials": 1}
-    go(make_study(work, rooms, sparse), work, overwrite=True, launcher=Recorder())
-    assert "out of the report: " + ", ".join(one.name for one in before.runs) in capsys.readouterr().out
-    assert all((one.folder / files.TEST).exists() for one in before.runs)
-
-
-def test_what_overwrite_deletes_is_not_said_to_stay(
-    rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]
-) -> None:
     dense = {"tasks": "all", "group_sparsity": False}
     before = make_study(work, rooms, {**dense, "trials": 3})
     go(before, work, launcher=Recorder())
-    capsys.readouterr()
-    go(make_study(work, rooms, {**dense, "trials": 1}), work, overwrite=True, launcher=Recorder())
     assert "Not in the study's file" not in capsys.readouterr().out
-    assert [one.folder.exists() for one in before.runs] == [True, False, False]
+    go(make_study(work, rooms, {**dense, "trials": 1}), work, launcher=Recorder())
+    said = capsys.readouterr().out
+    assert "out of the report: seg_depth_dense_trial_1, seg_depth_dense_trial_2\n" in said
+    assert all((run.folder / files.TEST).exists() for run in before.runs)
+    sparse = {"tasks": "all", "target_sparsity": 0.5, "trials": 1}
+    go(make_study(work, rooms, sparse), work, overwrite=True, launcher=Recorder())
+    assert "out of the report: " + ", ".join(run.name for run in before.runs) in capsys.readouterr().out
+    assert all((run.folder / files.TEST).exists() for run in before.runs)
+    go(
+        make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 1}),
+        work,
+        overwrite=True,
+        launcher=Recorder(),
+    )
+    said = capsys.readouterr().out
+    assert "seg_depth_dense_trial" not in said, "what overwrite deletes does not stay"
+    assert [run.folder.exists() for run in before.runs] == [True, False, False]
 
 
 def test_speeds_say_how_long_the_study_takes(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study.statistics import (
-    Estimate,
-    Metrics,
-    delta_mtl,
-    delta_mtl_all_metrics,
-    estimate,
-    judge,
-    relative_change,
-)
+from study.statistics import Estimate, Metrics, delta_mtl, delta_mtl_all_metrics, estimate, judge, relative_change
 
 NAN = math.nan
 SEG, DEPTH, NORMALS = "segmentsemantic", "depth_euclidean", "surface_normal"
@@ -74,7 +66,9 @@ def test_a_task_with_more_metrics_counts_no_more_than_another() -> None:
 
 
 POSITIVE = st.floats(0.01, 100)
-VALUES = st.fixed_dictionaries({task: st.fixed_dictionaries(dict.fromkeys(of, POSITIVE)) for task, of in SINGLE.items()})
+VALUES = st.fixed_dictionaries(
+    {task: st.fixed_dictionaries(dict.fromkeys(metrics, POSITIVE)) for task, metrics in SINGLE.items()}
+)
 QUICK = settings(max_examples=50)
 BOTH = pytest.mark.parametrize("delta", [delta_mtl, delta_mtl_all_metrics])
 
@@ -104,8 +98,8 @@ def test_the_unit_of_a_metric_does_not_matter(delta: type) -> None:
 
 def test_only_the_main_metrics_count_in_delta_mtl() -> None:
     other = {
-        task: {name: value if name in ("mIoU", "abs_err", "mean_cosine") else NAN for name, value in of.items()}
-        for task, of in MULTI.items()
+        task: {name: value if name in ("mIoU", "abs_err", "mean_cosine") else NAN for name, value in metrics.items()}
+        for task, metrics in MULTI.items()
     }
     assert delta_mtl(other, SINGLE) == delta_mtl(MULTI, SINGLE)
     assert math.isnan(delta_mtl_all_metrics(other, SINGLE))
@@ -134,23 +128,23 @@ def test_an_estimate_is_scipy_s() -> None:
     rng = np.random.default_rng(0)
     for n in (2, 3, 5, 30):
         values = rng.normal(3, 2, n)
-        found = estimate(list(values))
+        mean = estimate(list(values))
         low, high = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
         test = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-        assert (found.n, found.mean, found.std) == pytest.approx((n, values.mean(), np.std(values, ddof=1)))
-        assert (found.low, found.high) == pytest.approx((low, high))
-        assert (found.low, found.high) == pytest.approx((test.low, test.high))
+        assert (mean.n, mean.mean, mean.std) == pytest.approx((n, values.mean(), np.std(values, ddof=1)))
+        assert (mean.low, mean.high) == pytest.approx((low, high))
+        assert (mean.low, mean.high) == pytest.approx((test.low, test.high))
 
 
 def test_one_number_has_no_interval_and_none_no_mean() -> None:
-    one, none = estimate([3.5]), estimate([])
-    assert (one.n, one.mean, none.n) == (1, 3.5, 0)
-    assert all(math.isnan(value) for value in (one.std, one.low, one.high, none.mean, none.std, none.low, none.high))
+    single, none = estimate([3.5]), estimate([])
+    assert (single.n, single.mean, none.n) == (1, 3.5, 0)
+    assert all(math.isnan(value) for value in (single.std, single.low, single.high, none.mean, none.std, none.low, none.high))
 
 
 def test_equal_numbers_have_an_interval_of_no_width() -> None:
-    found = estimate([2.0, 2.0, 2.0])
-    assert (found.mean, found.std, found.low, found.high) == (2, 0, 2, 2)
+    mean = estimate([2.0, 2.0, 2.0])
+    assert (mean.mean, mean.std, mean.low, mean.high) == (2, 0, 2, 2)
 
 
 # The verdict

@@ -18,7 +18,7 @@ from study.figures.drawn import DrawnFigure
 from study.latencies import LatencyPair
 from study.plan import Run, Study
 from study.progress import note_failure
-from study.record import read_record, write_record
+from study.record import Command, read_record, write_record
 from study.study_report import make_report
 from study.tables import StudyTables
 from tests.disks import small_disk
@@ -65,8 +65,8 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """No networks; per call the names of the runs whose latency is asked for."""
     timed: list[list[str]] = []
 
-    def costs_of(runs: list[Run], of: list[Run]) -> Any:
-        timed.append([run.name for run in of])
+    def costs_of(runs: list[Run], timed_runs: list[Run]) -> Any:
+        timed.append([run.name for run in timed_runs])
         return dict.fromkeys(runs, NO_COSTS), {}
 
     monkeypatch.setattr(study_report, "costs_of", costs_of)
@@ -78,7 +78,7 @@ def faked(work: Path, undrawn: None, unmeasured: list[list[str]]) -> Study:
     """A finished study of six runs without networks, figures or data."""
     study = make_study(work)
     study.folder.mkdir(parents=True)
-    write_record(study, work / "study.yaml", "python main_multi_trials.py --config_exp study.yaml")
+    write_record(study, Command("python main_multi_trials.py --config_exp study.yaml", work / "study.yaml"))
     for run in study.runs:
         task_metrics = {"segmentsemantic": "segmentsemantic_mIoU", "depth_euclidean": "depth_euclidean_abs_err"}
         fake_run(run, {task_metrics[task]: 0.5 for task in run.config.task_list})
@@ -97,7 +97,7 @@ def of_all(study: Study, work: Path, **options: Any) -> str:
 
 
 def without_tags(text: str) -> str:
-    """What a reader sees."""
+    """Text that a reader sees."""
     return " ".join(re.sub(r"<[^>]+>", " ", html.unescape(text)).split())
 
 

@@ -10,24 +10,10 @@ import pytest
 from study.tables import HEADS, PARTS, StudyTables, empty, paths
 from utils.errors import UserError
 
-IDENTITY = {
-    "setting": "depth_dense",
-    "variant": "",
-    "setup": "singletask",
-    "tasks": ("depth_euclidean",),
-    "sparse": False,
-    "penalty": "",
-    "lambda": np.nan,
-    "target_sparsity": np.nan,
-}
-SPARSE = {
-    **IDENTITY,
-    "setting": "depth_l1_l2_target0.7",
-    "variant": "NA",
-    "sparse": True,
-    "penalty": "l1_l2",
-    "target_sparsity": 0.7,
-}
+_COLUMNS = HEADS["summary"][1:-1]
+_TASKS = ("depth_euclidean",)
+IDENTITY = dict(zip(_COLUMNS, ("depth_dense", "", "singletask", _TASKS, False, "", np.nan, np.nan), strict=True))
+SPARSE = dict(zip(_COLUMNS, ("depth_l1_l2_target0.7", "NA", "singletask", _TASKS, True, "l1_l2", np.nan, 0.7), strict=True))
 
 
 def example() -> StudyTables:
@@ -57,9 +43,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert written.write(tmp_path / "new" / "folder") == list(paths(tmp_path / "new" / "folder", "s").values())
     read = StudyTables.read(tmp_path / "new" / "folder", "s")
     for part in PARTS:
-        one, other = getattr(written, part), getattr(read, part)
-        assert list(one.columns) == list(other.columns)
-        pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-9, atol=0)
+        before, after = getattr(written, part), getattr(read, part)
+        assert list(before.columns) == list(after.columns)
+        pd.testing.assert_frame_equal(before, after, check_dtype=False, rtol=1e-9, atol=0)
     assert read.name == "s"
     assert read.settings == ["depth_dense", "depth_l1_l2_target0.7"]
 
@@ -67,13 +53,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_empty_text_is_text_and_a_word_that_looks_like_nothing_is_a_word(tmp_path: Path) -> None:
     example().write(tmp_path)
     summary = StudyTables.read(tmp_path, "s").summary
-    for column, values in {
-        "variant": ["", "NA"],
-        "penalty": ["", "l1_l2"],
-        "twin": ["", "depth_dense"],
-        "claim": ["", "holds"],
-    }.items():
-        assert list(summary[column]) == values
+    for column, text in {"variant": "NA", "penalty": "l1_l2", "twin": "depth_dense", "claim": "holds"}.items():
+        assert list(summary[column]) == ["", text]
     assert summary["sparse"].dtype == bool and list(summary["sparse"]) == [False, True]
     assert list(summary["tasks"]) == [("depth_euclidean",)] * 2
     assert list(summary["baseline_settings"]) == [("a", "b"), ()]

@@ -10,14 +10,14 @@ import pytest
 from study.labels import NOTHING, kind_label, setting_label
 from study.tables import StudyTables, empty
 from study.text_tables import TextTable, comparison_table, full_tables, paper_table, verdict
-from tests.study.sample_studies import MTL, STUDIES, odd_study, summary_row
+from tests.study.sample_studies import STUDIES, odd_study, summary_row
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 
 
 def texts(table: TextTable, section: str, name: str) -> dict[str, str]:
     """Cells of a row by the second line of their headings."""
-    (found,) = [one for one in table.sections if one.title == section]
-    (cells,) = [cells for cells in found.rows if cells[0].text == name]
+    (part,) = [part for part in table.sections if part.title == section]
+    (cells,) = [cells for cells in part.rows if cells[0].text == name]
     return {" ".join(filter(None, head)): cell.text for head, cell in zip(table.columns, cells, strict=True)}
 
 
@@ -44,12 +44,12 @@ def test_the_papers_table_has_the_numbers_of_the_summary(study) -> None:
                 assert cells.get(head, NOTHING) == NOTHING
                 continue
             places = digits.get(head, 4)
-            found = numbers(cells[head])
-            assert found[0] == pytest.approx(mean, abs=0.5001 * 10**-places)
-            if len(found) == 1:
+            shown = numbers(cells[head])
+            assert shown[0] == pytest.approx(mean, abs=0.5001 * 10**-places)
+            if len(shown) == 1:
                 assert np.isnan(std) or std < 0.5 * 10**-places
             else:
-                assert found[1] == pytest.approx(std, abs=0.5001 * 10**-places)
+                assert shown[1] == pytest.approx(std, abs=0.5001 * 10**-places)
         if "95 % interval" in cells and not np.isnan(values["delta_MTL_low"]):
             assert numbers(cells["95 % interval"]) == pytest.approx(
                 [values["delta_MTL_low"], values["delta_MTL_high"]], abs=0.00501
@@ -59,7 +59,7 @@ def test_the_papers_table_has_the_numbers_of_the_summary(study) -> None:
 def test_the_best_of_the_same_tasks_is_bold_and_a_lower_error_is_better() -> None:
     table = paper_table(small_study())
     summary = small_study().summary
-    summary = summary[summary["tasks"] == MTL]
+    summary = summary[summary["tasks"] == NYU]
     heads = [" ".join(filter(None, head)) for head in table.columns]
     best = {
         head: [cells[0].text for section in table.sections for cells in section.rows if cells[index].best]
@@ -120,8 +120,8 @@ def test_the_comparison_says_what_the_summary_claims() -> None:
 def test_why_there_is_no_claim_is_said() -> None:
     sparse = Setting(NYU, 1, "l1_l2", target=0.7)
     studies = [[sparse], [sparse, Setting(NYU, 1)], [sparse, Setting(NYU, 1), *(Setting((task,), 1) for task in NYU)]]
-    found = [make_study("x", settings).summary.to_dict("records")[0] for settings in studies]
-    assert list(map(verdict, found)) == [
+    rows = [make_study("x", settings).summary.to_dict("records")[0] for settings in studies]
+    assert list(map(verdict, rows)) == [
         "no dense twin is planned",
         "no single-task baseline is planned",
         "one trial: no interval",
@@ -148,13 +148,6 @@ def test_what_is_missing_is_said_in_words() -> None:
     for table in (paper_table(nothing), comparison_table(nothing)):
         assert table.notes and not table.sections
     assert full_tables(nothing) == []
-
-
-def test_what_delta_is_measured_against_is_said() -> None:
-    summary = small_study().summary.assign(baseline=[*[""] * 3, *["the mean of 1 seed"] * 6])
-    assert any(
-        "the mean of 1 seed (6 of 6 settings)" in note for note in paper_table(replace(small_study(), summary=summary)).notes
-    )
 
 
 def test_settings_without_a_defined_delta_are_counted_and_compared_with_nothing() -> None:

@@ -1,4 +1,4 @@
-"""What a setting is compared with follows from the study's plan."""
+"""Partners of a setting follow from the study's plan."""
 
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ def test_the_twin_has_the_same_variant_or_is_trained_alike(
     axes: list[dict[str, Any]], sparse: str, twin: str | None, tmp_path: Path
 ) -> None:
     settings = planned(tmp_path, *axes)
-    found = twin_of(settings[sparse], settings.values())
-    assert (found.name if found else None) == twin
+    partner = twin_of(settings[sparse], settings.values())
+    assert (partner.name if partner else None) == twin
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_the_baseline_is_of_one_variant(
     axes: list[dict[str, Any]], setting: str, baseline: list[str] | None, tmp_path: Path
 ) -> None:
     settings = planned(tmp_path, *axes)
-    found = baseline_of(settings[setting], settings.values())
-    assert (None if found is None else [one.name for one in found.values()]) == baseline
+    partners = baseline_of(settings[setting], settings.values())
+    assert (None if partners is None else [single.name for single in partners.values()]) == baseline
 
 
 def test_a_sparse_run_and_its_dense_twin_differ_in_keys_of_the_penalty_alone(tmp_path: Path) -> None:

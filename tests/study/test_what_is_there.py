@@ -1,4 +1,4 @@
-"""What a study finds in its folder: it continues what it can, and refuses what it may not touch."""
+"""Existing files in a study's folder: a study continues what it can, and refuses what it may not touch."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,16 +33,16 @@ def test_runs_with_another_configuration_are_refused_before_anything_starts(
 def test_more_epochs_continue_and_another_machine_finds_its_precision(rooms: Path, work: Path, untimed: None) -> None:
     dense = {"tasks": "singles", "group_sparsity": False}
     study = make_study(work, rooms, dense, precision="auto")
-    for one in study.runs:
-        fake_run(one, {})
-        one.config.model_copy(update={"precision": "bf16"}).save(one.folder / files.CONFIG)
+    for run in study.runs:
+        fake_run(run, {})
+        run.config.model_copy(update={"precision": "bf16"}).save(run.folder / files.CONFIG)
     assert go(study, work, launcher=never) == []
 
 
 def test_a_damaged_run_stops_no_other(rooms: Path, work: Path, untimed: None) -> None:
     study = make_study(work, rooms, {"tasks": "all", "group_sparsity": False, "trials": 6})
     go(study, work, launcher=Recorder())
-    folders = [one.folder for one in study.runs]
+    folders = [run.folder for run in study.runs]
     (folders[0] / files.TEST).write_text("{")
     (folders[1] / files.BEST).unlink()
     (folders[2] / files.TEST).unlink()  # and there is no last.pt
@@ -66,18 +66,18 @@ def test_a_damaged_run_stops_no_other(rooms: Path, work: Path, untimed: None) ->
 def test_overwrite_begins_anew(rooms: Path, work: Path, untimed: None) -> None:
     go(make_study(work, rooms, {"tasks": "singles", "group_sparsity": False, "trials": 2}), work, launcher=Recorder("depth"))
     study = make_study(work, rooms, {"tasks": "singles", "group_sparsity": False, "trials": 1}, "seed=5")
-    there: list[list[str]] = []
+    before: list[list[str]] = []
 
     def launcher(runs: Sequence[Run]) -> Iterable[Outcome]:
-        there.append(sorted(path.name for path in study.folder.glob("*_trial_*") if path.is_dir()))
-        there.append([path.name for path in (study.folder / "failures").iterdir()])
+        before.append(sorted(path.name for path in study.folder.glob("*_trial_*") if path.is_dir()))
+        before.append([path.name for path in (study.folder / "failures").iterdir()])
         return Recorder()(runs)
 
     outcomes = go(study, work, overwrite=True, launcher=launcher)
     assert [outcome.run for outcome in outcomes] == study.runs
-    assert there[0] == [], "also trial 1, which the study does not ask for any more"
+    assert before[0] == [], "also trial 1, which the study does not ask for any more"
     assert files.load_json(study.runs[0].folder / files.TEST)["row"]["seed"] == 5
-    assert all(f"{one.name}.json" not in there[1] for one in study.runs)
+    assert all(f"{run.name}.json" not in before[1] for run in study.runs)
 
 
 def test_overwrite_removes_no_foreign_folder_and_nothing_that_is_being_trained(rooms: Path, work: Path, untimed: None) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from datasets.synthetic.faces import write_faces
 from deploy.prediction import load_predictor, predict_photos
-from deploy.reevaluation import evaluate_experiment
+from deploy.reevaluation import EvaluationOptions, evaluate_experiment
 from deploy.sparsity_plot import figure_title
 from engine import load_trial, run_experiment
 from models import compact, save_compact
@@ -61,7 +61,7 @@ def test_mtan_is_trained_and_evaluated_again_alike_by_the_script_for_nyu(mtan: T
     assert {"segmentsemantic_mIoU", "depth_euclidean_abs_err", "surface_normal_mean_cosine"} < set(again.columns)
     (Path(mtan.config.checkpoint_folder).parent / "data").rename(work / "moved")
     try:
-        moved = evaluate_experiment("thirteen", 1, mtan.runs, "NYU", data_dir=str(work / "moved"), out_dir=work)
+        moved = evaluate_experiment("thirteen", 1, mtan.runs, "NYU", work, EvaluationOptions(data_dir=str(work / "moved")))
     finally:
         (work / "moved").rename(Path(mtan.config.checkpoint_folder).parent / "data")
     pd.testing.assert_frame_equal(moved, mtan.table, check_exact=True)

@@ -32,13 +32,13 @@ def test_errors_and_angles_go_down_and_everything_else_up() -> None:
 
 
 def test_units_and_metres_are_those_of_a_metric_depth_alone() -> None:
-    assert metric_info("class_Wearing_Hat", "auroc") == MetricInfo("up", "")
+    assert metric_info("class_Wearing_Hat", "auroc") == MetricInfo("up", "", "AUROC")
     for metres, unit in ((False, ""), (True, "m")):
-        assert metric_info("depth_euclidean", "abs_err", metres=metres) == MetricInfo("down", unit)
-        assert metric_info("depth_euclidean", "rmse", metres=metres) == MetricInfo("down", unit)
+        assert metric_info("depth_euclidean", "abs_err", metres=metres) == MetricInfo("down", unit, "absolute error")
+        assert metric_info("depth_euclidean", "rmse", metres=metres) == MetricInfo("down", unit, "RMSE")
         assert metric_info("depth_euclidean", "rel_err", metres=metres).unit == ""
-        assert metric_info("depth_euclidean", "delta_1.25", metres=metres) == MetricInfo("up", "")
-        assert metric_info("edge_texture", "abs_err", metres=metres) == MetricInfo("down", "")
+        assert metric_info("depth_euclidean", "delta_1.25", metres=metres).unit == ""
+        assert metric_info("edge_texture", "abs_err", metres=metres).unit == ""
         assert metric_info("surface_normal", "mean_angle", metres=metres).unit == "degrees"
 
 

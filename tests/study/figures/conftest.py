@@ -1,4 +1,4 @@
-"""What holds for all tests of figures."""
+"""Setup of all tests of figures."""
 
 import gc
 from collections.abc import Iterator

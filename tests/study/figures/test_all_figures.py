@@ -2,16 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from study.figures import draw_all
-from study.figures.settings import Series
+from study.figures import KINDS, draw_all
+from study.figures.live_channels import draw_live_channels
+from study.figures.pareto import draw_pareto
+from study.figures.performance import draw_performance
+from study.figures.plotted_settings import Series
+from study.figures.strength import draw_strength
 from study.figures.style import LOOKS, legend_below, line_handle, new_figure
 from study.tables import StudyTables, empty
-from tests.study.figures.drawn_parts import all_drawn, legend_texts, texts
+from tests.study.figures.drawn_parts import all_drawn, drawn, legend_texts, texts
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
 
 
@@ -28,51 +33,70 @@ def varied_study() -> StudyTables:
 
 def test_names_differ_and_each_figure_has_a_caption() -> None:
     figures, missing = all_drawn(pairs_study)
-    names = [one.name for one in figures]
+    names = [drawing.name for drawing in figures]
     assert len(set(names)) == len(names) == 2 + 2 + 1 + 4 + 4
     assert not missing
-    for one in figures:
-        assert one.title
-        assert one.caption.endswith(".")
-        assert one.caption[0].isupper()
-        assert "2 trials" in one.caption
+    for drawing in figures:
+        assert drawing.title
+        assert drawing.caption.endswith(".")
+        assert drawing.caption[0].isupper()
+        assert "2 trials" in drawing.caption
 
 
 @pytest.mark.parametrize("study", [small_study, celeba_study, bare_study, varied_study])
 def test_no_text_covers_another_or_leaves_the_figure(study: Callable[[], StudyTables]) -> None:
-    for one in all_drawn(study)[0]:
-        found = texts(one.figure)
-        width, height = one.figure.bbox.size
-        for index, (text, box) in enumerate(found):
-            assert box.x0 >= -1, (one.name, text)
-            assert box.y0 >= -1, (one.name, text)
-            assert box.x1 <= width + 1, (one.name, text)
-            assert box.y1 <= height + 1, (one.name, text)
-            for other, other_box in found[index + 1 :]:
+    for drawing in all_drawn(study)[0]:
+        seen = texts(drawing.figure)
+        width, height = drawing.figure.bbox.size
+        for index, (text, box) in enumerate(seen):
+            assert box.x0 >= -1, (drawing.name, text)
+            assert box.y0 >= -1, (drawing.name, text)
+            assert box.x1 <= width + 1, (drawing.name, text)
+            assert box.y1 <= height + 1, (drawing.name, text)
+            for other, other_box in seen[index + 1 :]:
                 # a pixel of a hundredth of an inch is the air within a line of text
                 apart = box.x1 - other_box.x0 < 1 or other_box.x1 - box.x0 < 1
                 apart |= box.y1 - other_box.y0 < 1 or other_box.y1 - box.y0 < 1
-                assert apart, (one.name, text, other)
+                assert apart, (drawing.name, text, other)
 
 
 @pytest.mark.parametrize("study", [small_study, varied_study])
 def test_figures_have_the_width_of_a_paper_and_no_smaller_text_than_seven_points(study: Callable[[], StudyTables]) -> None:
-    for one in all_drawn(study)[0]:
-        assert one.figure.get_figwidth() in (3.4, 7.0)
-        assert one.figure.get_figheight() < 9
-        assert min(text.get_fontsize() for text in one.figure.findobj(Text) if text.get_text()) >= 7
+    for drawing in all_drawn(study)[0]:
+        assert drawing.figure.get_figwidth() in (3.4, 7.0)
+        assert drawing.figure.get_figheight() < 9
+        assert min(text.get_fontsize() for text in drawing.figure.findobj(Text) if text.get_text()) >= 7
 
 
-@pytest.mark.parametrize("part", ["curves", "layers", "runs"])
-def test_a_table_without_rows_is_said_and_the_rest_is_drawn(part: str) -> None:
-    tables = small_study()
-    figures, missing = draw_all(dataclasses.replace(tables, **{part: empty(part)}))
-    kinds = {one.name.split("_")[0] for one in figures}
-    lost = {"curves": {"curves"}, "layers": {"layers"}, "runs": {"performance", "strength", "pareto"}}[part]
+@pytest.mark.parametrize(
+    ("part", "reasons"),
+    [
+        ("curves", {"curves": "no epoch was recorded"}),
+        ("layers", {"layers": "no layer was recorded"}),
+        ("runs", {"performance": "no sparse setting has both", "strength": "neither sparsity nor GMACs", "pareto": "has both"}),
+    ],
+)
+def test_a_table_without_rows_is_said_and_the_rest_is_drawn(part: str, reasons: dict[str, str]) -> None:
+    figures, missing = draw_all(dataclasses.replace(small_study(), **{part: empty(part)}))
     # which metric is a task's main one, the runs say
-    assert kinds == {"performance", "strength", "pareto", "layers", "curves"} - lost
-    assert len(missing) == len(lost)
-    assert all(sentence.endswith(".") for sentence in missing)
+    assert {drawing.name.split("_")[0] for drawing in figures} == KINDS.keys() - reasons.keys()
+    for sentence, reason in zip(missing, reasons.values(), strict=True):
+        assert reason in sentence and sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("draw", "reason"),
+    [
+        (draw_performance, "no sparse setting"),
+        (draw_strength, "no setting has a positive lambda"),
+        (draw_pareto, "single-task dense model"),
+        (draw_live_channels, "no sparse setting"),
+    ],
+)
+def test_a_dense_setting_alone_is_drawn_over_its_epochs_only_and_it_is_said(draw: Any, reason: str) -> None:
+    figures, (sentence,) = drawn(draw, bare_study)
+    assert not figures
+    assert reason in sentence
 
 
 def test_a_study_without_a_run_says_so() -> None:
@@ -98,8 +122,8 @@ def test_names_with_signs_of_formulas_are_shown_as_they_are() -> None:
     settings = [Setting(NYU, 1, "l1_l2", 1e-4, variant="a_$b$_c%"), Setting(NYU, 1)]
     figures, _ = draw_all(make_study("signs", [*(Setting((task,), 1) for task in NYU), *settings]))
     assert len(figures) == 5
-    for one in figures:
-        one.figure.draw_without_rendering()
+    for drawing in figures:
+        drawing.figure.draw_without_rendering()
     assert any("a_$b$_c%" in text for text in legend_texts(figures[0].figure))
     label = figures[2].figure.axes[0].yaxis.label
     assert label.get_parse_math()

@@ -6,14 +6,14 @@ import pytest
 
 from study.figures.strength import draw_strength
 from tests.study.figures.drawn_parts import bars, drawn, labels, line
-from tests.study_tables import LAMBDAS, NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
+from tests.study_tables import LAMBDAS, NYU, Setting, celeba_study, make_study, pairs_study, small_study
 
 
 def test_against_lambda_the_axis_is_logarithmic_and_the_values_are_the_tables() -> None:
     tables = celeba_study()
-    (one,), missing = drawn(draw_strength, celeba_study)
-    assert (one.name, missing) == ("strength_lambda", [])
-    sparsity, gmacs = one.figure.axes
+    (drawing,), missing = drawn(draw_strength, celeba_study)
+    assert (drawing.name, missing) == ("strength_lambda", [])
+    sparsity, gmacs = drawing.figure.axes
     assert sparsity.get_xscale() == gmacs.get_xscale() == "log"
     sparse = tables.summary[tables.summary["sparse"]]
     for axes, what, column in (
@@ -31,9 +31,9 @@ def test_against_lambda_the_axis_is_logarithmic_and_the_values_are_the_tables() 
 
 
 def test_against_the_wanted_sparsity_there_is_the_identity() -> None:
-    (one,), _ = drawn(draw_strength, small_study)
-    assert one.name == "strength_target"
-    sparsity, gmacs = one.figure.axes
+    (drawing,), _ = drawn(draw_strength, small_study)
+    assert drawing.name == "strength_target"
+    sparsity, gmacs = drawing.figure.axes
     assert line(sparsity, "identity").tolist() == [[0, 0], [100, 100]]
     assert "identity" not in labels(gmacs)
     assert line(sparsity, "group lasso group sparsity")[:, 0] == pytest.approx([30, 50, 70, 85, 95])
@@ -43,7 +43,7 @@ def test_against_the_wanted_sparsity_there_is_the_identity() -> None:
 def test_both_kinds_are_two_figures() -> None:
     settings = [Setting(NYU, 1, "l1_l2", target=0.5), *(Setting(NYU, 1, "l1_l2", strength) for strength in (1e-5, 1e-4))]
     figures, missing = draw_strength(make_study("both", settings))
-    assert [one.name for one in figures] == ["strength_lambda", "strength_target"]
+    assert [drawing.name for drawing in figures] == ["strength_lambda", "strength_target"]
     assert not missing
     assert len(line(figures[0].figure.axes[0], "group lasso group sparsity")) == 2
     assert len(line(figures[1].figure.axes[0], "group lasso group sparsity")) == 1
@@ -58,8 +58,8 @@ def test_several_sets_of_tasks_are_several_figures_with_both_penalties() -> None
 
 def test_a_quantity_that_nobody_measured_has_no_panel() -> None:
     tables = celeba_study()
-    (one,), _ = draw_strength(dataclasses.replace(tables, runs=tables.runs[tables.runs["metric"] != "compact_GMACs"]))
-    assert [axes.get_ylabel() for axes in one.figure.axes] == ["sparsity (%)"]
+    (drawing,), _ = draw_strength(dataclasses.replace(tables, runs=tables.runs[tables.runs["metric"] != "compact_GMACs"]))
+    assert [axes.get_ylabel() for axes in drawing.figure.axes] == ["sparsity (%)"]
     none = tables.runs[~tables.runs["metric"].isin(["compact_GMACs", "group_sparsity", "parameter_sparsity"])]
     figures, (reason,) = draw_strength(dataclasses.replace(tables, runs=none))
     assert not figures
@@ -70,21 +70,15 @@ def test_a_lambda_of_zero_is_no_place_on_the_axis() -> None:
     tables = make_study("zero", [Setting(NYU, 1, "l1_l2", strength) for strength in (1e-5, 1e-4)])
     summary = tables.summary.copy()
     summary.loc[0, "lambda"] = 0.0
-    (one,), _ = draw_strength(dataclasses.replace(tables, summary=summary))
-    assert line(one.figure.axes[0], "group lasso group sparsity")[:, 0].tolist() == [1e-4]
-
-
-def test_a_dense_study_has_no_strength() -> None:
-    figures, (reason,) = drawn(draw_strength, bare_study)
-    assert not figures
-    assert "no setting has a positive lambda" in reason
+    (drawing,), _ = draw_strength(dataclasses.replace(tables, summary=summary))
+    assert line(drawing.figure.axes[0], "group lasso group sparsity")[:, 0].tolist() == [1e-4]
 
 
 def test_the_dense_line_is_the_twin_s_and_not_another_variant_s() -> None:
     """Without the twin there is none."""
     sparse, dense = Setting(NYU, 1, "l1_l2", 1e-4), Setting(NYU, 1, variant="long")
-    (one,), _ = draw_strength(make_study("lonely", [sparse, dense]))
-    assert not {text for text in labels(one.figure.axes[1]) if text.startswith("dense")}
+    (drawing,), _ = draw_strength(make_study("lonely", [sparse, dense]))
+    assert not {text for text in labels(drawing.figure.axes[1]) if text.startswith("dense")}
     settings = [sparse, dense, Setting(NYU, 1, "l1_l2", 1e-4, variant="long"), Setting(NYU, 1)]
-    (one,), _ = draw_strength(make_study("both", settings))
-    assert {text for text in labels(one.figure.axes[1]) if text.startswith("dense")} == {"dense", "dense, variant long"}
+    (drawing,), _ = draw_strength(make_study("both", settings))
+    assert {text for text in labels(drawing.figure.axes[1]) if text.startswith("dense")} == {"dense", "dense, variant long"}

@@ -1,4 +1,4 @@
-"""What all figures of a study share."""
+"""Style that all figures of a study share."""
 
 import numpy as np
 import pytest
@@ -9,18 +9,18 @@ from study.statistics import estimate
 
 def test_an_axis_holds_all_means_and_no_interval_of_two_trials_stretches_it() -> None:
     axes = new_figure(3.4, 2.4).subplots()
-    three, two, one = estimate([1.0, 1.1, 1.2]), estimate([1.4, 1.6]), estimate([2.0])
+    three, two, single = estimate([1.0, 1.1, 1.2]), estimate([1.4, 1.6]), estimate([2.0])
     assert two.high - two.low > 2.5
-    fit_to_means(axes, [three, one], [0.9])
+    fit_to_means(axes, [three, single], [0.9])
     low, high = axes.get_ylim()
     assert low < three.low
     assert low < 0.9
     assert 2.0 < high < 2.2
-    assert not is_cut(axes, [three, one])
-    fit_to_means(axes, [three, two, one])
+    assert not is_cut(axes, [three, single])
+    fit_to_means(axes, [three, two, single])
     assert np.ptp(axes.get_ylim()) < two.high - two.low
-    assert is_cut(axes, [three, two, one])
-    assert not is_cut(axes, [three, one])
+    assert is_cut(axes, [three, two, single])
+    assert not is_cut(axes, [three, single])
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 5.0])

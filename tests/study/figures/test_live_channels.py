@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from study.figures.layers import draw_layers
+from study.figures.live_channels import draw_live_channels
 from tests.study.figures.drawn_parts import drawn, legend_texts, line
-from tests.study_tables import RESNET18, bare_study, pairs_study, small_study
+from tests.study_tables import RESNET18, pairs_study, small_study
 
 
 def test_cells_are_the_mean_live_share_in_network_order() -> None:
     tables = small_study()
-    (one,), missing = drawn(draw_layers, small_study)
-    assert (one.name, missing) == ("layers_seg_depth_sn_l1_l2", [])
-    axes = one.figure.axes[0]
+    (drawing,), missing = drawn(draw_live_channels, small_study)
+    assert (drawing.name, missing) == ("layers_seg_depth_sn_l1_l2", [])
+    axes = drawing.figure.axes[0]
     (image,) = axes.images
     cells = np.asarray(image.get_array())
     settings = [f"seg_depth_sn_l1_l2_target{target:g}" for target in (0.3, 0.5, 0.7, 0.85, 0.95)]
@@ -32,12 +32,12 @@ def test_cells_are_the_mean_live_share_in_network_order() -> None:
 
 
 def test_a_layer_without_a_live_group_is_crossed_out_and_no_other() -> None:
-    one = drawn(draw_layers, small_study)[0][0]
+    drawing = drawn(draw_live_channels, small_study)[0][0]
     sparsity = small_study().summary.query("sparse")["group_sparsity_mean"]
-    seen = {text.get_text() for text in one.figure.axes[0].texts}
+    seen = {text.get_text() for text in drawing.figure.axes[0].texts}
     assert {f"{100 - value:.1f} %" for value in sparsity} | {"all", "stem", "layer1", "layer4"} <= seen
-    assert line(one.figure.axes[0], "dead").tolist() == [[18, 4], [19, 4]]
-    assert legend_texts(one.figure) == ["no live channel in any trial"]
+    assert line(drawing.figure.axes[0], "dead").tolist() == [[18, 4], [19, 4]]
+    assert legend_texts(drawing.figure) == ["no live channel in any trial"]
 
 
 def test_a_layer_that_lives_in_one_trial_is_not_dead() -> None:
@@ -45,27 +45,17 @@ def test_a_layer_that_lives_in_one_trial_is_not_dead() -> None:
     layers = tables.layers.copy()
     mine = (layers["setting"] == "seg_depth_sn_l1_l2_target0.7") & (layers["layer"] == "layer2.0.conv1")
     layers.loc[mine, "live_groups"] = [0, 0, 0, 0, 1]
-    one = draw_layers(dataclasses.replace(tables, layers=layers))[0][0]
-    assert [5, 2] not in line(one.figure.axes[0], "dead").tolist()
+    drawing = draw_live_channels(dataclasses.replace(tables, layers=layers))[0][0]
+    assert [5, 2] not in line(drawing.figure.axes[0], "dead").tolist()
     layers.loc[mine, "live_groups"] = 0
-    one = draw_layers(dataclasses.replace(tables, layers=layers))[0][0]
-    assert [5, 2] in line(one.figure.axes[0], "dead").tolist()
+    drawing = draw_live_channels(dataclasses.replace(tables, layers=layers))[0][0]
+    assert [5, 2] in line(drawing.figure.axes[0], "dead").tolist()
 
 
 def test_a_figure_per_set_of_tasks_and_penalty() -> None:
-    figures, _ = drawn(draw_layers, pairs_study)
+    figures, _ = drawn(draw_live_channels, pairs_study)
     assert len(figures) == 2 * 2
     assert figures[-1].name == "layers_seg_depth_sn_group_mcp"
     assert [text.get_text() for text in figures[-1].figure.axes[0].get_yticklabels()] == [
         f"λ = {text}" for text in ("1e-5", "1e-4")
     ]
-
-
-def test_what_is_missing_is_said() -> None:
-    figures, (reason,) = drawn(draw_layers, bare_study)
-    assert not figures
-    assert "no sparse setting" in reason
-    tables = small_study()
-    figures, (reason,) = draw_layers(dataclasses.replace(tables, layers=tables.layers.iloc[:0]))
-    assert not figures
-    assert "no layer was recorded" in reason

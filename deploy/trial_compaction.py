@@ -32,8 +32,8 @@ from engine.device import resolve
 from engine.pictures import evenly_spaced
 from engine.saved_trial import SavedTrial, load_trial
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
-from figures.compaction import compaction_figure
-from figures.files import save_figure
+from figures.compaction_bars import compaction_figure
+from figures.saving import save_figure
 from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
 from models.compaction.files import plain_tensors
 from models.compaction.runner import library
@@ -59,13 +59,13 @@ class Networks:
     free_selects: bool
 
     def parts(self) -> dict[str, dict[str, nn.Module]]:
-        """The three forms of the shared backbone alone, and of the whole model."""
+        """Return the three forms of the shared backbone alone, and of the whole model."""
         whole: dict[str, nn.Module] = {"dense": self.trial.model, "folded": self.folded, "compact": self.compact}
         return {"backbone": {name: model.get_submodule("backbone") for name, model in whole.items()}, "model": whole}
 
 
 def make_compact(trial: SavedTrial, device: torch.device) -> Networks:
-    """The compact model of a trial, for the device on which the trial's model is, and the folded one to compare it with."""
+    """Compact a trial's model for the device that it is on; the folded model is there to compare with."""
     # In the project's kernel reading some channels of a map costs nothing. Elsewhere it is a copy, which has to pay.
     free_selects = device.type == "cpu" and library() is not None
     model, report = compact(trial.model, free_selects=free_selects, image_size=trial.config.size)
@@ -123,8 +123,9 @@ def compact_trial(
 
 
 def check_images(trial: SavedTrial, count: int, data_dir: Path | None = None) -> tuple[Tensor, str]:
-    """Images (N, C, H, W) at the network's input size, and what they are: evenly spaced frames of the test split, at most as
-    many as there are, or, where the data set is not there, random ones.
+    """Return images (N, C, H, W) at the network's input size, and a sentence on them.
+
+    They are evenly spaced frames of the test split, at most all of them; random ones where the data set cannot be read.
 
     Raises:
         DataError: ``data_dir`` is given, and holds no data set.
@@ -149,11 +150,11 @@ def _batches(photos: Tensor, device: torch.device) -> Iterator[Tensor]:
 
 
 def _is_equal(differences: Mapping[str, TaskDifference], source: str) -> bool:
-    """Says how far the outputs are apart, aloud where that is too far."""
-    for task, found in differences.items():
-        log.info("%s: largest difference of an output %.1e of the largest output", task, found.relative)
-    unproven = [f"{task}: {found.obstacle}" for task, found in differences.items() if found.obstacle]
-    wrong = [task for task, found in differences.items() if not found.equal and not found.obstacle]
+    """Return whether the outputs are equal; log how far they are apart, as an error where that is too far."""
+    for task, difference in differences.items():
+        log.info("%s: largest difference of an output %.1e of the largest output", task, difference.relative)
+    unproven = [f"{task}: {difference.obstacle}" for task, difference in differences.items() if difference.obstacle]
+    wrong = [task for task, difference in differences.items() if not difference.equal and not difference.obstacle]
     if unproven:
         log.error("nothing proves that the compact model is equal (%s; %s). Nothing is written", source, "; ".join(unproven))
     if wrong:
@@ -161,9 +162,9 @@ def _is_equal(differences: Mapping[str, TaskDifference], source: str) -> bool:
             "the compact model is NOT equal to the trained one on %s: %s. Nothing is written; please report this",
             source,
             ", ".join(
-                f"{task} differs by {found.relative:.1e} of its largest output (the trained network's own rounding: "
-                f"{found.numbers()['relative_dense_error']:.1e})"
-                for task, found in differences.items()
+                f"{task} differs by {difference.relative:.1e} of its largest output (the trained network's own rounding: "
+                f"{difference.numbers()['relative_dense_error']:.1e})"
+                for task, difference in differences.items()
                 if task in wrong
             ),
         )
@@ -171,7 +172,7 @@ def _is_equal(differences: Mapping[str, TaskDifference], source: str) -> bool:
 
 
 def _describe(made: Networks, differences: Mapping[str, TaskDifference], source: str, images: int) -> dict[str, Any]:
-    """The report, but for what takes time to measure."""
+    """Describe a compaction, but for what takes time to measure."""
     config = made.trial.config
     return {
         "trial": made.trial.folder.name,
@@ -190,7 +191,7 @@ def _describe(made: Networks, differences: Mapping[str, TaskDifference], source:
         "check": {
             "images": images,
             "source": source,
-            "tasks": {task: found.numbers() for task, found in differences.items()},
+            "tasks": {task: difference.numbers() for task, difference in differences.items()},
         },
     }
 
@@ -208,7 +209,7 @@ def machine(trial: SavedTrial) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The name of the CPU."""
+    """Return the name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -217,7 +218,7 @@ def _processor() -> str:
 
 
 def file_sizes(made: Networks) -> dict[str, dict[str, float]]:
-    """Megabytes per part and form, like for like: the weights alone, as a safetensors file."""
+    """Return the megabytes per part and form, like for like: the weights alone, as a safetensors file."""
     return {
         part: {name: len(save(plain_tensors(network))) / 1e6 for name, network in networks.items()}
         for part, networks in made.parts().items()
@@ -225,7 +226,7 @@ def file_sizes(made: Networks) -> dict[str, dict[str, float]]:
 
 
 def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
-    """One row per part and size of a batch: milliseconds per batch, eager."""
+    """Measure one row per part and size of a batch: milliseconds per batch, eager."""
     channels, size = made.trial.config.input_img_channels, made.trial.config.size
     rows = []
     for part, networks in made.parts().items():
@@ -237,12 +238,12 @@ def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
 
 
 def _row(runtime: str, part: str, batch: int, rounds: int, milliseconds: Mapping[str, float]) -> dict[str, Any]:
-    """A line of the table of latencies."""
+    """Return a line of the table of latencies."""
     return {"runtime": runtime, "part": part, "batch": batch, "rounds": rounds, "milliseconds": dict(milliseconds)}
 
 
 def _memory(made: Networks, device: torch.device, compact_file: Path, latency: list[dict[str, Any]]) -> dict[str, Any]:
-    """Per size of a batch the megabytes that the whole model takes, in the layout that was faster."""
+    """Measure per size of a batch the megabytes that the whole model takes, in the layout that was faster."""
     rows = []
     for row in (row for row in latency if row["part"] == "model"):
         shape = (row["batch"], made.trial.config.input_img_channels, *made.trial.config.size)
@@ -258,7 +259,7 @@ def _memory(made: Networks, device: torch.device, compact_file: Path, latency: l
 
 
 def _gpu_peaks(made: Networks, images: Tensor, layouts: Mapping[str, str]) -> dict[str, float]:
-    """Each network alone on the GPU."""
+    """Measure each network alone on the GPU."""
     whole = made.parts()["model"]
     for network in whole.values():
         network.to("cpu")
@@ -269,7 +270,7 @@ def _gpu_peaks(made: Networks, images: Tensor, layouts: Mapping[str, str]) -> di
 
 
 def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | None:
-    """Writes compact.onnx; returns how equal and how fast it is, or None where it is not equal."""
+    """Write compact.onnx; return how equal and how fast it is, or None where it is not equal."""
     trial = made.trial
     shape = (trial.config.input_img_channels, *trial.config.size)
     log.info("exporting to ONNX")
@@ -311,7 +312,7 @@ def _write_report(staging: Path, report: dict[str, Any], title: str) -> None:
 
 
 def _move(staging: Path, folder: Path, onnx: bool) -> None:
-    """Puts the files in the place of an earlier run's."""
+    """Put the files in the place of an earlier run's."""
     if not onnx and (folder / ONNX).is_file():
         log.warning("%s is of an earlier run, and is left as it is; --onnx writes it anew", folder / ONNX)
     for path in sorted(staging.iterdir()):

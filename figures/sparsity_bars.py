@@ -15,7 +15,7 @@ from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, count_tex
 from utils.numbers import percent
 
 COLUMNS = ("layer", "stage", "groups", "live_groups", "parameters", "live_parameters")
-"""What the table of ``sparsity_figure`` must hold."""
+"""Columns that the table of ``sparsity_figure`` must have."""
 
 
 def sparsity_figure(layers: pd.DataFrame, title: str) -> Figure:
@@ -68,7 +68,7 @@ def _check(layers: pd.DataFrame) -> None:
 
 
 def _draw_panel(axes: Axes, layers: pd.DataFrame, column: str, start: str, ylabel: str) -> None:
-    """Bars, percentages and stages of one column (``groups`` or ``parameters``)."""
+    """Draw the bars, percentages and stages of one column (``groups`` or ``parameters``)."""
     live = f"live_{column}"
     total, zero = int(layers[column].sum()), int((layers[column] - layers[live]).sum())
     where = "are zero" if column == "groups" else "lie in zero groups"

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from figures.files import ORANGE
+from figures.colours import ORANGE
 from figures.layer_bars import LIVE, ZERO_EDGE, ZERO_FACE, LayerTexts, draw_layers, layer_figure, name_layers
+from figures.texts import write_beside
 from utils.numbers import percent
 
 _STAYED = "#9CCBE8"
@@ -50,72 +51,55 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
     """
     if layers.empty:
         raise ValueError("the table of layers has no row")
-    parts = layers["part"].astype(str)
-    layers = layers.assign(stage=parts.where(~parts.str.startswith("heads."), "heads"))
     figure = layer_figure(title, len(layers), 12.6, 10.0)
-    grid = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.0, 1))
-    upper, lower = grid[:, 0]
-    above, below = upper.subplots(2, 1, sharex=True)
-    draw_layers(
-        above,
-        layers,
-        {"macs": (ZERO_FACE, "gone"), "macs_left": (LIVE, "left")},
-        LayerTexts(
-            title="(a) Multiply-adds per layer; percent: what is gone",
-            ylabel="MACs per image",
-            tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
-            over=lambda row: _share_gone(row["macs"], row["macs_left"]),
-            stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
-        ),
-    )
-    draw_layers(
-        below,
-        layers,
-        {
-            "groups": (ZERO_FACE, "removed"),
-            "channels_there": (_STAYED, "kept for other layers"),
-            "channels_read": (LIVE, "read by the layer"),
-        },
-        LayerTexts(
-            title="(b) Input channels: number read; percent: removed",
-            ylabel="input channels",
-            tick=lambda value: f"{value:,.0f}",
-            over=lambda row: f"{row['channels_read']:.0f}",
-            stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
-        ),
-    )
-    for axes in (above, below):
-        axes.legend(
-            bbox_to_anchor=(1.0, 1.0),
-            loc="lower right",
-            borderaxespad=3.1,
-            borderpad=0,
-            fontsize=8.5,
-            ncols=3,
-            frameon=False,
-            columnspacing=1.2,
-            handlelength=1.4,
-        )
-    name_layers(above, below, [_short(name) for name in layers["layer"]])
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.0, 1))
+    _draw_per_layer(upper, layers)
     left, right = lower.subplots(1, 2)
     _draw_totals(left, _quantities(report, "backbone"), "(c) Shared backbone")
     _draw_totals(right, _quantities(report, "model"), "(d) Whole model, with its heads")
-    lower.legend(
-        handles=[
-            Patch(facecolor=_COLOURS["dense"], edgecolor=ZERO_EDGE, label="dense, as trained (100 %)"),
-            Patch(facecolor=_COLOURS["folded"], label="dense, batch norm folded"),
-            Patch(facecolor=_COLOURS["compact"], label="compact"),
-        ],
-        loc="outside lower center",
-        ncols=3,
-        fontsize=9,
-        frameon=False,
-    )
+    handles = [
+        Patch(facecolor=_COLOURS["dense"], edgecolor=ZERO_EDGE, label="dense, as trained (100 %)"),
+        Patch(facecolor=_COLOURS["folded"], label="dense, batch norm folded"),
+        Patch(facecolor=_COLOURS["compact"], label="compact"),
+    ]
+    lower.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
 
 
+def _draw_per_layer(figure: SubFigure, layers: pd.DataFrame) -> None:
+    """Draw what each layer computed and computes, and below it what it reads."""
+    parts = layers["part"].astype(str)
+    layers = layers.assign(stage=parts.where(~parts.str.startswith("heads."), "heads"))
+    above, below = figure.subplots(2, 1, sharex=True)
+    macs = LayerTexts(
+        title="(a) Multiply-adds per layer; percent: what is gone",
+        ylabel="MACs per image",
+        tick=lambda value: f"{value / 1e9:g} G" if value >= 1e9 else f"{value / 1e6:g} M",
+        over=lambda row: _share_gone(row["macs"], row["macs_left"]),
+        stage=lambda rows: _share_gone(rows["macs"].sum(), rows["macs_left"].sum()),
+    )
+    draw_layers(above, layers, {"macs": (ZERO_FACE, "gone"), "macs_left": (LIVE, "left")}, macs)
+    channels = LayerTexts(
+        title="(b) Input channels: number read; percent: removed",
+        ylabel="input channels",
+        tick=lambda value: f"{value:,.0f}",
+        over=lambda row: f"{row['channels_read']:.0f}",
+        stage=lambda rows: _share_gone(rows["groups"].sum(), rows["channels_there"].sum()),
+    )
+    bars = {
+        "groups": (ZERO_FACE, "removed"),
+        "channels_there": (_STAYED, "kept for other layers"),
+        "channels_read": (LIVE, "read by the layer"),
+    }
+    draw_layers(below, layers, bars, channels)
+    for axes in (above, below):
+        place: dict[str, Any] = {"bbox_to_anchor": (1.0, 1.0), "loc": "lower right", "borderaxespad": 3.1, "borderpad": 0}
+        axes.legend(**place, fontsize=8.5, ncols=3, frameon=False, columnspacing=1.2, handlelength=1.4)
+    name_layers(above, below, [_short(name) for name in layers["layer"]])
+
+
 def _short(layer: str) -> str:
-    """``layer1.0.conv1`` of the backbone, ``depth_euclidean 0.convs.1.0`` of a head."""
+    """Shorten to ``layer1.0.conv1`` of the backbone, ``depth_euclidean 0.convs.1.0`` of a head."""
     if layer.startswith("heads."):
         _, task, name = layer.split(".", 2)
         return f"{task} {name}"
@@ -127,25 +111,25 @@ def _share_gone(before: float, after: float) -> str:
 
 
 def _quantities(report: Mapping[str, Any], part: str) -> list[_Quantity]:
-    """The totals of a part that were measured."""
+    """Return the totals of a part that were measured."""
     total, sizes = report[part], report["file_MB"][part]
-    found = [
+    quantities = [
         _Quantity("MACs", {"dense": total["macs"] / 1e9, "compact": total["macs_left"] / 1e9}, "G"),
         _Quantity("parameters", {"dense": total["parameters"] / 1e6, "compact": total["parameters_left"] / 1e6}, "M"),
         _Quantity("weights on disk", {"dense": sizes["dense"], "compact": sizes["compact"]}, "MB"),
     ]
-    found += [
+    quantities += [
         _Quantity(f"latency, batch {row['batch']}", row["milliseconds"], "ms")
         for row in report["latency"]
         if row["part"] == part
     ]
     if part == "model":
-        found += [_Quantity(f"memory, batch {row['batch']}", row["megabytes"], "MB") for row in report["memory"]["model"]]
-    return found
+        quantities += [_Quantity(f"memory, batch {row['batch']}", row["megabytes"], "MB") for row in report["memory"]["model"]]
+    return quantities
 
 
 def _draw_totals(axes: Axes, quantities: list[_Quantity], title: str) -> None:
-    """Each quantity in percent of the dense network's, and in its unit."""
+    """Draw each quantity in percent of the dense network's, and write it in its unit."""
     for row, quantity in enumerate(quantities):
         dense = quantity.values["dense"]
         forms = [form for form in _COLOURS if form in quantity.values]
@@ -159,14 +143,8 @@ def _draw_totals(axes: Axes, quantities: list[_Quantity], title: str) -> None:
             text = f"{value:.3g} {quantity.unit}" if value < 1000 else f"{value:,.0f} {quantity.unit}"
             if form == "compact" and value:
                 text += f"  ({dense / value:.1f} × less)"
-            axes.annotate(
-                *(text, (share, y)),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=7,
-                fontweight="bold" if form == "compact" else "normal",
-            )
+            weight = "bold" if form == "compact" else "normal"
+            write_beside(axes, text, (share, y), (3, 0), va="center", fontsize=7, fontweight=weight)
     axes.set_yticks(np.arange(len(quantities)), labels=[quantity.name for quantity in quantities], fontsize=8.5)
     axes.invert_yaxis()
     widest = max((100 * max(q.values.values()) / q.values["dense"] for q in quantities if q.values["dense"]), default=100.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
@@ -35,12 +35,12 @@ ON_THE_COMMAND_LINE = ("study", "folder", "trials", "margin")
 
 
 def _several(value: Any) -> Any:
-    """One value is a list of one."""
+    """Make a list of one value; leave a list as it is."""
     return [value] if value is not None and not isinstance(value, list | tuple) else value
 
 
 def _task_sets(value: Any) -> Any:
-    """``all``, ``[singles, pairs]``, ``[segmentsemantic, depth_euclidean]`` (one set) or a list of such lists, as the last."""
+    """Read ``all``, ``[singles, pairs]``, ``[segmentsemantic, depth_euclidean]`` (one set) or a list of such lists."""
     entries = _several(value)
     if not entries:
         raise ValueError("expected singles, pairs, all, a list of tasks, or a list of these")
@@ -89,29 +89,27 @@ def _usable_path(value: str) -> str:
 
 Key = Annotated[str, BeforeValidator(str)]
 PathText = Annotated[Text, AfterValidator(_usable_path)]
+Item = TypeVar("Item")
+Several = Annotated[tuple[Item, ...], BeforeValidator(_several), Field(min_length=1)]
+"""One or more values; one of them may stand without a list."""
 
 
 class Axes(Schema):
     """Some runs: every combination of what is listed here. Dense runs have no penalty, so that `penalty`, `lambda` and
     `target_sparsity` do not multiply them."""
 
-    setup: Annotated[tuple[Literal["singletask", "multitask"], ...], BeforeValidator(_several), Field(min_length=1)] | None = (
-        None
-    )
+    setup: Several[Literal["singletask", "multitask"]] | None = None
     """`singletask` (each task alone), `multitask` (several share the backbone), or both; with `tasks`: which of those."""
     tasks: Annotated[tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...], BeforeValidator(_task_sets)] | None = None
     """`singles`, `pairs`, `all` (of the base's `task_list`), a list of tasks, or several of these in a list. Default: what
     `setup` says, else `all`."""
-    group_sparsity: Annotated[tuple[Bool, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    group_sparsity: Several[Bool] | None = None
     """Dense (`false`), sparse (`true`), or both. Default: sparse where a strength is listed, else as the base has it."""
-    lambda_: (
-        Annotated[tuple[Annotated[Number, AfterValidator(_above_zero)], ...], BeforeValidator(_several), Field(min_length=1)]
-        | None
-    ) = Field(default=None, alias="lambda")
+    lambda_: Several[Annotated[Number, AfterValidator(_above_zero)]] | None = Field(default=None, alias="lambda")
     """Strengths of the penalty, each above 0."""
-    target_sparsity: Annotated[tuple[Share, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    target_sparsity: Several[Share] | None = None
     """Shares of zero groups that are aimed at."""
-    penalty: Annotated[tuple[PenaltyName, ...], BeforeValidator(_several), Field(min_length=1)] | None = None
+    penalty: Several[PenaltyName] | None = None
     """Penalties. Default: the base's."""
     trials: Annotated[Int, Field(ge=1)] | None = None
     """Seeds per setting. Default: the study's."""
@@ -125,27 +123,23 @@ class Axes(Schema):
         if self.lambda_ is not None and self.target_sparsity is not None:
             raise ValueError("lambda contradicts target_sparsity; give two grids, one with each")
         if self.group_sparsity is not None and True not in self.group_sparsity:
-            for name, values in (
-                ("lambda", self.lambda_),
-                ("target_sparsity", self.target_sparsity),
-                ("penalty", self.penalty),
-            ):
-                if values is not None:
-                    raise ValueError(
-                        f"{name} is for sparse runs, and group_sparsity is false; remove {name}, or add true to group_sparsity"
-                    )
+            given = {"lambda": self.lambda_, "target_sparsity": self.target_sparsity, "penalty": self.penalty}
+            for name in (name for name, values in given.items() if values is not None):
+                raise ValueError(
+                    f"{name} is for sparse runs, and group_sparsity is false; remove {name}, or add true to group_sparsity"
+                )
         return self
 
 
 class StudyFile(Schema):
-    """What a study's file says."""
+    """Content of a study's file."""
 
     study: FileName
     """Name of the study: of its folder and its tables; at most 200 characters."""
     base: PathText
     """The experiment's YAML file, as seen from the study's."""
     folder: PathText = "results/studies/"
-    """Where the study's folder goes."""
+    """Folder that the study's own folder is made in."""
     trials: Annotated[Int, Field(ge=1)] | None = None
     """Seeds per setting; trial i is seeded with the base's `seed + i`, so that settings are paired. Default: the base's
     `num_trials`."""
@@ -153,12 +147,12 @@ class StudyFile(Schema):
     """Percentage points of delta_MTL that a sparse model may be worse than its dense twin for the claim to hold."""
     set: dict[Key, Any] = {}
     """Values of the base for all runs: keys, or key.path as on the command line."""
-    axes: Annotated[tuple[Axes, ...], BeforeValidator(_several), Field(min_length=1)]
+    axes: Several[Axes]
     """One grid of runs, or a list of grids."""
 
 
 def is_study(path: Path) -> bool:
-    """True if a YAML file is a study's.
+    """Return whether a YAML file is a study's.
 
     Raises:
         ConfigError: it cannot be read.
@@ -171,8 +165,9 @@ def _is_study(values: Mapping[str, Any]) -> bool:
 
 
 def load_study_file(path: Path, overrides: Iterable[str] = ()) -> tuple[StudyFile, list[dict[str, Any]]]:
-    """A study's file; and per entry of ``axes`` the base experiment's plain values, with the study's ``set``, the entry's own,
-    and the overrides in them, of which the later ones win.
+    """Load a study's file, and the base experiment's plain values for each entry of ``axes``.
+
+    The values hold the study's ``set``, the entry's own, and the overrides, of which the later ones win.
 
     An override names a key of the study (``study``, ``folder``, ``trials``, ``margin``), or one of the experiment, which then
     holds for all runs.
@@ -278,7 +273,7 @@ def merge(values: dict[str, Any], changes: Mapping[str, Any], where: str = "set"
 
 
 def _paths(values: Mapping[str, Any], before: str = "") -> Iterable[str]:
-    """The ``key.path`` of everything that ``set`` gives a value to, and of the sections on the way."""
+    """Yield the ``key.path`` of everything that ``set`` gives a value to, and of the sections on the way."""
     for key, value in values.items():
         yield f"{before}{key}"
         if isinstance(value, Mapping):
@@ -286,7 +281,7 @@ def _paths(values: Mapping[str, Any], before: str = "") -> Iterable[str]:
 
 
 def _decided_problems(where: str, changes: Mapping[str, Any]) -> list[str]:
-    """One per key that is the study's business."""
+    """Return a problem per key that is the study's business."""
     given = [key for key in dict.fromkeys(_paths(changes)) if key in DECIDED]
     problems = [f"{where}: {key} cannot be given in a study: {DECIDED[key]}" for key in given]
     strength = _strength(changes)
@@ -299,7 +294,7 @@ def _decided_problems(where: str, changes: Mapping[str, Any]) -> list[str]:
 
 
 def _strength(changes: Mapping[str, Any]) -> Any:
-    """The backbone's lambda in ``changes``, however it is written."""
+    """Return the backbone's lambda in ``changes``, however it is written."""
     params = changes.get("bb_optimizer_params")
     return params.get("lambda") if isinstance(params, Mapping) and "lambda" in params else changes.get(LAMBDA)
 

@@ -5,9 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from figures.compaction import compaction_figure
+from figures.compaction_bars import compaction_figure
 
 LAYERS = pd.DataFrame(
     [
@@ -23,7 +22,7 @@ TIMES = {"dense": 20.0, "folded": 16.0, "compact": 5.0}
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """What the figure reads of a report."""
+    """Part of a report that the figure reads."""
     sizes = {"dense": 16.0, "folded": 16.0, "compact": 4.0}
     return {
         "backbone": TOTAL,
@@ -35,19 +34,14 @@ def report(**changes: Any) -> dict[str, Any]:
     }
 
 
-def panels(figure: Figure) -> list[Axes]:
-    """All plots, from above."""
-    return list(figure.axes)
-
-
 def heights(axes: Axes, label: str) -> list[float]:
-    """Of the bars with a label in the legend."""
+    """Heights of the bars with a label in the legend."""
     handles, labels = axes.get_legend_handles_labels()
     return [bar.get_height() for bar in handles[labels.index(label)]]
 
 
 def test_bars_are_the_tables_numbers() -> None:
-    macs, channels, *_ = panels(compaction_figure(LAYERS, report(), "title"))
+    macs, channels, *_ = compaction_figure(LAYERS, report(), "title").axes
     assert heights(macs, "gone") == list(LAYERS["macs"])
     assert heights(macs, "left") == list(LAYERS["macs_left"])
     assert heights(channels, "removed") == list(LAYERS["groups"])
@@ -59,7 +53,7 @@ def test_bars_are_the_tables_numbers() -> None:
 
 
 def test_totals_are_in_percent_of_the_dense_network() -> None:
-    *_, backbone, whole = panels(compaction_figure(LAYERS, report(), "title"))
+    *_, backbone, whole = compaction_figure(LAYERS, report(), "title").axes
     assert [bar.get_width() for bar in backbone.patches] == [*(100, 50), *(100, 25), *(100, 25), *(100, 80, 25)]
     assert [text.get_text() for text in whole.get_yticklabels()] == [
         *("MACs", "parameters", "weights on disk", "latency, batch 1", "memory, batch 1")

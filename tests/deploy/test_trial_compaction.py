@@ -17,13 +17,13 @@ from PIL import Image
 from torch import nn
 
 from datasets import build_dataset
-from deploy import compact_evaluation, compaction, latency, reevaluation
+from deploy import compact_evaluation, latency, reevaluation, trial_compaction
 from deploy.compact_evaluation import compact_is_equal
-from deploy.compaction import check_images, compact_trial
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import alternate, time_networks
 from deploy.peak_memory import cpu_peaks
-from deploy.reevaluation import evaluate_experiment
+from deploy.reevaluation import EvaluationOptions, evaluate_experiment
+from deploy.trial_compaction import check_images, compact_trial
 from engine import load_trial
 from engine.evaluation import Evaluation
 from engine.results import result_paths
@@ -103,7 +103,7 @@ def test_a_trials_compact_model_is_written_with_its_report(trial: Path, trained:
     assert report["backbone"]["zero_groups"] == source.sparsity.zero_groups > 0
     assert report["model"]["macs_left"] < report["model"]["macs"]
     assert report["check"]["source"] == "3 of the 5 frames of the test split"
-    assert all(found["equal"] for found in report["check"]["tasks"].values())
+    assert all(difference["equal"] for difference in report["check"]["tasks"].values())
     assert [(row["part"], row["batch"]) for row in report["latency"]] == [
         *(("backbone", 1), ("backbone", 8), ("model", 1), ("model", 8))
     ]
@@ -130,7 +130,7 @@ def test_files_of_an_earlier_run_are_replaced(trial: Path, caplog: pytest.LogCap
 def test_a_model_that_is_not_equal_is_not_written(
     trial: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(compaction, "compact", spoil)
+    monkeypatch.setattr(trial_compaction, "compact", spoil)
     before = listing(trial)
     assert not compact_trial(trial, images=1)
     assert listing(trial) == before
@@ -170,33 +170,33 @@ def test_images_are_random_where_the_data_set_is_not_there(
 )
 def test_what_counts_as_equal(difference: float, dense_error: float, equal: bool) -> None:
     """Outputs up to 10: 1e-5 of that, or 4 times the dense network's own error, whichever is more."""
-    found = TaskDifference()
+    measured = TaskDifference()
     exact = torch.tensor([[10.0], [1.0]], dtype=torch.float64)
     dense = exact + torch.tensor([[0.0], [dense_error]])
-    found.add(dense, dense + torch.tensor([[0.0], [difference]]), exact, labels=False)
-    assert found.equal == equal
-    found.add(exact, exact, exact, labels=False)
-    assert found.equal == equal, "a later batch does not mend it"
+    measured.add(dense, dense + torch.tensor([[0.0], [difference]]), exact, labels=False)
+    assert measured.equal == equal
+    measured.add(exact, exact, exact, labels=False)
+    assert measured.equal == equal, "a later batch does not mend it"
 
 
 @pytest.mark.parametrize(("value", "share"), [(math.nan, 1), (math.inf, 9)])
 def test_outputs_that_are_not_finite_prove_nothing(value: float, share: int) -> None:
-    found = TaskDifference()
+    difference = TaskDifference()
     dense = torch.arange(1.0, 10.0)[None]
     dense[:, :share] = value
-    found.add(dense, dense, dense.double(), labels=False)
-    assert not found.equal
-    assert found.obstacle == f"{share} of the trained network's 9 outputs are not finite (NaN or infinity)"
-    assert not found.numbers()["equal"]
+    difference.add(dense, dense, dense.double(), labels=False)
+    assert not difference.equal
+    assert difference.obstacle == f"{share} of the trained network's 9 outputs are not finite (NaN or infinity)"
+    assert not difference.numbers()["equal"]
 
 
 @pytest.mark.parametrize("batches", [[], [torch.zeros(0, 3, 32, 32)], [torch.zeros(2, 3, 32, 32)], [torch.ones(1, 3, 32, 32)]])
 def test_images_that_say_nothing_prove_nothing(batches: list[torch.Tensor]) -> None:
     """Even two networks whose backbones differ in every weight are equal on them, if they have no biases."""
     model = build_model(make_config(task_list=NYU_TASKS)).eval()
-    found = compare_outputs(model, model, batches)
-    assert list(found) == list(NYU_TASKS)
-    assert not any(difference.equal for difference in found.values())
+    differences = compare_outputs(model, model, batches)
+    assert list(differences) == list(NYU_TASKS)
+    assert not any(difference.equal for difference in differences.values())
     assert all(difference.equal for difference in compare_outputs(model, model, [*batches, images(1)]).values())
 
 
@@ -222,7 +222,7 @@ def test_an_evaluation_of_a_network_that_says_nan_proves_nothing(
 ) -> None:
     _spoil_checkpoint(trial)
     monkeypatch.setattr(compact_evaluation, "costs", lambda *_: {})
-    table = evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out", compact=True)
+    table = evaluate_experiment("sparse_", 1, work, "NYU", work / "out", EvaluationOptions(compact=True))
     assert not any(map(compact_is_equal, table.to_dict("records")))
     assert "nothing proves that the compact model is equal to the trained one, whose outputs are not finite" in caplog.text
 
@@ -232,13 +232,13 @@ def test_differences_are_counted_over_all_batches() -> None:
     other, _ = compact(model)
     with torch.no_grad():
         other.heads["segmentsemantic"][-1].bias[7] += 1000.0
-    found = compare_outputs(model, other, images(3).split(2))
-    segmentation = found["segmentsemantic"]
+    differences = compare_outputs(model, other, images(3).split(2))
+    segmentation = differences["segmentsemantic"]
     assert segmentation.pixels == segmentation.different == 3 * 32 * 32
     assert segmentation.difference == pytest.approx(1000, rel=1e-3)
     assert not segmentation.equal
-    assert found["surface_normal"].equal
-    assert found["surface_normal"].pixels == 0
+    assert differences["surface_normal"].equal
+    assert differences["surface_normal"].pixels == 0
 
 
 def test_networks_take_turns_and_slow_ones_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,14 +304,14 @@ def test_memory_counts_the_weights_and_grows_with_the_batch(trial: Path) -> None
     small, _ = compact(source.model)
     save_compact(small, trial / "compact.safetensors", source.config)
     layouts = {"dense": "contiguous", "compact": "channels_last"}
-    one, many = (cpu_peaks(layouts, trial, trial / "compact.safetensors", (size, 3, 64, 64)) for size in (1, 16))
-    assert one is not None
+    single, many = (cpu_peaks(layouts, trial, trial / "compact.safetensors", (size, 3, 64, 64)) for size in (1, 16))
+    assert single is not None
     assert many is not None
     for name, model in (("dense", source.model), ("compact", small)):
         weights = sum(tensor.nbytes for tensor in model.state_dict().values()) / 1e6
-        assert 0.9 * weights < one[name] < weights * 2 + 30
-        assert many[name] > one[name] + 5
-    assert one["compact"] < one["dense"]
+        assert 0.9 * weights < single[name] < weights * 2 + 30
+        assert many[name] > single[name] + 5
+    assert single["compact"] < single["dense"]
 
 
 @needs_onnx
@@ -375,7 +375,8 @@ def test_compact_models_have_the_rows_of_the_trained_ones(
 ) -> None:
     experiment: Trained = request.getfixturevalue(fixture)
     config = experiment.config
-    table = evaluate_experiment(config.Experiment_name, None, experiment.runs, config.dataset_name, out_dir=work, compact=True)
+    options = EvaluationOptions(compact=True)
+    table = evaluate_experiment(config.Experiment_name, None, experiment.runs, config.dataset_name, work, options)
     name = f"{config.Experiment_name}_compact"
     assert {path.name for path in work.iterdir()} == {path.name for path in result_paths(work, name)}
     columns = list(experiment.table.columns)
@@ -415,7 +416,7 @@ def test_the_exit_code_tells_of_a_compact_model_that_is_not_equal(script: str, m
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "difference"),
+    ("first", "second", "difference"),
     [
         (0.5, 0.5001, 1e-4),
         (40.0, 40.004, 1e-4),
@@ -424,8 +425,8 @@ def test_the_exit_code_tells_of_a_compact_model_that_is_not_equal(script: str, m
         (0.5, math.nan, math.inf),
     ],
 )
-def test_metrics_above_1_are_compared_relatively(one: float, other: float, difference: float) -> None:
-    evaluations = [Evaluation(losses={}, metrics={"task": {"metric": value}}) for value in (one, other)]
+def test_metrics_above_1_are_compared_relatively(first: float, second: float, difference: float) -> None:
+    evaluations = [Evaluation(losses={}, metrics={"task": {"metric": value}}) for value in (first, second)]
     assert compact_evaluation.largest_difference(*evaluations) == pytest.approx(difference, rel=1e-6, nan_ok=True)
     for evaluation in evaluations:
         evaluation.metrics["other"] = {"metric": 0.5}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from figures.files import save_figure
+from figures.saving import save_figure
 
 
 @pytest.mark.parametrize("stem", ["run", "trial_0.best"])

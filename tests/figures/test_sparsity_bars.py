@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from figures.sparsity import sparsity_figure
+from figures.sparsity_bars import sparsity_figure
 
 
 def _row(name: str, inputs: int, outputs: int, kernel: int, live: int) -> dict[str, object]:
@@ -81,8 +81,8 @@ def test_each_stage_has_its_own_sparsity(layers: pd.DataFrame) -> None:
 
 
 def test_only_a_dead_layer_is_called_100_and_only_a_dense_one_0(layers: pd.DataFrame) -> None:
-    (one, *_), _ = (_texts(axes) for axes in sparsity_figure(pd.DataFrame([_row("layer4", 2048, 8, 1, 2047)]), "").axes)
-    assert one == "<1 %"
+    (text, *_), _ = (_texts(axes) for axes in sparsity_figure(pd.DataFrame([_row("layer4", 2048, 8, 1, 2047)]), "").axes)
+    assert text == "<1 %"
     top, _ = sparsity_figure(layers, "").axes
     assert _texts(top)[: len(layers)] == ["0 %", "75 %", "100 %", "75 %", ">99 %"]
 

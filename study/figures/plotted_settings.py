@@ -51,7 +51,7 @@ class PlottedSetting:
 
     @property
     def sparse(self) -> bool:
-        """Whether it has a penalty."""
+        """True for a setting with a penalty."""
         return bool(self.series.penalty)
 
     @property
@@ -100,41 +100,41 @@ class TaskSet:
     @property
     def sparse(self) -> dict[Series, list[PlottedSetting]]:
         """Per penalty and variant its settings by strength."""
-        found: dict[Series, list[PlottedSetting]] = {}
+        by_series: dict[Series, list[PlottedSetting]] = {}
         for setting in self.settings:
             if setting.sparse:
-                found.setdefault(setting.series, []).append(setting)
-        return found
+                by_series.setdefault(setting.series, []).append(setting)
+        return by_series
 
 
 def plotted_settings(tables: StudyTables) -> list[PlottedSetting]:
-    """Every setting of the summary, in its order."""
+    """Return every setting of the summary, in its order."""
     return [_setting(row) for row in tables.rows]
 
 
 def task_sets(tables: StudyTables) -> list[TaskSet]:
-    """The sets of tasks in the study's order."""
-    found: dict[tuple[str, ...], list[PlottedSetting]] = {}
+    """Return the sets of tasks in the study's order."""
+    by_tasks: dict[tuple[str, ...], list[PlottedSetting]] = {}
     for setting in plotted_settings(tables):
-        found.setdefault(setting.tasks, []).append(setting)
-    return [TaskSet(tasks, tuple(sorted(settings, key=lambda one: one.order))) for tasks, settings in found.items()]
+        by_tasks.setdefault(setting.tasks, []).append(setting)
+    return [TaskSet(tasks, tuple(sorted(settings, key=lambda setting: setting.order))) for tasks, settings in by_tasks.items()]
 
 
 def drawn_sets(tables: StudyTables) -> list[TaskSet]:
-    """The sets that get figures of their own: not a single task's that is there as a baseline only."""
+    """Return the sets that get figures of their own: not a single task's that is only a baseline."""
     every = task_sets(tables)
-    chosen = [one for one in every if len(one.tasks) > 1 or one.sparse]
+    chosen = [task_set for task_set in every if len(task_set.tasks) > 1 or task_set.sparse]
     return chosen or every
 
 
 def all_series(tables: StudyTables) -> list[Series]:
-    """Every penalty and variant of the study's sparse settings in its order, so that one looks the same in all figures."""
+    """Return all penalties and variants of sparse settings in their order, so that each looks the same in all figures."""
     return list(dict.fromkeys(setting.series for setting in plotted_settings(tables) if setting.sparse))
 
 
 def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
-    """Per setting the mean of a metric over its trials with the interval; settings with a value that is not finite are left
-    out, as in the summary."""
+    """Return per setting the mean of a metric over its trials with the interval, without settings that have a value that is not
+    finite, as in the summary."""
     rows = tables.runs[tables.runs["metric"] == metric]
     values = pd.to_numeric(rows["value"], errors="coerce")
     grouped = values.groupby(rows["setting"], sort=False)
@@ -146,18 +146,18 @@ def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
 def main_columns(tables: StudyTables, tasks: Iterable[str]) -> dict[str, Column]:
     """Return the column of the main metric of each task that has a value of it."""
     recorded = set(tables.runs["metric"])
-    found = {task: columns.main_column(task) for task in tasks if is_task(task)}
-    return {task: as_recorded(tables, column) for task, column in found.items() if column.name in recorded}
+    mains = {task: columns.main_column(task) for task in tasks if is_task(task)}
+    return {task: as_recorded(tables, column) for task, column in mains.items() if column.name in recorded}
 
 
-def baselines(tables: StudyTables, one: TaskSet, task: str) -> list[PlottedSetting]:
-    """The finished dense models of ``task`` alone that settings of a set are compared with: those that the study planned."""
-    names = {name for planned in _cells(tables, one.settings, "baseline_settings") for name in planned}
+def baselines(tables: StudyTables, task_set: TaskSet, task: str) -> list[PlottedSetting]:
+    """Return the finished dense models of ``task`` alone that the study planned as a baseline of the settings of a set."""
+    names = {name for planned in _cells(tables, task_set.settings, "baseline_settings") for name in planned}
     return [setting for setting in plotted_settings(tables) if setting.name in names and setting.tasks == (task,)]
 
 
 def twins(tables: StudyTables, settings: Iterable[PlottedSetting]) -> list[PlottedSetting]:
-    """The finished dense settings that sparse ones are compared with: those that the study planned."""
+    """Return the finished dense settings that the study planned as partners of sparse ones."""
     names = _cells(tables, settings, "twin")
     return [setting for setting in plotted_settings(tables) if setting.name in names]
 

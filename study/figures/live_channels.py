@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from figures.texts import write_beside
 from study.figures.drawn import Drawn, DrawnFigure, trials_text
-from study.figures.settings import PlottedSetting, TaskSet, task_sets
+from study.figures.plotted_settings import PlottedSetting, TaskSet, task_sets
 from study.figures.style import NORMAL, SMALL, TEXT, Look, handle, legend_below, new_figure, plain_text
 from study.tables import StudyTables
 from utils.numbers import percent
@@ -50,26 +52,27 @@ class LiveShares:
     trials: list[int]
 
 
-def draw_layers(tables: StudyTables) -> Drawn:
-    """A heat map per set of tasks and penalty: live share of each layer's groups, in percent, mean over the trials.
+def draw_live_channels(tables: StudyTables) -> Drawn:
+    """Draw a heat map per set of tasks and penalty: live share of each layer's groups, in percent, mean over the trials.
 
     Layers run from left to right in network order, settings from top to bottom by lambda or target. A layer without any live
     group in any trial is crossed out. Dense models have no rows: all of their groups are alive.
     """
     figures: list[DrawnFigure] = []
     missing: list[str] = []
-    found = False
-    for one in task_sets(tables):
-        penalties = list(dict.fromkeys(setting.series.penalty for setting in one.settings if setting.sparse))
+    any_sparse = False
+    for task_set in task_sets(tables):
+        penalties = list(dict.fromkeys(setting.series.penalty for setting in task_set.settings if setting.sparse))
         for penalty in penalties:
-            found = True
-            settings = [setting for setting in one.settings if setting.series.penalty == penalty]
+            any_sparse = True
+            settings = [setting for setting in task_set.settings if setting.series.penalty == penalty]
             shares = live_shares(tables, settings)
             if shares is None:
-                missing.append(f"Live channels per layer of {one.title}, {_penalty_title(settings)}: no layer was recorded.")
+                name = f"{task_set.title}, {settings[0].series.penalty_label}"
+                missing.append(f"Live channels per layer of {name}: no layer was recorded.")
             else:
-                figures.append(_draw(one, penalty, shares))
-    if not found:
+                figures.append(_draw(task_set, penalty, shares))
+    if not any_sparse:
         missing.append("Live channels per layer: the study has no sparse setting.")
     return figures, missing
 
@@ -101,11 +104,7 @@ def live_shares(tables: StudyTables, settings: Sequence[PlottedSetting]) -> Live
     )
 
 
-def _penalty_title(settings: Sequence[PlottedSetting]) -> str:
-    return next(setting.series.penalty_label for setting in settings)
-
-
-def _draw(one: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
+def _draw(task_set: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
     rows, columns = shares.percent.shape
     names = _short_names(shares) if columns <= _NAMES_UP_TO else []
     height = 1.05 + 0.058 * max(map(len, names), default=0)
@@ -126,12 +125,12 @@ def _draw(one: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
         cross = Look("#000000", "x", "none")
         legend_below(figure, [handle("no live channel in any trial", cross, line=False)])
     plain_text(figure)
-    title = _penalty_title(shares.settings)
+    title = shares.settings[0].series.penalty_label
     return DrawnFigure(
-        name=f"layers_{one.key}_{penalty}",
-        title=f"Live channels per layer: {one.title}, {title}",
+        name=f"layers_{task_set.key}_{penalty}",
+        title=f"Live channels per layer: {task_set.title}, {title}",
         caption=(
-            f"{one.title}, {title}: live input channels of each shared convolution in percent of the layer's, mean over "
+            f"{task_set.title}, {title}: live input channels of each shared convolution in percent of the layer's, mean over "
             f"{trials_text(shares.trials)}. On the right, the live share of all channels of the network"
             f"{'; a cross marks a layer without a live channel' if shares.dead.any() else ''}."
         ),
@@ -148,27 +147,19 @@ def _mark_dead(axes: Axes, shares: LiveShares) -> None:
 
 
 def _mark_stages(axes: Axes, stages: Sequence[str]) -> None:
-    """A white gap between stages, and their names above."""
+    """Draw a white gap between stages, and their names above."""
     starts = [index for index, stage in enumerate(stages) if index == 0 or stage != stages[index - 1]]
     for start, end in zip(starts, [*starts[1:], len(stages)], strict=True):
         if start:
             axes.axvline(start - 0.5, color="white", linewidth=2.0)
         # a character takes about 0.06 inches
         if (end - start) / len(stages) * 5.3 > 0.055 * len(stages[start]) - 0.1:
-            axes.annotate(
-                stages[start],
-                ((start + end - 1) / 2, 1.0),
-                xycoords=axes.get_xaxis_transform(),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=SMALL,
-            )
+            place: dict[str, Any] = {"xycoords": axes.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+            write_beside(axes, stages[start], ((start + end - 1) / 2, 1.0), (0, 3), fontsize=SMALL, **place)
 
 
 def _write_rows(axes: Axes, shares: LiveShares) -> None:
-    """The settings on the left, and on the right the live share of the whole network."""
+    """Write the settings on the left, and on the right the live share of the whole network."""
     same = len(set(shares.trials)) == 1
     labels = [
         setting.strength_label if same else f"{setting.strength_label} (n = {trials})"
@@ -178,30 +169,13 @@ def _write_rows(axes: Axes, shares: LiveShares) -> None:
     for row in range(1, len(labels)):
         axes.axhline(row - 0.5, color="white", linewidth=0.8)
     for row, total in enumerate(shares.total):
-        axes.annotate(
-            percent(total),
-            (1.0, row),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(34, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=SMALL,
-        )
-    axes.annotate(
-        "all",
-        (1.0, 1.0),
-        xycoords="axes fraction",
-        xytext=(34, 3),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=SMALL,
-    )
+        place: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+        write_beside(axes, percent(total), (1.0, row), (34, 0), fontsize=SMALL, **place)
+    write_beside(axes, "all", (1.0, 1.0), (34, 3), xycoords="axes fraction", ha="right", va="bottom", fontsize=SMALL)
 
 
 def _short_names(shares: LiveShares) -> list[str]:
-    """Names of the layers without that of their stage, which is written above."""
+    """Return the names of the layers without that of their stage, which is written above."""
     return [name.removeprefix(f"{stage}.") for name, stage in zip(shares.layers, shares.stages, strict=True)]
 
 

@@ -13,9 +13,6 @@ from utils.files import replacing
 
 PNG_DPI = 150
 
-BLUE, ORANGE, VERMILION, SKY, GREEN, PINK = "#0072B2", "#E69F00", "#D55E00", "#56B4E9", "#009E73", "#CC79A7"
-"""The palette of Okabe and Ito without black and yellow (too pale): these stay apart for any eye."""
-
 _SETTINGS: dict[str, dict[str, Any]] = {"png": {"dpi": PNG_DPI}, "pdf": {"metadata": {"CreationDate": None}}}
 """Per format what is said to ``savefig``. Without a date, equal figures are equal files."""
 
