@@ -1,8 +1,6 @@
 """Training on what is left of a network is the training of the whole one."""
 
-import copy
-import json
-from collections.abc import Iterator
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,13 @@ import torch
 
 from datasets import train_loader
 from datasets.sample import Sample
-from engine.saved_trial import load_trial
+from engine import checkpoint as files
 from engine.trainer import train_one_epoch
 from engine.trial import Trial
-from models import compact
+from models import build_model, compact, plan_removal
 from settings.config import ExperimentConfig
 from tests.configs import make_config
+from tests.narrow import make_resnet18_narrow
 
 STEPS_PER_EPOCH = 10
 
@@ -26,12 +25,18 @@ class Batches(list[Sample]):
 
 
 def config_for(rooms: Path, **values: Any) -> ExperimentConfig:
-    """Six epochs with a ramp from the second to the fourth."""
+    """Five epochs, with a ramp in the second and the third."""
     selecting = {"penalty": "group_l0", "saliency": "taylor", "learning_rate": 1e-3}
     params = {"bb_optimizer_params": selecting} if "bb_optimizer_params" not in values else {}
     sparse = {"group_sparsity": True, "target_sparsity": 0.8, "sparsity_threshold": 1, "sparsity_until": 3}
     sparse |= {"input_shape": 64, "output_stride": 8, "train_batch_size": 4, "optimizer_params": {"learning_rate": 1e-4}}
     return make_config(data_dir_NYU=rooms, **{"epochs": 5, **sparse, **params, **values})
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``resnet18`` narrow."""
+    make_resnet18_narrow(monkeypatch)
 
 
 @pytest.fixture
@@ -87,13 +92,87 @@ PENALTIES = {
 def test_fifty_steps_are_those_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path, penalty: str) -> None:
     params = {**PENALTIES[penalty], "learning_rate": 1e-4}
     whole, small = (
-        trained(config_for(rooms, shrink=shrink, bb_optimizer_params=params), batches, tmp_path) for shrink in (False, True)
+        trained(config_for(rooms, shrink=shrink, bb_optimizer_params=params), batches, tmp_path) for shrink in (False, None)
     )
     assert whole.shrunk is None
     assert small.shrunk is not None
-    print(largest_difference(whole, small))
-    assert torch.equal(*(torch.cat([w.flatten() for w in t.model.parameters()]) != 0 for t in (whole, small)))
     assert largest_difference(whole, small) < 1e-9
-    macs = compact(small.model, image_size=small.config.size)[1].totals["model"]["macs_left"]
-    assert small.train_macs == pytest.approx(macs, rel=0.01)
-    assert small.train_macs < 0.4 * small.costs.dense
+    assert torch.equal(*(torch.cat([w.flatten() for w in trial.model.parameters()]) != 0 for trial in (whole, small)))
+    report = compact(small.model, image_size=small.config.size)[1]
+    assert small.train_macs == pytest.approx(report.totals["model"]["macs_left"], rel=0.01)
+    assert small.train_macs < 0.5 * small.costs.dense
+    assert sum(layer.zero_groups for layer in report.layers if not layer.part.startswith("heads")) == round(
+        0.8 * sum(layer.groups for layer in report.layers if not layer.part.startswith("heads"))
+    )
+
+
+def test_groups_that_may_come_back_stay_until_they_are_fixed(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    lasso = config_for(rooms, bb_optimizer_params={"penalty": "l1_l2", "learning_rate": 1e-4})
+    trial = trained(lasso, batches, tmp_path, epochs=3)
+    assert trial.shrunk is None
+    train(trial, batches, 4)
+    assert trial.shrunk is not None
+
+
+def test_heads_whose_groups_may_come_back_keep_all_features(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    heads = {"lambda": 1e-2, "learning_rate": 1e-4}
+    config = config_for(rooms, sparsify="backbone_and_heads", optimizer_params=heads)
+    trial = trained(config, batches, tmp_path, epochs=3)
+    assert trial.shrunk is None
+    whole = trained(config.with_values(shrink=False), batches, tmp_path)
+    train(trial, batches, 5)
+    assert trial.shrunk is not None
+    assert largest_difference(whole, trial) < 1e-9
+
+
+def test_a_task_may_stop_on_the_way(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trials = [trained(config_for(rooms, shrink=shrink), batches, tmp_path, epochs=3) for shrink in (False, None)]
+    for trial in trials:
+        trial.freeze_head("surface_normal")
+        train(trial, batches, 5)
+    assert largest_difference(*trials) < 1e-9
+    assert trials[1].network.frozen == {"surface_normal"}
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4])
+def test_a_resumed_training_is_the_same_to_the_bit(batches: Batches, rooms: Path, tmp_path: Path, epochs: int) -> None:
+    config = config_for(rooms, lr_schedule={"name": "cosine"})
+    straight = trained(config, batches, tmp_path, epochs)
+    files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
+    train(straight, batches, 5)
+    resumed = Trial(config, 0, torch.device("cpu"), tmp_path)
+    resumed.model.double()
+    resumed.weighting.double()
+    resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
+    train(resumed, batches, 5)
+    assert resumed.shrunk is not None
+    assert state_bytes(resumed) == state_bytes(straight)
+
+
+def state_bytes(trial: Trial) -> bytes:
+    """A trial's whole state."""
+    buffer = io.BytesIO()
+    torch.save(trial.state_dict(None), buffer)
+    return buffer.getvalue()
+
+
+def test_the_checkpoint_is_that_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trial = trained(config_for(rooms), batches, tmp_path)
+    network = build_model(trial.config).double()
+    network.load_state_dict(trial.best_state(None)["model"])
+    images = batches[0]["image"]
+    expected = trial.network.eval()(images)
+    for task, logits in network.eval()(images).items():
+        torch.testing.assert_close(logits, expected[task], rtol=1e-9, atol=1e-9)
+
+
+def test_what_saves_less_time_than_it_costs_is_left_alone(
+    batches: Batches, rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.shrinking.REBUILDING", 1e9)
+    trial = trained(config_for(rooms), batches, tmp_path)
+    assert trial.shrunk is None
+    maps = plan_removal(trial.model).maps(trial.model)
+    unread = [parameter[maps[name].mask(parameter) == 0] for name, parameter in trial.model.named_parameters()]
+    assert sum(map(len, unread)) > 0
+    assert not any(bool(weights.any()) for weights in unread)
