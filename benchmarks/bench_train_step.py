@@ -4,7 +4,8 @@
 
 The default is the setting of docs/results.md: ResNet-50-D, 128 x 128, batch 4, fp32, CPU. The frames are real where the
 environment variable NYUD_MT_ROOT names a folder in NYUD_MT layout, else synthetic. Medians over --steps steps after --warmup;
-on a GPU also the largest memory that tensors took in them.
+on a GPU also the largest memory that tensors took in them. With --torch-gradients, steps with torch's own weight gradients and
+steps with ours (models/taps.py) take turns, and the ratio of the medians is printed.
 """
 
 import argparse
@@ -26,6 +27,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--backbone", default="resnetd50")
     parser.add_argument("--size", type=int, default=128, help="side of the input in pixels")
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--head-width", type=int, default=256)
+    parser.add_argument("--rates", type=int, nargs="+", default=(12, 24, 36), help="dilations in the heads")
     parser.add_argument("--lambda", dest="strength", type=float, default=1e-5, help="penalty (0: dense)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--device", default="cpu")
@@ -34,6 +37,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--layout", choices=("channels_last", "contiguous"), default="channels_last", help="of the network")
     parser.add_argument("--compile", action="store_true", help="the network through torch.compile")
     parser.add_argument("--default-allocator", action="store_true", help="do not keep freed memory (engine/memory.py)")
+    parser.add_argument("--torch-gradients", action="store_true", help="time steps without models/taps.py as well")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()
 
@@ -49,6 +53,7 @@ def main() -> None:
     from engine.evaluation import to_device
     from engine.trainer import training_step
     from engine.trial import Trial
+    from models import taps
     from settings.config import validate_config
 
     with tempfile.TemporaryDirectory() as folder:
@@ -62,6 +67,8 @@ def main() -> None:
             "task_list": ["segmentsemantic", "depth_euclidean", "surface_normal"],
             "data_dir_NYU": root,
             "backbone": args.backbone,
+            "head_width": args.head_width,
+            "aspp_rates": args.rates,
             "input_shape": args.size,
             "train_batch_size": args.batch,
             "comb_loss": "uncertainity",
@@ -85,19 +92,24 @@ def main() -> None:
                 torch.cuda.synchronize()
             return time.perf_counter()
 
-        times: list[list[float]] = []
-        for step in range(args.warmup + args.steps):
+        rules = [taps._taps_pay, *([lambda *_: False] if args.torch_gradients else [])]
+        times: list[list[list[float]]] = [[] for _ in rules]
+        for step, rule in itertools.product(range(args.warmup + args.steps), range(len(rules))):
+            taps._taps_pay = rules[rule]
             moments = [synchronised()]
             if step == args.warmup and device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             losses = training_step(trial, batch, 0.0, 1.0, after=lambda *_, moments=moments: moments.append(synchronised()))  # type: ignore[misc]
             assert losses, "no frame of the batch has a target"
-            times.append([end - start for start, end in itertools.pairwise(moments)])
-        times = times[args.warmup :]
+            times[rule].append([end - start for start, end in itertools.pairwise(moments)])
+        timed, *others = (each[args.warmup :] for each in times)
         memory = {"peak_memory_GB": torch.cuda.max_memory_allocated(device) / 1e9} if device.type == "cuda" else {}
-    parts = dict(zip(("forward_s", "backward_s", "optimizer_s"), map(statistics.median, zip(*times, strict=True)), strict=True))
-    total = statistics.median(map(sum, times))
+    parts = dict(zip(("forward_s", "backward_s", "optimizer_s"), map(statistics.median, zip(*timed, strict=True)), strict=True))
+    total = statistics.median(map(sum, timed))
     figures = {**parts, "total_s": total, "images_per_second": args.batch / total, **memory}
+    for other in others:
+        figures["torch_gradients_s"] = statistics.median(map(sum, other))
+        figures["speedup"] = figures["torch_gradients_s"] / total
     print(
         f"{args.backbone}, 3 tasks, {args.size} x {args.size}, batch {args.batch}, {args.precision}, {device}, "
         f"{args.layout}, {'compiled' if args.compile else 'eager'}, "

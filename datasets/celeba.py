@@ -223,11 +223,12 @@ def read_split_file(path: Path) -> tuple[dict[str, list[str]], list[Problem]]:
         raise DataError(f"{path} is not {expected} ({error})") from None
     names: dict[str, list[str]] = {role: [] for role in SPLIT_NAMES}
     problems = []
+    others = [key for key in content if not any(key.lower() in words for words in SPLIT_NAMES.values())]
     for role, words in SPLIT_NAMES.items():
         keys = [key for key in content if key.lower() in words]
         if len(keys) > 1:
             problems.append(Problem(str(path), f"has the keys {' and '.join(keys)}", f"one list for {role}"))
-        elif not keys and role != "val":
+        elif not keys and (role != "val" or others):  # one of the others may be the validation split
             problems.append(Problem(str(path), f"has no key {role!r} (but {', '.join(content) or 'none'})", expected))
         for key in keys:
             members = content[key] if isinstance(content[key], list) else [content[key]]

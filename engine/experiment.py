@@ -108,7 +108,7 @@ def run_experiment(
         refuse_if_held(single.trial_folder(0).parent, single.Experiment_name)
         check_folders(single, resume or config.checkpoint, overwrite, out_dir)
     if resume and not overwrite:
-        check_begun(config.Experiment_name, [single for single, _ in runs])
+        check_begun([single for single, _ in runs])
     resume = resume or config.checkpoint
     check_writable(out_dir)
     # The runs differ in the penalty's strength only.

@@ -15,6 +15,7 @@ from engine.trial import Trial
 from settings.config import ExperimentConfig, load_config
 from settings.messages import nearest
 from settings.nature import Nature, natures
+from utils.console import listed
 from utils.errors import TrialError, UserError
 from utils.files import is_unfinished, remove_unfinished
 from utils.paths import expanded
@@ -36,19 +37,18 @@ def remove_leftovers(config: ExperimentConfig, out_dir: Path) -> None:
         remove_unfinished(out_dir, re.escape(path.name))
 
 
-def check_begun(name: str, runs: Sequence[ExperimentConfig]) -> None:
+def check_begun(runs: Sequence[ExperimentConfig]) -> None:
     """Refuse to resume an experiment that was never begun, such as one whose name is mistyped.
 
     Args:
-        name: of the experiment.
         runs: what it consists of: one configuration, or one per entry of ``lambda_list``.
 
     Raises:
         TrialError: there is no folder of a trial.
     """
     if not any(map(existing_trials, runs)):
-        root = runs[0].trial_folder(0).parent
-        raise nothing_to_resume(f"trial of {name!r}", root, runs[0].Experiment_name, files.experiments(root))
+        root, names = runs[0].trial_folder(0).parent, listed([repr(run.Experiment_name) for run in runs])
+        raise nothing_to_resume(f"trial of {names}", root, runs[0].Experiment_name, files.experiments(root))
 
 
 def nothing_to_resume(what: str, root: Path, name: str, known: Iterable[str]) -> TrialError:

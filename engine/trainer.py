@@ -50,6 +50,8 @@ class EpochSums:
     losses: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     """Steps in which there was such a loss."""
+    totals: dict[int, tuple[float, int]] = field(default_factory=dict)
+    """What was minimised, and in how many steps, per number of tasks that had a loss in a step."""
     steps: int = 0
     images: int = 0
     seconds: float = 0.0
@@ -62,15 +64,23 @@ class EpochSums:
 
     def add(self, losses: dict[str, float], images: int) -> None:
         """One step's losses: of the tasks that had a valid target, and what was minimised, if anything was."""
-        for name, value in losses.items():
-            self.losses[name] = self.losses.get(name, 0.0) + value
+        tasks = [name for name in losses if name != "total"]
+        for name in tasks:
+            self.losses[name] = self.losses.get(name, 0.0) + losses[name]
             self.counts[name] = self.counts.get(name, 0) + 1
+        if tasks:
+            total, count = self.totals.get(len(tasks), (0.0, 0))
+            self.totals[len(tasks)] = total + losses["total"], count + 1
         self.steps += 1
         self.images += images
 
     def means(self) -> dict[str, float]:
-        """Mean loss, per task and in total, over the steps that had one."""
-        return {name: total / self.counts[name] for name, total in self.losses.items()}
+        """Mean loss per task over the steps that had one, and in total over those that had one of every such task, if any."""
+        means = {name: total / self.counts[name] for name, total in self.losses.items()}
+        if len(means) in self.totals:
+            total, count = self.totals[len(means)]
+            means["total"] = total / count
+        return means
 
 
 class ForwardPass(NamedTuple):

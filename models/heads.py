@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
+from models.taps import conv2d
 from optim.groups import Convolution
 
 
@@ -30,7 +30,7 @@ def atrous_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, rate: int) -> 
     tall, wide = rate < x.shape[-2], rate < x.shape[-1]
     rows = slice(None) if tall else slice(1, 2)
     columns = slice(None) if wide else slice(1, 2)
-    return F.conv2d(x, weight[:, :, rows, columns], bias, padding=(rate * tall, rate * wide), dilation=rate)
+    return conv2d(x, weight[:, :, rows, columns], bias, (1, 1), (rate * tall, rate * wide), (rate, rate))
 
 
 class DeepLabHead(nn.Sequential):

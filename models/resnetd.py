@@ -14,6 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.compaction.anatomy import Anatomy, conv_unit, residual_anatomy
+from models.taps import DilatedConv2d
 
 STAGE_BLOCKS = {"resnetd18": (2, 2, 2, 2), "resnetd50": (3, 4, 6, 3), "resnetd101": (3, 4, 23, 3)}
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -22,7 +23,8 @@ STRIDES_AND_DILATIONS = {8: ((1, 2, 1, 1), (1, 1, 2, 4)), 16: ((1, 2, 2, 1), (1,
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, bias=False)
+    convolution = nn.Conv2d if dilation == 1 else DilatedConv2d
+    return convolution(in_channels, out_channels, kernel, stride, padding, dilation, bias=False)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from models.compaction.anatomy import Anatomy, conv_unit, residual_anatomy
+from models.taps import DilatedConv2d
 from utils.errors import UserError
 from utils.paths import expanded
 from utils.tensor_files import ForeignFileError, misfits, read_tensors
@@ -32,6 +33,7 @@ def dilate_stage(stage: nn.Sequential, dilation: int, previous: int) -> None:
             module.stride = (1, 1)
             if module.kernel_size == (3, 3):
                 module.dilation = module.padding = (rate, rate)
+                module.__class__ = DilatedConv2d
                 rate = dilation
 
 

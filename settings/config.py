@@ -92,7 +92,7 @@ class ExperimentConfig(Schema):
         Text | None,
         about("numbers", "speed", "place", needs="data", may_become="another spelling"),
     ] = None
-    """JSON file with the names per split (CelebA); without it the official split is used."""
+    """JSON file with the names per split (CelebA); without it: the split of CelebAMask-HQ's own script."""
     mask_void: Annotated[Literal["ignore", "background"], NUMBERS] = "ignore"
     """What 255 in a CelebA mask means: not counted, or background."""
     input_shape: Annotated[Side | tuple[Side, Side], SeveralForms, DATA] = 256

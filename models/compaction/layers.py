@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.compaction.anatomy import Anatomy, Block, Unit
 from models.heads import AtrousConv2d, atrous_conv2d
+from models.taps import conv2d
 from optim.groups import Convolution, group_size, keep_group_size
 
 COPY_COST = 200
@@ -145,7 +146,7 @@ class CompactConv2d(Convolution):
         if self.in_channels and self.out_channels:
             if self.atrous:
                 return atrous_conv2d(self.select(x), self.weight, self.bias, self.dilation[0])
-            return F.conv2d(self.select(x), self.weight, self.bias, self.stride, self.padding, self.dilation)
+            return conv2d(self.select(x), self.weight, self.bias, self.stride, self.padding, self.dilation)
         out = x.new_zeros(x.shape[0], self.out_channels, *self.out_size(*x.shape[-2:]))
         return out if self.bias is None else out + self.bias.to(x.dtype).view(1, -1, 1, 1)
 

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd import forward_ad
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch import Tensor
 
 from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit
+from models.watched import is_watched
 from optim.kernels.compiler import load_library
 
 SOURCE = Path(__file__).with_name("conv_kernel.c")
@@ -93,7 +92,7 @@ class Runner:
 
     def can_run(self, backbone: CompactBackbone, images: Tensor) -> bool:
         """True for float32 on the CPU, batch norm folded, without gradients, autocast or a tracer."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu") or _watched(images):
+        if is_watched(images) or torch.is_autocast_enabled("cpu"):
             return False
         if images.device.type != "cpu" or images.dtype != torch.float32 or not images.numel() or not backbone.out_channels:
             return False
@@ -123,16 +122,6 @@ class Runner:
             if len(self._programs) > PROGRAMS:
                 self._programs.popitem(last=False)
             return program(images)
-
-
-def _watched(images: Tensor) -> bool:
-    """True where torch must see each operation: fake tensors, modes such as ``FlopCounterMode``, ``torch.func``, forward AD."""
-    return (
-        type(images) not in (Tensor, nn.Parameter)
-        or _get_current_dispatch_mode() is not None
-        or torch._C._functorch.is_functorch_wrapped_tensor(images)
-        or forward_ad._current_level >= 0
-    )
 
 
 def _units(backbone: CompactBackbone) -> Iterable[CompactUnit]:

@@ -368,6 +368,7 @@ def test_test_images_in_another_split_are_refused(role: str, tmp_path: Path) -> 
     ("content", "message"),
     [
         ({"train": [1, 2]}, r"has no key 'test' \(but train\); expected a JSON object of lists"),
+        ({"train": [1, 2], "dev": [3], "test": [4]}, r"has no key 'val' \(but train, dev, test\); expected a JSON object"),
         ({"train": [1, 2], "test": []}, "names 0 frames for test; expected at least 1"),
         ([1, 2], "is not a JSON object of lists"),
         (

@@ -187,11 +187,18 @@ def test_a_file_may_be_spelled_otherwise(runs: Path, tmp_path: Path, monkeypatch
 def test_what_was_never_begun_is_not_resumed(runs: Path) -> None:
     begun, small = config_in(runs, Experiment_name="small_lambda0.1"), config_in(runs)
     with pytest.raises(TrialError, match=r"no trial of 'small' is in \S+runs \(without --resume it begins anew\)$"):
-        check_begun("small", [small])
+        check_begun([small])
     make_folder(begun, 1)
-    check_begun("small", [config_in(runs, Experiment_name="small_lambda0.01"), begun])  # one of several is enough
-    with pytest.raises(TrialError, match=r"no trial of 'smal' is in \S+runs .*; did you mean 'small_lambda0\.1'\?$"):
-        check_begun("smal", [config_in(runs, Experiment_name="smal_lambda0.1")])
+    check_begun([config_in(runs, Experiment_name="small_lambda0.01"), begun])  # one of several is enough
+    with pytest.raises(TrialError, match=r"no trial of 'smal_lambda0\.1' is in \S+runs .*; did you mean 'small_lambda0\.1'\?$"):
+        check_begun([config_in(runs, Experiment_name="smal_lambda0.1")])
+
+
+def test_each_lambda_that_was_never_begun_is_named_though_the_experiment_was_without_any(runs: Path) -> None:
+    make_folder(config_in(runs))
+    names = ("small_lambda0.1", "small_lambda0.2")
+    with pytest.raises(TrialError, match=r"no trial of 'small_lambda0\.1', 'small_lambda0\.2' is in \S+runs "):
+        check_begun([config_in(runs, Experiment_name=name) for name in names])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +253,7 @@ def test_tables_alone_are_in_the_way_too(runs: Path, tmp_path: Path, name: str) 
         check(config_in(runs), resume=False)
     check(config_in(runs))
     with pytest.raises(TrialError, match="nothing to resume"):
-        check_begun("small", [config_in(runs)])
+        check_begun([config_in(runs)])
 
 
 def test_a_saved_row_has_nan_where_json_has_null(runs: Path) -> None:

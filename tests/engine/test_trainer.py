@@ -508,6 +508,19 @@ def test_reported_losses_are_means_over_the_steps_that_had_one(
     assert {float(state["step"]) for state in trial.optimizer.state.values()} == {2}
 
 
+def test_the_total_is_of_the_steps_in_which_no_task_is_missing() -> None:
+    sums = EpochSums()
+    for depth in (None, 4.0, None, 2.0, None):
+        labelled = {} if depth is None else {DEPTH: depth}
+        sums.add({SEG: 1.0, **labelled, "total": 1.0 + (depth or 0.0)}, images=2)
+    sums.add({}, images=2)
+    assert sums.means() == {SEG: 1.0, DEPTH: 3.0, "total": 4.0}
+    apart = EpochSums()
+    apart.add({SEG: 1.0, "total": 1.0}, images=2)
+    apart.add({DEPTH: 3.0, "total": 3.0}, images=2)
+    assert apart.means() == {SEG: 1.0, DEPTH: 3.0}, "no step tells the total"
+
+
 def test_a_task_without_targets_counts_for_nothing(rooms: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = unlabelled(rooms, work / "data", [DEPTH], train=0, val=0)
     trial = make_trial(small_config(data, work, comb_loss="uncertainity", loss_weight_lr=0.1, epochs=2))
