@@ -1,6 +1,5 @@
 """Training on what is left of a network is the training of the whole one."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from datasets import train_loader
 from datasets.sample import Sample
 from engine import checkpoint as files
+from engine.sparsity_numbers import sparsity_numbers
 from engine.trainer import train_one_epoch
 from engine.trial import Trial
 from models import build_model, compact, plan_removal
@@ -26,7 +26,7 @@ class Batches(list[Sample]):
 
 def config_for(rooms: Path, **values: Any) -> ExperimentConfig:
     """Five epochs, with a ramp in the second and the third."""
-    selecting = {"penalty": "group_l0", "saliency": "taylor", "learning_rate": 1e-3}
+    selecting = {"penalty": "group_l0", "saliency": "taylor", "learning_rate": 1e-4}
     params = {"bb_optimizer_params": selecting} if "bb_optimizer_params" not in values else {}
     sparse = {"group_sparsity": True, "target_sparsity": 0.8, "sparsity_threshold": 1, "sparsity_until": 3}
     sparse |= {"input_shape": 64, "output_stride": 8, "train_batch_size": 4, "optimizer_params": {"learning_rate": 1e-4}}
@@ -78,7 +78,7 @@ def largest_difference(one: Trial, other: Trial) -> float:
     one.gather()
     other.gather()
     pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
-    return max(float((first - second).abs().max()) for first, second in pairs)
+    return max(float((first - second).detach().abs().max()) for first, second in pairs)
 
 
 PENALTIES = {
@@ -115,21 +115,22 @@ def test_groups_that_may_come_back_stay_until_they_are_fixed(batches: Batches, r
 
 
 def test_heads_whose_groups_may_come_back_keep_all_features(batches: Batches, rooms: Path, tmp_path: Path) -> None:
-    heads = {"lambda": 1e-2, "learning_rate": 1e-4}
+    heads = {"lambda": 2e-3, "learning_rate": 1e-4}
     config = config_for(rooms, sparsify="backbone_and_heads", optimizer_params=heads)
+    whole = trained(config.with_values(shrink=False), batches, tmp_path)
     trial = trained(config, batches, tmp_path, epochs=3)
     assert trial.shrunk is None
-    whole = trained(config.with_values(shrink=False), batches, tmp_path)
     train(trial, batches, 5)
     assert trial.shrunk is not None
     assert largest_difference(whole, trial) < 1e-9
 
 
 def test_a_task_may_stop_on_the_way(batches: Batches, rooms: Path, tmp_path: Path) -> None:
-    trials = [trained(config_for(rooms, shrink=shrink), batches, tmp_path, epochs=3) for shrink in (False, None)]
-    for trial in trials:
-        trial.freeze_head("surface_normal")
-        train(trial, batches, 5)
+    trials = []
+    for shrink in (False, None):
+        trials.append(trained(config_for(rooms, shrink=shrink), batches, tmp_path, epochs=3))
+        trials[-1].freeze_head("surface_normal")
+        train(trials[-1], batches, 5)
     assert largest_difference(*trials) < 1e-9
     assert trials[1].network.frozen == {"surface_normal"}
 
@@ -146,14 +147,17 @@ def test_a_resumed_training_is_the_same_to_the_bit(batches: Batches, rooms: Path
     resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
     train(resumed, batches, 5)
     assert resumed.shrunk is not None
-    assert state_bytes(resumed) == state_bytes(straight)
+    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
 
 
-def state_bytes(trial: Trial) -> bytes:
-    """A trial's whole state."""
-    buffer = io.BytesIO()
-    torch.save(trial.state_dict(None), buffer)
-    return buffer.getvalue()
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Places in which two states are not the same to the bit."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [place for key in one for place in differences(one[key], other[key], f"{path}/{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [place for i, pair in enumerate(zip(one, other, strict=True)) for place in differences(*pair, f"{path}/{i}")]
+    same = torch.equal(one, other) if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) else one == other
+    return [] if same else [path]
 
 
 def test_the_checkpoint_is_that_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path) -> None:
