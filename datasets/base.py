@@ -1,4 +1,4 @@
-"""What the data sets have in common: where a frame comes from, batches, augmentation, and the order of an epoch."""
+"""Base of the data sets: the place of a frame, batches, augmentation, and the order of an epoch."""
 
 from __future__ import annotations
 

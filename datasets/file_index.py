@@ -1,4 +1,4 @@
-"""Which file of a folder belongs to which frame; two files for one frame are refused, as they may differ."""
+"""Index of a folder's files by frame; two files for one frame are refused, as they may differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FileNames(NamedTuple):
     frame_of: Callable[[str], str | None]
     """The frame that a file belongs to, by the file's name; None for files of another kind."""
     usual: Callable[[str], str]
-    """What the file of a frame is called, for messages."""
+    """Return the usual name of a frame's file, for messages."""
 
 
 class Place(NamedTuple):
@@ -51,12 +51,12 @@ def numbered_files(ending: str, usual: str) -> FileNames:
 
 def files_by_frame(place: Place) -> dict[str, list[Path]]:
     """The files of each frame, hidden ones left out, in the order of their names; none where there is no folder."""
-    found: dict[str, list[Path]] = {}
+    paths_of: dict[str, list[Path]] = {}
     for file in sorted(os.listdir(place.folder)) if place.folder.is_dir() else ():
         frame = None if file.startswith(".") else place.names.frame_of(file)
         if frame is not None:
-            found.setdefault(frame, []).append(place.folder / file)
-    return found
+            paths_of.setdefault(frame, []).append(place.folder / file)
+    return paths_of
 
 
 def double_files(files: Sequence[Path]) -> list[Problem]:
@@ -78,8 +78,8 @@ def index_files(place: Place, frames: Sequence[str], what: str) -> dict[str, Pat
     folder, names = place
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder, needed for {what}")
-    found = files_by_frame(place)
-    of_frame = {frame: found.get(frame.rpartition("/")[2], []) for frame in frames}
+    paths_of = files_by_frame(place)
+    of_frame = {frame: paths_of.get(frame.rpartition("/")[2], []) for frame in frames}
     missing = [frame for frame, files in of_frame.items() if not files]
     if missing:
         raise DataError(

@@ -13,7 +13,7 @@ from utils.errors import DataError, reason
 GREY, TRUE_COLOUR = 0, 2
 """Colour types of a PNG."""
 TOLERANCE = 1e-3
-"""How far resizing with overshoot may have taken the floats of an image out of [0, 1]."""
+"""Distance to which resizing with overshoot may have taken the floats of an image out of [0, 1]."""
 
 
 def read_photo(path: Path) -> Image.Image:

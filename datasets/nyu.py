@@ -16,7 +16,8 @@ from datasets.file_index import Place, double_files, files_by_frame, named_after
 from datasets.problems import Problem, refuse
 from datasets.splits import cut_and_say, split_problems
 from settings.config import ExperimentConfig
-from tasks.table import Kind, get_task
+from tasks.kinds import KINDS
+from tasks.table import get_task
 from utils.console import say_once
 from utils.errors import DataError
 from utils.files import numbered_lines
@@ -24,13 +25,6 @@ from utils.files import numbered_lines
 log = logging.getLogger(__name__)
 
 IMAGE_TYPES = (".jpg", ".png", ".jpeg")
-FILE_TYPES: dict[Kind, tuple[str, ...]] = {
-    "segmentation": (".png", ".mat", ".npy"),
-    "depth": (".npy", ".mat"),
-    "normals": (".npy", ".png", ".jpg"),
-    "edges": (".npy", ".png", ".jpg"),
-}
-TYPES = frozenset(IMAGE_TYPES).union(*FILE_TYPES.values())
 IMAGES, LISTS, LIST_FILES = "images", "gt_sets", named_after_frame((".txt",))
 
 
@@ -59,7 +53,7 @@ def nyu_places(root: Path, tasks: Iterable[str], data_set: str) -> dict[str | No
     """Return where the images (None) and the targets of ``tasks`` of a data set lie."""
     places: dict[str | None, Place] = {None: Place(root / IMAGES, named_after_frame(IMAGE_TYPES))}
     for task in map(get_task, tasks):
-        places[task.name] = Place(root / task.places[data_set], named_after_frame(FILE_TYPES[task.kind]))
+        places[task.name] = Place(root / task.places[data_set], named_after_frame(KINDS[task.kind].file_types))
     return places
 
 
@@ -84,8 +78,8 @@ def nyu_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     for role, name in lists.items():
         files = _list_files(folder, name)
         if not files:
-            there = ", ".join(sorted(files_by_frame(Place(folder, LIST_FILES)))) or "none"
-            raise DataError(f"splits.{role}: {name!r}: there is no file {folder / name}.txt; split files there: {there}")
+            lists_here = ", ".join(sorted(files_by_frame(Place(folder, LIST_FILES)))) or "none"
+            raise DataError(f"splits.{role}: {name!r}: there is no file {folder / name}.txt; split files there: {lists_here}")
         places[role] = files[0]
         names[role], wrong = read_list(files[0])
         problems += [*double_files(files), *wrong]
@@ -107,11 +101,12 @@ def read_list(path: Path) -> tuple[list[str], list[Problem]]:
     Raises:
         FileNotFoundError, TextError: see :func:`utils.files.read_text`.
     """
+    types = {*IMAGE_TYPES, *(ending for kind in KINDS.values() for ending in kind.file_types)}
     names, problems = [], []
     for number, line in numbered_lines(path):
         stem, suffix = os.path.splitext(line)
         if len(line.split()) > 1 or "/" in line or not line.isprintable():
             problems.append(Problem(f"{path}:{number}", f"is {line!r}", "the name of one frame per line"))
         else:
-            names.append(stem if suffix.lower() in TYPES else line)
+            names.append(stem if suffix.lower() in types else line)
     return names, problems

@@ -62,8 +62,8 @@ class Finding(NamedTuple):
     """The targets would be wrong; else they may be."""
 
 
-def facts_of(task: Task, array: np.ndarray, path: Path, label_set: str) -> Facts:
-    """Return the facts of the array in the file ``path``.
+def facts_of(task: Task, array: np.ndarray, path: Path, label_set: str, values: np.ndarray | None = None) -> Facts:
+    """Return the facts of the array in the file ``path``; ``values``: its target, where it is decoded already.
 
     Raises:
         DataError: the file cannot be a target.
@@ -73,7 +73,8 @@ def facts_of(task: Task, array: np.ndarray, path: Path, label_set: str) -> Facts
         # Of bytes, counting is ten times as fast as sorting.
         present = np.flatnonzero(np.bincount(array.ravel())) if array.dtype == np.uint8 else np.unique(labels)
         return Facts(frozenset(present.tolist()))
-    values, _ = decode(task, array, path, label_set)
+    if values is None:
+        values, _ = decode(task, array, path, label_set)
     binary = task.kind == "edges" and array.dtype == np.uint8 and bool(np.isin(array, (0, 1, 255)).all())
     return Facts(lowest=float(values.min()), largest=float(values.max()), binary=binary and float((array == 1).mean()) > SPECKS)
 

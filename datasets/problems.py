@@ -1,4 +1,4 @@
-"""What is wrong with a data set's files: the loaders refuse it, ``prepare_data.py verify`` lists it."""
+"""Faults of a data set's files: the loaders refuse them, ``prepare_data.py verify`` lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the splits of every data set obey, and validation frames for sets that come without any."""
+"""Rules for the splits of every data set, and validation frames for sets that come without any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RUN_LENGTH = 10
 def split_problems(
     splits: Mapping[str, Sequence[str]], places: Mapping[str, Path | str], least_train: int = LEAST_TRAIN
 ) -> list[Problem]:
-    """What is wrong with lists of frames: too few, a frame twice in one list, or in two of train, val and test.
+    """Return the faults of lists of frames: too few, a frame twice in one list, or in two of train, val and test.
 
     Args:
         splits: names of the frames per list; those of other names than ``ROLES`` may share frames with any.
@@ -39,12 +39,12 @@ def split_problems(
             problems.append(
                 Problem(str(places[split]), f"names {listed(twice)} more than once for {split}", "every frame once")
             )
-    for one, other in combinations([role for role in ROLES if role in splits], 2):
-        members = set(splits[one])
-        shared = [name for name in dict.fromkeys(splits[other]) if name in members]
+    for first, second in combinations([role for role in ROLES if role in splits], 2):
+        members = set(splits[first])
+        shared = [name for name in dict.fromkeys(splits[second]) if name in members]
         if shared:
-            said = f"names {listed(shared)} for {other}, which {one} has too"
-            problems.append(Problem(str(places[other]), said, "every frame in one split"))
+            said = f"names {listed(shared)} for {second}, which {first} has too"
+            problems.append(Problem(str(places[second]), said, "every frame in one split"))
     return problems
 
 

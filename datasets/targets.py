@@ -14,24 +14,25 @@ What one file cannot show is judged over several (``datasets/plausibility.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from datasets.images import read_array
 from tasks.data_sets import data_set_of, find_label_set
-from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Kind, Task
+from tasks.kinds import KINDS
+from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Task
 from utils.errors import DataError
+from utils.places import load
 
 DEPTH_TOLERANCE = 1.01
-"""How far beyond the sensor's range rounding and resizing may take a depth."""
+"""Factor by which rounding and resizing may take a depth beyond the sensor's range."""
 MOST_NEGATIVE = 0.01
 """Share of a file's depths that may be negative and differ, as overshoot at borders does."""
 MOST_MARKS = 8
 """Different negative depths that mark invalid pixels."""
 LENGTH_TOLERANCE = 0.1
-"""How far from 1 the length of a stored normal may be. In JPEG files of quality 95 to 50, 0.1 to 3 % of them are farther."""
+"""Largest distance from 1 of a stored normal's length. In JPEG files of quality 95 to 50, 0.1 to 3 % of them are farther."""
 LONGEST_NORMAL = 1.25
 """Beyond it a vector is no normal, but a colour that means "unknown" (black decodes to a length of 1.73), or the border of
 one. In JPEG files of real normals 1 in 100,000 is longer than 1.15, none longer than 1.25."""
@@ -42,7 +43,7 @@ SHORTEST_COLOUR = 0.5
 EXTREME = 0.75
 """Decoded 8-bit values that are all beyond it are white, or below its negative black, also after JPEG."""
 STRENGTH_TOLERANCE = 1e-3
-"""How far resizing with overshoot may have taken an edge out of [0, 1]."""
+"""Distance to which resizing with overshoot may have taken an edge out of [0, 1]."""
 
 METRES = "floats in metres, 0 where invalid"
 VECTORS = "float unit vectors (or 8 bits, n = 2x / 255 - 1), zero vectors where invalid"
@@ -59,7 +60,8 @@ def read_target(task: Task, path: Path, label_set: str) -> Decoded:
 
 def decode(task: Task, array: np.ndarray, path: Path, label_set: str) -> Decoded:
     """Return the target that the array in the file ``path`` holds."""
-    return _DECODERS[task.kind](array, path, task, label_set)
+    decoded: Decoded = load(KINDS[task.kind].reader)(array, path, task, label_set)
+    return decoded
 
 
 def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
@@ -77,7 +79,8 @@ def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
     return labels[None]
 
 
-def _labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the classes, from 0, in the array of a file; 255 where there is none."""
     labels, numbering, key = whole_labels(array, path), find_label_set(label_set), data_set_of(label_set).classes_key
     first, unlabelled = numbering.first, numbering.unlabelled
     last = first + task.outputs(label_set) - 1
@@ -93,7 +96,8 @@ def _labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decode
     return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
 
 
-def _depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the depth in metres in the array of a file."""
     plane, limit = _plane(array, path), data_set_of(label_set).depth_range
     _expect_floats(plane, path, METRES)
     finite = np.isfinite(plane)
@@ -110,7 +114,8 @@ def _depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded
     return values, known
 
 
-def _normals(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_normals(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the normals in the array of a file."""
     return unit_vectors(array, path)
 
 
@@ -153,7 +158,7 @@ def _vectors(array: np.ndarray, path: Path) -> Decoded:
 
 
 def _off_length(length: np.ndarray, stored_as: np.dtype) -> Decoded:
-    """Where a file has a vector, and where its length is not about 1."""
+    """Return masks of the vectors of a file, and of those whose length is not about 1."""
     shortest = SHORTEST_COLOUR if stored_as == np.uint8 else MIN_NORMAL_LENGTH
     stored = (length > shortest) & (length < np.inf)
     return stored, stored & (np.abs(length - 1) > LENGTH_TOLERANCE)
@@ -163,7 +168,8 @@ def _lengths(off: np.ndarray, length: np.ndarray) -> str:
     return f"{off.sum()} normals of another length than 1, such as {length[off][0]:.3g}"
 
 
-def _edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+    """Return the strengths of edges, from 0 to 1, in the array of a file."""
     if array.ndim == 3 and array.shape[2] == 3 and (array == array[..., :1]).all():
         array = array[..., 0]  # greys that are stored as colours
     plane = _plane(array, path)
@@ -178,14 +184,6 @@ def _edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded
             "uint16, whose largest value is 1"
         )
     return np.where(known, plane, 0).clip(0, 1).astype(np.float32)[None], known[None]
-
-
-_DECODERS: dict[Kind, Callable[[np.ndarray, Path, Task, str], Decoded]] = {
-    "segmentation": _labels,
-    "depth": _depth,
-    "normals": _normals,
-    "edges": _edges,
-}
 
 
 def _plane(array: np.ndarray, path: Path) -> np.ndarray:

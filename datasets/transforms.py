@@ -79,7 +79,7 @@ def vector_length(vectors: Tensor) -> Tensor:
 
 
 def mirror_table(label_set: str) -> Tensor | None:
-    """What each label 0..255 is called in a mirror, uint8 (256,); None where every class stays what it is."""
+    """Return each label's name, 0..255, in a mirror, uint8 (256,); None where every class stays what it is."""
     classes = mirrored_classes(label_set)
     if classes is None:
         return None

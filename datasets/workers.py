@@ -89,10 +89,10 @@ def worker_deaths(*datasets: MultiTaskDataset) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
-        found = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+        match = re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
         # One that dies while its last batch is being fetched breaks the connection before torch takes it for dead.
         broken = not isinstance(error, RuntimeError) or "ancdata" in str(error)
-        dead = {int(pid) for pid in found[1].split(",")} if found else _dead_processes(datasets) if broken else set()
+        dead = {int(pid) for pid in match[1].split(",")} if match else _dead_processes(datasets) if broken else set()
         if not dead:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__

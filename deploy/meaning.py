@@ -52,12 +52,9 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
     activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"
     rule = f"{factor:g} times the {activated}" if factor != 1 else activated
     about |= {"scale": factor, "unit": unit(task, config)}
-    if task.kind == "normals":
-        rule += ", divided by its length over axis 1"
-    elif task.kind == "attribute":
-        rule += f"; yes above {THRESHOLD:g}"
+    if task.kind == "attribute":
         about["threshold"] = THRESHOLD
-    return {**about, "prediction": rule}
+    return {**about, "prediction": rule + objective_of(task).last_step}
 
 
 def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
@@ -68,10 +65,4 @@ def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
 
 def unit(task: Task, config: ExperimentConfig) -> str:
     """Name the unit of a predicted number of a task without classes."""
-    units = {
-        "depth": "metres" if config.depth_target == "metric" else "parts of the photo's largest depth",
-        "normals": f"unit vector ({config.data_set.normal_axes or 'axes as in the training data'})",
-        "edges": "probability of an edge",
-        "attribute": f"probability of {task.title}",
-    }
-    return objective_of(task).unit or units[task.kind]
+    return objective_of(task).unit_of(task, config.depth_target, config.data_set.normal_axes)

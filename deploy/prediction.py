@@ -34,13 +34,14 @@ from engine.evaluation import autocast, to_device
 from engine.pictures import depth_units
 from engine.results import check_writable
 from engine.saved_trial import load_trial
-from figures.colours import COLOUR_MAPS, colourise, value_limits
+from figures.colours import colourise, value_limits
 from figures.files import PNG_DPI
 from figures.predictions import prediction_figure
 from settings.config import ExperimentConfig
 from settings.messages import nearest
 from tasks.activations import THRESHOLD
 from tasks.data_sets import find_label_set
+from tasks.kinds import KINDS
 from tasks.objectives import predict
 from tasks.table import Task, get_task, is_task
 from utils.console import track
@@ -173,13 +174,13 @@ def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
     """
     if task.kind == "segmentation":
         return prediction + np.uint8(find_label_set(label_set).first)
-    return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.kind == "normals" else prediction[0]
+    return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.channels > 1 else prediction[0]
 
 
 def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
     """The colours of a prediction of ``predict_at``; those of depth and edges span its own values."""
     height, width = prediction.shape[-2:]
-    limits = value_limits(task.name, prediction, None) if task.kind in COLOUR_MAPS else None
+    limits = value_limits(task.name, prediction, None) if KINDS[task.kind].is_scalar else None
     rows = max(1, BAND // width)
     bands = (
         colourise(task.name, prediction[..., top : top + rows, :], None, label_set, limits) for top in range(0, height, rows)

@@ -12,9 +12,10 @@ from models import MultiTaskModel, normalised_convolutions
 from optim import LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
 from settings.config import ExperimentConfig
-from settings.registries import BACKBONES, load
+from settings.registries import BACKBONES
 from settings.sections import OptimizerParams, Strength
 from utils.errors import ConfigError
+from utils.places import load
 
 
 def build_penalty(config: ExperimentConfig) -> Penalty:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from settings.config import ExperimentConfig
-from settings.registries import WEIGHTINGS, load
+from settings.registries import WEIGHTINGS
+from utils.places import load
 
 
 class LossWeighting(nn.Module):

@@ -9,7 +9,9 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from tasks.kinds import KINDS
 from tasks.table import IGNORE_INDEX, Task, get_task
+from utils.places import load
 
 Limits = tuple[float, float]
 
@@ -21,7 +23,6 @@ _PALETTE = (
 """A slate, the seven colours of Okabe and Ito, then each time the colour farthest (OKLab, normal and deuteranope sight)
 from all before it and from greys."""
 
-COLOUR_MAPS = {"depth": "viridis", "edges": "gray"}
 INVALID_LIGHT, INVALID_DARK = 0.78, 0.58
 
 
@@ -61,20 +62,29 @@ def colourise(
     """
     task = get_task(task_name)
     valid = valid_pixels(task, array, mask)
-    if task.kind == "segmentation":
-        palette = segmentation_palette(task.outputs(label_set))
-        labels = array.reshape(valid.shape)
-        wrong = np.unique(labels[valid & ((labels < 0) | (labels >= len(palette)))])
-        if len(wrong):
-            raise ValueError(f"{task_name}: {wrong.tolist()} are none of the {len(palette)} classes of {label_set}")
-        colours = palette[np.where(valid, labels, 0).astype(int)]
-    elif task.kind == "normals":
-        colours = np.clip((np.moveaxis(np.nan_to_num(array), 0, -1).astype(float) + 1) / 2, 0, 1)
-    else:
+    kind = KINDS[task.kind]
+    if kind.is_scalar:
         low, high = limits or value_limits(task_name, array, mask)
         values = np.clip((np.nan_to_num(array.reshape(valid.shape)).astype(float) - low) / (high - low), 0, 1)
-        colours = matplotlib.colormaps[COLOUR_MAPS[task.kind]](values)[..., :3]
+        colours = matplotlib.colormaps[kind.colour_map](values)[..., :3]
+    else:
+        colours = load(kind.colours)(array, valid, task, label_set)
     return np.where(valid[..., None], colours, _stripes(*valid.shape)[..., None])
+
+
+def class_colours(array: np.ndarray, valid: np.ndarray, task: Task, label_set: str) -> np.ndarray:
+    """Return the colours of class numbers where they are valid (H, W)."""
+    palette = segmentation_palette(task.outputs(label_set))
+    labels = array.reshape(valid.shape)
+    wrong = np.unique(labels[valid & ((labels < 0) | (labels >= len(palette)))])
+    if len(wrong):
+        raise ValueError(f"{task.name}: {wrong.tolist()} are none of the {len(palette)} classes of {label_set}")
+    return palette[np.where(valid, labels, 0).astype(int)]
+
+
+def direction_colours(array: np.ndarray, valid: np.ndarray, task: Task, label_set: str) -> np.ndarray:
+    """Return (n + 1) / 2 of unit vectors n (3, H, W)."""
+    return np.clip((np.moveaxis(np.nan_to_num(array), 0, -1).astype(float) + 1) / 2, 0, 1)
 
 
 def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> Limits:
@@ -87,17 +97,18 @@ def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> 
     values = array.reshape(valid.shape)[valid]
     if not values.size:
         return 0.0, 1.0
-    low = 0.0 if task.kind == "edges" else float(values.min())
+    lowest = KINDS[task.kind].lowest
+    low = float(values.min()) if lowest is None else lowest
     high = float(values.max())
     return low, high if high > low else low + 1.0
 
 
 def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """(H, W) bool: where one dense frame can be shown."""
-    channels = 3 if task.kind == "normals" else 1
+    channels = task.channels
     if task.kind == "attribute":
         raise ValueError(f"{task.name} is an attribute: it has no picture")
-    if array.ndim not in (2, 3) or (array.ndim == 2 and channels == 3) or (array.ndim == 3 and len(array) != channels):
+    if array.ndim not in (2, 3) or (array.ndim == 2 and channels > 1) or (array.ndim == 3 and len(array) != channels):
         raise ValueError(f"{task.name}: one frame must be ({channels}, H, W), not {array.shape}")
     valid = np.isfinite(array).reshape(channels, *array.shape[-2:]).all(axis=0)
     if task.kind == "segmentation":

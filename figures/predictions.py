@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from figures.colours import (
-    COLOUR_MAPS,
     INVALID_DARK,
     INVALID_LIGHT,
     Limits,
@@ -30,6 +30,7 @@ from figures.colours import (
     value_limits,
 )
 from tasks.data_sets import data_set_of
+from tasks.kinds import KINDS
 from tasks.table import Task, get_task
 
 Arrays = Mapping[str, np.ndarray]
@@ -107,14 +108,20 @@ def prediction_figure(
             prediction = predictions[task.name][index]
             target = prediction if targets is None else targets[task.name][index]
             mask = masks[task.name][index] if task.name in masks else None
-            limits = value_limits(task.name, target, mask) if task.kind in COLOUR_MAPS else None
+            limits = value_limits(task.name, target, mask) if KINDS[task.kind].is_scalar else None
             column = page.column_of_prediction(position)
             if with_targets:
                 page.picture(index, column - 1, colourise(task.name, target, mask, label_set, limits))
             page.picture(index, column, colourise(task.name, prediction, None, label_set, limits))
-            if task.kind == "depth" and limits is not None:
+            if _has_bar(task) and limits is not None:
                 page.colour_bar(index, position, limits)
     return page.figure
+
+
+def _has_bar(task: Task) -> bool:
+    """Return whether the colours of a task are explained by a colour bar beside each picture."""
+    kind = KINDS[task.kind]
+    return kind.is_scalar and kind.ends is None
 
 
 class _Page:
@@ -148,7 +155,7 @@ class _Page:
             self.starts.append(right + 2 * _GAP)
             if with_targets:
                 self.starts.append(right + 3 * _GAP + self.cell_width)
-            right = self.starts[-1] + self.cell_width + (_BAR if task.kind == "depth" else 0.0)
+            right = self.starts[-1] + self.cell_width + (_BAR if _has_bar(task) else 0.0)
         self.width = max(right + _MARGIN, 3.6)
 
         # 10 to 11 characters of the bold 11-point title fit in an inch.
@@ -182,7 +189,7 @@ class _Page:
         top = self.top + index * self.row_step + 0.05
         left = self.starts[self.column_of_prediction(position)] + self.cell_width + 0.06
         axes = self._axes(left, top, 0.09, self.cell_height - 0.1)
-        colours = ScalarMappable(Normalize(*limits), COLOUR_MAPS["depth"])
+        colours = ScalarMappable(Normalize(*limits), KINDS[self.dense[position].kind].colour_map)
         bar = self.figure.colorbar(colours, cax=axes, extend="both" if self.with_targets else "neither", extendfrac=0.05)
         ticks = np.linspace(*limits, 3).tolist()
         decimals = 2 if limits[1] - limits[0] >= 0.1 else 4
@@ -270,9 +277,11 @@ def _legends(dense: list[Task], targets: Arrays | None, masks: Arrays, predictio
             known = data_set_of(label_set).normal_axes is not None
             names = {name if known else name.split()[0]: colour for name, colour in _DIRECTIONS.items()}
             legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(names)))
-        elif task.kind == "edges":
-            strongest = "strongest" if targets is None else "strongest of the target"
-            legends.append((task.title, _handles({"no edge": "#000000", strongest: "#FFFFFF"})))
+        elif (kind := KINDS[task.kind]).ends is not None:
+            low, high = kind.ends
+            high = high if targets is None else f"{high} of the target"
+            colours = map(to_hex, colormaps[kind.colour_map]([0.0, 1.0]))
+            legends.append((task.title, _handles(dict(zip((low, high), colours, strict=True)))))
     if some_invalid:
         light, dark = str(INVALID_LIGHT), str(INVALID_DARK)
         label = "no value" if targets is None else "no valid target"

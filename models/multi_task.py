@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from optim.groups import Convolution, live_groups
 from settings.config import ExperimentConfig
-from settings.registries import BACKBONES, load
+from settings.registries import BACKBONES
 from tasks.table import get_task
+from utils.places import load
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

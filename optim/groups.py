@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-OUTPUT_CHANNELS, INPUT_CHANNELS = 0, 1
+from .axes import INPUT_CHANNELS, OUTPUT_CHANNELS
 
 
 class Convolution(nn.Module):

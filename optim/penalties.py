@@ -1,7 +1,8 @@
 """Penalties on groups of weights: small frozen objects with ``value`` and ``prox`` side by side.
 
 All use one group weight, ``lambda_g = lambda_ * sqrt(group size)`` (``optim/groups.py``). A penalty is one class and its place
-in ``PENALTIES``, where configurations, studies and the documentation read its name, its title and its parameters.
+in ``PENALTIES``, where configurations, studies and the documentation read its name, its title and its parameters: torch is
+not imported before a penalty is made, so that a wrong configuration is refused at once.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import Field, asdict, dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-import torch
-from torch import Tensor
+from .axes import INPUT_CHANNELS
+from .later import Later
 
-from .groups import INPUT_CHANNELS, along_groups, as_columns, from_columns, group_norms, group_weight, live_groups
-from .proximal import column_norms, prox_group_lasso, prox_group_mcp, soft_threshold
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from . import groups, proximal
+else:
+    torch, groups, proximal = Later("torch"), Later(".groups"), Later(".proximal")
 
 Saliency = Literal["adam", "fisher", "taylor"]
 """Metrics of :class:`GroupL0`."""
@@ -80,7 +86,7 @@ class Penalty:
 
     def __post_init__(self) -> None:
         for parameter in fields(self):
-            if not isinstance(value := getattr(self, parameter.name), Tensor):
+            if not isinstance(value := getattr(self, parameter.name), torch.Tensor):
                 _check(parameter, value)
 
     @classmethod
@@ -132,20 +138,20 @@ class GroupLasso(Penalty):
     also_called: ClassVar[tuple[str, ...]] = ("group_lasso", "grouplasso", "l21", "l2_l1", "l1l2", "lasso")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        return self.lambda_ * group_weight(weight, axis) * group_norms(weight, axis).sum()
+        return self.lambda_ * groups.group_weight(weight, axis) * groups.group_norms(weight, axis).sum()
 
     def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
-        threshold = lr * self.lambda_ * group_weight(weight, axis)
-        z = prox_group_lasso(as_columns(weight, axis), as_columns(metric, axis), threshold)
-        return from_columns(z, like=weight, axis=axis)
+        threshold = lr * self.lambda_ * groups.group_weight(weight, axis)
+        z = proximal.prox_group_lasso(groups.as_columns(weight, axis), groups.as_columns(metric, axis), threshold)
+        return groups.from_columns(z, like=weight, axis=axis)
 
     def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.critical`: a group is zero iff ||d x|| <= lr lambda_g."""
         # The same sum in the same order as in the prox: they have to agree to the last digits.
-        return column_norms(as_columns(metric * weight, axis)) / (lr * group_weight(weight, axis))
+        return proximal.column_norms(groups.as_columns(metric * weight, axis)) / (lr * groups.group_weight(weight, axis))
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
-        return KernelForm(self.lambda_ * group_weight(weight, axis))
+        return KernelForm(self.lambda_ * groups.group_weight(weight, axis))
 
 
 @dataclass(frozen=True)
@@ -164,15 +170,15 @@ class GroupMCP(Penalty):
     also_called: ClassVar[tuple[str, ...]] = ("mcp", "groupmcp")
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        strength = self.lambda_ * group_weight(weight, axis)
-        norms = group_norms(weight, axis)
+        strength = self.lambda_ * groups.group_weight(weight, axis)
+        norms = groups.group_norms(weight, axis)
         rising = strength * norms - norms**2 / (2 * self.gamma)
         return torch.where(norms <= self.gamma * strength, rising, self.gamma * strength**2 / 2).sum()
 
     def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
-        strength = self.lambda_ * group_weight(weight, axis)
-        z = prox_group_mcp(as_columns(weight, axis), as_columns(metric, axis), lr, strength, self.gamma)
-        return from_columns(z, like=weight, axis=axis)
+        strength = self.lambda_ * groups.group_weight(weight, axis)
+        z = proximal.prox_group_mcp(groups.as_columns(weight, axis), groups.as_columns(metric, axis), lr, strength, self.gamma)
+        return groups.from_columns(z, like=weight, axis=axis)
 
     def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.critical`: 0 is the minimiser iff it is a local one, and x itself is not better.
@@ -180,12 +186,12 @@ class GroupMCP(Penalty):
         x itself is a candidate from ||x|| = gamma lambda_g on, at the price lr gamma lambda_g^2 / 2 against x' D x / 2 for 0.
         (That it is one is no further condition: by Cauchy and Schwarz the second term exceeds the first only if it is.)
         """
-        x, d = as_columns(weight, axis), as_columns(metric, axis)
-        local, better = column_norms(d * x) / lr, (d * x * x).sum(0).sqrt() / (lr * self.gamma) ** 0.5
-        return torch.maximum(local, better) / group_weight(weight, axis)
+        x, d = groups.as_columns(weight, axis), groups.as_columns(metric, axis)
+        local, better = proximal.column_norms(d * x) / lr, (d * x * x).sum(0).sqrt() / (lr * self.gamma) ** 0.5
+        return torch.maximum(local, better) / groups.group_weight(weight, axis)
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm:
-        return KernelForm(self.lambda_ * group_weight(weight, axis), 1 / self.gamma)
+        return KernelForm(self.lambda_ * groups.group_weight(weight, axis), 1 / self.gamma)
 
 
 @dataclass(frozen=True)
@@ -203,29 +209,29 @@ class SparseGroupLasso(Penalty):
     title: ClassVar[str] = "sparse group lasso"
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        groups = group_weight(weight, axis) * group_norms(weight, axis).sum()
-        return self.lambda_ * ((1 - self.l1_ratio) * groups + self.l1_ratio * weight.abs().sum())
+        norms = groups.group_weight(weight, axis) * groups.group_norms(weight, axis).sum()
+        return self.lambda_ * ((1 - self.l1_ratio) * norms + self.l1_ratio * weight.abs().sum())
 
     def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.prox`: soft-thresholding of the weights, then of the groups, in one metric (docs/math.md)."""
-        d = as_columns(metric, axis)
-        inside = soft_threshold(as_columns(weight, axis), lr * self.lambda_ * self.l1_ratio / d)
-        threshold = lr * self.lambda_ * (1 - self.l1_ratio) * group_weight(weight, axis)
-        return from_columns(prox_group_lasso(inside, d, threshold), like=weight, axis=axis)
+        d = groups.as_columns(metric, axis)
+        inside = proximal.soft_threshold(groups.as_columns(weight, axis), lr * self.lambda_ * self.l1_ratio / d)
+        threshold = lr * self.lambda_ * (1 - self.l1_ratio) * groups.group_weight(weight, axis)
+        return groups.from_columns(proximal.prox_group_lasso(inside, d, threshold), like=weight, axis=axis)
 
     def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.critical`: the root of ||(|d x| - lr a lambda)+|| = lr (1 - a) lambda_g, by bisection."""
-        pull = (as_columns(metric, axis) * as_columns(weight, axis)).abs() / lr
-        size, a = group_weight(weight, axis), self.l1_ratio
+        pull = (groups.as_columns(metric, axis) * groups.as_columns(weight, axis)).abs() / lr
+        size, a = groups.group_weight(weight, axis), self.l1_ratio
         # At the upper end either term alone is enough.
         low, high = torch.zeros_like(pull[0]), torch.zeros_like(pull[0])
-        for share, needed in ((a, pull.amax(0)), ((1 - a) * size, column_norms(pull))):
+        for share, needed in ((a, pull.amax(0)), ((1 - a) * size, proximal.column_norms(pull))):
             if share > 0:
                 bound = needed / share
                 high = torch.where(high > 0, torch.minimum(high, bound), bound)
         for _ in range(torch.finfo(pull.dtype).bits):
             middle = 0.5 * (low + high)
-            left = column_norms((pull - a * middle).clamp_min(0.0))
+            left = proximal.column_norms((pull - a * middle).clamp_min(0.0))
             zero = left <= (1 - a) * size * middle
             low, high = torch.where(zero, low, middle), torch.where(zero, middle, high)
         return high
@@ -264,28 +270,28 @@ class GroupL0(Penalty):
         return self.saliency == "taylor"
 
     def value(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
-        return self.lambda_ * group_weight(weight, axis) * live_groups(weight, axis).sum().to(weight.dtype)
+        return self.lambda_ * groups.group_weight(weight, axis) * groups.live_groups(weight, axis).sum().to(weight.dtype)
 
     def energy(self, weight: Tensor, metric: Tensor, axis: int = INPUT_CHANNELS) -> Tensor:
         """x' M x of every group: (groups,)."""
         if self.takes_products:
-            return torch.where(live_groups(weight, axis), metric, 0.0)
+            return torch.where(groups.live_groups(weight, axis), metric, 0.0)
         terms = (metric * weight).square() if self.saliency == "fisher" else metric * weight.square()
-        return as_columns(terms, axis).sum(0)
+        return groups.as_columns(terms, axis).sum(0)
 
     def prox(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.prox`; with the metric M that ``saliency`` makes of ``metric``."""
         dead = self.critical(weight, metric, lr, axis) <= self.lambda_
-        return torch.where(along_groups(dead, weight, axis), 0.0, weight)
+        return torch.where(groups.along_groups(dead, weight, axis), 0.0, weight)
 
     def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
         """See :meth:`Penalty.critical`: x' M x / (2 lr sqrt(group size))."""
-        return self.energy(weight, metric, axis) / (2 * lr * group_weight(weight, axis))
+        return self.energy(weight, metric, axis) / (2 * lr * groups.group_weight(weight, axis))
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm | None:
         """See :meth:`Penalty.kernel_form`; ``taylor`` has nothing left to measure."""
         power = {"adam": 1, "fisher": 2}.get(self.saliency)
-        return None if power is None else KernelForm(self.lambda_ * group_weight(weight, axis), hard=power)
+        return None if power is None else KernelForm(self.lambda_ * groups.group_weight(weight, axis), hard=power)
 
 
 PENALTIES: dict[str, type[Penalty]] = {penalty.name: penalty for penalty in (GroupLasso, GroupMCP, SparseGroupLasso, GroupL0)}

@@ -42,7 +42,7 @@ from settings.sections import (
 )
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
-from tasks.losses import SEGMENTATION_LOSSES
+from tasks.table import SEGMENTATION_LOSSES
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -70,7 +70,7 @@ class ExperimentConfig(Schema):
     num_trials: Annotated[
         Int, Field(ge=0), about("record", may_become="anything", in_a_study="a study has trials=<number>")
     ] = 1
-    """How many trials; trial i is seeded with `seed + i`."""
+    """Number of trials; trial i is seeded with `seed + i`."""
     seed: Annotated[Int, Field(ge=0, lt=2**31), NUMBERS] = 0
     """Seed of trial 0: initial weights, order of the frames, augmentation and dropout follow from it."""
 
@@ -85,7 +85,7 @@ class ExperimentConfig(Schema):
     celebA_classes: Annotated[Literal[3, 19], about("numbers", "speed", needs="data")] = 3
     """Classes of CelebA's masks: 3 (background, hair, skin), or 19 (background and the 18 parts of the official masks)."""
     splits: Splits = Splits()
-    """Which file of `gt_sets` is the training, validation and test split (NYU)."""
+    """Files of `gt_sets` that are the training, validation and test split (NYU)."""
     val_fraction: Annotated[Share, DATA] = 0.1
     """Share of the training frames that becomes the validation split where the data set has none."""
     data_split_file: Annotated[
@@ -94,7 +94,7 @@ class ExperimentConfig(Schema):
     ] = None
     """JSON file with the names per split (CelebA); without it: the split of CelebAMask-HQ's own script."""
     mask_void: Annotated[Literal["ignore", "background"], NUMBERS] = "ignore"
-    """What 255 in a CelebA mask means: not counted, or background."""
+    """Meaning of 255 in a CelebA mask: not counted, or background."""
     input_shape: Annotated[Side | tuple[Side, Side], SeveralForms, DATA] = 256
     """Side of the square input in pixels, or [height, width]."""
     input_img_channels: Annotated[Literal[1, 3], DATA] = 3
@@ -115,7 +115,7 @@ class ExperimentConfig(Schema):
     """`on` keeps the decoded frames at `input_shape` on disk, in `loader_cache` beside the data, and reads them memory-mapped
     (rounding: docs/data.md); a text is another folder for them; `off` reads the files every time."""
     on_bad_sample: Annotated[Literal["error", "skip"], DATA] = "error"
-    """What a frame that cannot be read does: `error` ends the run (with a cache before the training begins, else when its turn
+    """Effect of a frame that cannot be read: `error` ends the run (with a cache before the training begins, else when its turn
     comes); `skip` leaves it out, and the results count and list it."""
 
     backbone: Annotated[str, OneOf(BACKBONES), about("numbers", "speed", needs="weights")] = "resnetd50"
@@ -137,7 +137,7 @@ class ExperimentConfig(Schema):
     seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES), WORK] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
     comb_loss: Annotated[str, OneOf(WEIGHTINGS), WORK] = "sum"
-    """How the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
+    """Rule by which the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
     loss_weights: Annotated[
         dict[str, Annotated[Number, Field(ge=0)]] | None, about("numbers", used_with=("comb_loss", "wt_sum"))
     ] = None
@@ -160,7 +160,7 @@ class ExperimentConfig(Schema):
     sparsify: Annotated[
         Literal["backbone", "backbone_and_heads"], about("numbers", "speed", penalty=True, used_with=("group_sparsity", True))
     ] = "backbone"
-    """Which groups have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
+    """Groups that have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
     the heads' convolutions that read the shared features, with the penalty and the lambda of `optimizer_params`
     (`target_sparsity` and `lambda_list` are about the backbone alone)."""
     sparsity_threshold: Annotated[Number, Field(ge=0), PENALTY] = 0
@@ -177,12 +177,12 @@ class ExperimentConfig(Schema):
     """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
     sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "smooth"
-    """How the share of zero groups rises to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
+    """Rise of the share of zero groups to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
     (1 - (1 - t)^3)."""
     keep_layers: Annotated[Number, Field(ge=0, lt=1), PENALTY] = 0.02
     """With `target_sparsity`: share of its groups, but at least one, that each layer keeps; 0 lets layers die."""
     preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True)] = None
-    """What a penalty on norms leaves of a shared layer before batch norm keeps the norm that it had, so that it is not shrunk;
+    """Keep the norm of what a penalty on norms leaves of a shared layer before batch norm, so that it is not shrunk;
     none: with `target_sparsity`. `group_l0` shrinks nothing."""
     debias_from: Annotated[Time | None, PENALTY] = None
     """The same without `target_sparsity`: from then on zero groups stay zero and the penalty is off (epoch, or share of
@@ -199,7 +199,7 @@ class ExperimentConfig(Schema):
     epochs: Annotated[Int, Field(ge=1), about("numbers", may_become="larger")] = 1000
     """Largest number of epochs."""
     lr_schedule: LRSchedule = LRSchedule()
-    """How the learning rates change."""
+    """Change of the learning rates."""
     earlystop_patience: Annotated[Int, Field(ge=1), NUMBERS] = 25
     """The trial ends after this many epochs in a row without improvement of the summed validation loss."""
     task_earlystop_patience: Annotated[Int, Field(ge=1), NUMBERS] = 25
@@ -214,7 +214,7 @@ class ExperimentConfig(Schema):
     checkpoint_folder: Annotated[
         Text, about("place", may_become="anything", in_a_study="the runs go into the study's folder; folder=<folder> moves it")
     ] = "results/runs/"
-    """Where the trials' folders go."""
+    """Folder of the trials' folders."""
     device: Annotated[
         str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"), about("numbers", "speed", needs="device", machine=True)
     ] = "auto"
@@ -297,7 +297,7 @@ class ExperimentConfig(Schema):
 
     @property
     def preserves_norm(self) -> bool:
-        """Whether a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
+        """True if a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
         return self.target_sparsity is not None if self.preserve_norm is None else self.preserve_norm
 
     @property

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, RootModel
 
@@ -212,8 +212,8 @@ def _docstring(schema: type[BaseModel], names: list[str]) -> str:
     return "a value"
 
 
-# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters, and returns what is
-# wrong with them.
+# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters (``phases``: of those
+# of ``Phases``), and returns what is wrong with them.
 
 
 def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
@@ -346,25 +346,31 @@ def _shrink(
     return None
 
 
-def _strength_problem(
-    key: str, strength: Strength | None, threshold: float, epochs: int, debias: tuple[str, float | None]
-) -> str | None:
-    """Return what is wrong with the strength of a penalty that acts from ``threshold`` to ``epochs``, or to the debias phase.
+class Phases(NamedTuple):
+    """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
 
-    Args:
-        key: key of the strength.
-        strength: value of the key.
-        threshold: epoch, or share of ``epochs``.
-        epochs: length of the training.
-        debias: key and value of the time at which the debias phase begins; None in place of the value: there is none.
-    """
+    sparsity_threshold: float
+    target_sparsity: float | None
+    sparsity_until: float
+    debias_from: float | None
+    epochs: int
+
+    @property
+    def debias(self) -> tuple[str, float | None]:
+        """Key and value of the time at which the debias phase begins; None in place of the value: there is none."""
+        return ("debias_from", self.debias_from) if self.target_sparsity is None else ("sparsity_until", self.sparsity_until)
+
+
+def _strength_problem(key: str, strength: Strength | None, phases: Phases) -> str | None:
+    """Return what is wrong with the strength of a penalty, the value of ``key``."""
     if strength is None or strength.is_constant:
         return None
-    times = [time for time, _ in strength.points(epoch_at(threshold, epochs))]
+    epochs = phases.epochs
+    times = [time for time, _ in strength.points(epoch_at(phases.sparsity_threshold, epochs))]
     if times != sorted(times):
         return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
     full, what = times[-1], "last point lies" if strength.is_listed else "warmup ends"
-    end_key, time = debias
+    end_key, time = phases.debias
     # The last epoch begins at epochs - 1.
     end_key, given, end = ("epochs", epochs, epochs - 1) if time is None else (end_key, time, epoch_at(time, epochs))
     if full > end:
@@ -376,35 +382,20 @@ def _strength_problem(
 
 
 def _lambda(
-    group_sparsity: bool,
-    target_sparsity: float | None,
-    bb_optimizer_params: OptimizerParams,
-    lambda_list: tuple[float, ...] | None,
-    sparsity_threshold: float,
-    debias_from: float | None,
-    epochs: int,
+    group_sparsity: bool, bb_optimizer_params: OptimizerParams, lambda_list: tuple[float, ...] | None, phases: Phases
 ) -> str | None:
-    if lambda_list is not None and target_sparsity is not None:
+    if lambda_list is not None and phases.target_sparsity is not None:
         return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
-    if not group_sparsity or target_sparsity is not None:
+    if not group_sparsity or phases.target_sparsity is not None:
         return None
     key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
-    problem = _strength_problem(key, strength, sparsity_threshold, epochs, ("debias_from", debias_from))
+    problem = _strength_problem(key, strength, phases)
     if problem is None and strength is not None and strength.is_listed and lambda_list is not None:
         return f"lambda_list: contradicts the points in {key}; give one of them"
     return problem
 
 
-def _head_lambda(
-    group_sparsity: bool,
-    sparsify: str,
-    optimizer_params: OptimizerParams,
-    target_sparsity: float | None,
-    sparsity_until: float,
-    sparsity_threshold: float,
-    debias_from: float | None,
-    epochs: int,
-) -> str | None:
+def _head_lambda(group_sparsity: bool, sparsify: str, optimizer_params: OptimizerParams, phases: Phases) -> str | None:
     if not group_sparsity or sparsify != "backbone_and_heads":
         return None
     key, strength = "optimizer_params.lambda", optimizer_params.lambda_
@@ -413,8 +404,7 @@ def _head_lambda(
             f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "
             f"number above 0 (such as {key}=1e-4), or set sparsify to 'backbone'"
         )
-    debias = ("debias_from", debias_from) if target_sparsity is None else ("sparsity_until", sparsity_until)
-    return _strength_problem(key, strength, sparsity_threshold, epochs, debias)
+    return _strength_problem(key, strength, phases)
 
 
 _RULES: tuple[Callable[..., str | None], ...] = (
@@ -425,6 +415,9 @@ _RULES: tuple[Callable[..., str | None], ...] = (
 
 def rule_problems(values: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each rule that typed values break; a rule is asked if every key that it reads is among them."""
+    known = dict(values)
+    if values.keys() >= {*Phases._fields}:
+        known["phases"] = Phases(*(values[key] for key in Phases._fields))
     read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
-    problems = [rule(**{key: values[key] for key in keys}) for rule, keys in read.items() if keys <= values.keys()]
+    problems = [rule(**{key: known[key] for key in keys}) for rule, keys in read.items() if keys <= known.keys()]
     return [problem for problem in problems if problem is not None]

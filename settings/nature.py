@@ -24,9 +24,9 @@ class Nature:
     may_become: Literal["nothing else", "anything", "larger", "another spelling", "another place"] = "nothing else"
     """Values that a resumed training may have instead; ``another spelling`` is another path to the same place."""
     machine: bool = False
-    """Whether the value depends on the machine, so that the finished runs of one study may differ in it."""
+    """True if the value depends on the machine, so that the finished runs of one study may differ in it."""
     penalty: bool = False
-    """Whether the key is about the penalty alone, so that a dense training does not read it."""
+    """True if the key is about the penalty alone, so that a dense training does not read it."""
     used_with: tuple[str, Any] | None = None
     """Another key, and its only value with which this key has an effect; None: there is no such condition. At a section: the
     condition of the section's keys that are about the penalty."""

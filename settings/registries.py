@@ -1,12 +1,11 @@
 """Classes that a configuration names but whose modules lie above the settings: one line each, as ``module:class``.
 
-The class is imported when one is built (:func:`load`), so that a configuration is read and refused without it.
+The class is imported when one is built (:func:`utils.places.load`), so that a configuration is read and refused without it.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Backbone(NamedTuple):
@@ -34,9 +33,3 @@ WEIGHTINGS: dict[str, str] = {
     **dict.fromkeys(("uncertainity", "uncertainty"), "engine.weighting:UncertaintyWeighting"),
 }
 """Values of ``comb_loss``, and subclasses of ``engine.weighting.LossWeighting``, which are made by ``from_config(config)``."""
-
-
-def load(place: str) -> Any:
-    """Import the class of a ``module:class``."""
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)

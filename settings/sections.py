@@ -250,7 +250,7 @@ SPLIT_FILE = about("numbers", "speed", needs="data")
 
 
 class Splits(Section):
-    """Which file of `gt_sets` plays which role (NYU)."""
+    """Files of `gt_sets` by their role (NYU)."""
 
     train: Annotated[Text, SPLIT_FILE] = "train"
     """File of the training frames."""
@@ -261,12 +261,12 @@ class Splits(Section):
 
 
 class LRSchedule(Section):
-    """How the learning rates change over the epochs."""
+    """Change of the learning rates over the epochs."""
 
     name: Annotated[Literal["plateau", "cosine", "constant"], NUMBERS] = "plateau"
     """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `constant` does nothing."""
     factor: Annotated[Share, NUMBERS] = 0.1
-    """What `plateau` multiplies by."""
+    """Factor of `plateau`."""
     patience: Annotated[Int, Field(ge=0), NUMBERS] = 5
     """Epochs in a row without improvement that `plateau` lets pass: it acts at the end of the next one, the `patience` + 1st
     (torch's rule)."""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from settings.messages import shown
+from tasks.data_sets import DATA_SETS
 from utils.errors import ConfigError, TextError
 from utils.files import read_text
 
@@ -17,8 +18,12 @@ MOST_LEVELS, MOST_VALUES = 20, 10_000
 """Largest depth of a configuration, and largest number of its values: far more than there are keys."""
 
 
-_TWO_NAMES = {"num_input_ch": "input_img_channels", "input_img_channels": "num_input_ch"}
-"""Other name of each key that has two."""
+_OTHER_NAMES = {
+    "num_input_ch": {"input_img_channels"},
+    "input_img_channels": {"num_input_ch"},
+    "data_dir": {key for data_set in DATA_SETS.values() for key in data_set.folder_keys},
+}
+"""Other names of each key that has several; ``data_dir`` is another name of the folder keys of the data set in use."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -171,7 +176,7 @@ def apply_override(raw: dict[str, Any], override: str) -> list[str]:
     if not match:
         return [f"override {override!r}: expected key=value or key.path=value"]
     *parents, last = match[1].split(".")
-    drop_other_name(raw, match[1])
+    drop_other_names(raw, match[1])
     try:
         value = _parse(match[2])
     except _NotMeantError as error:
@@ -189,6 +194,9 @@ def apply_override(raw: dict[str, Any], override: str) -> list[str]:
     return []
 
 
-def drop_other_name(raw: dict[str, Any], key: str) -> None:
-    """Remove the other name of ``key`` from ``raw``, if it has one: a new value replaces both."""
-    raw.pop(_TWO_NAMES.get(key, ""), None)
+def drop_other_names(raw: dict[str, Any], key: str) -> None:
+    """Remove the other names of ``key`` from ``raw``: a new value replaces them all."""
+    data_set = DATA_SETS.get(str(raw.get("dataset_name")))
+    folder = {"data_dir"} if data_set is not None and key in data_set.folder_keys else set()
+    for name in _OTHER_NAMES.get(key, folder):
+        raw.pop(name, None)

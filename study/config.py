@@ -13,7 +13,7 @@ from settings.config import ExperimentConfig
 from settings.messages import describe_problems, nearest
 from settings.nature import natures
 from settings.sections import Bool, FileName, Int, Number, PenaltyName, Schema, Share, Text
-from settings.yaml_file import apply_override, drop_other_name, read_yaml
+from settings.yaml_file import apply_override, drop_other_names, read_yaml
 from tasks.table import TASKS, is_task
 from utils.errors import ConfigError
 from utils.paths import expanded
@@ -272,7 +272,7 @@ def merge(values: dict[str, Any], changes: Mapping[str, Any], where: str = "set"
                     target[last] = {}
                 problems += merge(target[last], change, f"{where}.{key}")
             else:
-                drop_other_name(target, last)
+                drop_other_names(target, last)
                 target[last] = copy.deepcopy(change)
     return problems
 

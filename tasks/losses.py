@@ -97,13 +97,10 @@ def _focal(logits: Tensor, target: Tensor) -> Tensor:
     return (1 - torch.exp(-loss)) ** FOCAL_GAMMA * loss
 
 
-SEGMENTATION_LOSSES: dict[str, Loss] = {
-    "softCEloss": MeanLoss(_cross_entropy),
-    "dice": OverlapLoss(0.5, 0.5, 1.0),
-    "Tversky": OverlapLoss(TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA),
-    "Focal": MeanLoss(_focal),
-}
-"""The losses that ``seg_loss_fn`` names."""
+SOFT_CROSS_ENTROPY: Loss = MeanLoss(_cross_entropy)
+DICE: Loss = OverlapLoss(0.5, 0.5, 1.0)
+FOCAL_TVERSKY: Loss = OverlapLoss(TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA)
+FOCAL: Loss = MeanLoss(_focal)
 
 
 def squared(prediction: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Objectives: what a task learns and how it is judged. One class per objective, and one line in ``OBJECTIVES``.
+"""Objectives: what a task learns and how it is judged. One class per objective, which kinds and tasks name by its place.
 
-A task has the objective of its kind, unless it names another (``Task.objective``): its kind then says how its targets are read,
-stored and drawn, and the objective what is made of them.
+A task has the objective of its kind (``tasks/kinds.py``), unless it names another (``Task.objective``): its kind then says how
+its targets are read, stored and drawn, and the objective what is made of them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.activations import activate
+from tasks.activations import THRESHOLD, activate
+from tasks.kinds import KINDS
 from tasks.losses import (
-    SEGMENTATION_LOSSES,
     Loss,
     MeanLoss,
     binary_cross_entropy,
@@ -31,7 +31,8 @@ from tasks.metrics import (
     SegmentationMetrics,
     TaskMetrics,
 )
-from tasks.table import Task, get_task
+from tasks.table import SEGMENTATION_LOSSES, Task, get_task
+from utils.places import load
 
 
 class Objective:
@@ -42,7 +43,9 @@ class Objective:
 
     metrics: ClassVar[type[TaskMetrics]]
     unit: ClassVar[str] = ""
-    """Meaning of a predicted number, where it is not what the task's kind says (``deploy/meaning.py``)."""
+    """Meaning of a predicted number."""
+    last_step: ClassVar[str] = ""
+    """Way from the activated logits of an exported network to the prediction."""
 
     @staticmethod
     def distance(prediction: Tensor, target: Tensor) -> Tensor:
@@ -50,7 +53,7 @@ class Objective:
         raise NotImplementedError
 
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        """Return the loss; ``seg_loss``: a key of ``SEGMENTATION_LOSSES``."""
+        """Return the loss; ``seg_loss``: a key of ``tasks.table.SEGMENTATION_LOSSES``."""
         return MeanLoss(lambda logits, target: self.distance(activate(task, logits, depth_target), target))
 
     def measure(self, task: Task, label_set: str) -> TaskMetrics:
@@ -61,6 +64,10 @@ class Objective:
         """Return the prediction that metrics and figures use."""
         return activate(task, logits, depth_target)
 
+    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
+        """Return the meaning of a predicted number; ``normal_axes``: those of the data set, if they are known."""
+        return self.unit
+
 
 class Segmentation(Objective):
     """Classes: int64 (B, H, W)."""
@@ -68,7 +75,8 @@ class Segmentation(Objective):
     metrics = SegmentationMetrics
 
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        return SEGMENTATION_LOSSES[seg_loss]
+        loss: Loss = load(SEGMENTATION_LOSSES[seg_loss])
+        return loss
 
     def measure(self, task: Task, label_set: str) -> TaskMetrics:
         return SegmentationMetrics(task.outputs(label_set))
@@ -83,12 +91,19 @@ class Depth(Objective):
     metrics = DepthMetrics
     distance = staticmethod(squared)
 
+    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
+        return "metres" if depth_target == "metric" else "parts of the photo's largest depth"
+
 
 class Normals(Objective):
     """Unit vectors: (B, 3, H, W)."""
 
     metrics = NormalsMetrics
     distance = staticmethod(one_minus_cosine)
+    last_step = ", divided by its length over axis 1"
+
+    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
+        return f"unit vector ({normal_axes or 'axes as in the training data'})"
 
     def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
         return F.normalize(activate(task, logits, depth_target), dim=1)
@@ -98,6 +113,7 @@ class Edges(Objective):
     """Strengths from 0 to 1: (B, 1, H, W)."""
 
     metrics = EdgeMetrics
+    unit = "probability of an edge"
     distance = staticmethod(huber)
 
 
@@ -105,24 +121,19 @@ class Attribute(Objective):
     """Probabilities: (B,)."""
 
     metrics = AttributeMetrics
+    last_step = f"; yes above {THRESHOLD:g}"
+
+    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
+        return f"probability of {task.title}"
 
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
         return MeanLoss(binary_cross_entropy)
 
 
-OBJECTIVES: dict[str, Objective] = {
-    "segmentation": Segmentation(),
-    "depth": Depth(),
-    "normals": Normals(),
-    "edges": Edges(),
-    "attribute": Attribute(),
-}
-"""By a task's kind, or by the name that its field ``objective`` gives."""
-
-
 def objective_of(task: Task) -> Objective:
-    """Return what ``task`` learns."""
-    return OBJECTIVES[task.objective or task.kind]
+    """Return the objective of ``task``."""
+    objective: Objective = load(task.objective or KINDS[task.kind].objective)()
+    return objective
 
 
 def predict(task: Task, logits: Tensor, depth_target: str) -> Tensor:
@@ -135,7 +146,7 @@ def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict
 
     Args:
         tasks: names of tasks.
-        seg_loss: of segmentations, a key of ``SEGMENTATION_LOSSES``.
+        seg_loss: of segmentations, a key of ``tasks.table.SEGMENTATION_LOSSES``.
         depth_target: ``relative`` or ``metric``.
     """
     return {task.name: objective_of(task).loss(task, seg_loss, depth_target) for task in map(get_task, tasks)}

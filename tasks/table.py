@@ -1,8 +1,7 @@
 """The table of tasks: plain data, read by every layer.
 
 A task of a known kind is added here and nowhere else: one entry of ``TASKS`` says which head it gets, how its target is
-read, resized and flipped, and which of its metrics is the main one. What a *kind* means is written in ``datasets/targets.py``
-(its files, and what is invalid in them) and ``tasks/objectives.py`` (its loss, its metrics and its prediction).
+read, resized and flipped, and which of its metrics is the main one. A *kind* is an entry of ``tasks/kinds.py``, and
 ``tasks/data_sets.py`` says where a data set keeps its targets.
 """
 
@@ -13,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tasks.data_sets import DATA_SETS, data_set_of, find_label_set
-
-Kind = Literal["segmentation", "depth", "normals", "edges", "attribute"]
+from tasks.kinds import KINDS
 
 IGNORE_INDEX = 255
 """Label of a pixel that takes part in no segmentation loss and no metric."""
@@ -27,12 +25,22 @@ MIN_NORMAL_LENGTH = 0.1
 opposite directions."""
 
 
+SEGMENTATION_LOSSES: dict[str, str] = {
+    "softCEloss": "tasks.losses:SOFT_CROSS_ENTROPY",
+    "dice": "tasks.losses:DICE",
+    "Tversky": "tasks.losses:FOCAL_TVERSKY",
+    "Focal": "tasks.losses:FOCAL",
+}
+"""Values of ``seg_loss_fn``, and the place of each loss."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One thing to predict."""
 
     name: str
-    kind: Kind
+    kind: str
+    """Name of its kind in ``tasks.kinds.KINDS``."""
     title: str
     """Name in figures."""
     short: str
@@ -41,7 +49,6 @@ class Task:
     activation: Literal["none", "sigmoid", "tanh"]
     """Function that turns logits into values; a segmentation's classes are not made by it."""
     main_metric: str
-    higher_is_better: bool
     source: Mapping[str, str] = field(default_factory=dict)
     """Per data set where the target lies (see :attr:`places`), where the data set's own entry does not say it."""
     channels: int = 1
@@ -55,7 +62,11 @@ class Task:
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
     objective: str = ""
-    """Loss and metrics: a name in ``tasks.objectives.OBJECTIVES``; empty: the objective of its kind."""
+    """Place of the class of its loss and metrics, ``module:name``; empty: that of its kind."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
 
     @property
     def places(self) -> dict[str, str]:
@@ -81,7 +92,6 @@ def _attribute(name: str, column: str) -> Task:
         head="classification",
         activation="sigmoid",
         main_metric="accuracy",
-        higher_is_better=True,
         source={name: column for name, data_set in DATA_SETS.items() if column in data_set.attributes},
         resize="none",
         flip="none",
@@ -99,7 +109,6 @@ TASKS: dict[str, Task] = {
             head="dense",
             activation="none",
             main_metric="mIoU",
-            higher_is_better=True,
         ),
         Task(
             name="depth_euclidean",
@@ -109,7 +118,6 @@ TASKS: dict[str, Task] = {
             head="dense",
             activation="sigmoid",
             main_metric="abs_err",
-            higher_is_better=False,
             zoom_divides=True,
         ),
         Task(
@@ -120,7 +128,6 @@ TASKS: dict[str, Task] = {
             head="dense",
             activation="tanh",
             main_metric="mean_cosine",
-            higher_is_better=True,
             channels=3,
             resize="bilinear",
             flip="mirror_and_negate_x",
@@ -133,7 +140,6 @@ TASKS: dict[str, Task] = {
             head="dense",
             activation="sigmoid",
             main_metric="abs_err",
-            higher_is_better=False,
             resize="bilinear",
         ),
         _attribute("class_male", "Male"),

@@ -91,7 +91,7 @@ def interrupt_a_save(inner: Act, state: Any, file: Any) -> None:
 
 
 def half_a_save(inner: Act, state: Any, file: Any) -> None:
-    """Of ``torch.save``: half of the bytes are on the disk."""
+    """A moment of ``torch.save``: half of the bytes are on the disk."""
     whole = io.BytesIO()
     inner(state, whole)
     half_a_write(inner, file, whole.getvalue())
@@ -105,7 +105,7 @@ def half_a_write(inner: Act, file: Any, content: bytes) -> None:
 
 
 def half_a_text(inner: Act, path: Path, text: str) -> None:
-    """Of ``write_text``: half of the text is in the temporary file."""
+    """A moment of ``write_text``: half of the text is in the temporary file."""
     from utils.files import replacing
 
     with replacing(path) as temporary:
@@ -114,7 +114,7 @@ def half_a_text(inner: Act, path: Path, text: str) -> None:
 
 
 def half_a_removal(inner: Act, folder: Path) -> None:
-    """Of ``shutil.rmtree``: some of the files are gone."""
+    """A moment of ``shutil.rmtree``: some of the files are gone."""
     for path in folder.glob("*.yaml"):
         path.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -182,7 +182,7 @@ class Run:
 
     def __init__(self, cwd: Path, *arguments: str | Path, moment: Moment | None = None) -> None:
         self.cwd = cwd
-        self.process = FORKS.Process(target=script, args=(str(cwd), [str(one) for one in arguments], moment))
+        self.process = FORKS.Process(target=script, args=(str(cwd), list(map(str, arguments)), moment))
         self.process.start()
 
     def end(self, seconds: float = 200) -> int:
@@ -201,17 +201,6 @@ class Run:
 
     @property
     def stderr(self) -> str:
-        """What it said."""
+        """Return its output."""
         path = self.cwd / f"stderr_{self.process.pid}.txt"
         return path.read_text() if path.exists() else ""
-
-
-def equal(one: Any, other: Any) -> bool:
-    """True if two states are the same to the last bit: tensors, and plain values in containers."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return type(one) is type(other) and len(one) == len(other) and all(map(equal, one, other))
-    return bool(one == other) and type(one) is type(other)

@@ -71,8 +71,3 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers, copied."""
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    """True if two snapshots are bit-identical."""
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())

@@ -12,6 +12,7 @@ import pandas as pd
 
 from study.statistics import estimate, judge
 from study.tables import HEADS, StudyTables
+from tasks.metric_info import metric_info
 from tasks.table import get_task
 
 EPOCHS = 60
@@ -39,7 +40,7 @@ RESNET18 = (
 """Per shared convolution its name, its stage and its number of input channels: 20 and 3843 in all."""
 
 _MAIN = {"segmentsemantic": 0.09, "depth_euclidean": 0.14, "surface_normal": 0.70, "class_male": 0.93, "class_smile": 0.88}
-"""What a dense network of one task reaches in its main metric."""
+"""Main metric that a dense network of one task reaches."""
 _OTHERS = {
     "segmentsemantic": (("pixel_accuracy", 0.42, "", "up"),),
     "depth_euclidean": (("rmse", 0.19, "", "down"),),
@@ -49,7 +50,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained; dense without a penalty."""
+    """Setting of a training; dense without a penalty."""
 
     tasks: tuple[str, ...]
     trials: int
@@ -172,6 +173,10 @@ def _live_groups(setting: Setting, random: np.random.Generator) -> np.ndarray:
     return np.asarray(np.round(groups * share), dtype=int)
 
 
+def _goes_up(task: str) -> bool:
+    return metric_info(task, get_task(task).main_metric).better == "up"
+
+
 def _metrics(
     setting: Setting, trial: int, live: np.ndarray, baselines: set[str], random: np.random.Generator
 ) -> Iterable[dict[str, Any]]:
@@ -181,7 +186,7 @@ def _metrics(
     gain += 0.01 * (setting.variant != "")
     deltas = []
     for task in setting.tasks:
-        sign = 1 if get_task(task).higher_is_better else -1
+        sign = 1 if _goes_up(task) else -1
         relative = sign * (gain + random.normal(0, 0.006))
         deltas.append(100 * sign * relative)
         main = get_task(task).main_metric
@@ -260,15 +265,15 @@ def _comparison(runs: pd.DataFrame, wide: pd.DataFrame, first: pd.Series) -> dic
 
 def _difference(difference: pd.Series) -> dict[str, Any]:
     values = difference.dropna()
-    found = estimate(list(values))
-    claim = judge(found, MARGIN) or ""
+    estimated = estimate(list(values))
+    claim = judge(estimated, MARGIN) or ""
     return {
-        "difference_n": found.n,
-        "difference_mean": found.mean,
-        "difference_std": found.std,
-        "difference_low": found.low,
-        "difference_high": found.high,
-        "difference_planned": found.n,
+        "difference_n": estimated.n,
+        "difference_mean": estimated.mean,
+        "difference_std": estimated.std,
+        "difference_low": estimated.low,
+        "difference_high": estimated.high,
+        "difference_planned": estimated.n,
         "claim": claim,
         "no_claim": "" if claim else "one trial: no interval",
         "margin": MARGIN,
@@ -288,8 +293,8 @@ def _curves(setting: Setting, trial: int, random: np.random.Generator) -> pd.Dat
         "val_loss": start * (1.02 - (0.55 - hurt) * learned + 0.012 * noise[1]),
     }
     for task, jitter in zip(setting.tasks, noise[2:], strict=True):
-        level, start_at = _MAIN[task], _MAIN[task] * (0.35 if get_task(task).higher_is_better else 2.2)
-        end = level * (1 - hurt if get_task(task).higher_is_better else 1 + hurt)
+        level, start_at = _MAIN[task], _MAIN[task] * (0.35 if _goes_up(task) else 2.2)
+        end = level * (1 - hurt if _goes_up(task) else 1 + hurt)
         values = start_at + (end - start_at) * learned + 0.012 * level * jitter
         quantities[f"{task}_{get_task(task).main_metric}"] = values
     quantities["group_sparsity"] = sparsity if setting.penalty else np.zeros(EPOCHS)

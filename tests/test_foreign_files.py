@@ -192,17 +192,6 @@ def test_a_compact_model_that_is_a_pickle(payload: bytes, tmp_path: Path, marker
         load_compact(path)
 
 
-def test_a_prediction_with_such_a_model(
-    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "compact.safetensors"
-    path.write_bytes(zipped(Bomb(marker)))
-    code, said = script(predict, monkeypatch, capsys, "--model", path, "--images", tmp_path, "--out", tmp_path / "out")
-    assert code == 2
-    assert said.startswith(f"error: {path}: ")
-    assert said.count("\n") == 1
-
-
 TAGS = [
     "!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{marker}']]",
     "!!python/object/apply:os.system ['touch {marker}']",
@@ -240,15 +229,6 @@ def test_a_target_that_is_a_program(suffix: str, payload: bytes, tmp_path: Path,
         path.write_bytes(content)
         with pytest.raises(DataError, match=rf"1\{suffix} (cannot be read|holds no array)"):
             read_array(path)
-
-
-def test_a_data_set_with_such_a_frame_ends_in_one_sentence(saved: ExperimentConfig, tmp_path: Path, marker: Path) -> None:
-    rooms = shutil.copytree(saved.data_dir, tmp_path / "rooms")
-    for path in (rooms / "depth").iterdir():
-        path.write_bytes(numpy_object(Bomb(marker)))
-    config = saved.with_values(data_dir_NYU=str(rooms), checkpoint_folder=str(tmp_path / "runs"))
-    with pytest.raises(UserError, match=r"depth.*\.npy"):
-        run_experiment(config, out_dir=tmp_path / "out")
 
 
 def test_a_target_of_cells_or_structures(tmp_path: Path) -> None:

@@ -6,11 +6,17 @@ optim, which is installed alone, imports nothing of ours.
 import ast
 import graphlib
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from settings.registries import BACKBONES, WEIGHTINGS, load
+from settings.registries import BACKBONES, WEIGHTINGS
+from tasks.kinds import KINDS
+from tasks.table import SEGMENTATION_LOSSES
+from utils.places import load
 
 ROOT = Path(__file__).parent.parent
 HOUSE = """
@@ -42,7 +48,7 @@ def imported(path: Path) -> set[str]:
             if not node.level:
                 names.add(str(node.module).split(".")[0])
         elif (
-            path != ROOT / "settings" / "registries.py"
+            path not in {ROOT / "utils" / "places.py", ROOT / "optim" / "later.py"}
             and isinstance(node, ast.Call)
             and ast.unparse(node.func) in {"__import__", "importlib.import_module"}
         ):
@@ -50,10 +56,25 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_a_class_that_is_imported_by_its_name_lies_in_its_room() -> None:
-    places = [entry.place for entry in BACKBONES.values()], list(WEIGHTINGS.values())
-    for room, names in zip(("models.", "engine."), places, strict=True):
-        assert all(name.startswith(room) and isinstance(load(name), type) for name in names)
+def test_what_is_imported_by_its_place_lies_in_its_room() -> None:
+    kinds = KINDS.values()
+    rooms = {
+        "models.": [entry.place for entry in BACKBONES.values()],
+        "engine.": WEIGHTINGS.values(),
+        "tasks.": [*SEGMENTATION_LOSSES.values(), *(kind.objective for kind in kinds)],
+        "datasets.": [place for kind in kinds if kind.reader for place in (kind.reader, kind.codec)],
+        "figures.": [kind.colours for kind in kinds if kind.colours],
+    }
+    for room, places in rooms.items():
+        assert all(place.startswith(room) and load(place) for place in places)
+
+
+def test_a_configuration_is_refused_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("epohcs: 3\n")
+    command = ["-X", "importtime", str(ROOT / "main_multi_trials.py"), "--config_exp", str(tmp_path / "wrong.yaml")]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "did you mean 'epochs'?" in done.stderr
+    assert not re.search(r"\| +(torch|numpy|pandas|matplotlib)\b", done.stderr), "what takes seconds to import"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

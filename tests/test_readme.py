@@ -25,9 +25,9 @@ def test_the_house_is_the_one_that_is_there() -> None:
         if not indent:
             room = ROOT / place if place.endswith("/") else ROOT
         for name in re.findall(r"[\w./]+\.(?:py|md|sh)\b", line) + [place] * (len(indent) <= 2):
-            found = next((folder / name.strip(",") for folder in (room, ROOT) if (folder / name.strip(",")).exists()), None)
-            assert found is not None, f"{name}: {line}"
-            named.add(found.relative_to(ROOT))
+            entry = next((folder / name.strip(",") for folder in (room, ROOT) if (folder / name.strip(",")).exists()), None)
+            assert entry is not None, f"{name}: {line}"
+            named.add(entry.relative_to(ROOT))
     rooms = {path.parent.relative_to(ROOT) for path in ROOT.glob("*/__init__.py")} | {Path("config"), Path("docs")}
     assert rooms | {path.relative_to(ROOT) for path in ROOT.glob("*.py")} <= named
 

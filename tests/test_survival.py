@@ -5,9 +5,7 @@ import random
 import re
 import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,11 @@ import pytest
 
 from datasets.synthetic.rooms import write_rooms
 from engine import checkpoint as files
+from tests.equality import equal
 from tests.killed_runs import (
     KILLED,
     Moment,
     Run,
-    equal,
     half_a_removal,
     half_a_save,
     half_a_text,
@@ -65,23 +63,9 @@ def make_work(folder: Path, **values: Any) -> Path:
     return folder
 
 
-@pytest.fixture
-def work() -> Iterator[Path]:
-    """A folder that goes away with the test."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def scratch() -> Iterator[Path]:
-    """A folder that goes away with the module."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 @pytest.fixture(scope="module")
 def whole(scratch: Path) -> Path:
-    """Where the steered experiment ran without any interruption."""
+    """Return the folder in which the steered experiment ran without any interruption."""
     folder = make_work(scratch / "whole", **STEERED)
     run = start(folder)
     assert run.end() == 0, run.stderr
@@ -90,7 +74,7 @@ def whole(scratch: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def short(scratch: Path) -> Path:
-    """Where the short experiment ran without any interruption."""
+    """Return the folder in which the short experiment ran without any interruption."""
     folder = make_work(scratch / "short", **SHORT)
     run = start(folder)
     assert run.end() == 0, run.stderr
@@ -291,7 +275,7 @@ FULL = {
     files.TEST: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100)),
     f"out_csv/{NAME}.csv": Moment("engine.experiment:write_results", functools.partial(no_room, 100)),
 }
-"""Which file finds no room, each in a run that goes on where the one before it stopped."""
+"""Files that find no room, each in a run that goes on where the one before it stopped."""
 
 
 def test_a_full_disk_is_one_sentence_and_what_was_there_stays(short: Path, work: Path) -> None:

@@ -25,7 +25,7 @@ SPARSE: dict[str, Any] = {
     "group_sparsity": True,
     "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1, "penalty": "l1_l2", "lambda": 0.1},
 }
-"""What the experiment of the fixture ``trained`` has beside the values of ``small_config``."""
+"""Values of the experiment of the fixture ``trained`` beside those of ``small_config``."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ segmentation    uint8, 255 where ignored        none
 depth           uint16, 0 where invalid         at most 1/131070 of the frame's largest depth, which itself is exact (*)
 normals         int16 x 3, zeros where invalid  at most 1/65534 per component
 edges           uint16, 0 where invalid         at most 1/131068
+other kinds     float32, NaN where invalid      none
 ==============  ==============================  =================================================================
 
 (*) A valid depth is positive; one below 1/65535 of the largest is stored as that fraction, so that it stays above 0.
@@ -21,49 +22,101 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.table import IGNORE_INDEX, Kind
+from tasks.kinds import KINDS
+from tasks.table import IGNORE_INDEX
+from utils.places import load
 
-TYPES: dict[str, np.dtype] = {
-    "image": np.dtype(np.uint8),
-    "segmentation": np.dtype(np.uint8),
-    "depth": np.dtype(np.uint16),
-    "normals": np.dtype(np.int16),
-    "edges": np.dtype(np.uint16),
-}
+IMAGE_TYPE = np.dtype(np.uint8)
+"""Type of an image's codes."""
 
 
-def encode(kind: Kind, target: Tensor, mask: Tensor) -> tuple[np.ndarray, float]:
-    """A raw dense target (K, H, W) and its mask (1, H, W) as codes (K, H, W), and the frame's scale (1 but for depth)."""
-    if kind == "segmentation":
-        return torch.where(mask, target, IGNORE_INDEX).to(torch.uint8).numpy(), 1.0
-    values = torch.where(mask, target, 0.0).double()
-    scale = 1.0
-    if kind == "depth":
+class Codec:
+    """Way to store the targets of one kind: any numbers, as they are."""
+
+    type: np.dtype = np.dtype(np.float32)
+    """Type of the codes."""
+
+    def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
+        """Return codes of a raw target (K, H, W) and its mask (1, H, W), of any type that holds them, and the frame's scale."""
+        return torch.where(mask, target, torch.nan), 1.0
+
+    def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the raw targets and masks of codes (B, K, H, W) and scales (B,)."""
+        mask = ~codes[:, :1].isnan()
+        return codes.masked_fill(~mask, 0.0), mask
+
+
+class Labels(Codec):
+    """Classes, in bytes."""
+
+    type = np.dtype(np.uint8)
+
+    def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
+        return torch.where(mask, target, IGNORE_INDEX), 1.0
+
+    def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        return codes, codes != IGNORE_INDEX
+
+
+class Depths(Codec):
+    """Distances, in parts of the frame's largest, which is its scale."""
+
+    type = np.dtype(np.uint16)
+
+    def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
+        values = torch.where(mask, target, 0.0).double()
         assert bool((values > 0).eq(mask).all()), "a valid depth is positive: 0 and less would come back as another one"
         scale = float(values.max())
         # A depth that is valid stays so, however small it is beside the largest.
-        codes = (values / (scale or 1.0) * 65535).round().clamp_min(1) * mask
-    elif kind == "normals":
-        codes = (values * 32767).round()
-    elif kind == "edges":
-        codes = (1 + (values * 65534).round()) * mask
-    else:
-        raise AssertionError(f"targets of kind {kind} are not stored")
-    return codes.numpy().astype(TYPES[kind]), scale
+        return (values / (scale or 1.0) * 65535).round().clamp_min(1) * mask, scale
 
-
-def decode(kind: Kind, codes: np.ndarray, scales: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Codes (B, K, H, W) and the frames' scales (B,) as raw targets (B, K, H, W) and masks (B, 1, H, W)."""
-    if kind == "segmentation":
-        labels = torch.from_numpy(codes)
-        return labels, labels != IGNORE_INDEX
-    if kind == "normals":
-        stored = torch.from_numpy(codes)
-        mask = (stored[:, 0:1] | stored[:, 1:2] | stored[:, 2:3]) != 0
-        return stored.float().mul_(1 / 32767), mask
-    values = torch.from_numpy(codes).float()
-    mask = values > 0
-    if kind == "depth":
+    def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        values = codes.float()
+        mask = values > 0
         # First the division: 65535 / 65535 is 1, so that the largest depth comes back to the last bit.
-        return values.div_(65535).mul_(torch.from_numpy(scales.astype(np.float32)).view(-1, 1, 1, 1)), mask
-    return values.sub_(1).clamp_min_(0).div_(65534), mask
+        return values.div_(65535).mul_(scales.view(-1, 1, 1, 1)), mask
+
+
+class Normals(Codec):
+    """Unit vectors."""
+
+    type = np.dtype(np.int16)
+
+    def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
+        return (torch.where(mask, target, 0.0).double() * 32767).round(), 1.0
+
+    def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        mask = (codes[:, 0:1] | codes[:, 1:2] | codes[:, 2:3]) != 0
+        return codes.float().mul_(1 / 32767), mask
+
+
+class Strengths(Codec):
+    """Numbers from 0 to 1."""
+
+    type = np.dtype(np.uint16)
+
+    def encode(self, target: Tensor, mask: Tensor) -> tuple[Tensor, float]:
+        return (1 + (torch.where(mask, target, 0.0).double() * 65534).round()) * mask, 1.0
+
+    def decode(self, codes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+        values = codes.float()
+        mask = values > 0
+        return values.sub_(1).clamp_min_(0).div_(65534), mask
+
+
+def codec_of(kind: str) -> Codec:
+    """Return the codec of a kind in ``tasks.kinds.KINDS``."""
+    codec: Codec = load(KINDS[kind].codec)()
+    return codec
+
+
+def encode(kind: str, target: Tensor, mask: Tensor) -> tuple[np.ndarray, float]:
+    """Return a raw dense target (K, H, W) and its mask (1, H, W) as codes (K, H, W), and the frame's scale."""
+    codec = codec_of(kind)
+    codes, scale = codec.encode(target, mask)
+    return codes.numpy().astype(codec.type), scale
+
+
+def decode(kind: str, codes: np.ndarray, scales: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return codes (B, K, H, W) and the frames' scales (B,) as raw targets (B, K, H, W) and masks (B, 1, H, W)."""
+    return codec_of(kind).decode(torch.from_numpy(codes), torch.from_numpy(scales.astype(np.float32)))

@@ -25,7 +25,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from datasets.base import MultiTaskDataset
-from datasets.cache.codec import TYPES, decode
+from datasets.cache.codec import IMAGE_TYPE, codec_of, decode
 from datasets.cache.parts import DAMAGED, Part, PartWriter
 from datasets.frame_check import parts_of, read_frames, refuse_or_drop
 from datasets.sample import Sample
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 2
 SAMPLED = 64
-"""Of how many files of a kind some of the content is looked at (:func:`utils.files.fingerprint`)."""
+"""Number of files of each kind whose content is sampled (:func:`utils.files.fingerprint`)."""
 FOLDER = "loader_cache"
 """Beside the data; where that cannot be written, below the user's cache folder."""
 
@@ -185,8 +185,8 @@ def _fill(
         log.info("cache: another process is filling %s; waiting for it", folder)
         lock.acquire()
     try:
-        there = _whole_parts(wanted, dataset, logging.WARNING)
-        missing = {what: path for what, path in wanted.items() if what not in there}
+        whole = _whole_parts(wanted, dataset, logging.WARNING)
+        missing = {what: path for what, path in wanted.items() if what not in whole}
         if missing:
             for stale in (*folder.glob(".*.unfinished"), *(path for path in missing.values() if path.exists())):
                 shutil.rmtree(stale)
@@ -227,6 +227,6 @@ def _write(missing: dict[str | None, Path], dataset: MultiTaskDataset, config: E
 def _shape(dataset: MultiTaskDataset, what: str | None) -> tuple[tuple[int, ...], np.dtype]:
     """Shape (K, H, W) and type of one frame's codes."""
     if what is None:
-        return (1 if dataset.grey else 3, *dataset.size), TYPES["image"]
-    kind = get_task(what).kind
-    return (3 if kind == "normals" else 1, *dataset.size), TYPES[kind]
+        return (1 if dataset.grey else 3, *dataset.size), IMAGE_TYPE
+    task = get_task(what)
+    return (task.channels, *dataset.size), codec_of(task.kind).type

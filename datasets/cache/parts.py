@@ -16,7 +16,7 @@ from utils.files import unfinished, write_text
 
 CODES, FACTS = "codes.raw", "part.json"
 DAMAGED = (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a part whose files are not whole may raise when it is opened or checked."""
+"""Errors that a part may raise when it is opened or checked while its files are not whole."""
 
 
 class Part:
@@ -40,11 +40,11 @@ class Part:
         self.rows = {name: row for row, name in enumerate(names)}
         self.scales = np.array(facts["scales"], np.float64)
         shape, kind = (len(names), *facts["shape"]), np.dtype(facts["type"])
-        expected, there = int(np.prod(shape)) * kind.itemsize, (folder / CODES).stat().st_size
+        expected, size = int(np.prod(shape)) * kind.itemsize, (folder / CODES).stat().st_size
         if kind.kind not in "buif":  # codes of the type object would be taken for addresses
             raise ValueError(f"{FACTS} says the type {kind}; expected numbers")
-        if there != expected or len(self.scales) != len(names):
-            raise ValueError(f"{CODES} has {there} bytes, expected {expected}")
+        if size != expected or len(self.scales) != len(names):
+            raise ValueError(f"{CODES} has {size} bytes, expected {expected}")
         self.codes = np.memmap(folder / CODES, kind, "r", shape=shape) if names else np.empty(shape, kind)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ PARTS = (
     *("skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip", "l_lip"),
     *("hair", "hat", "ear_r", "neck_l", "neck", "cloth"),
 )
-"""What the official files call the parts, in the order in which they are painted: later ones cover earlier ones."""
+"""Names of the parts in the official files, in the order in which they are painted: later ones cover earlier ones."""
 
 IDS = {3: {"skin": 2, "hair": 1}, 19: {part: number for number, part in enumerate(PARTS, 1)}}
 """Per number of classes the label of each part that is a class; all else is 0, background."""
@@ -93,7 +93,7 @@ def _read_part(path: Path) -> np.ndarray:
 
 
 def _open(path: Path, side: int, read: Callable[[Path], Image.Image], modes: tuple[str, ...]) -> Image.Image:
-    """What ``read`` makes of an image file, of the expected size and mode."""
+    """Return what ``read`` makes of an image file of the expected size and mode."""
     try:
         image = read(path)
     except DataError as error:

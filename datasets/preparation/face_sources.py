@@ -1,4 +1,4 @@
-"""What the official download of CelebAMask-HQ holds: which faces, which parts of each, in which split."""
+"""Contents of the official download of CelebAMask-HQ: faces, the parts of each, and splits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from utils.files import evenly_spread, fingerprint
 
 TEXT_FILES = (ATTRIBUTE_FILE, MAPPING_FILE)
 SAMPLED = 256
-"""Of how many images, and of how many masks, the checksum reads some of the content: there are some 400,000."""
+"""Number of images, and of masks, whose content the checksum samples: there are some 400,000."""
 _PART = re.compile(r"([0-9]{5,9})_(\w+)\.png")
 _LIKE_A_PART = re.compile(r"0*([0-9]{1,9})[_ -].*|.*?0*([0-9]{1,9}).*\.(?:png|jpe?g|bmp|gif|tiff?|webp)", re.IGNORECASE)
 
@@ -92,7 +92,7 @@ def find_faces(root: Path) -> FaceSources:
 def _find_parts(root: Path, numbers: Container[int]) -> tuple[dict[int, set[str]], list[Problem]]:
     """Per face the parts that have a file; and the files that look like a part of one of these faces, but are not called, or do
     not lie, as one. No file means that there is no such part, so that none may be overlooked."""
-    found: dict[int, set[str]] = {}
+    parts_of: dict[int, set[str]] = {}
     problems = []
     folder = root / ANNOTATIONS
     for path, folders, names in os.walk(folder):
@@ -101,11 +101,11 @@ def _find_parts(root: Path, numbers: Container[int]) -> tuple[dict[int, set[str]
         for file in sorted(names):
             part = _PART.fullmatch(file)
             if part and part[2] in PARTS and f"{place}/{file}" == part_name(int(part[1]), part[2]):
-                found.setdefault(int(part[1]), set()).add(part[2])
+                parts_of.setdefault(int(part[1]), set()).add(part[2])
                 continue
             like = None if file.startswith(".") else _LIKE_A_PART.fullmatch(file)
             number = int(like[1] or like[2]) if like else -1
             if number in numbers:
                 expected = f"{part_name(number, '<part>')}, <part> being one of {', '.join(PARTS)}"
                 problems.append(Problem(str(root / place / file), "is not called like a part, or lies elsewhere", expected))
-    return found, problems
+    return parts_of, problems

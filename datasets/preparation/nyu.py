@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _about_normals(args: argparse.Namespace, source: OfficialNYU, folder: NormalsFolder | None) -> dict[str, Any]:
-    """How the normals came about, for the manifest."""
+    """Describe the source of the normals, for the manifest."""
     from datasets.preparation.normals import MIN_SHARE
     from datasets.preparation.official_nyu import CAMERA
 

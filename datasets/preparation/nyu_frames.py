@@ -22,7 +22,7 @@ FORMATS = {
     "edge": "float32 (H, W): 1 where the class differs from the right or the lower neighbour's, else 0",
     "gt_sets": "names of the frames of each split, one per line",
 }
-"""What each folder holds, for the manifest. Normals in 16 bits are exact to 0.03 degrees, far below what any of them are
+"""Contents of each folder, for the manifest. Normals in 16 bits are exact to 0.03 degrees, far below what any of them are
 known to, and halve the largest part of the set."""
 
 

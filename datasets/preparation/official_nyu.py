@@ -34,7 +34,7 @@ BLOCK_BYTES = 64 * 2**20
 
 
 class Frame(NamedTuple):
-    """What the file holds about one frame, cropped: H = 425, W = 560."""
+    """Contents of the file about one frame, cropped: H = 425, W = 560."""
 
     number: int
     """From 1."""

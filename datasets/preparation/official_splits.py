@@ -1,4 +1,4 @@
-"""Which frames are for training, validation and test: the official split, with validation cut from its training frames."""
+"""Frames for training, validation and test: the official split, with validation cut from its training frames."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def read_splits(path: Path, count: int) -> tuple[list[int], list[int]]:
     parts = []
     for name in ("trainNdxs", "testNdxs"):
         if name not in arrays:
-            there = ", ".join(key for key in arrays if not key.startswith("__")) or "nothing"
-            raise DataError(f"--splits {path}: holds {there}; expected trainNdxs and testNdxs, as in the official splits.mat")
+            keys = ", ".join(key for key in arrays if not key.startswith("__")) or "nothing"
+            raise DataError(f"--splits {path}: holds {keys}; expected trainNdxs and testNdxs, as in the official splits.mat")
         values = np.asarray(arrays[name]).ravel()
         if values.dtype.kind not in "uif" or (values != np.floor(values)).any():
             raise DataError(f"--splits {path}: {name} must be whole numbers, found {values.dtype}")

@@ -19,7 +19,7 @@ from utils.errors import DataError
 HELP = "draw a synthetic set: rooms in the NYUD_MT layout, or faces in that of CelebAMask-HQ"
 
 OLD_MANIFEST = "synthetic.json"
-"""Where earlier versions wrote the parameters of a complete set."""
+"""Name of the file into which earlier versions wrote the parameters of a complete set."""
 
 SPLITS = ("train", "val", "test")
 SMALLEST, LARGEST = 16, 512
@@ -31,11 +31,11 @@ LEAST = {"train": 1, "val": 0, "test": 0}
 
 
 DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba"}
-"""What --dataset may be, in small letters, and what the manifest calls it."""
+"""Values of --dataset, in small letters, and their names in the manifest."""
 
 
 class Generator(NamedTuple):
-    """What writes one kind of set."""
+    """Writer of one kind of set."""
 
     write: Callable[..., None]
     files: Callable[[dict[str, int]], list[str]]
@@ -43,7 +43,7 @@ class Generator(NamedTuple):
 
 
 def generator(dataset: str) -> Generator:
-    """What makes the set ``nyu`` or ``celeba``; imported here, so that --help and refusals are instant."""
+    """Return the maker of the set ``nyu`` or ``celeba``; imported here, so that --help and refusals are instant."""
     if dataset == "nyu":
         from datasets.synthetic import rooms as rooms
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from datasets.cores import cores
 from datasets.preparation.workers import in_processes
+from tasks.data_sets import DATA_SETS
 from tasks.table import get_task
 from utils.cli import path_argument, whole_number
 from utils.console import duration, track
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data_dir", type=path_argument, required=True, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout"
     )
+    names = ", ".join(DATA_SETS)
+    parser.add_argument(
+        "--dataset", choices=DATA_SETS, metavar="NAME", help=f"which it is: {names} (default: the first one of its layout)"
+    )
     help_text = "processes that read (default: as many as there are cores)"
     parser.add_argument("--workers", type=whole_number(1, 1024), metavar="N", help=help_text)
 
@@ -42,11 +47,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         DataError: the folder is not there, or holds no data set.
     """
-    from datasets.preparation.verification.survey import survey_folder
+    from datasets.preparation.verification.survey import data_sets_of, survey_folder
     from datasets.preparation.verification.table import print_table
 
     start = time.monotonic()
-    survey = survey_folder(args.data_dir)
+    survey = survey_folder(args.data_dir, DATA_SETS.get(args.dataset))
+    possible = [data_set.name for data_set in data_sets_of(survey.data_set.layout)]
+    if args.dataset is None and len(possible) > 1:
+        sys.stdout.write(f"{args.data_dir}: taken for {survey.data_set.name}; --dataset says which of {', '.join(possible)}\n")
     sizes = examine_files(survey, args.workers or cores())
     rows = sorted(set(survey.problems))
     took = f"{len(survey.files)} files read in {duration(time.monotonic() - start)}"
@@ -87,7 +95,7 @@ def conclusion(rows: list[Problem]) -> str:
 
 
 def summary(root: Path, survey: Survey, sizes: Counter[tuple[int, int]]) -> list[str]:
-    """What is there, in four lines."""
+    """Describe the set in four lines."""
     roles = ("train", "val", "test")
     order = sorted(survey.counts, key=lambda split: (roles.index(split) if split in roles else len(roles), split))
     frames = ", ".join(f"{survey.counts[split]} {split}" for split in order)

@@ -77,14 +77,14 @@ def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[st
     entries = [path for path in out.iterdir() if path.name != LOCK and not is_unfinished(path)]
     if entries and done is None and begun is None:
         raise DataError(f"--out {out}: holds something that this command did not make; choose another folder")
-    there = done or begun
+    record = done or begun
     complete = done is not None and done["recipe"] == recipe and not overwrite
-    if there is not None and not complete and (done is not None or there["recipe"] != recipe):
-        if not overwrite and there["recipe"] != CLEARING:
-            keys = ", ".join(key for key in {**recipe, **there["recipe"]} if recipe.get(key) != there["recipe"].get(key))
+    if record is not None and not complete and (done is not None or record["recipe"] != recipe):
+        if not overwrite and record["recipe"] != CLEARING:
+            keys = ", ".join(key for key in {**recipe, **record["recipe"]} if recipe.get(key) != record["recipe"].get(key))
             state = "a set" if done is not None else "an unfinished set"
             raise DataError(f"--out {out}: holds {state} with another {keys}; choose another folder, or pass --overwrite")
-        recorded = there.get("contents")
+        recorded = record.get("contents")
         _clear(out, recorded if isinstance(recorded, list) else contents)
     for folder, _, _ in os.walk(out):
         remove_unfinished(Path(folder))
@@ -117,7 +117,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What a manifest, or the file of an unfinished set, says; None if it is not there or is none of ours."""
+    """Read a manifest, or the file of an unfinished set; None if it is not there or is none of ours."""
     facts = read_object(path)
     return facts if isinstance(facts.get("recipe"), dict) else None
 

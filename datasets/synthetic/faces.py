@@ -28,7 +28,7 @@ VERSION = 1
 SPLITS = ("train", "val", "test")
 
 FIRST_ORIGINAL = {"train": 0, "val": 162771, "test": 182638}
-"""Where each split of CelebAMask-HQ's own script begins in the numbering of CelebA."""
+"""First number, in CelebA, of each split of CelebAMask-HQ's own script."""
 
 _SKINS = ((0.98, 0.85, 0.75), (0.94, 0.76, 0.63), (0.86, 0.66, 0.5), (0.7, 0.49, 0.35), (0.5, 0.34, 0.24))
 _HAIRS = {
@@ -74,7 +74,7 @@ class Face:
     turn: float
     """Roll of the head, in radians."""
     look: float
-    """How far eyes, nose and mouth are shifted sideways, as if the head turned."""
+    """Shift of eyes, nose and mouth sideways, as if the head turned."""
     shift: tuple[float, float]
     scale: float
     jaw: float
@@ -160,7 +160,7 @@ class Canvas:
             self.mask[cover > 0.5] = CELEBA_CLASSES.index(label)
 
     def ellipse(self, x: float, y: float, a: float, b: float, lower: float = 2.0) -> Array:
-        """How far inside an ellipse around (x, y) each pixel is; ``lower`` > 2 makes its lower half squarer."""
+        """Return the depth of each pixel inside an ellipse around (x, y); ``lower`` > 2 makes its lower half squarer."""
         u, v = np.abs(self.x - x) / a, (self.y - y) / b
         power = np.where(v > 0, lower, 2.0)
         level = u**power + np.abs(v) ** power
@@ -168,7 +168,7 @@ class Canvas:
         return (1 - level) / np.maximum(steep, 1e-3)
 
     def stroke(self, x: float, y: float, reach: float, bend: float, thick: float, peak: float = 0.0) -> Array:
-        """How far inside a curved line each pixel is: ``reach`` to both sides of x, ends ``bend`` above the middle y.
+        """Return the depth of each pixel inside a curved line: ``reach`` to both sides of x, ends ``bend`` above the middle y.
 
         It is ``thick`` to both sides and thins out at its ends; its middle lies ``peak`` (in reaches) beside x.
         """

@@ -1,4 +1,4 @@
-"""What stands in a synthetic room: upright boxes with patterned surfaces, and the furniture made of them.
+"""Furniture of a synthetic room: upright boxes with patterned surfaces, and the furniture made of them.
 
 Axes as in ``datasets/synthetic/rooms.py``: x right, y down, z forward, in metres.
 """

@@ -53,7 +53,7 @@ def intrinsics(size: tuple[int, int]) -> Intrinsics:
 
 
 class Room(NamedTuple):
-    """What is to be seen: five boxes for floor, ceiling and three walls, then the furniture; and who looks."""
+    """Scene: five boxes for floor, ceiling and three walls, then the furniture; and the camera."""
 
     boxes: list[Box]
     size: Array
@@ -141,7 +141,7 @@ def _design(rng: Rng) -> Room:
 
 
 def _slab(origin: Iterable[Array], direction: Iterable[Array], half: Iterable[float]) -> tuple[Array, Array]:
-    """Where rays enter each of a box's slabs (3, ...) and leave the box (...), in lengths of the rays."""
+    """Return the lengths of rays to each of a box's slabs (3, ...) and to their way out of the box (...)."""
     near, far = [], []
     for o, d, h in zip(origin, direction, half, strict=True):
         inverse = 1 / np.where(np.abs(d) < 1e-9, np.float32(1e-9), d)
@@ -168,7 +168,7 @@ def _window_of(box: Box, room: Room, size: tuple[int, int]) -> tuple[slice, slic
 
 
 def _trace(room: Room, rays: Array, windows: list[tuple[slice, slice]]) -> tuple[Array, Array, Array]:
-    """What each ray (3, S, H, W) meets first: its depth, the index of the box, the axis across its face; (S, H, W)."""
+    """Trace rays (3, S, H, W) to what they meet first: its depth, the index of the box, the axis across its face; (S, H, W)."""
     depth: Array = np.full(rays.shape[1:], np.inf, np.float32)
     owner: Array = np.zeros(depth.shape, np.intp)
     axis: Array = np.zeros(depth.shape, np.intp)
@@ -222,7 +222,7 @@ def _lit(room: Room, points: Array, normals: Array, jitter: Array) -> Array:
 
 
 def _shaded(room: Room, points: Array, towards: Array) -> Array:
-    """Whether furniture stands between points (3, N) and the ends of the vectors ``towards`` (3, N): (N,) of bool."""
+    """Return True (N,) if furniture stands between points (3, N) and the ends of the vectors ``towards`` (3, N)."""
     shaded = np.zeros(points.shape[1], bool)
     for box in room.boxes[5:]:
         if min(box.half) > 0.03:
@@ -241,7 +241,7 @@ def _render(room: Room, size: tuple[int, int], rng: Rng) -> tuple[Array, Array, 
     in_camera = np.stack([(column + right - cx) / fx, (row + below - cy) / fy, np.ones(shape)])
     rays = np.tensordot(room.axes, in_camera, 1).astype(np.float32)
     windows = [_window_of(box, room, size) for box in room.boxes]
-    depth, owner, axis = (found.ravel() for found in _trace(room, rays, windows))
+    depth, owner, axis = (part.ravel() for part in _trace(room, rays, windows))
     rays = rays.reshape(3, -1)
     points = room.camera[:, None].astype(np.float32) + depth * rays
     colour, normals = np.empty((2, depth.size, 3), np.float32)
@@ -259,7 +259,7 @@ def _render(room: Room, size: tuple[int, int], rng: Rng) -> tuple[Array, Array, 
 
 
 def _blobs(rng: Rng, size: tuple[int, int], count: int) -> Array:
-    """Where ``count`` small random ellipses lie: (H, W) of bool."""
+    """Return a mask (H, W) of ``count`` small random ellipses."""
     inside = np.zeros(size, bool)
     row, column = np.indices(size)
     for _ in range(count):

@@ -55,13 +55,13 @@ def write_all(root: Path) -> dict[str, Callable[..., ExperimentConfig]]:
 
 
 ROUNDING = {"segmentation": 0.0, "depth": 1 / 131070, "normals": 1 / 65534, "edges": 1 / 131068, "attribute": 0.0}
-"""What ``datasets/cache/codec.py`` states; of a depth in parts of the frame's largest."""
+"""Rounding that ``datasets/cache/codec.py`` states; that of a depth in parts of the frame's largest."""
 FLOAT = 2.0**-22
 """Beside it: float32 cannot hold every decoded number."""
 
 
 def allowed(task: str, target: Tensor) -> float:
-    """How far a target from the cache may be from ``target``."""
+    """Return the largest distance of a target from the cache to ``target``."""
     kind = get_task(task).kind
     rounding = ROUNDING[kind]
     return (rounding and rounding + FLOAT) * (max(float(target.max()), 0.0) if kind == "depth" else 1.0)
@@ -76,12 +76,12 @@ def assert_within_rounding(cached: Sample, plain: Sample, slack: float = 1.0) ->
     assert torch.equal(cached["image"], plain["image"])
     assert list(cached["targets"]) == list(cached["masks"]) == list(plain["targets"])
     for task, target in plain["targets"].items():
-        found, mask = cached["targets"][task], plain["masks"][task]
+        decoded, mask = cached["targets"][task], plain["masks"][task]
         assert torch.equal(cached["masks"][task], mask), task
-        assert found.dtype == target.dtype
-        assert found.shape == target.shape
+        assert decoded.dtype == target.dtype
+        assert decoded.shape == target.shape
         valid = mask.expand_as(target)
-        assert float((found - target)[valid].abs().max()) <= slack * allowed(task, target[valid]), task
+        assert float((decoded - target)[valid].abs().max()) <= slack * allowed(task, target[valid]), task
 
 
 def frames_of(loader: Iterable[Sample]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -145,16 +144,3 @@ def write_celeba(
     mapping = ["idx     orig_idx    orig_file"] if mapping_header else []
     mapping += [f"{number} {MAPPING[number]} {MAPPING[number] + 1:06d}.jpg" for number in numbers]
     (root / "CelebA-HQ-to-CelebA-mapping.txt").write_text("\n".join(mapping) + "\n")
-
-
-def equal_samples(one: Any, other: Any) -> bool:
-    """True if two samples or batches are the same to the last bit."""
-    return (
-        torch.equal(one["image"], other["image"])
-        and list(one["name"]) == list(other["name"])
-        and all(
-            list(one[part]) == list(other[part])
-            and all(torch.equal(tensor, other[part][task]) for task, tensor in one[part].items())
-            for part in ("targets", "masks")
-        )
-    )

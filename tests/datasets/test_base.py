@@ -1,4 +1,4 @@
-"""What all data sets share: the order of an epoch, batches, and who is augmented."""
+"""All data sets share the order of an epoch, batches, and augmentation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,8 @@ import torch
 from datasets.base import EpochSampler, MultiTaskDataset
 from datasets.sample import Sample, stack
 from tests.configs import make_config
-from tests.datasets.frames import DENSE, equal_samples, raw_sample
+from tests.datasets.frames import DENSE, raw_sample
+from tests.equality import equal
 
 
 class _Frames(MultiTaskDataset):
@@ -80,15 +81,15 @@ def test_only_training_frames_with_a_seed_are_augmented() -> None:
     training, evaluation = _Frames(True, **AUGMENTED), _Frames(False, **AUGMENTED)
     plain = [evaluation[index] for index in range(5)]
     for index in range(5):
-        assert equal_samples(training[index], plain[index])
-        assert equal_samples(evaluation[index, 123], plain[index])
-    assert not all(equal_samples(training[index, 123], plain[index]) for index in range(5))
-    assert equal_samples(training[2, 9], training[2, 9])
+        assert equal(training[index], plain[index])
+        assert equal(evaluation[index, 123], plain[index])
+    assert not all(equal(training[index, 123], plain[index]) for index in range(5))
+    assert equal(training[2, 9], training[2, 9])
 
 
 def test_without_augmentation_a_seed_changes_nothing() -> None:
     frames = _Frames(True)
-    assert all(equal_samples(frames[index, seed], frames[index]) for index in range(5) for seed in (1, 2, 3))
+    assert all(equal(frames[index, seed], frames[index]) for index in range(5) for seed in (1, 2, 3))
 
 
 KEYS = [(1, 11), (0, 12), (1, 13), 4, (3, 14)]
@@ -100,8 +101,8 @@ def test_kept_frames_give_the_same_samples_and_batches_and_are_not_read(values: 
     kept.kept = frames = _Kept(_Frames(True, **values))
     for _ in range(2):  # what is kept does not change
         for key in KEYS:
-            assert equal_samples(kept[key], plain[key])
-        assert equal_samples(kept.__getitems__(KEYS), plain.__getitems__(KEYS))
+            assert equal(kept[key], plain[key])
+        assert equal(kept.__getitems__(KEYS), plain.__getitems__(KEYS))
     assert frames.asked == [1, 0, 1, 4, 3] * 4
     assert not kept.asked
     assert len(plain.asked) == 20
@@ -112,7 +113,7 @@ def test_a_batch_is_its_finished_samples_stacked(keep: bool) -> None:
     """Relative depth too: each frame is divided by its own largest."""
     frames = _Frames(True, **AUGMENTED)
     frames.kept = _Kept(_Frames(True, **AUGMENTED)) if keep else None
-    assert equal_samples(frames.__getitems__(KEYS), stack([frames[key] for key in KEYS]))
+    assert equal(frames.__getitems__(KEYS), stack([frames[key] for key in KEYS]))
 
 
 def test_fewer_tasks_of_kept_frames_are_read_from_their_files() -> None:
@@ -135,12 +136,6 @@ def test_dropped_frames_are_gone_and_listed_in_the_order_of_the_frames() -> None
     frames.drop({"4": "late"})
     assert frames.skipped == {"1": "so", "3": "why", "4": "late"}
     assert frames[1]["name"] == "2"
-
-
-def test_frames_have_the_input_size() -> None:
-    sample = _Frames(True, **AUGMENTED)[0, 1]
-    assert sample["image"].shape == (3, 20, 24)
-    assert all(target.shape[-2:] == (20, 24) for target in sample["targets"].values())
 
 
 def test_relative_depth_is_that_of_the_augmented_frame() -> None:

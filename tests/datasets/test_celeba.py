@@ -15,11 +15,12 @@ import torch
 from datasets.celeba import ATTRIBUTE_FILE, MAPPING_FILE, CelebAMaskHQ, celeba_splits, read_attributes
 from settings.config import ExperimentConfig
 from tests.configs import make_config
-from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, equal_samples, write_array, write_celeba
+from tests.datasets.frames import MAPPING, celeba_attributes, celeba_mask, write_array, write_celeba
+from tests.equality import equal
 from utils.errors import DataError
 
 OFFICIAL = {"train": ["0", "1", "6"], "val": ["2", "3"], "test": ["4", "5"]}
-"""What the official split makes of ``MAPPING``."""
+"""Splits that the official rule makes of ``MAPPING``."""
 
 
 def _config(root: Path, **values: Any) -> ExperimentConfig:
@@ -67,14 +68,6 @@ def test_zero_padded_names_are_the_same_images(tmp_path: Path) -> None:
     path = tmp_path / ATTRIBUTE_FILE
     path.write_text(path.read_text().replace("\n6.jpg", "\n00006.jpg"))
     assert read_attributes(path, ["Male"])["6"] == {"Male": celeba_attributes(6)["Male"]}
-
-
-def test_an_unknown_column_is_named(tmp_path: Path) -> None:
-    write_celeba(tmp_path)
-    path = tmp_path / ATTRIBUTE_FILE
-    path.write_text(path.read_text().replace("Smiling", "Frowning"))
-    with pytest.raises(DataError, match=r"CelebAMask-HQ-attribute-anno\.txt has no column Smiling"):
-        CelebAMaskHQ(_config(tmp_path), "train")
 
 
 @pytest.mark.parametrize(
@@ -160,26 +153,6 @@ def test_the_image_is_the_one_of_the_number_resized_with_its_mask(tmp_path: Path
     torch.testing.assert_close(sample["image"], torch.full((3, 24, 20), 60 / 255), rtol=0, atol=0.01)
 
 
-def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
-    write_celeba(tmp_path)
-    write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", np.full((16, 16), 3, np.uint8))
-    with pytest.raises(DataError, match=r"00000_mask\.npy has the label 3; expected 255 \(unlabelled\) or 0\.\.2"):
-        CelebAMaskHQ(_config(tmp_path), "train")[0]
-    write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", np.zeros((16, 16, 3), np.uint8))
-    with pytest.raises(DataError, match=r"has the shape \(16, 16, 3\); expected \(height, width\)"):
-        CelebAMaskHQ(_config(tmp_path), "train")[0]
-
-
-def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path) -> None:
-    write_celeba(tmp_path)
-    path = tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy"
-    write_array(path, np.full((16, 16), 2.0))
-    assert CelebAMaskHQ(_config(tmp_path), "train")[0]["targets"]["segmentsemantic"].unique().tolist() == [2]
-    write_array(path, np.full((16, 16), 1.5))
-    with pytest.raises(DataError, match=r"00000_mask\.npy has the label 1\.5; expected whole numbers"):
-        CelebAMaskHQ(_config(tmp_path), "train")[0]
-
-
 # Nineteen classes
 
 
@@ -206,8 +179,8 @@ def test_a_mirrored_face_has_its_right_eye_where_its_left_was(tmp_path: Path) ->
     labels[3, 4], labels[3, 11] = 4, 5
     config = _write_parts(tmp_path, labels).with_values(augmentation={"hflip": True})
     dataset = CelebAMaskHQ(config, "train", training=True)
-    found = torch.stack([dataset[0, seed]["targets"]["segmentsemantic"] for seed in range(30)])
-    np.testing.assert_array_equal(found, np.broadcast_to(labels, found.shape))  # this face is its own mirror image
+    masks = torch.stack([dataset[0, seed]["targets"]["segmentsemantic"] for seed in range(30)])
+    np.testing.assert_array_equal(masks, np.broadcast_to(labels, masks.shape))  # this face is its own mirror image
     labels[3, 4] = 0
     write_array(tmp_path / "CelebA-HQ-segmask" / "00000_mask.npy", labels)
     seen = {tuple(dataset[0, seed]["targets"]["segmentsemantic"].nonzero()[0].tolist()) for seed in range(30)}
@@ -355,15 +328,6 @@ def test_without_validation_names_it_is_cut_from_the_training_and_the_log_says_s
     assert not caplog.messages, "said once, though every loader asks"
 
 
-@pytest.mark.parametrize("role", ["train", "val"])
-def test_test_images_in_another_split_are_refused(role: str, tmp_path: Path) -> None:
-    write_celeba(tmp_path)
-    content: dict[str, list[int]] = {"train": [0, 1], "val": [2], "test": [4]}
-    content[role].append(4)
-    with pytest.raises(DataError, match=rf"names\.json names 4 for test, which {role} has too; expected every frame in one"):
-        celeba_splits(_config(tmp_path, data_split_file=_write_json(tmp_path, content)))
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -420,19 +384,11 @@ def test_of_a_face_one_file_is_read_however_it_is_spelled_and_two_are_refused(fi
     with pytest.raises(DataError, match=rf"{second} is there as well as {first}; expected one of them$"):
         CelebAMaskHQ(_config(tmp_path), "train")
     (tmp_path / file).unlink()
-    assert equal_samples(CelebAMaskHQ(_config(tmp_path), "train")[1], expected)
+    assert equal(CelebAMaskHQ(_config(tmp_path), "train")[1], expected)
 
 
-def test_missing_files_are_named_with_their_number(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data_dir_celebA: there is no folder .*CelebA-HQ-img"):
-        CelebAMaskHQ(_config(tmp_path), "train")
-    write_celeba(tmp_path)
-    for number in (1, 6):
-        (tmp_path / "CelebA-HQ-segmask" / f"{number:05d}_mask.npy").unlink()
-    with pytest.raises(DataError, match=r"00001_mask\.npy is missing, needed for task segmentsemantic; 2 of 3 frames"):
-        CelebAMaskHQ(_config(tmp_path), "train")
-    (tmp_path / "CelebA-HQ-img" / "6.jpg").unlink()
-    with pytest.raises(DataError, match=r"6\.jpg is missing, needed for the images; 1 of 3 frames"):
         CelebAMaskHQ(_config(tmp_path), "train")
 
 

@@ -1,4 +1,4 @@
-"""How many cores there are for this process, in a container too."""
+"""The number of cores for this process, in a container too."""
 
 import os
 from pathlib import Path

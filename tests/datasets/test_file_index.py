@@ -1,4 +1,4 @@
-"""Which file is a frame's: capital letters do not matter, hidden files do not count, two are refused."""
+"""A frame's file: capital letters do not matter, hidden files do not count, two are refused."""
 
 from pathlib import Path
 

@@ -120,7 +120,7 @@ def test_a_transparent_value_of_few_bits_is_scaled_as_the_pixels_are(tmp_path: P
 
 
 def rotated(path: Path, upright: np.ndarray) -> None:
-    """What a camera on its side stores: turned pixels, and a note how to turn them back."""
+    """A camera on its side stores turned pixels, and a note how to turn them back."""
     exif = Image.Exif()
     exif[0x0112] = 6
     image = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)

@@ -10,22 +10,15 @@ from PIL import Image
 
 from datasets import plausibility
 from datasets.loaders import build_dataset
-from datasets.preparation import verify
 from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, write_array, write_celeba, write_nyu
 from tests.datasets.mtan_frames import write_mtan
-from tests.datasets.preparation.verification.damage import in_this_process, problems_in
+from tests.datasets.preparation.verification.damage import problems_in
 from utils.errors import DataError
 
 SIZE = (16, 32)
 Change = Callable[[np.ndarray], np.ndarray]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify without processes."""
-    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def nyu(root: Path, task: str, **values: object) -> ExperimentConfig:

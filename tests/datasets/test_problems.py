@@ -1,4 +1,4 @@
-"""What is wrong with a data set, in a sentence."""
+"""Faults of a data set, in a sentence."""
 
 import pytest
 

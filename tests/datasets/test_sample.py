@@ -1,4 +1,4 @@
-"""What a loader hands out, by the table of ``datasets/sample.py``."""
+"""Samples of a loader, by the table of ``datasets/sample.py``."""
 
 import copy
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from datasets.sample import finish, labelled_tasks, stack
-from tests.datasets.frames import DENSE, equal_samples, raw_sample
+from tests.datasets.frames import DENSE, raw_sample
+from tests.equality import equal
 
 
 def test_types_and_shapes_are_those_of_the_contract() -> None:
@@ -74,7 +75,7 @@ def test_finishing_leaves_its_input_alone() -> None:
     raw = raw_sample()
     before = copy.deepcopy(raw)
     finish(raw, "relative")
-    assert equal_samples(raw, before)
+    assert equal(raw, before)
 
 
 def test_one_valid_element_of_a_batch_makes_a_task_a_labelled_one() -> None:

@@ -1,6 +1,6 @@
-"""What all splits obey; validation cut from the training frames: a partition, in runs of neighbours."""
+"""Rules of all splits; validation cut from the training frames: a partition, in runs of neighbours."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.problems import Problem
@@ -18,7 +18,6 @@ def _runs(held_out: list[int]) -> list[int]:
     return lengths
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(total=st.integers(2, 1500), fraction=st.floats(0.001, 0.999))
 def test_it_is_a_partition_of_the_right_size_in_the_old_order(total: int, fraction: float) -> None:
     names = [f"{index:04d}" for index in range(total)]
@@ -31,7 +30,6 @@ def test_it_is_a_partition_of_the_right_size_in_the_old_order(total: int, fracti
     assert len(val) == min(max(1, round(fraction * total)), total - 1)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(total=st.integers(20, 1500), fraction=st.floats(0.001, 0.4))
 def test_it_holds_few_runs_of_up_to_ten_neighbours(total: int, fraction: float) -> None:
     _, val = cut_validation([str(index) for index in range(total)], fraction)
@@ -62,8 +60,8 @@ def test_lists_without_doubles_and_overlaps_have_no_problem() -> None:
 
 
 def test_every_double_and_every_overlap_is_one_problem() -> None:
-    found = split_problems({"train": ["1", "2", "2"], "val": ["3", "1"], "test": ["3", "2", "3", "1"], "all": []}, PLACES)
-    assert found == [
+    problems = split_problems({"train": ["1", "2", "2"], "val": ["3", "1"], "test": ["3", "2", "3", "1"], "all": []}, PLACES)
+    assert problems == [
         Problem("a.txt", "names 2 more than once for train", "every frame once"),
         Problem("c.txt", "names 3 more than once for test", "every frame once"),
         Problem("d.txt", "names 0 frames for all", "at least 1"),

@@ -1,4 +1,4 @@
-"""What numbers in targets' files mean, and which are refused."""
+"""Numbers in targets' files have a meaning, or are refused."""
 
 import struct
 from pathlib import Path
@@ -12,12 +12,11 @@ from scipy.io import savemat
 
 from datasets.images import read_array
 from datasets.loaders import build_dataset
-from datasets.preparation import verify
 from datasets.targets import read_target
 from tasks.table import TASKS, Task
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
-from tests.datasets.preparation.verification.damage import in_this_process, problems_in
+from tests.datasets.preparation.verification.damage import problems_in
 from utils.errors import DataError
 
 SIZE = (16, 32)
@@ -28,12 +27,6 @@ LENGTHS = (
     r"has \d+ normals of another length than 1, such as [\d.]+; expected float unit vectors \(or 8 bits, n = 2x / 255 - 1\)"
 )
 METRES = r"; expected floats in metres, 0 where invalid"
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify without processes."""
-    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def read(name: str, array: np.ndarray, folder: Path, suffix: str = ".npy") -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +76,9 @@ REFUSED: dict[str, tuple[str, np.ndarray, str]] = {
     ),
     "edges of another type": ("edge_texture", np.full(SIZE, 200), r"has the edge strength 200 \(int64\); expected 0 to 1"),
     "negative edges": ("edge_texture", np.full(SIZE, -1), r"has the edge strength -1 \(int64\); expected 0 to 1"),
+    "labels that are none": ("segmentsemantic", np.full(SIZE, np.nan), r"has the label nan; expected whole numbers"),
+    "labels between two": ("segmentsemantic", np.full(SIZE, 1.5), r"has the label 1\.5; expected whole numbers"),
+    "text": ("depth_euclidean", np.full(SIZE, "far"), r"holds no array of numbers"),
     "labels below 0": ("segmentsemantic", np.full(SIZE, -1), r"has the label -1; expected 0 \(unlabelled\) or 1\.\.40"),
 }
 
@@ -125,7 +121,7 @@ def test_a_frame_of_marks_has_no_depth_and_is_no_error(tmp_path: Path) -> None:
 def test_a_new_task_of_kind_depth_has_the_same_invalid_pixels(tmp_path: Path) -> None:
     """The kind says what is invalid: a valid 0 or -1 would come out of the cache as a small positive depth."""
     old = TASKS["depth_euclidean"]
-    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", False, old.places)
+    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", old.places)
     write_array(tmp_path / "a.npy", np.array([[2.0, -1.0, 0.0]]))
     assert read_target(task, tmp_path / "a.npy", "NYU")[1].tolist() == [[[True, False, False]]]
 
@@ -274,8 +270,8 @@ def test_a_palette_of_colours_or_of_the_labels_themselves_is_read_as_it_was_mean
         image = Image.fromarray(labels)
         image.putpalette(palette.ravel().tolist())
         image.save(tmp_path / "a0.png")
-        for found, wanted in zip(read_target(TASKS["segmentsemantic"], tmp_path / "a0.png", "NYU"), expected, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+        for part, wanted in zip(read_target(TASKS["segmentsemantic"], tmp_path / "a0.png", "NYU"), expected, strict=True):
+            np.testing.assert_array_equal(part, wanted)
 
 
 def test_0_and_255_are_unlabelled(tmp_path: Path) -> None:
@@ -287,8 +283,8 @@ def test_labels_are_the_same_in_every_type(tmp_path: Path) -> None:
     labels = nyu_frame(0, *SIZE)["segmentation"]
     expected = read("segmentsemantic", labels, tmp_path, ".png")
     for kind in (np.int8, np.uint16, np.int64, np.float16, np.float64):
-        for found, wanted in zip(read("segmentsemantic", labels.astype(kind), tmp_path), expected, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+        for part, wanted in zip(read("segmentsemantic", labels.astype(kind), tmp_path), expected, strict=True):
+            np.testing.assert_array_equal(part, wanted)
     assert torch.from_numpy(expected[0]).dtype == torch.uint8
 
 

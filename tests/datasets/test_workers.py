@@ -59,7 +59,7 @@ DEATHS: dict[str, Callable[[], object]] = {
 
 
 def _told(act: Callable[[], object], *datasets: Any) -> str:
-    """What is said when ``act`` meets a death. (``pytest.raises`` would keep the dead loader until some later test.)"""
+    """Return what is said when ``act`` meets a death. (``pytest.raises`` would keep the dead loader until some later test.)"""
     try:
         with worker_deaths(*datasets):
             act()

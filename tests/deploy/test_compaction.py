@@ -29,7 +29,8 @@ from engine.evaluation import Evaluation
 from engine.results import result_paths
 from models import MultiTaskModel, build_model, compact, fold_batch_norm, load_compact, save_compact
 from tests.configs import NYU_TASKS, make_config
-from tests.small import copy_without, listing, same, snapshot
+from tests.equality import equal
+from tests.small import copy_without, listing, snapshot
 from tests.trained import Trained
 from utils.errors import DataError, UserError
 
@@ -75,7 +76,7 @@ def test_folded_batch_norm_changes_no_output_and_not_the_model(backbone: str) ->
     randomise_norms(model)
     before = snapshot(model)
     folded = fold_batch_norm(model)
-    assert same(before, snapshot(model))
+    assert equal(before, snapshot(model))
     assert model.training
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     with torch.no_grad():

@@ -25,8 +25,9 @@ from deploy import prediction
 from deploy.prediction import Predictor, coloured, largest_class, load_predictor, predict_at, predict_photos
 from engine import load_trial
 from engine.saved_trial import evaluate_trial
-from figures.colours import COLOUR_MAPS, colourise, value_limits
+from figures.colours import colourise, value_limits
 from models import compact, save_compact
+from tasks.kinds import KINDS
 from tasks.objectives import predict
 from tasks.table import get_task
 from tests.configs import CELEBA_TASKS, NYU_TASKS
@@ -158,7 +159,7 @@ def test_files_have_the_type_the_size_and_the_units_that_the_readme_says(
 def test_a_picture_has_the_projects_colours_however_it_is_cut(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction, "BAND", 50)
     task, frame = get_task(name), random_frames(np.random.default_rng(0), 1)[name][0]
-    limits = value_limits(name, frame, None) if task.kind in COLOUR_MAPS else None
+    limits = value_limits(name, frame, None) if KINDS[task.kind].is_scalar else None
     whole = colourise(name, frame, None, "NYU", limits)
     np.testing.assert_allclose(np.asarray(coloured(task, frame, "NYU")) / 255, whole, atol=0.5 / 255 + 1e-9)
 

@@ -1,12 +1,14 @@
-"""A penalty, a backbone, a loss weighting and a kind of task are each one class, and one line in a registry.
+"""A penalty, a backbone, a loss weighting, a task and a kind of target are each one module, and one line in a registry.
 
 The classes are the code of docs/add_*.md.
 """
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,25 +18,27 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-import tasks.objectives
-import tasks.table
-from datasets import train_loader
+from datasets import build_dataset, train_loader
+from datasets.targets import read_target
 from deploy.meaning import meaning_of_files
+from deploy.prediction import load_predictor, predict_photos
 from engine import checkpoint as files
 from engine import run_experiment
 from engine.trainer import forward_losses
 from optim import GroupLasso
 from optim.penalties import PENALTIES
 from settings.registries import BACKBONES, WEIGHTINGS, Backbone
-from tasks.objectives import OBJECTIVES
-from tasks.table import TASKS
-from tests.small import make_trial, narrow_resnetd, same, small_config
+from tasks.kinds import KINDS
+from tasks.table import TASKS, Task
+from tests.equality import equal
+from tests.small import make_trial, narrow_resnetd, small_config
 from tests.test_docs import blocks
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +60,7 @@ def registries() -> Iterator[None]:
     """Registries are as before after a test, in which ``resnetd18`` is narrow."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(narrow_resnetd())
-        for registry in (PENALTIES, BACKBONES, WEIGHTINGS, OBJECTIVES, TASKS):
+        for registry in (PENALTIES, BACKBONES, WEIGHTINGS, KINDS, TASKS):
             stack.enter_context(mock.patch.dict(registry))  # type: ignore[arg-type]
         yield
 
@@ -178,16 +182,50 @@ def test_a_loss_weighting_is_a_class_in_the_registry(rooms: Path, work: Path, mo
     run_experiment(halves.model_copy(update={"epochs": 1}), out_dir=work / "halves_out")
     run_experiment(halves, out_dir=work / "halves_out", resume=True)
     resumed = torch.load(work / "halves" / "small_trial_0" / files.LAST, weights_only=True)
-    assert same(whole["model"], resumed["model"])
+    assert equal(whole["model"], resumed["model"])
 
 
-def test_a_kind_of_task_is_a_class_in_the_registry(rooms: Path, work: Path) -> None:
-    page = names(code("add_a_task.md"), dataclasses, tasks.table, tasks.objectives)
-    occlusion, boundaries = (replace(page[name], source={"NYU": "edge"}) for name in ("occlusion", "boundaries"))
-    TASKS.update({"occlusion_edges": occlusion, "boundaries": replace(boundaries, name="boundaries")})
+@pytest.fixture
+def more_tasks(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tasks of docs/add_a_task.md are in the table."""
+    (work / "more_tasks.py").write_text(code("add_a_task.md"), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(work))
+    monkeypatch.setitem(sys.modules, "more_tasks", mock.sentinel.none)
+    del sys.modules["more_tasks"]
+    importlib.import_module("more_tasks")
+
+
+def test_a_task_is_an_entry_and_its_objective_a_class(rooms: Path, work: Path, more_tasks: None) -> None:
+    TASKS.update({name: replace(TASKS[name], source={"NYU": "edge"}) for name in ("occlusion_edges", "boundaries")})
     config = small_config(rooms, work, task_list=["occlusion_edges", "boundaries"], epochs=1, backbone="resnetd18")
     row = run_experiment(config, out_dir=work / "out").iloc[0]
     assert 0 <= row["boundaries_good_pixels"] <= 1
     assert row["occlusion_edges_abs_err"] > 0
     assert lines(work)[-1]["val/loss/boundaries"] > 0
     assert meaning_of_files(TASKS["boundaries"], config, "") == {"values": "strength of a boundary"}
+
+
+def test_a_kind_of_target_is_an_entry_in_the_registry(rooms: Path, work: Path, more_tasks: None) -> None:
+    data = shutil.copytree(rooms, work / "data")
+    (data / "heat").mkdir()
+    for path in (data / "depth").iterdir():
+        degrees = 5 * np.load(path) - 20
+        degrees[:4] = np.nan
+        np.save(data / "heat" / path.name, degrees)
+    small = {"task_list": ["heat"], "epochs": 1, "backbone": "resnetd18", "cache": True, "wandb_img_log": True}
+    config = small_config(data, work, **small)
+    kept, read = (build_dataset(config.with_values(cache=cache), "val")[0] for cache in (True, False))
+    assert kept["targets"]["heat"].equal(read["targets"]["heat"]) and float(read["targets"]["heat"].min()) < -5
+    assert kept["masks"]["heat"].equal(read["masks"]["heat"]) and not read["masks"]["heat"].all()
+    assert run_experiment(config, out_dir=work / "out").iloc[0]["heat_abs_err"] > 0
+    assert (config.trial_folder(0) / "predictions" / "best.png").is_file()
+    assert predict_photos(load_predictor(config.trial_folder(0)), data / "images", work / "predicted") == []
+    assert json.loads((work / "predicted" / "predictions.json").read_text())["tasks"] == {"heat": {"values": "degrees Celsius"}}
+    np.save(data / "heat" / path.name, np.ones((2, 2), np.uint8))
+    with pytest.raises(DataError, match="expected floats"):
+        read_target(TASKS["heat"], data / "heat" / path.name, "NYU")
+
+
+def test_a_task_of_no_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"heat: kind must be one of segmentation, depth, .*, got 'temperature'"):
+        Task("heat", "temperature", "Temperature", "heat", "dense", "none", "abs_err")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.results import check_writable, result_paths, summary_table, trials_table, write_results
@@ -57,7 +57,6 @@ def test_a_trial_without_a_value_takes_the_mean_along(lost: float | None) -> Non
     assert all(math.isnan(value) for value in (found.mean, found.std, found.low, found.high))
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6))
 def test_an_experiment_and_a_study_have_the_same_means(values: list[float]) -> None:
     table = pd.DataFrame({"trial": range(len(values)), "x": values})

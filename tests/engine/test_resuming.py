@@ -25,7 +25,8 @@ from settings.nature import natures
 from settings.sections import Augmentation, BackboneOptimizerParams, LRSchedule, OptimizerParams, Splits
 from tasks.table import get_task
 from tests.configs import NYU_TASKS, make_config
-from tests.small import listing, make_trial, same, small_config, snapshot, unlabelled
+from tests.equality import equal
+from tests.small import listing, make_trial, small_config, snapshot, unlabelled
 from utils.errors import TrialError
 
 ROW = {"trial": 0, "seed": 0, "epochs": 2, "depth_euclidean_rmse": 0.5, "class_male_auroc": None}
@@ -354,11 +355,11 @@ def test_more_epochs_on_a_plateau_are_those_of_a_run_that_had_them_from_the_star
     assert again.epoch == 4
     for ours, theirs in zip(again.model.state_dict().values(), through.model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
-    assert same(snapshot(again.weighting), snapshot(through.weighting))
+    assert equal(snapshot(again.weighting), snapshot(through.weighting))
     assert rates(again) == rates(through) == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4])
     best, expected = (files.load_tensors(trial.folder / files.BEST) for trial in (again, through))
     assert best["epochs"] == expected["epochs"] == 4
-    assert same(best["model"], expected["model"])
+    assert equal(best["model"], expected["model"])
 
 
 def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(

@@ -13,7 +13,8 @@ from engine.starting import check_start, start_from
 from engine.tracking import NoTracker
 from engine.trainer import fit
 from models import build_model
-from tests.small import make_trial, same, small_config
+from tests.equality import equal
+from tests.small import make_trial, small_config
 from utils.errors import UserError
 
 
@@ -70,7 +71,7 @@ def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path,
         else:
             run_experiment(one, out_dir=work / "out")
         ends.append(files.load_tensors(one.trial_folder(0) / files.LAST)["model"])
-    assert same(*ends)
+    assert equal(*ends)
 
 
 @pytest.mark.parametrize(

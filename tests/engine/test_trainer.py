@@ -25,7 +25,8 @@ from optim import live_mask
 from optim.groups import grouped_weights
 from tasks.table import get_task
 from tests.configs import NYU_TASKS
-from tests.small import make_trial, same, small_config, snapshot, unlabelled
+from tests.equality import equal
+from tests.small import make_trial, small_config, snapshot, unlabelled
 
 SEG, DEPTH, NORMALS = NYU_TASKS
 STEPS = 2
@@ -87,11 +88,11 @@ def test_a_stopped_task_keeps_its_head_and_leaves_the_training_sum(rooms: Path, 
     )
     lines = train(trial)
     assert trial.active_tasks == [DEPTH, NORMALS]
-    assert not same(heads[0][SEG], heads[1][SEG])
-    assert same(heads[1][SEG], heads[2][SEG]), "weights and batch-norm statistics"
-    assert same(heads[1][SEG], heads[3][SEG])
+    assert not equal(heads[0][SEG], heads[1][SEG])
+    assert equal(heads[1][SEG], heads[2][SEG]), "weights and batch-norm statistics"
+    assert equal(heads[1][SEG], heads[3][SEG])
     assert any("running_mean" in name for name in heads[1][SEG])
-    assert not same(heads[1][DEPTH], heads[2][DEPTH])
+    assert not equal(heads[1][DEPTH], heads[2][DEPTH])
     assert not trial.model.heads[SEG].training
     assert not any(parameter.requires_grad for parameter in trial.model.heads[SEG].parameters())
     assert [line[f"val/loss/{SEG}"] for line in lines] == [5, 5, 5, 7]
@@ -287,9 +288,9 @@ def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, sc
     script(*[(1, 1, 1)] * 5, watch=watch)
     train(trial)
     assert trial.active_tasks == [DEPTH, NORMALS]
-    assert not same(heads[0][SEG], heads[1][SEG])
-    assert all(same(heads[1][SEG], head[SEG]) for head in heads[2:])
-    assert not same(heads[3][DEPTH], heads[4][DEPTH])
+    assert not equal(heads[0][SEG], heads[1][SEG])
+    assert all(equal(heads[1][SEG], head[SEG]) for head in heads[2:])
+    assert not equal(heads[3][DEPTH], heads[4][DEPTH])
 
 
 def test_one_optimizer_lives_through_all_epochs(
@@ -475,7 +476,7 @@ def test_a_batch_without_depth_is_a_step_of_a_run_without_depth(rooms: Path, wor
     head, weighting = snapshot(trial.model.heads[DEPTH]), trial.weighting.weights()[DEPTH]
     moments = {id(p): trial.optimizer.state[p]["exp_avg"].clone() for p in trial.model.heads[DEPTH].parameters()}
     trial.optimizer.step()
-    assert same(snapshot(trial.model.heads[DEPTH]), head), "no decay, no momentum, no batch-norm statistics"
+    assert equal(snapshot(trial.model.heads[DEPTH]), head), "no decay, no momentum, no batch-norm statistics"
     assert trial.weighting.weights()[DEPTH] == weighting
     for parameter in trial.model.heads[DEPTH].parameters():
         assert torch.equal(trial.optimizer.state[parameter]["exp_avg"], moments[id(parameter)])
@@ -502,7 +503,7 @@ def test_reported_losses_are_means_over_the_steps_that_had_one(
     states.append(snapshot(trial.model))
     assert len(seen) == 2
     assert sums.means() == pytest.approx(dict.fromkeys((DEPTH, "total"), sum(seen) / 2))
-    changed = [not same(before, after) for before, after in itertools.pairwise(states)]
+    changed = [not equal(before, after) for before, after in itertools.pairwise(states)]
     assert changed == [False, True, False, False, True, False, False, False], "a batch without targets changes nothing"
     assert trial.step == len(batches)
     assert {float(state["step"]) for state in trial.optimizer.state.values()} == {2}
@@ -526,7 +527,7 @@ def test_a_task_without_targets_counts_for_nothing(rooms: Path, work: Path, capl
     trial = make_trial(small_config(data, work, comb_loss="uncertainity", loss_weight_lr=0.1, epochs=2))
     head = snapshot(trial.model.heads[DEPTH])
     lines = train(trial)
-    assert same(snapshot(trial.model.heads[DEPTH]), head)
+    assert equal(snapshot(trial.model.heads[DEPTH]), head)
     assert isinstance(trial.weighting, UncertaintyWeighting)
     assert {task: float(s.detach()) == 1 for task, s in trial.weighting.log_variances.items()} == {
         **{SEG: False, DEPTH: True, NORMALS: False}

@@ -14,7 +14,8 @@ from models.compaction import runner
 from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from models.resnetd import ResNetD
 from tests.configs import make_config
-from tests.small import same, snapshot
+from tests.equality import equal
+from tests.small import snapshot
 
 DENSE_TASKS = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
 FACE_TASKS = ("segmentsemantic", "class_male", "class_smile")
@@ -254,4 +255,4 @@ def assert_exact(model: MultiTaskModel, images: Tensor) -> None:
         # where float32 loses many digits, so does float64: eps differs by 5e8
         error = worst(outputs(small64, images.double()), dense64)
         assert error <= max(1e-12, 4 * own_error / 5e8), f"float64: {error} (float32: {own_error})"
-    assert same(before, snapshot(model))
+    assert equal(before, snapshot(model))

@@ -22,6 +22,7 @@ from torchvision.models import resnet18
 from models import CompactModel, MultiTaskModel, build_model, compact, fold_batch_norm, save_compact
 from models.compaction import runner
 from tests.configs import make_config
+from tests.equality import equal
 from tests.models.pruned import (
     PATTERNS,
     assert_exact,
@@ -38,7 +39,7 @@ from tests.models.pruned import (
     wild_norms,
     worst,
 )
-from tests.small import same, snapshot
+from tests.small import snapshot
 
 STATISTICS = ("usual", "signs", "shifts", "variances")
 compiled = pytest.mark.skipif(runner.library() is None, reason="needs a C compiler")
@@ -76,7 +77,7 @@ def test_extreme_batch_norms(pattern: str, statistics: str) -> None:
     assert_exact(_pruned(pattern, statistics, seed=3), _images())
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(
     st.sampled_from(["resnetd18", "resnetd50"]),
     st.sampled_from([8, 16]),
@@ -174,7 +175,7 @@ def test_images_in_any_layout(view: Callable[[Tensor], Tensor]) -> None:
     model = _pruned("half")
     assert_exact(model, images)
     small, _ = make_compact(model)
-    assert same(outputs(small, images), outputs(small, images.detach().contiguous()))
+    assert equal(outputs(small, images), outputs(small, images.detach().contiguous()))
 
 
 def test_no_image() -> None:
@@ -238,7 +239,7 @@ def test_a_model_in_training_mode_stays_so_and_gives_a_model_in_eval_mode() -> N
     small, _ = make_compact(model)
     assert [module.training for module in model.modules()] == modes
     assert [parameter.requires_grad for parameter in model.parameters()] == grads
-    assert same(before, snapshot(model))
+    assert equal(before, snapshot(model))
     assert not any(module.training for module in small.modules())
     assert not any(parameter.requires_grad for parameter in small.parameters())
     assert worst(outputs(small, _images()), {k: v for k, v in outputs(model, _images()).items()} | _features(model)) <= 1e-5
@@ -258,7 +259,7 @@ def test_the_compact_model_shares_no_memory_with_the_dense_one() -> None:
             value.zero_()
     with torch_path():
         assert worst(outputs(small, _images()), expected) <= 1e-5
-    assert same(outputs(small, _images()), expected)
+    assert equal(outputs(small, _images()), expected)
 
 
 def test_gradients_of_images_are_the_dense_ones(model: MultiTaskModel, small: CompactModel) -> None:
@@ -287,7 +288,7 @@ def test_converted_to_float64_and_back(model: MultiTaskModel, small: CompactMode
     double = outputs(small, _images().double())
     assert {value.dtype for value in double.values()} == {torch.float64}
     assert all((double[task] - dense[task]).abs().max() <= 1e-5 * dense[task].abs().max() for task in model.heads)
-    assert same(outputs(small.float(), _images()), expected)
+    assert equal(outputs(small.float(), _images()), expected)
 
 
 @compiled
@@ -297,14 +298,14 @@ def test_the_default_dtype_does_not_matter(model: MultiTaskModel, small: Compact
     try:
         made, _ = make_compact(model)
         compact(model, image_size=(32, 32))
-        assert same(outputs(made, _images().float()), outputs(made, _images().float()))
+        assert equal(outputs(made, _images().float()), outputs(made, _images().float()))
         images = _images().float()
         found = outputs(made, images)
     finally:
         torch.set_default_dtype(torch.float32)
     assert {value.dtype for value in found.values()} == {torch.float32}
     assert worst(found, outputs(small, images)) == 0
-    assert same(outputs(small, _images()), expected)
+    assert equal(outputs(small, _images()), expected)
 
 
 # -- the runner's memory ----------------------------------------------------------------------------------------------------
@@ -367,17 +368,17 @@ def test_copies_and_state_dicts(model: MultiTaskModel, small: CompactModel) -> N
             parameter.add_(0.1)
     outputs(other, _images())
     assert worst(outputs(copied, _images()), expected) > 1e-3
-    assert same(outputs(small, _images()), expected)
-    assert same(outputs(pickled, _images()), expected)
+    assert equal(outputs(small, _images()), expected)
+    assert equal(outputs(pickled, _images()), expected)
     assert not other.load_state_dict(small.state_dict(), strict=True).missing_keys
-    assert same(outputs(other, _images()), expected)
+    assert equal(outputs(other, _images()), expected)
 
 
 def test_results_are_not_overwritten_by_the_next_call(small: CompactModel) -> None:
     first = outputs(small, _images(seed=1))
     kept = {name: value.clone() for name, value in first.items()}
     outputs(small, _images(seed=2))
-    assert same(first, kept)
+    assert equal(first, kept)
 
 
 def test_threads_that_call_one_model(small: CompactModel) -> None:
@@ -388,7 +389,7 @@ def test_threads_that_call_one_model(small: CompactModel) -> None:
     def work(start: int) -> None:
         for i in range(10):
             number = (i + start) % 10
-            if not same(outputs(small, images[number]), expected[number]):
+            if not equal(outputs(small, images[number]), expected[number]):
                 wrong.append(number)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from models import CompactModel, build_model, compact, load_compact, save_compact
 from settings.config import ExperimentConfig
 from tests.configs import make_config
+from tests.equality import equal
 from tests.models.pruned import PATTERNS, generator, make_compact, outputs, prune, torch_path, wild_norms, worst
-from tests.small import listing, same
+from tests.small import listing
 from utils.errors import TrialError
 
 WIDE = {"task_list": ("segmentsemantic", "depth_euclidean", "edge_texture"), "output_stride": 16}
@@ -58,7 +59,7 @@ def test_round_trip(pattern: str, tmp_path: Path) -> None:
     assert loaded.config == config
     images = _images(config.input_img_channels)
     assert worst(outputs(loaded, images), outputs(small, images)) <= 1e-5
-    assert same(loaded.state_dict(), small.state_dict())
+    assert equal(loaded.state_dict(), small.state_dict())
     assert list(loaded.state_dict()) == list(small.state_dict())
     assert not any(module.training for module in loaded.modules())
     assert not any(parameter.requires_grad for parameter in loaded.parameters())

@@ -230,7 +230,7 @@ def steps(draw: st.DrawFn) -> tuple[Tensor, Tensor, float, int]:
 RATIOS = st.one_of(st.sampled_from([0.0, 0.05, 0.5, 1.0]), st.floats(0, 1), st.floats(-12, 0).map(lambda e: 10.0**e))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80)
 @given(steps(), RATIOS, st.floats(-3, 0.1))
 def test_the_sparse_group_lasso_point_satisfies_the_optimality_conditions(
     step: tuple[Tensor, Tensor, float, int], ratio: float, exponent: float
@@ -326,7 +326,7 @@ def _live(penalty: Penalty, step: tuple[Tensor, Tensor, float, int]) -> Tensor:
 
 
 @pytest.mark.parametrize("penalty", [*ALL, *EXTREME], ids=str)
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(step=steps())
 def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
     penalty: Penalty, step: tuple[Tensor, Tensor, float, int]
@@ -342,7 +342,7 @@ def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
             assert not _live(penalty.with_strength(factor * value), step)[c], f"group {c}, {factor} times {value}"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(step=steps(), gamma=st.floats(-3, 3), lambda_=st.floats(0, 10))
 def test_the_critical_lambda_does_not_depend_on_lambda(
     step: tuple[Tensor, Tensor, float, int], gamma: float, lambda_: float

@@ -280,7 +280,6 @@ def judge_all(case: Case) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_the_group_lasso_point_is_the_minimiser(dtype: torch.dtype, data: st.DataObject) -> None:
     problem = data.draw(problems(dtype))
@@ -290,7 +289,6 @@ def test_the_group_lasso_point_is_the_minimiser(dtype: torch.dtype, data: st.Dat
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_the_group_mcp_point_is_the_global_minimiser(dtype: torch.dtype, data: st.DataObject) -> None:
     """Strengths around those where a group dies, and around those where the penalty becomes flat at the norm of x."""
@@ -434,7 +432,7 @@ def test_no_groups_and_groups_of_nothing_are_fine(name: str, gamma: float | None
 
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_the_sparse_group_lasso_point_is_the_minimiser(dtype: torch.dtype, away: bool, data: st.DataObject) -> None:
     """Where d (x - z) = l1 sign(z) + t z / ||z||; a weight is zero iff |d x| <= l1, or with its whole group."""

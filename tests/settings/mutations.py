@@ -9,12 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
-REPEATABLE = {
-    "derandomize": True,
-    "database": None,
-    "deadline": None,
-    "suppress_health_check": [HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large],
-}
+UNCHECKED = [HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large]
+"""Checks of hypothesis that its random configurations do not pass."""
 
 JUNK: list[Any] = [
     *(None, "None", "", " ", "text", "a text of several words", "~/somewhere", "1e-4", "1e-", "0.5", "70%", "1,5", "nan"),

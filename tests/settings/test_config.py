@@ -193,12 +193,12 @@ def test_the_backbones_weight_decay_is_the_papers_unless_it_is_given(
     )
     config.save(tmp_path / "saved.yaml")
     assert load_config(tmp_path / "saved.yaml") == config
-    for one in expand_lambdas(config.with_values(group_sparsity=True, lambda_list=[1e-5, 1e-4])):
-        assert one.bb_optimizer_params.weight_decay == 0.1
+    for run in expand_lambdas(config.with_values(group_sparsity=True, lambda_list=[1e-5, 1e-4])):
+        assert run.bb_optimizer_params.weight_decay == 0.1
 
 
 def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
-    """Of every section: that of the whole is made of those of its keys."""
+    """The marks of a section are those of its keys."""
     empty = _load(tmp_path, MINIMAL + "".join(f"{name}:\n" for name in _sections()))
     assert empty == _load(tmp_path, MINIMAL)
     assert len(_sections()) == 5
@@ -273,7 +273,7 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
 
 
 def _sections() -> dict[str, type[pydantic.BaseModel]]:
-    """Of the schema, by their key."""
+    """Return the fields of the schema by their key."""
     fields = ExperimentConfig.model_fields.items()
     return {name: info.annotation for name, info in fields if hasattr(info.annotation, "model_fields")}  # type: ignore[misc]
 
@@ -418,7 +418,7 @@ def test_mtan_takes_its_own_folder_before_that_of_nyu(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dataset", DATA_SETS)
 def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path) -> None:
-    """It contradicts the data set's own keys, and nothing else."""
+    """In a file it contradicts the data set's own keys, and nothing else; on the command line the later key counts."""
     text = f"Experiment_name: try\ndataset_name: {dataset}\ntask_list: [segmentsemantic]\n"
     own = DATA_SETS[dataset].folder_keys
     with pytest.raises(ConfigError, match=f"{own[0]}: is missing"):
@@ -430,7 +430,9 @@ def test_one_key_names_the_folder_of_every_data_set(dataset: str, tmp_path: Path
     assert _load(tmp_path, text, f"{own[0]}=there").with_data_dir(Path("here")).data_dir == Path("here")
     for key in own:
         with pytest.raises(ConfigError, match=f"data_dir: contradicts {key}, .* give one of them"):
-            _load(tmp_path, text, "data_dir=here", f"{key}=there")
+            _load(tmp_path, f"{text}data_dir: here\n{key}: there\n")
+        assert _load(tmp_path, f"{text}{key}: there\n", "data_dir=here").data_dir == Path("here")
+        assert _load(tmp_path, f"{text}data_dir: there\n", f"{key}=here").data_dir == Path("here")
     (other,) = {"data_dir_NYU", "data_dir_celebA"} - set(own)
     assert _load(tmp_path, text, "data_dir=here", f"{other}=there").data_dir == Path("here")
     with pytest.raises(ConfigError, match="1 problem\n  - data_dir: 3 is not valid"):
@@ -513,9 +515,9 @@ TIMES = [(0.6, 20, 12), (0.5, 5, 2), (0.01, 20, 1), (0.99, 1000, 990), (1.0, 20,
 
 @pytest.mark.parametrize(("time", "epochs", "epoch"), TIMES)
 def test_a_time_below_1_is_a_share_of_the_epochs(time: float, epochs: int, epoch: int) -> None:
-    found = make_config(epochs=epochs).epoch_at(time)
-    assert found == epoch
-    assert type(found) is int
+    meant = make_config(epochs=epochs).epoch_at(time)
+    assert meant == epoch
+    assert type(meant) is int
 
 
 def test_a_target_needs_no_lambda(tmp_path: Path) -> None:

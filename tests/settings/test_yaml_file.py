@@ -31,9 +31,8 @@ BAD_TAGS = ["!!timestamp x", "!!bool maybe", "!!set [a]"]
 @pytest.mark.parametrize("value", NO_VALUES + BAD_TAGS, ids=lambda value: value[:20])
 def test_a_value_that_only_looks_like_one_is_no_valid_yaml(value: str, tmp_path: Path) -> None:
     """PyYAML raises errors of other kinds for these."""
-    assert (
-        "is not valid YAML: a value is not what its" if value in BAD_TAGS else "looks like" in refusal(tmp_path, f"a: {value}")
-    )
+    expected = "is not valid YAML: a value is not what its" if value in BAD_TAGS else "looks like"
+    assert expected in refusal(tmp_path, f"a: {value}")
     raw: dict[str, Any] = {}
     (problem,) = apply_override(raw, f"a={value}")
     assert "the value is not valid YAML (put it in quotes?)" in problem
@@ -92,8 +91,8 @@ def test_merge_keys_are_refused_with_their_line(tmp_path: Path) -> None:
 
 
 def test_a_new_value_of_one_name_of_a_key_replaces_the_other_name() -> None:
-    for one, other in (("num_input_ch", "input_img_channels"), ("input_img_channels", "num_input_ch")):
-        raw: dict[str, Any] = {one: 3, "epochs": 1}
+    for key, other in (("num_input_ch", "input_img_channels"), ("input_img_channels", "num_input_ch")):
+        raw: dict[str, Any] = {key: 3, "epochs": 1}
         assert apply_override(raw, f"{other}=1") == []
         assert raw == {other: 1, "epochs": 1}
 

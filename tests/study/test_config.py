@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from settings.config import load_config, unused_keys
 from study.config import DECIDED, StudyFile, is_study, load_study_file, merge
 from study.plan import Study, load_study, study_from_values, study_values
-from tests.settings.mutations import JARGON, JUNK, REPEATABLE, misspelled
+from tests.settings.mutations import JARGON, JUNK, UNCHECKED, misspelled
 from tests.study.files import study_file, write
 from utils.errors import ConfigError
 
@@ -367,7 +367,7 @@ def check_study(study: Study) -> None:
 def test_a_broken_study_is_refused_in_words_or_can_be_run(tmp_path: Path) -> None:
     outcomes = {"loaded": 0, "refused": 0}
 
-    @settings(max_examples=200, **REPEATABLE)
+    @settings(max_examples=200, suppress_health_check=UNCHECKED)
     @given(mutated())
     def every(case: tuple[Any, Any, list[str]]) -> None:
         raw, base, overrides = case

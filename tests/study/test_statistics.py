@@ -75,7 +75,7 @@ def test_a_task_with_more_metrics_counts_no_more_than_another() -> None:
 
 POSITIVE = st.floats(0.01, 100)
 VALUES = st.fixed_dictionaries({task: st.fixed_dictionaries(dict.fromkeys(of, POSITIVE)) for task, of in SINGLE.items()})
-QUICK = settings(max_examples=50, derandomize=True, database=None, deadline=None)
+QUICK = settings(max_examples=50)
 BOTH = pytest.mark.parametrize("delta", [delta_mtl, delta_mtl_all_metrics])
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tasks.losses import SEGMENTATION_LOSSES, Loss, has_value
+from tasks.losses import SOFT_CROSS_ENTROPY, Loss, has_value
 from tasks.objectives import build_losses
-from tasks.table import IGNORE_INDEX
+from tasks.table import IGNORE_INDEX, SEGMENTATION_LOSSES
 from tests.tasks.batches import invalid_batch, random_batch
 
 NYU = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
@@ -35,7 +35,7 @@ def test_cross_entropy_of_one_pixel_by_hand() -> None:
     logits[0, 2, 0, 0] = math.log(5.0)  # probabilities 1/8, 1/8, 5/8, 1/8; the other pixel is not labelled
     target = torch.tensor([[[2, IGNORE_INDEX]]])
     smoothed = 0.925 * math.log(8 / 5) + 3 * 0.025 * math.log(8)
-    loss = SEGMENTATION_LOSSES["softCEloss"]
+    loss = SOFT_CROSS_ENTROPY
     assert float(value(loss, logits, target, target != IGNORE_INDEX)) == pytest.approx(smoothed, rel=1e-6)
 
 

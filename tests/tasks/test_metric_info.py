@@ -2,9 +2,11 @@
 
 import pytest
 
+from tasks.kinds import KINDS
 from tasks.metric_info import MetricInfo, metric_info, metrics_of
-from tasks.objectives import OBJECTIVES, build_metrics
+from tasks.objectives import build_metrics
 from tasks.table import TASKS, Task
+from utils.places import load
 
 EACH_TASK = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
 
@@ -15,16 +17,11 @@ def test_there_is_one_for_each_metric_that_is_computed_and_for_no_other(task: Ta
     assert metrics_of(task.name).keys() == computed.keys()
 
 
-@EACH_TASK
-def test_the_direction_of_the_main_metric_is_the_task_s(task: Task) -> None:
-    assert metric_info(task.name, task.main_metric).better == ("up" if task.higher_is_better else "down")
-
-
 def test_errors_and_angles_go_down_and_everything_else_up() -> None:
     down = {
         (kind, name)
-        for kind, objective in OBJECTIVES.items()
-        for name, info in objective.metrics.INFO.items()
+        for kind, entry in KINDS.items()
+        for name, info in load(entry.objective).metrics.INFO.items()
         if info.better == "down"
     }
     assert down == {

@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_score
 
+from tasks.metric_info import metric_info
 from tasks.objectives import SplitMetrics, build_metrics, predict
 from tasks.table import IGNORE_INDEX, get_task
 from tests.configs import CELEBA_TASKS
@@ -32,22 +33,22 @@ def metrics_of(task: str, *batch: torch.Tensor, depth_target: str = "relative") 
 def test_segmentation_against_scikit_learn() -> None:
     logits, target, mask = random_batch("segmentsemantic", FRAMES)
     predicted, truth = logits.argmax(1)[mask].numpy(), target[mask].numpy()
-    found = metrics_of("segmentsemantic", logits, target, mask)
+    metrics = metrics_of("segmentsemantic", logits, target, mask)
     present = np.unique(truth)
-    assert found["mIoU"] == pytest.approx(jaccard_score(truth, predicted, labels=present, average="macro"))
-    assert found["pixel_accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    assert metrics["mIoU"] == pytest.approx(jaccard_score(truth, predicted, labels=present, average="macro"))
+    assert metrics["pixel_accuracy"] == pytest.approx(accuracy_score(truth, predicted))
     frames = [
         jaccard_score(t[m].numpy(), p[m].numpy(), average="micro")
         for p, t, m in zip(logits.argmax(1), target, mask, strict=True)
     ]
-    assert found["IoU_micro_imagewise"] == pytest.approx(np.mean(frames))
+    assert metrics["IoU_micro_imagewise"] == pytest.approx(np.mean(frames))
 
 
 def test_perfect_segmentation_is_one_though_most_classes_are_absent() -> None:
     _, target, mask = random_batch("segmentsemantic", 2)
     logits = torch.nn.functional.one_hot(torch.where(mask, target, 0), 40).movedim(-1, 1).float()
-    found = metrics_of("segmentsemantic", logits, target, mask)
-    assert found == {"mIoU": 1.0, "pixel_accuracy": 1.0, "IoU_micro_imagewise": 1.0}
+    metrics = metrics_of("segmentsemantic", logits, target, mask)
+    assert metrics == {"mIoU": 1.0, "pixel_accuracy": 1.0, "IoU_micro_imagewise": 1.0}
 
 
 def test_a_frame_without_labels_is_not_counted_imagewise() -> None:
@@ -63,8 +64,8 @@ def test_depth_against_numpy(depth_target: str, scale: float) -> None:
     valid = mask.numpy()
     p = (scale / (1 + np.exp(-logits.double().numpy())))[valid]
     t = scale * target.double().numpy()[valid]
-    found = metrics_of("depth_euclidean", logits, scale * target, mask, depth_target=depth_target)
-    assert found == pytest.approx(
+    metrics = metrics_of("depth_euclidean", logits, scale * target, mask, depth_target=depth_target)
+    assert metrics == pytest.approx(
         {
             "abs_err": np.mean(np.abs(p - t)),
             "rel_err": np.mean(np.abs(p - t) / t),
@@ -101,17 +102,17 @@ def test_angles_of_known_rotations() -> None:
     turned = torch.stack([radians.cos(), radians.sin(), torch.zeros(6)]).view(1, 3, 1, 6).float()
     metrics = build_metrics(get_task("surface_normal"), "NYU")
     metrics.update(turned, target, torch.ones(1, 1, 1, 6, dtype=torch.bool))
-    found = metrics.compute()
-    assert found["mean_angle"] == pytest.approx(float(degrees.mean()), rel=1e-6)
-    assert found["median_angle"] == pytest.approx((11.0 + 22.0) / 2, rel=1e-6)
-    assert (found["within_11.25"], found["within_22.5"], found["within_30"]) == (0.5, 4 / 6, 4 / 6)
+    values = metrics.compute()
+    assert values["mean_angle"] == pytest.approx(float(degrees.mean()), rel=1e-6)
+    assert values["median_angle"] == pytest.approx((11.0 + 22.0) / 2, rel=1e-6)
+    assert (values["within_11.25"], values["within_22.5"], values["within_30"]) == (0.5, 4 / 6, 4 / 6)
 
 
 def test_a_zero_vector_is_at_right_angles_to_every_normal() -> None:
     target = torch.tensor([0.0, 0.6, 0.8]).view(1, 3, 1, 1)
-    found = metrics_of("surface_normal", torch.zeros(1, 3, 1, 1), target, torch.ones(1, 1, 1, 1, dtype=torch.bool))
+    metrics = metrics_of("surface_normal", torch.zeros(1, 3, 1, 1), target, torch.ones(1, 1, 1, 1, dtype=torch.bool))
     shares = dict.fromkeys(("within_11.25", "within_22.5", "within_30"), 0.0)
-    assert found == {"mean_cosine": 0.0, "mean_angle": 90.0, "median_angle": 90.0, **shares}
+    assert metrics == {"mean_cosine": 0.0, "mean_angle": 90.0, "median_angle": 90.0, **shares}
 
 
 def test_edges_against_numpy() -> None:
@@ -138,10 +139,10 @@ def test_attributes_against_scikit_learn() -> None:
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_auroc_of_one_class_is_not_a_number(label: float) -> None:
     logits = torch.tensor([3.0, 2.0, -1.0])
-    found = metrics_of("class_male", logits, torch.full((3,), label), torch.ones(3, dtype=torch.bool))
-    assert math.isnan(found["auroc"])
-    assert found["accuracy"] == pytest.approx(2 / 3 if label else 1 / 3)
-    others = {name: value for name, value in found.items() if name != "auroc"}
+    metrics = metrics_of("class_male", logits, torch.full((3,), label), torch.ones(3, dtype=torch.bool))
+    assert math.isnan(metrics["auroc"])
+    assert metrics["accuracy"] == pytest.approx(2 / 3 if label else 1 / 3)
+    others = {name: value for name, value in metrics.items() if name != "auroc"}
     assert all(math.isfinite(value) for value in others.values())
 
 
@@ -152,9 +153,9 @@ def test_auroc_of_one_class_is_not_a_number(label: float) -> None:
 def test_f1_has_no_value_where_nothing_is_positive(logits: list[float], labels: list[float], f1: float) -> None:
     """2 TP / (2 TP + FP + FN)."""
     known = torch.ones(2, dtype=torch.bool)
-    found = metrics_of("class_male", torch.tensor(logits).float(), torch.tensor(labels).float(), known)
-    assert found["f1"] == pytest.approx(f1, nan_ok=True)
-    assert found["f1_weighted"] == pytest.approx(f1_score(labels, np.array(logits) > 0, average="weighted"))
+    metrics = metrics_of("class_male", torch.tensor(logits).float(), torch.tensor(labels).float(), known)
+    assert metrics["f1"] == pytest.approx(f1, nan_ok=True)
+    assert metrics["f1_weighted"] == pytest.approx(f1_score(labels, np.array(logits) > 0, average="weighted"))
 
 
 def in_batches(task: str, size: int) -> dict[str, float]:
@@ -174,18 +175,18 @@ def in_batches(task: str, size: int) -> dict[str, float]:
 @pytest.mark.parametrize("task", ALL)
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_batch_size_makes_no_difference(task: str, size: int) -> None:
-    found, expected = in_batches(task, size), in_batches(task, FRAMES)
+    metrics, expected = in_batches(task, size), in_batches(task, FRAMES)
     assert all(math.isfinite(value) for value in expected.values())
-    assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    assert metrics == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
 @pytest.mark.parametrize("task", ALL)
 def test_a_split_without_any_valid_element_has_no_number(task: str) -> None:
-    found = metrics_of(task, *invalid_batch(task))
-    assert found
-    assert all(math.isnan(value) for value in found.values())
+    metrics = metrics_of(task, *invalid_batch(task))
+    assert metrics
+    assert all(math.isnan(value) for value in metrics.values())
     never = split_metrics(task).compute()[task]
-    assert list(never) == list(found)
+    assert list(never) == list(metrics)
     assert all(math.isnan(value) for value in never.values())
 
 
@@ -195,10 +196,12 @@ def test_one_valid_element_is_enough_for_numbers(task: str) -> None:
     only = torch.zeros_like(mask)
     only.view(-1)[0] = True
     target = torch.where(only, target, IGNORE_INDEX) if task == "segmentsemantic" else target
-    found = metrics_of(task, logits, target, only)
-    assert all(math.isfinite(value) for name, value in found.items() if name not in ("auroc", "f1"))
+    metrics = metrics_of(task, logits, target, only)
+    assert all(math.isfinite(value) for name, value in metrics.items() if name not in ("auroc", "f1"))
     # The one attribute is a true negative: no class to tell apart, and no positive of any kind.
-    assert [math.isnan(found[name]) for name in ("auroc", "f1") if name in found] == [True, True][: 2 * (task == "class_male")]
+    assert [math.isnan(metrics[name]) for name in ("auroc", "f1") if name in metrics] == [True, True][
+        : 2 * (task == "class_male")
+    ]
 
 
 @pytest.mark.parametrize("task", ALL)
@@ -218,8 +221,9 @@ def test_the_main_metric_exists_and_is_better_for_the_better_prediction(task: st
         metrics = build_metrics(spec, dataset)
         metrics.update(prediction, target, mask)
         values.append(metrics.compute()[spec.main_metric])
-    assert (values[0] > values[1]) == spec.higher_is_better
-    assert values[0] == pytest.approx(1.0 if spec.higher_is_better else 0.0, abs=1e-6)
+    goes_up = metric_info(task, spec.main_metric).better == "up"
+    assert (values[0] > values[1]) == goes_up
+    assert values[0] == pytest.approx(1.0 if goes_up else 0.0, abs=1e-6)
 
 
 def test_half_precision_logits_are_judged_in_single() -> None:

@@ -14,7 +14,7 @@ def test_a_segmentation_has_as_many_outputs_as_its_label_set_has_names(label_set
 
 
 def test_the_thirteen_classes_are_those_of_couprie_in_their_order() -> None:
-    """Of the file class13Mapping.mat: 1 is bed, 13 is window."""
+    """The file class13Mapping.mat says so: 1 is bed, 13 is window."""
     assert find_label_set("NYU_MTAN").classes == (
         *("bed", "books", "ceiling", "chair", "floor", "furniture", "objects"),
         *("picture", "sofa", "table", "tv", "wall", "window"),

@@ -1,4 +1,4 @@
-"""What a person sees."""
+"""Output as a person sees it."""
 
 import io
 import logging
@@ -63,7 +63,7 @@ def test_track_without_a_length_counts(monkeypatch: pytest.MonkeyPatch, caplog: 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is written to a terminal."""
+    """Return what is written to a terminal."""
     written = io.StringIO()
     monkeypatch.setattr(console, "console", Console(file=written, force_terminal=True, width=100))
     return written

@@ -31,8 +31,8 @@ def test_other_text_and_numbers_as_text_stay(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("text", [*FORMULAS, *PLAIN, "'=1", "''=1"])
 def test_text_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
     write_csv(tmp_path / "a.csv", pd.DataFrame({"name": [text, "b"]}))
-    found = read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)
-    assert found["name"].tolist() == [text, "b"]
+    table = read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)
+    assert table["name"].tolist() == [text, "b"]
 
 
 def test_numbers_have_ten_digits_and_nothing_is_an_empty_cell(tmp_path: Path) -> None:

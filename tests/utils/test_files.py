@@ -33,7 +33,7 @@ NO_ROOM = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """Return the names in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -75,21 +75,21 @@ def test_whatever_ends_the_writing_the_old_file_stays_alone(tmp_path: Path, erro
     assert names(tmp_path) == ["x"]
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, there: bool) -> None:
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_full_disk_is_a_sentence_that_names_the_file(tmp_path: Path, exists: bool) -> None:
     path = tmp_path / "x"
-    if there:
+    if exists:
         write_text(path, "old")
     refusal = r"^/.*/x cannot be written \(File too large\); what was there before is unchanged$"
     with pytest.raises(OSError, match=refusal) as error, small_disk(1000):
         write_text(path, "long" * 1000)
     assert error.value.errno == errno.EFBIG
-    assert names(tmp_path) == ["x"] * there
-    assert not there or path.read_text() == "old"
+    assert names(tmp_path) == ["x"] * exists
+    assert not exists or path.read_text() == "old"
 
 
 def _follow_up() -> None:
-    """What torch and matplotlib do: close what they could not write, and fail at that in their own way."""
+    """Close what could not be written, and fail at that in an own way, as torch and matplotlib do."""
     try:
         raise NO_ROOM
     finally:
@@ -283,13 +283,13 @@ def test_every_byte_of_a_small_file_counts(size: int, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(bytes(size))
     whole = fingerprint(path)
-    found = {whole}
+    fingerprints = {whole}
     for place in {0, size // 3, size - 1} if size else ():
         path.write_bytes(bytes(place) + b"\1" + bytes(size - place - 1))
-        found.add(fingerprint(path))
+        fingerprints.add(fingerprint(path))
     path.write_bytes(bytes(size + 1))
-    found.add(fingerprint(path))
-    assert len(found) == 2 + len({0, size // 3, size - 1} if size else ())
+    fingerprints.add(fingerprint(path))
+    assert len(fingerprints) == 2 + len({0, size // 3, size - 1} if size else ())
 
 
 def test_of_a_large_file_evenly_spread_blocks_count(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def try_it(folder: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What is in the folder beside the lock's file."""
+    """Return the names in the folder beside the lock's file."""
     return sorted(path.name for path in folder.iterdir() if path.name != f".{NAME}.lock")
 
 
@@ -82,14 +82,14 @@ def test_the_holder_is_named_until_it_is_killed(tmp_path: Path) -> None:
         with pytest.raises(TrialError) as error:
             try_it(tmp_path)
         assert time.monotonic() - start < locks.NOTE_SECONDS / 2, "a live holder is not waited for"
-        found = re.fullmatch(
+        match = re.fullmatch(
             rf"experiment '{re.escape(NAME)}' in {re.escape(str(tmp_path))} is being trained by process {process.pid} on "
             rf"{re.escape(socket.gethostname())} since (\S+) \(-c {re.escape(str(tmp_path))} {re.escape(NAME)}\); wait for it, "
             "stop it, or choose another Experiment_name",
             str(error.value),
         )
-        assert found, str(error.value)
-        assert abs(datetime.fromisoformat(found[1]) - before) < timedelta(seconds=60)
+        assert match, str(error.value)
+        assert abs(datetime.fromisoformat(match[1]) - before) < timedelta(seconds=60)
         process.kill()  # no chance to tidy up
         process.wait()
         try_it(tmp_path)

@@ -1,1 +1,1 @@
-"""What ``prepare_data.py verify`` asks of a data set: which files there should be, what is in each, and a table."""
+"""Checks of ``prepare_data.py verify``: the files that there should be, the contents of each, and a table."""

@@ -23,17 +23,17 @@ class File(NamedTuple):
     task: str | None = None
     """Whose target it is; None for an image."""
     image: Path | None = None
-    """Of a target: the image that it belongs to."""
+    """Image that a target belongs to; None for an image."""
 
 
 class Content(NamedTuple):
-    """What a file turned out to hold."""
+    """Contents of a file that was read."""
 
     size: tuple[int, int] | None
     """Height and width in pixels; None if it cannot be read."""
     problems: tuple[Problem, ...] = ()
     facts: Facts | None = None
-    """Of a target: what it shows of the set's encoding."""
+    """Traces of the set's encoding in a target; None for an image."""
 
 
 def examine(label_set: str, file: File) -> Content:
@@ -45,17 +45,18 @@ def examine(label_set: str, file: File) -> Content:
             check_png(path)
             return Content((picture.height, picture.width))
         array = read_array(path, labels=task.kind == "segmentation")
-        height, width = decode(task, array, path, label_set)[0].shape[-2:]
+        values, _ = decode(task, array, path, label_set)
         check_png(path)
     except DataError as error:
         return Content(None, (refusal(path, error, "a whole file"),))
     problem = blemish(task, array, path, label_set)
     rows = () if problem is None else (refusal(path, problem, ""),)
-    return Content((height, width), rows, facts_of(task, array, path, label_set))
+    height, width = values.shape[-2:]
+    return Content((height, width), rows, facts_of(task, array, path, label_set, values))
 
 
 def crashed(file: File) -> Content:
-    """What is known of a file whose reading ended the process."""
+    """Return the contents of a file whose reading ended the process."""
     return Content(None, (Problem(str(file.path), "crashes the program that reads it", "a whole file"),))
 
 
@@ -75,7 +76,7 @@ def check_png(path: Path) -> None:
 
 
 def refusal(path: Path, error: DataError, expected: str) -> Problem:
-    """What a reader says about a file, as a row: ``<path> <problem>; expected <expected>``."""
+    """Return the refusal of a file as a row: ``<path> <problem>; expected <expected>``."""
     text = " ".join(str(error).split()).removeprefix(str(path)).strip(" :")
     # PIL and the system name the file once more.
     for again in (f": {str(path)!r}", f" {str(path)!r}"):

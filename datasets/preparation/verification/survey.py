@@ -1,4 +1,4 @@
-"""Which files the loaders would read from a folder, and whether its lists and text files make sense line by line."""
+"""Survey of a folder: the files that the loaders would read, and the faults of its lists and text files, line by line."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ T = TypeVar("T")
 
 @dataclass
 class Survey:
-    """What a folder holds, as far as lists of files and small text files say it."""
+    """Contents of a folder, as far as lists of files and small text files say them."""
 
     layout: str
     """In words."""
     data_set: DataSet
-    """The usual one of this layout."""
     label_set: str
     loader: type[MultiTaskDataset]
     counts: dict[str, int] = field(default_factory=dict)
     """Frames per split."""
     targets: list[str] = field(default_factory=list)
-    """Which targets there are, in words."""
+    """Targets in the folder, in words."""
     files: list[File] = field(default_factory=list)
     unused: int = 0
     """Images in no split."""
@@ -51,7 +50,7 @@ class Survey:
         self.problems.append(Problem(str(path), problem, expected))
 
     def read(self, reader: Callable[[Path], tuple[T, list[Problem]]], path: Path) -> T | None:
-        """What is in a text file, whose problems are noted; None if it cannot be read at all."""
+        """Return the contents of a text file and note its problems; None if it cannot be read at all."""
         try:
             content, problems = reader(path)
         except DataError as error:
@@ -84,11 +83,15 @@ class Survey:
                     )
 
 
-def survey_folder(root: Path) -> Survey:
+def survey_folder(root: Path, data_set: DataSet | None = None) -> Survey:
     """Return what the folder holds, by its layout.
 
+    Args:
+        root: the folder.
+        data_set: whose files they are; None: of the first data set that has this layout.
+
     Raises:
-        DataError: it is no data set.
+        DataError: it is no data set, or none of the layout of ``data_set``.
     """
     if not root.is_dir():
         raise DataError(f"--data_dir {root}: there is no such folder")
@@ -98,12 +101,19 @@ def survey_folder(root: Path) -> Survey:
         hint = f"; did you mean {below[0]}?" if below else ""
         looked_for = ", ".join(f"{name} ({files})" for name, (files, _) in LAYOUTS.items())
         raise DataError(f"--data_dir {root}: is no data set; looked for {looked_for}{hint}")
-    survey = LAYOUTS[layout][1](root, next(data_set for data_set in DATA_SETS.values() if data_set.layout == layout))
+    if data_set is not None and data_set.layout != layout:
+        raise DataError(f"--dataset {data_set.name}: has the layout {data_set.layout}, and {root} has the layout {layout}")
+    survey = LAYOUTS[layout][1](root, data_set or data_sets_of(layout)[0])
     if not survey.targets:
         survey.add(root, "has no targets", "folders or files of targets, such as segmentation, depth, label or masks")
     _check_manifest(root, survey)
     _check_leftovers(root, survey)
     return survey
+
+
+def data_sets_of(layout: str) -> list[DataSet]:
+    """Return the data sets whose files lie in this layout."""
+    return [data_set for data_set in DATA_SETS.values() if data_set.layout == layout]
 
 
 def _layout_of(root: Path) -> str | None:
@@ -175,9 +185,9 @@ def survey_celebamask(root: Path, data_set: DataSet) -> Survey:
     attributes = root / celeba.ATTRIBUTE_FILE
     if attributes.exists():
         survey.targets.append("attributes")
-        found = survey.read(partial(celeba.attribute_lines, columns=data_set.attributes), attributes)
-        if found is not None:
-            survey.problems += celeba.missing_attributes(attributes, found, names)
+        rows = survey.read(partial(celeba.attribute_lines, columns=data_set.attributes), attributes)
+        if rows is not None:
+            survey.problems += celeba.missing_attributes(attributes, rows, names)
     return survey
 
 
@@ -198,17 +208,17 @@ def _celeba_splits(root: Path, survey: Survey) -> dict[Path, dict[str, list[str]
         keys = {key.lower() for key in _if_text(read_object, path)}
         if path.name != MANIFEST and (not keys or keys & known):  # else it is about something else
             readers[path] = celeba.read_split_file
-    found: dict[Path, dict[str, list[str]]] = {}
+    splits_of: dict[Path, dict[str, list[str]]] = {}
     for path, reader in readers.items():
         splits = survey.read(reader, path)
         if splits is not None:
-            found[path] = splits
+            splits_of[path] = splits
             survey.problems += celeba.face_split_problems(splits, path)
-    if not found and not mapping.exists():
+    if not splits_of and not mapping.exists():
         survey.add(mapping, "is missing", "the split of CelebAMask-HQ, or a JSON file of names per split")
-    if found:
-        survey.counts = {split: len(members) for split, members in next(iter(found.values())).items()}
-    return found
+    if splits_of:
+        survey.counts = {split: len(members) for split, members in next(iter(splits_of.values())).items()}
+    return splits_of
 
 
 def _label_set(root: Path, data_set: DataSet, masks: list[Path]) -> tuple[str, str]:
@@ -244,9 +254,9 @@ def _check_manifest(root: Path, survey: Survey) -> None:
         survey.add(path, "cannot be read", written)
     counts = facts.get("counts", facts.get("splits"))
     for split, count in counts.items() if isinstance(counts, dict) else ():
-        found = survey.counts.get(split, 0)
-        if found != count:
-            survey.add(path, f"number of frames in {split}: {found}", f"{count}, as it says")
+        counted = survey.counts.get(split, 0)
+        if counted != count:
+            survey.add(path, f"number of frames in {split}: {counted}", f"{count}, as it says")
 
 
 def _check_leftovers(root: Path, survey: Survey) -> None:

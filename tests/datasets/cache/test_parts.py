@@ -1,7 +1,6 @@
 """Parts on disk: whole or not there, mapped and not copied, and refused where they are damaged."""
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,16 +77,6 @@ def test_codes_of_another_shape_or_type_are_a_mistake_of_ours(tmp_path: Path) ->
         with pytest.raises(AssertionError):
             writer.add("f0", wrong, 1.0)
     writer.discard()
-
-
-def test_pickling_opens_the_map_again_and_copies_nothing(tmp_path: Path) -> None:
-    part = _write(tmp_path / "part", 50)
-    text = pickle.dumps(part)
-    assert len(text) < 1000 < part.codes.nbytes
-    again = pickle.loads(text)
-    assert isinstance(again.codes, np.memmap)
-    assert Path(again.codes.filename) == tmp_path / "part" / CODES
-    assert (again.take(["f7"])[0][0] == _codes(7)).all()
 
 
 # Damage

@@ -12,7 +12,7 @@ from utils.console import run_script
 
 
 def exit_code(*arguments: str | Path) -> int:
-    """How the command line ends."""
+    """Run the command line and return its exit code."""
     with _logging_restored(), pytest.raises(SystemExit) as end:
         run_script(lambda: prepare_data.main([str(argument) for argument in arguments]))
     assert isinstance(end.value.code, int)
@@ -31,7 +31,7 @@ def _logging_restored() -> Iterator[None]:
 
 
 def refused(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was said on stderr: one line, and nothing on stdout."""
+    """Return the one line on stderr; nothing was said on stdout."""
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "Traceback" not in said.err and "usage" not in said.err
     return said.err

@@ -13,7 +13,7 @@ FX, FY, CX, CY = 518.858, 519.470, 325.582, 253.736
 
 ROWS, COLUMNS = slice(45, 470), slice(40, 600)
 HOLE = (slice(200, 240), slice(300, 380))
-"""Where the sensor measured nothing, in the whole frame."""
+"""Part of the whole frame in which the sensor measured nothing."""
 
 LABELS = (0, 21, 11, 5, 894)
 CLASSES = (0, 1, 2, 5, 40)
@@ -74,7 +74,7 @@ def write_official(
         for name in frames[0]:
             if name in without:
                 continue
-            array = replaced.get(name, np.stack([one[name].T for one in frames]))
+            array = replaced.get(name, np.stack([arrays[name].T for arrays in frames]))
             chunks = (min(3, len(array)), *array.shape[1:-1], -(-array.shape[-1] // 2))
             file.create_dataset(name, data=array, chunks=chunks, compression="gzip", compression_opts=1)
         if scenes is not None:

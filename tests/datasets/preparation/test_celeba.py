@@ -164,7 +164,7 @@ def test_missing_files_are_named_before_anything_is_written(
 
 
 def test_a_file_that_looks_like_a_part_is_never_left_out(tmp_path: Path, official: None) -> None:
-    """Where a part has no file, it is background."""
+    """A part without a file is background."""
     masks = tmp_path / "official" / ANNO
     (masks / "more").mkdir()
     (masks / "00").mkdir()
@@ -183,16 +183,6 @@ def test_a_file_that_looks_like_a_part_is_never_left_out(tmp_path: Path, officia
     assert not (tmp_path / "out").exists()
 
 
-def test_two_images_of_one_face_are_refused_and_one_may_be_spelled_otherwise(tmp_path: Path, official: None) -> None:
-    image = tmp_path / "official" / "CelebA-HQ-img" / "2.jpg"
-    shutil.copyfile(image, image.with_name("00002.JPG"))
-    with pytest.raises(DataError, match=r"CelebA-HQ-img/2\.jpg is there as well as 00002\.JPG; expected one of them"):
-        _run(tmp_path)
-    image.unlink()
-    assert _run(tmp_path) == 0
-    assert (tmp_path / "out" / "CelebA-HQ-img" / "2.jpg").is_file()
-
-
 def test_a_finished_set_of_other_pictures_with_the_same_names_is_not_taken_for_this_one(tmp_path: Path, official: None) -> None:
     _run(tmp_path)
     before = listing(tmp_path / "out")
@@ -208,9 +198,7 @@ def test_a_finished_set_of_other_pictures_with_the_same_names_is_not_taken_for_t
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0 12 000013.jpg\n0 12 000013.jpg\n", r"mapping\.txt:2 is of image 0, as line 1 is; expected one line per image"),
         ("idx orig_idx orig_file\n", "lists no image"),
-        ("#idx orig_idx orig_file\n0 12 x\n", r"mapping\.txt:1 is '#idx orig_idx orig_file'; expected idx orig_idx orig_file"),
         ("0\n", r"mapping\.txt:1 is '0'; expected idx orig_idx orig_file"),
         ("0 12 x\n7 13 y\n", r"has no line for 7\.jpg; expected one line per image"),
     ],
@@ -223,7 +211,7 @@ def test_a_wrong_mapping_is_named(text: str, said: str, tmp_path: Path, official
 
 
 def test_only_the_faces_of_the_mapping_file_are_prepared(tmp_path: Path, official: None) -> None:
-    """What looks like no part of one of them means nothing."""
+    """A name that looks like no part of a face means nothing."""
     write_texts(tmp_path / "official", [0, 2, 4000])
     for name in ("00077_beard.png", "._00000_skin.png", "Thumbs.db", "README.md"):
         (tmp_path / "official" / ANNO / "0" / name).write_bytes(b"what is this")

@@ -24,7 +24,7 @@ READABLE |= dict(neck_l="necklace", neck="neck", cloth="cloth", skin="skin", r_e
 
 
 def _prepare(root: Path, size: int, classes: int, parts: tuple[str, ...]) -> tuple[Image.Image, np.ndarray]:
-    """What becomes of face 7."""
+    """Return the mask of face 7."""
     out = root / "out"
     for folder in ("CelebA-HQ-img", "CelebA-HQ-segmask"):
         (out / folder).mkdir(parents=True, exist_ok=True)

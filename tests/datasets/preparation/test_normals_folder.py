@@ -33,13 +33,13 @@ def write(path: Path, normals: np.ndarray) -> Path:
 @pytest.mark.parametrize("normals", [WHOLE, CROPPED], ids=["480 x 640", "425 x 560"])
 @pytest.mark.parametrize("kind", ["float", "png"])
 def test_every_form_gives_unit_vectors_of_the_crop(kind: str, normals: np.ndarray, tmp_path: Path) -> None:
-    found = read_normals(write(tmp_path / ("7.png" if kind == "png" else "7.npy"), normals))
-    assert found.shape == (425, 560, 3)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, CROPPED, atol=1e-6 if kind == "float" else 0.012)
+    decoded = read_normals(write(tmp_path / ("7.png" if kind == "png" else "7.npy"), normals))
+    assert decoded.shape == (425, 560, 3)
+    assert decoded.dtype == np.float32
+    np.testing.assert_allclose(decoded, CROPPED, atol=1e-6 if kind == "float" else 0.012)
     known = CROPPED.any(axis=-1)
-    np.testing.assert_allclose(np.linalg.norm(found[known], axis=-1), 1, atol=1e-6)
-    assert not found[~known].any()
+    np.testing.assert_allclose(np.linalg.norm(decoded[known], axis=-1), 1, atol=1e-6)
+    assert not decoded[~known].any()
 
 
 @pytest.mark.parametrize(

@@ -145,14 +145,6 @@ def test_the_loader_reads_the_set(made: Path) -> None:
     assert sample["masks"]["edge_texture"].all()
 
 
-def test_validation_is_whole_scenes_and_the_test_set_is_the_official_one(made: Path) -> None:
-    splits = {split: (made / "gt_sets" / f"{split}.txt").read_text().split() for split in ("train", "val", "test")}
-    scenes = {split: {SCENES[int(name) - 1] for name in names} for split, names in splits.items()}
-    assert not scenes["train"] & scenes["val"]
-    assert splits["val"] == ["0003"]  # a tenth of three frames: the one scene with a single frame
-    assert splits["test"] == ["0004"]
-
-
 def test_the_manifest_says_where_everything_comes_from(made: Path, source: Path) -> None:
     facts = json.loads((made / "manifest.json").read_text())
     assert facts["recipe"]["command"] == "nyu"
@@ -236,11 +228,6 @@ def test_the_same_command_goes_on_after_an_interruption(name: str, code: int, so
     assert times == {path: (out / path).stat().st_mtime_ns for path in times}
 
 
-def test_other_options_need_overwrite(source: Path, made: Path) -> None:
-    with pytest.raises(DataError, match=r"--out .*: holds a set with another val_fraction, normals; .* pass --overwrite"):
-        prepare(source, made, "--normals_window", 5, "--val_fraction", 0.3)
-
-
 # Normals from a folder
 
 
@@ -254,10 +241,10 @@ def test_normals_are_taken_from_a_folder(away: int, source: Path, tmp_path: Path
     for number in range(1, 5):
         np.save(folder / f"{number}.npy", values * [1, 1, -1 if number <= away else 1])
     assert prepare(source, tmp_path / "out", "--normals", folder) == 0
-    found = np.load(tmp_path / "out/normals/0001.npy")
-    assert not found[55, 160].any()
-    assert found.any(axis=-1).sum() == 425 * 560 - 1
-    np.testing.assert_allclose(found[0, 0].astype(float), normal * [1, 1, -1], atol=6e-4)
+    written = np.load(tmp_path / "out/normals/0001.npy")
+    assert not written[55, 160].any()
+    assert written.any(axis=-1).sum() == 425 * 560 - 1
+    np.testing.assert_allclose(written[0, 0].astype(float), normal * [1, 1, -1], atol=6e-4)
     facts = json.loads((tmp_path / "out/manifest.json").read_text())
     assert facts["normals"]["from"] == "files"
     assert facts["normals"]["folder"] == "normals"

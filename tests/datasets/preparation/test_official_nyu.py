@@ -25,14 +25,14 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_frame_is_the_crop_of_what_was_written(number: int, depth: str, official: Path) -> None:
     whole = frame(number)
     with open_official(official, depth) as source:  # type: ignore[arg-type]
-        found = source.frame(number)
-    assert found.number == number
-    np.testing.assert_array_equal(found.image, whole["images"][ROWS, COLUMNS])
-    np.testing.assert_array_equal(found.labels, whole["labels"][ROWS, COLUMNS])
-    np.testing.assert_array_equal(found.depth, whole["depths" if depth == "filled" else "rawDepths"][ROWS, COLUMNS])
-    np.testing.assert_array_equal(found.measured, whole["rawDepths"][ROWS, COLUMNS] > 0)
-    assert found.image.shape == (425, 560, 3)
-    assert (~found.measured).sum() == (HOLE[0].stop - HOLE[0].start) * (HOLE[1].stop - HOLE[1].start)
+        cropped = source.frame(number)
+    assert cropped.number == number
+    np.testing.assert_array_equal(cropped.image, whole["images"][ROWS, COLUMNS])
+    np.testing.assert_array_equal(cropped.labels, whole["labels"][ROWS, COLUMNS])
+    np.testing.assert_array_equal(cropped.depth, whole["depths" if depth == "filled" else "rawDepths"][ROWS, COLUMNS])
+    np.testing.assert_array_equal(cropped.measured, whole["rawDepths"][ROWS, COLUMNS] > 0)
+    assert cropped.image.shape == (425, 560, 3)
+    assert (~cropped.measured).sum() == (HOLE[0].stop - HOLE[0].start) * (HOLE[1].stop - HOLE[1].start)
 
 
 def test_frames_in_any_order_are_the_same(official: Path) -> None:
@@ -46,10 +46,10 @@ def test_what_is_no_depth_is_0(tmp_path: Path) -> None:
     depths = np.stack([frame(1)["depths"].T])
     depths[0, 40:44, 45] = [np.nan, np.inf, -1, 0]
     with open_official(write_official(tmp_path / "nyu.mat", 1, None, ["rawDepths"], depths=depths)) as source:
-        found = source.frame(1)
-    assert found.depth[0, :4].tolist() == [0, 0, 0, 0]
-    assert found.depth[0, 4] == frame(1)["depths"][45, 44]
-    assert (found.measured == (found.depth > 0)).all()
+        cropped = source.frame(1)
+    assert cropped.depth[0, :4].tolist() == [0, 0, 0, 0]
+    assert cropped.depth[0, 4] == frame(1)["depths"][45, 44]
+    assert (cropped.measured == (cropped.depth > 0)).all()
 
 
 def test_scenes_are_read_through_references(official: Path, tmp_path: Path) -> None:

@@ -8,19 +8,13 @@ from typing import Any
 
 import pytest
 
-from datasets.preparation import synthetic, verify
+from datasets.preparation import synthetic
 from datasets.preparation.workspace import LOCK, MANIFEST
 from tests.datasets.preparation.command import exit_code, refused
-from tests.datasets.preparation.verification.damage import in_this_process, problems_in
+from tests.datasets.preparation.verification.damage import problems_in
 
 SMALL = ("--train", "2", "--val", "1", "--test", "1", "--size", "16")
 COUNTS = {"train": 2, "val": 1, "test": 1}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify without processes."""
-    monkeypatch.setattr(verify, "in_processes", in_this_process)
 
 
 def make(dataset: str, out: Path, *more: str) -> int:
@@ -79,21 +73,6 @@ def test_the_same_set_again_is_left_alone_unless_a_file_is_missing(tmp_path: Pat
     assert make("celeba", tmp_path / "set") == 0
     assert "2 train, 1 val, 1 test" in capsys.readouterr().out
     assert content(tmp_path) == before
-
-
-def test_other_parameters_need_overwrite_which_keeps_what_is_not_the_sets(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "set"
-    make("celeba", out)
-    (out / "notes.txt").write_text("mine")
-    before = content(out)
-    capsys.readouterr()
-    assert make("celeba", out, "--seed", "1") == 2
-    assert "holds a set with another seed" in refused(capsys) and content(out) == before
-    assert make("nyu", out, "--seed", "1", "--overwrite") == 0
-    assert (out / "gt_sets/train.txt").is_file() and not (out / "CelebA-HQ-img").exists()
-    assert (out / "notes.txt").read_text() == "mine"
 
 
 def recipe(dataset: str, seed: int = 0) -> dict[str, Any]:
