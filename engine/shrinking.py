@@ -84,18 +84,21 @@ def remove_dead(trial: Trial, steps: int) -> None:
     trial.removal_is_final = trial.control.debiasing
     if trial.shrunk is not None and trial.shrunk.removal.equals(removal):
         return
-    dense, now = trial.costs.dense, trial.train_macs
-    left = trial.costs.of(removal)
-    saved_steps = (now - left) / dense * steps * (trial.config.epochs - trial.epoch)
-    shrinks = trial.config.shrinks and (trial.shrunk is not None or saved_steps > REBUILDING)
+    shrinks = trial.can_shrink and (trial.shrunk is not None or _saved_steps(trial, removal, steps) > REBUILDING)
     trial.widen()
     mask_dense(trial.model, removal.maps(trial.model), trial.optimizer)
     if shrinks:
         trial.shrink(removal)
         log.info(
             "trial %d: from epoch %d on, the network that trains has %.1f %% of the dense one's multiply-adds",
-            *(trial.number, trial.epoch + 1, 100 * left / dense),
+            *(trial.number, trial.epoch + 1, 100 * trial.train_macs / trial.costs.dense),
         )
+
+
+def _saved_steps(trial: Trial, removal: Removal, steps: int) -> float:
+    """Return the time that the rest of the training would save, in steps of the dense network, by its multiply-adds."""
+    share = (trial.train_macs - trial.costs.of(removal)) / trial.costs.dense
+    return share * steps * (trial.config.epochs - trial.epoch)
 
 
 def _zeros_are_final(trial: Trial) -> bool:

@@ -371,7 +371,7 @@ def epoch_line(
         "groups_died": sums.groups_died,
         "groups_revived": sums.groups_revived,
         "active_tasks": len(trial.active_tasks),
-        "train_GMACs": trial.train_macs / 1e9,
+        **({"train_GMACs": trial.train_macs / 1e9} if trial.can_shrink else {}),
         "images_per_second": sums.images / sums.seconds,
         "train_seconds": sums.seconds,
         "data_seconds": sums.data_seconds,

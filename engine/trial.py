@@ -66,6 +66,11 @@ class Trial:
         """The network that trains: ``model``, or what is left of it."""
         return self.model if self.shrunk is None else self.shrunk.network
 
+    @property
+    def can_shrink(self) -> bool:
+        """Whether the network that trains may become smaller, as the configuration says and the backbone's anatomy allows."""
+        return self.config.shrinks and hasattr(self.model.backbone, "anatomy")
+
     @cached_property
     def costs(self) -> Costs:
         """Multiply-adds of the model and of what is left of it."""

@@ -338,9 +338,7 @@ def _debias(
     return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
 
 
-def _shrink(
-    group_sparsity: bool, shrink: bool | None, target_sparsity: float | None, debias_from: float | None
-) -> str | None:
+def _shrink(group_sparsity: bool, shrink: bool | None, target_sparsity: float | None, debias_from: float | None) -> str | None:
     if group_sparsity and shrink and target_sparsity is None and debias_from is None:
         return "shrink: true needs groups that stay zero: give target_sparsity, or debias_from"
     return None

@@ -116,13 +116,13 @@ def put_back(compact_model: nn.Module, model: nn.Module, maps: Mapping[str, Para
     """
     parameters, buffers = dict(compact_model.named_parameters()), dict(compact_model.named_buffers())
     with torch.no_grad():
-        for name, dense in model.named_parameters():
-            maps[name].put(parameters.get(name), dense)
-        for name, dense in model.named_buffers():
+        for name, parameter in model.named_parameters():
+            maps[name].put(parameters.get(name), parameter)
+        for name, buffer in model.named_buffers():
             module, _, kind = name.rpartition(".")
-            kept = maps.get(f"{module}.weight", ParameterMap()) if dense.ndim else ParameterMap()
+            kept = maps.get(f"{module}.weight", ParameterMap()) if buffer.ndim else ParameterMap()
             if name in buffers or kept.rows is not None:
-                kept.put(buffers.get(name), dense, gone=1.0 if kind == "running_var" else 0.0)
+                kept.put(buffers.get(name), buffer, gone=1.0 if kind == "running_var" else 0.0)
 
 
 def mask_dense(model: nn.Module, maps: Mapping[str, ParameterMap], optimizer: Optimizer | None = None) -> None:

@@ -15,7 +15,7 @@ from optim.groups import live_groups
 
 
 def read_columns(head: nn.Module, features: Tensor) -> dict[str, Tensor]:
-    """Return, per name of a convolution of ``head`` that reads features, which of the ``features`` (numbers) it does not ignore."""
+    """Return, per convolution of ``head`` that reads features, which of the ``features`` (numbers) it does not ignore."""
     return {name: features[live_groups(conv.weight.detach())[features]] for name, conv in feature_convs(head)}
 
 

@@ -9,7 +9,6 @@ import torch
 from datasets import train_loader
 from datasets.sample import Sample
 from engine import checkpoint as files
-from engine.sparsity_numbers import sparsity_numbers
 from engine.trainer import train_one_epoch
 from engine.trial import Trial
 from models import build_model, compact, plan_removal
@@ -47,7 +46,9 @@ def batches(rooms: Path) -> Batches:
     def double(batch: Sample) -> Sample:
         return Sample(
             image=batch["image"].double(),
-            targets={task: target.double() if target.is_floating_point() else target for task, target in batch["targets"].items()},
+            targets={
+                task: target.double() if target.is_floating_point() else target for task, target in batch["targets"].items()
+            },
             masks=batch["masks"],
             name=batch["name"],
         )
