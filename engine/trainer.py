@@ -17,6 +17,7 @@ from datasets.sample import Sample, labelled_tasks
 from engine import checkpoint as files
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
 from engine.pictures import draw_predictions
+from engine.shrinking import remove_dead
 from engine.sparsity_numbers import dead_layers, sparsity_numbers, warn_of_dead_layers
 from engine.tracking import Tracker
 from engine.trial import Trial
@@ -105,8 +106,8 @@ def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
         return ForwardPass({})
     batch = to_device(batch, trial.device, trial.config)
     with autocast(trial.device, trial.config):
-        features = trial.model.features(batch["image"])
-        logits = trial.model.logits(features, batch["image"].shape[-2:], tasks)
+        features = trial.network.features(batch["image"])
+        logits = trial.network.logits(features, batch["image"].shape[-2:], tasks)
     losses = {}
     for task, out in logits.items():
         loss = trial.losses[task]
@@ -173,7 +174,9 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
         if part == "forward":
             _check_finite(losses, trial, "loss", f"at step {trial.step + 1}")
 
-    trial.model.train()
+    trial.control.apply(trial.optimizer, trial.epoch, 1 / len(loader))
+    remove_dead(trial, steps=len(loader))
+    trial.network.train()
     live = live_mask(trial.model)
     if trial.ramp_start is None and trial.config.group_sparsity and trial.epoch >= trial.config.sparsity_epoch:
         trial.ramp_start = group_squares(trial.model)
@@ -186,6 +189,7 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
         if trial.config.group_sparsity and index % max(1, len(loader) // POINTS_PER_EPOCH) == 0:
             sums.points.append(step_point(trial, trial.epoch + (index + 1) * length))
     sums.seconds = time.perf_counter() - start
+    trial.gather()
     still_live = live_mask(trial.model)
     sums.groups_died, sums.groups_revived = int((live & ~still_live).sum()), int((~live & still_live).sum())
     return sums
@@ -193,6 +197,7 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
 
 def step_point(trial: Trial, now: float) -> dict[str, Any]:
     """Lambda and sparsity after a step, at time ``now`` (in epochs)."""
+    trial.gather()
     share, report = trial.control.wanted(now), sparsity_report(trial.model)
     return {
         "step": trial.step,
@@ -264,7 +269,7 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
     if trial.control.debiasing and not debiasing:
         announce_debias(trial)
     start = time.perf_counter()
-    evaluation = evaluate(trial.model, track(validation, "validation"), trial.losses, trial.config, trial.device)
+    evaluation = evaluate(trial.network, track(validation, "validation"), trial.losses, trial.config, trial.device)
     validation_seconds = time.perf_counter() - start
     _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
     warn_of_unlabelled(evaluation, trial.config, "val")
@@ -328,7 +333,7 @@ def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
         for task in trial.active_tasks:
             trial.task_patience[task].update(evaluation.losses[task])
             if trial.task_patience[task].exhausted:
-                trial.model.freeze_head(task)
+                trial.freeze_head(task)
                 log.info("task %s: no improvement for %d epochs, its head is frozen", task, trial.task_patience[task].waited)
     if not isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step()
@@ -366,6 +371,7 @@ def epoch_line(
         "groups_died": sums.groups_died,
         "groups_revived": sums.groups_revived,
         "active_tasks": len(trial.active_tasks),
+        **({"train_GMACs": trial.train_macs / 1e9} if trial.can_shrink else {}),
         "images_per_second": sums.images / sums.seconds,
         "train_seconds": sums.seconds,
         "data_seconds": sums.data_seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import torch
 from engine import checkpoint as files
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
+from engine.shrinking import ShrunkNetwork
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
+from models.compaction.costs import Costs
+from models.compaction.removal import Removal
 from settings.config import ExperimentConfig
 from tasks.objectives import build_losses
 from utils.seeding import rng_state, seed_everything, set_rng_state
@@ -32,6 +36,10 @@ class Trial:
         self.seed = config.seed + number
         seed_everything(self.seed)
         self.model: MultiTaskModel = build_model(config).to(device)
+        self.shrunk: ShrunkNetwork | None = None
+        """The compact network that trains in place of ``model``; None: ``model`` trains itself."""
+        self.removal_is_final = False
+        """True once nothing more can go from the network."""
         self.weighting = build_weighting(config).to(device)
         self.losses = build_losses(config.task_list, config.seg_loss_fn, config.depth_target)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
@@ -53,12 +61,56 @@ class Trial:
         """Tasks that still learn."""
         return [task for task in self.config.task_list if task not in self.model.frozen]
 
+    @property
+    def network(self) -> MultiTaskModel:
+        """The network that trains: ``model``, or what is left of it."""
+        return self.model if self.shrunk is None else self.shrunk.network
+
+    @property
+    def can_shrink(self) -> bool:
+        """Whether the network that trains may become smaller, as the configuration says and the backbone's anatomy allows."""
+        return self.config.shrinks and hasattr(self.model.backbone, "anatomy")
+
+    @cached_property
+    def costs(self) -> Costs:
+        """Multiply-adds of the model and of what is left of it."""
+        return Costs(self.model, self.config.input_img_channels, self.config.size)
+
+    @property
+    def train_macs(self) -> int:
+        """Multiply-adds of the network that trains, for one image."""
+        return self.costs.dense if self.shrunk is None else self.costs.of(self.shrunk.removal)
+
+    def gather(self) -> None:
+        """Bring ``model`` up to date with the network that trains."""
+        if self.shrunk is not None:
+            self.shrunk.gather()
+
+    def shrink(self, removal: Removal) -> None:
+        """Let what ``removal`` leaves of ``model`` train on in its place."""
+        self.widen()
+        self.shrunk = ShrunkNetwork(self.model, self.optimizer, removal, self.config.channels_last)
+        self.optimizer = self.scheduler.optimizer = self.shrunk.optimizer
+
+    def widen(self) -> None:
+        """Let ``model`` itself train on."""
+        if self.shrunk is not None:
+            self.shrunk.gather()
+            self.optimizer = self.scheduler.optimizer = self.shrunk.widened_optimizer()
+            self.shrunk = None
+
+    def freeze_head(self, task: str) -> None:
+        """Stop a task: its head learns no more."""
+        self.model.freeze_head(task)
+        self.network.freeze_head(task)
+
     def state_dict(self, run_id: str | None) -> dict[str, Any]:
         """All of it, as tensors and plain values."""
         return {
             **self.best_state(run_id),
             "weighting": self.weighting.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict() if self.shrunk is None else self.shrunk.optimizer_state(),
+            "removal": None if self.shrunk is None else self.shrunk.removal.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "control": self.control.state_dict(),
             "total_patience": self.total_patience.state_dict(),
@@ -77,6 +129,7 @@ class Trial:
 
     def best_state(self, run_id: str | None) -> dict[str, Any]:
         """Return what it takes to use the network: for ``checkpoint.pt``."""
+        self.gather()
         return {
             "model": self.model.state_dict(),
             "config": self.config.as_dict(),
@@ -100,6 +153,8 @@ class Trial:
             patience.load_state_dict(state["task_patience"][task])
         self.epoch, self.step, self.done = state["epochs"], state["step"], state["done"]
         self.ramp_start = state.get("ramp_start")
+        if state.get("removal") is not None:
+            self.shrink(Removal.from_state(state["removal"], self.model))
         if state["config"]["epochs"] != self.config.epochs:
             stretch_schedule(self.scheduler, self.optimizer, self.config.epochs)
         set_rng_state(state["rng"])

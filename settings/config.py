@@ -187,6 +187,9 @@ class ExperimentConfig(Schema):
     debias_from: Annotated[Time | None, PENALTY] = None
     """The same without `target_sparsity`: from then on zero groups stay zero and the penalty is off (epoch, or share of
     `epochs`)."""
+    shrink: Annotated[Bool | None, about("speed", penalty=True)] = None
+    """As groups stay zero, train on what is left of the network: the same training to rounding, in less time; none: with
+    `target_sparsity`, where the backbone says what feeds what (`anatomy()`)."""
     lambda_list: Annotated[
         tuple[Annotated[Number, Field(ge=0)], ...] | None,
         about("record", may_become="anything", penalty=True, in_a_study="the study has the axis lambda"),
@@ -296,6 +299,11 @@ class ExperimentConfig(Schema):
     def preserves_norm(self) -> bool:
         """True if a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
         return self.target_sparsity is not None if self.preserve_norm is None else self.preserve_norm
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the network that trains becomes smaller: `shrink`, or its default here."""
+        return self.group_sparsity and (self.target_sparsity is not None if self.shrink is None else self.shrink)
 
     @property
     def sparsity_epoch(self) -> int:

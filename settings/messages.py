@@ -338,6 +338,12 @@ def _debias(
     return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
 
 
+def _shrink(group_sparsity: bool, shrink: bool | None, target_sparsity: float | None, debias_from: float | None) -> str | None:
+    if group_sparsity and shrink and target_sparsity is None and debias_from is None:
+        return "shrink: true needs groups that stay zero: give target_sparsity, or debias_from"
+    return None
+
+
 class Phases(NamedTuple):
     """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
 
@@ -401,7 +407,7 @@ def _head_lambda(group_sparsity: bool, sparsify: str, optimizer_params: Optimize
 
 _RULES: tuple[Callable[..., str | None], ...] = (
     *(_setup_and_tasks, _tasks, _data_dir, _weights, _init_weights),
-    *(_threshold, _until, _debias, _lambda, _head_lambda, _normalize),
+    *(_threshold, _until, _debias, _shrink, _lambda, _head_lambda, _normalize),
 )
 
 

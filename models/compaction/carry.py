@@ -14,6 +14,9 @@ from optim import ProxAdam
 from optim.groups import group_count
 from optim.prox_adam import PER_WEIGHT, PRODUCTS
 
+_OWN = ("params", "keep", "removed_groups", *PER_WEIGHT)
+"""Keys of a parameter group that are not the same for the dense and the compact model."""
+
 
 def carry_optimizer_state(
     optimizer: Optimizer,
@@ -51,12 +54,75 @@ def carry_optimizer_state(
         for parameter, dense, part in triples:
             if dense in optimizer.state:
                 compact_optimizer.state[parameter] = _state(optimizer.state[dense], parameter, dense, part, source.get("axis"))
-        own = ("params", "keep", "removed_groups", *PER_WEIGHT)
-        group.update({name: _copied(value) for name, value in source.items() if name not in own})
+        group.update({name: _copied(value) for name, value in source.items() if name not in _OWN})
         if isinstance(optimizer, ProxAdam):
             _carry_groups(group, source, [(dense, part) for _, dense, part in triples])
     if isinstance(optimizer, ProxAdam) and isinstance(compact_optimizer, ProxAdam):
         compact_optimizer.zero_share = optimizer.zero_share
+
+
+def narrowed_optimizer(
+    optimizer: ProxAdam, model: nn.Module, compact_model: nn.Module, maps: Mapping[str, ParameterMap]
+) -> ProxAdam:
+    """Make the optimizer of the compact model that goes on where ``optimizer`` stands; arguments as of
+    :func:`carry_optimizer_state`. Parameters that are none of the model's, such as learned loss weights, are in both."""
+    left = dict(compact_model.named_parameters())
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = []
+    for group in optimizer.param_groups:
+        counterparts = [left.get(names[id(p)]) if id(p) in names else p for p in group["params"]]
+        options = {name: value for name, value in group.items() if name not in _OWN}
+        groups.append({**options, "params": [parameter for parameter in counterparts if parameter is not None]})
+    first = optimizer.param_groups[0]
+    narrow = ProxAdam(groups, foreach=first["foreach"], fused=first["fused"], kernel=optimizer.kernel)
+    carry_optimizer_state(optimizer, model, narrow, compact_model, maps)
+    return narrow
+
+
+def return_optimizer_state(
+    compact_optimizer: ProxAdam,
+    compact_model: nn.Module,
+    optimizer: ProxAdam,
+    model: nn.Module,
+    maps: Mapping[str, ParameterMap],
+) -> None:
+    """Give the dense model's ``optimizer`` the state and the options of the compact one's: the inverse of
+    :func:`narrowed_optimizer`. Moments of what is gone are zero, and groups that are gone are zero for good."""
+    left = dict(compact_model.named_parameters())
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group, source in zip(optimizer.param_groups, compact_optimizer.param_groups, strict=True):
+        group.update({name: _copied(value) for name, value in source.items() if name not in _OWN})
+        masks = dict(zip(map(id, source["params"]), source["keep"] or (), strict=False))
+        keep = []
+        for dense in group["params"]:
+            name = names.get(id(dense))
+            part, kept = (dense, ParameterMap()) if name is None else (left.get(name), maps[name])
+            optimizer.state.pop(dense, None)
+            if part is not None and part in compact_optimizer.state:
+                optimizer.state[dense] = _widened(compact_optimizer.state[part], dense, part, kept, source["axis"])
+            if source["penalty"] is not None:
+                mask = dense.new_empty(group_count(dense, source["axis"]))
+                live = None if part is None else masks.get(id(part), part.new_ones(group_count(part, source["axis"])))
+                _groups_of(kept, source["axis"]).put(live, mask)
+                keep.append(mask)
+        group["keep"] = keep or None
+    optimizer.zero_share = compact_optimizer.zero_share
+
+
+def put_back(compact_model: nn.Module, model: nn.Module, maps: Mapping[str, ParameterMap]) -> None:
+    """Write the numbers of the compact model into the dense ``model``, which then computes the same; in place.
+
+    Everything that is gone is zero, and so is the batch norm of filters that are gone (with a running variance of 1).
+    """
+    parameters, buffers = dict(compact_model.named_parameters()), dict(compact_model.named_buffers())
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            maps[name].put(parameters.get(name), parameter)
+        for name, buffer in model.named_buffers():
+            module, _, kind = name.rpartition(".")
+            kept = maps.get(f"{module}.weight", ParameterMap()) if buffer.ndim else ParameterMap()
+            if name in buffers or kept.rows is not None:
+                kept.put(buffers.get(name), buffer, gone=1.0 if kind == "running_var" else 0.0)
 
 
 def mask_dense(model: nn.Module, maps: Mapping[str, ParameterMap], optimizer: Optimizer | None = None) -> None:
@@ -93,6 +159,21 @@ def _state(state: Mapping[str, Any], parameter: Tensor, dense: Tensor, part: Par
         else:
             left[name] = _copied(value)
     return left
+
+
+def _widened(state: Mapping[str, Any], dense: Tensor, part: Tensor, kept: ParameterMap, axis: int) -> dict[str, Any]:
+    """Return an optimizer's state of ``dense`` from that of ``part``: the inverse of :func:`_state`."""
+    wide = {}
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.ndim and value.shape == part.shape:
+            wide[name] = torch.empty_like(dense, dtype=value.dtype)
+            kept.put(value, wide[name])
+        elif name == PRODUCTS:
+            wide[name] = value.new_empty(group_count(dense, axis))
+            _groups_of(kept, axis).put(value, wide[name])
+        else:
+            wide[name] = _copied(value)
+    return wide
 
 
 def _carry_groups(group: dict[str, Any], source: Mapping[str, Any], pairs: list[tuple[Tensor, ParameterMap]]) -> None:

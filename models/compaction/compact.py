@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from models.compaction.anatomy import Anatomy, dissect
-from models.compaction.dense import require_dense
+from models.compaction.anatomy import Anatomy
 from models.compaction.heads import compact_head
 from models.compaction.inference import build_backbone
 from models.compaction.layers import CompactBackbone, CompactConv2d
-from models.compaction.liveness import Plan, plan_channels
-from models.compaction.report import CompactReport, LayerReport, ParameterMap, count_macs, count_parameters
+from models.compaction.removal import Removal, plan_removal
+from models.compaction.report import CompactReport, LayerReport, count_macs, count_parameters
 from models.compaction.training import build_trainable
 from models.heads import feature_convs
 from models.multi_task import MultiTaskModel
@@ -70,18 +69,22 @@ def compact(
     Raises:
         TypeError: ``model`` is no dense MultiTaskModel, or its backbone, or a head, is none of the project's.
     """
-    require_dense(model, "compact()")
+    removal = plan_removal(model)
+    result = build_compact(model, removal, for_training=for_training, free_selects=free_selects)
+    return result, _report(model, result, removal, image_size)
+
+
+def build_compact(
+    model: MultiTaskModel, removal: Removal, *, for_training: bool = False, free_selects: bool = True
+) -> CompactModel:
+    """Build the network that a removal leaves of ``model``, which is left alone; arguments as for :func:`compact`."""
+    anatomy, plan = removal.anatomy, removal.plan
     with torch.no_grad():
-        anatomy = dissect(model.backbone)
-        last = anatomy.blocks[-1].branch[-1].conv.weight
-        everything = torch.ones(len(last), dtype=torch.bool, device=last.device)
-        plan = plan_channels(anatomy, model.read_features() if model.heads else everything)
         backbone = build_trainable(anatomy, plan) if for_training else build_backbone(anatomy, plan, free_selects=free_selects)
-        heads: dict[str, nn.Module] = {}
-        read_columns: dict[str, Tensor] = {}
-        for task, head in model.heads.items():
-            heads[task], columns = compact_head(head, plan.points[-1], for_training=for_training)
-            read_columns |= {f"heads.{task}.{name}": numbers for name, numbers in columns.items()}
+        heads = {
+            task: compact_head(head, plan.points[-1], removal.heads[task], for_training=for_training)
+            for task, head in model.heads.items()
+        }
         result = CompactModel(backbone, heads, copy.deepcopy(model.normalize))
     if for_training:
         result.frozen = set(model.frozen)
@@ -91,32 +94,17 @@ def compact(
             module.training = model.get_submodule(name).training
     else:
         result.eval()
-    maps = _maps(model, anatomy, plan, read_columns)
-    return result, _report(model, result, anatomy, plan, maps, image_size)
-
-
-def _maps(model: nn.Module, anatomy: Anatomy, plan: Plan, read_columns: Mapping[str, Tensor]) -> dict[str, ParameterMap]:
-    """Per parameter of the dense model what is left of it."""
-    maps = {name: ParameterMap() for name, _ in model.named_parameters()}
-    for unit in anatomy.units():
-        kept = plan.convs[unit.name]
-        maps[f"backbone.{unit.name}.weight"] = ParameterMap(kept.rows, kept.columns)
-        for name in (f"{unit.name}.bias", f"{unit.norm_name}.weight", f"{unit.norm_name}.bias"):
-            if f"backbone.{name}" in maps:
-                maps[f"backbone.{name}"] = ParameterMap(kept.rows)
-    maps |= {f"{name}.weight": ParameterMap(columns=columns) for name, columns in read_columns.items()}
-    return maps
+    return result
 
 
 def _report(
     model: MultiTaskModel,
     result: CompactModel,
-    anatomy: Anatomy,
-    plan: Plan,
-    maps: dict[str, ParameterMap],
+    removal: Removal,
     image_size: tuple[int, int],
 ) -> CompactReport:
     """Counts both networks."""
+    anatomy = removal.anatomy
     channels = anatomy.stem[0].conv.in_channels
     dense_macs, macs = count_macs(model, channels, image_size), count_macs(result, channels, image_size)
     layers = []
@@ -153,7 +141,7 @@ def _report(
         }
         for name, key in (("backbone", "backbone"), ("model", ""))
     }
-    return CompactReport(tuple(layers), image_size, totals, maps)
+    return CompactReport(tuple(layers), image_size, totals, removal.maps(model))
 
 
 def _grouped_convs(model: MultiTaskModel, anatomy: Anatomy) -> Iterable[tuple[str, nn.Conv2d, str]]:

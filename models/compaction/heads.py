@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from models.compaction.fold import fold_into
-from models.compaction.layers import CompactConv2d, keep_width
+from models.compaction.layers import CompactConv2d, keep_width, positions
 from models.heads import feature_convs
 from optim.groups import live_groups
 
 
-def compact_head(head: nn.Module, features: Tensor, *, for_training: bool) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A copy of ``head`` that reads the ``features`` (numbers) that are left.
+def read_columns(head: nn.Module, features: Tensor) -> dict[str, Tensor]:
+    """Return, per convolution of ``head`` that reads features, which of the ``features`` (numbers) it does not ignore."""
+    return {name: features[live_groups(conv.weight.detach())[features]] for name, conv in feature_convs(head)}
 
-    Returns:
-        The head, and per name of a convolution that reads features which of the dense network's features it reads.
-    """
+
+def compact_head(head: nn.Module, features: Tensor, columns: Mapping[str, Tensor], *, for_training: bool) -> nn.Module:
+    """A copy of ``head`` that reads ``columns`` (as of :func:`read_columns`) of the ``features`` (numbers) that are left."""
     copied = copy.deepcopy(head)
     if not for_training:
         fold_norms(copied)
-    columns: dict[str, Tensor] = {}
     for name, dense in feature_convs(head):
-        live = live_groups(dense.weight.detach())[features]
         conv = copied.get_submodule(name)
         assert isinstance(conv, nn.Conv2d)
         bias = None if conv.bias is None else conv.bias.detach().clone()
-        columns[name] = features[live]
         weight = conv.weight.detach()[:, columns[name]].clone()
-        module = CompactConv2d(weight, bias, len(features), live.nonzero().flatten(), conv, dense.weight)
+        module = CompactConv2d(weight, bias, len(features), positions(columns[name], features), conv, dense.weight)
         if not for_training:
             module = keep_width(module, conv, dense.weight)
         parent, _, last = name.rpartition(".")
         copied.get_submodule(parent).add_module(last, module)
     if not for_training:
         copied.requires_grad_(False)
-    return copied, columns
+    return copied
 
 
 def fold_norms(head: nn.Module) -> None:

@@ -27,6 +27,25 @@ class ParameterMap:
         part = dense if self.rows is None else dense.index_select(0, self.rows.to(dense.device))
         return part if self.columns is None else part.index_select(1, self.columns.to(dense.device))
 
+    def put(self, part: Tensor | None, dense: Tensor, gone: float = 0.0) -> None:
+        """Write what is left of ``dense`` into it, the inverse of :meth:`take`; everything else becomes ``gone``.
+
+        Args:
+            part: as :meth:`take` gave it; None where nothing is left.
+            dense: changed in place.
+            gone: value of what is not in ``part``.
+        """
+        if part is not None and self.rows is None and self.columns is None:
+            dense.copy_(part)
+            return
+        dense.fill_(gone)
+        if part is None:
+            return
+        places = [slice(None) if kept is None else kept.to(dense.device) for kept in (self.rows, self.columns)]
+        if self.rows is not None and self.columns is not None:
+            places[0] = places[0][:, None]  # type: ignore[index]
+        dense[tuple(places[: dense.ndim])] = part.to(dense)
+
     def mask(self, dense: Tensor) -> Tensor:
         """Shaped like ``dense``: 1 where it is left, else 0."""
         mask = torch.ones_like(dense)

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
 
 from engine.optimizer import build_optimizer, build_scheduler
 from engine.sparsity_numbers import sparsity_numbers
@@ -20,22 +18,16 @@ from models.compaction.layers import CompactConv2d
 from models.compaction.report import ParameterMap
 from models.heads import ClassificationHead, DeepLabHead
 from models.resnetd import STAGE_BLOCKS, ResNetD
-from models.torchvision_resnet import OUT_CHANNELS, TorchvisionResNet
+from models.torchvision_resnet import TorchvisionResNet
 from optim import GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso, live_mask, sparsity_report
 from optim.groups import grouped_weights, keep_group_size, live_groups, penalised_group_size
 from tests.configs import make_config
+from tests.narrow import make_resnet18_narrow
 
 Maps = Mapping[str, ParameterMap]
 LASSO, MCP, SPARSE = GroupLasso(3e-5), GroupMCP(1e-3, gamma=3.0), SparseGroupLasso(3e-5, l1_ratio=0.3)
 L0 = [(GroupL0(0.0), "auto"), (GroupL0(0.0, "fisher"), "torch"), (GroupL0(0.0, "taylor"), "auto")]
 STEPS = 5
-
-
-class NarrowResNet(torchvision.models.ResNet):
-    """torchvision's network with few channels behind the first stage, whose shortcut takes the stem's result as it is."""
-
-    def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
-        return super()._make_layer(block, planes if planes == 64 else planes // 16, blocks, stride, dilate)
 
 
 def small_model(name: str = "resnetd50", stride: int = 16, eps: float = 0.5) -> MultiTaskModel:
@@ -48,8 +40,7 @@ def small_model(name: str = "resnetd50", stride: int = 16, eps: float = 0.5) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.resnetd.STAGE_WIDTHS", (6, 8, 10, 12))
         patch.setitem(STAGE_BLOCKS, "resnetd50", (2, 3, 2, 2))
-        patch.setitem(OUT_CHANNELS, "resnet18", 512 // 16)
-        patch.setattr("models.torchvision_resnet.get_model", lambda name, weights: NarrowResNet(BasicBlock, [2, 2, 2, 2]))
+        make_resnet18_narrow(patch)
         backbone = ResNetD(name, 3, stride) if name.startswith("resnetd") else TorchvisionResNet(name, 3, stride)
     features = backbone.out_channels
     model = MultiTaskModel(backbone, {"map": DeepLabHead(features, 3, 6, [2], 0.2), "flag": ClassificationHead(features)})

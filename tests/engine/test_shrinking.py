@@ -1,0 +1,183 @@
+"""Training on what is left of a network is the training of the whole one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets import train_loader
+from datasets.sample import Sample
+from engine import checkpoint as files
+from engine.trainer import train_one_epoch
+from engine.trial import Trial
+from models import build_model, compact, plan_removal
+from settings.config import ExperimentConfig
+from tests.configs import make_config
+from tests.narrow import make_resnet18_narrow
+
+STEPS_PER_EPOCH = 10
+
+
+class Batches(list[Sample]):
+    """Batches that every epoch has in the same order."""
+
+
+def config_for(rooms: Path, **values: Any) -> ExperimentConfig:
+    """Five epochs, with a ramp in the second and the third."""
+    selecting = {"penalty": "group_l0", "saliency": "taylor", "learning_rate": 1e-4}
+    params = {"bb_optimizer_params": selecting} if "bb_optimizer_params" not in values else {}
+    sparse = {"group_sparsity": True, "target_sparsity": 0.8, "sparsity_threshold": 1, "sparsity_until": 3}
+    sparse |= {"input_shape": 64, "output_stride": 8, "train_batch_size": 4, "optimizer_params": {"learning_rate": 1e-4}}
+    return make_config(data_dir_NYU=rooms, **{"epochs": 5, **sparse, **params, **values})
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``resnet18`` narrow."""
+    make_resnet18_narrow(monkeypatch)
+
+
+@pytest.fixture
+def batches(rooms: Path) -> Batches:
+    """Some batches in float64."""
+    config = config_for(rooms)
+
+    def double(batch: Sample) -> Sample:
+        return Sample(
+            image=batch["image"].double(),
+            targets={
+                task: target.double() if target.is_floating_point() else target for task, target in batch["targets"].items()
+            },
+            masks=batch["masks"],
+            name=batch["name"],
+        )
+
+    loader = train_loader(config, 0)
+    made = [double(batch) for batch in loader]
+    return Batches((made * STEPS_PER_EPOCH)[:STEPS_PER_EPOCH])
+
+
+def trained(config: ExperimentConfig, batches: Batches, folder: Path, epochs: int = 5) -> Trial:
+    """A trial in float64 after some epochs."""
+    trial = Trial(config, 0, torch.device("cpu"), folder)
+    trial.model.double()
+    trial.weighting.double()
+    train(trial, batches, epochs)
+    return trial
+
+
+def train(trial: Trial, batches: Batches, epochs: int) -> None:
+    """Train until some epochs are done."""
+    while trial.epoch < epochs:
+        train_one_epoch(trial, batches)  # type: ignore[arg-type]
+        trial.epoch += 1
+
+
+def largest_difference(one: Trial, other: Trial) -> float:
+    """Of their networks' weights; statistics of filters that are gone do not count."""
+    one.gather()
+    other.gather()
+    pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
+    return max(float((first - second).detach().abs().max()) for first, second in pairs)
+
+
+PENALTIES = {
+    "group_l0": {"penalty": "group_l0", "saliency": "adam"},
+    "taylor": {"penalty": "group_l0", "saliency": "taylor"},
+    "l1_l2": {"penalty": "l1_l2"},
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_fifty_steps_are_those_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path, penalty: str) -> None:
+    params = {**PENALTIES[penalty], "learning_rate": 1e-4}
+    whole, small = (
+        trained(config_for(rooms, shrink=shrink, bb_optimizer_params=params), batches, tmp_path) for shrink in (False, None)
+    )
+    assert whole.shrunk is None
+    assert small.shrunk is not None
+    assert largest_difference(whole, small) < 1e-9
+    assert torch.equal(*(torch.cat([w.flatten() for w in trial.model.parameters()]) != 0 for trial in (whole, small)))
+    report = compact(small.model, image_size=small.config.size)[1]
+    assert small.train_macs == pytest.approx(report.totals["model"]["macs_left"], rel=0.01)
+    assert small.train_macs < 0.5 * small.costs.dense
+    assert sum(layer.zero_groups for layer in report.layers if not layer.part.startswith("heads")) == round(
+        0.8 * sum(layer.groups for layer in report.layers if not layer.part.startswith("heads"))
+    )
+
+
+def test_groups_that_may_come_back_stay_until_they_are_fixed(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    lasso = config_for(rooms, bb_optimizer_params={"penalty": "l1_l2", "learning_rate": 1e-4})
+    trial = trained(lasso, batches, tmp_path, epochs=3)
+    assert trial.shrunk is None
+    train(trial, batches, 4)
+    assert trial.shrunk is not None
+
+
+def test_heads_whose_groups_may_come_back_keep_all_features(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    heads = {"lambda": 2e-3, "learning_rate": 1e-4}
+    config = config_for(rooms, sparsify="backbone_and_heads", optimizer_params=heads)
+    whole = trained(config.with_values(shrink=False), batches, tmp_path)
+    trial = trained(config, batches, tmp_path, epochs=3)
+    assert trial.shrunk is None
+    train(trial, batches, 5)
+    assert trial.shrunk is not None
+    assert largest_difference(whole, trial) < 1e-9
+
+
+def test_a_task_may_stop_on_the_way(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trials = []
+    for shrink in (False, None):
+        trials.append(trained(config_for(rooms, shrink=shrink), batches, tmp_path, epochs=3))
+        trials[-1].freeze_head("surface_normal")
+        train(trials[-1], batches, 5)
+    assert largest_difference(*trials) < 1e-9
+    assert trials[1].network.frozen == {"surface_normal"}
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4])
+def test_a_resumed_training_is_the_same_to_the_bit(batches: Batches, rooms: Path, tmp_path: Path, epochs: int) -> None:
+    config = config_for(rooms, lr_schedule={"name": "cosine"})
+    straight = trained(config, batches, tmp_path, epochs)
+    files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
+    train(straight, batches, 5)
+    resumed = Trial(config, 0, torch.device("cpu"), tmp_path)
+    resumed.model.double()
+    resumed.weighting.double()
+    resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
+    train(resumed, batches, 5)
+    assert resumed.shrunk is not None
+    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Places in which two states are not the same to the bit."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [place for key in one for place in differences(one[key], other[key], f"{path}/{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [place for i, pair in enumerate(zip(one, other, strict=True)) for place in differences(*pair, f"{path}/{i}")]
+    same = torch.equal(one, other) if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) else one == other
+    return [] if same else [path]
+
+
+def test_the_checkpoint_is_that_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trial = trained(config_for(rooms), batches, tmp_path)
+    network = build_model(trial.config).double()
+    network.load_state_dict(trial.best_state(None)["model"])
+    images = batches[0]["image"]
+    expected = trial.network.eval()(images)
+    for task, logits in network.eval()(images).items():
+        torch.testing.assert_close(logits, expected[task], rtol=1e-9, atol=1e-9)
+
+
+def test_what_saves_less_time_than_it_costs_is_left_alone(
+    batches: Batches, rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.shrinking.REBUILDING", 1e9)
+    trial = trained(config_for(rooms), batches, tmp_path)
+    assert trial.shrunk is None
+    maps = plan_removal(trial.model).maps(trial.model)
+    unread = [parameter[maps[name].mask(parameter) == 0] for name, parameter in trial.model.named_parameters()]
+    assert sum(map(len, unread)) > 0
+    assert not any(bool(weights.any()) for weights in unread)

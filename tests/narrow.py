@@ -1,0 +1,25 @@
+"""A ResNet-18 with few channels behind its first stage, for tests that train one."""
+
+from typing import Any
+
+import pytest
+import torchvision
+from torch import nn
+from torchvision.models.resnet import BasicBlock
+
+from models.torchvision_resnet import OUT_CHANNELS
+
+SHARE = 16
+
+
+class NarrowResNet(torchvision.models.ResNet):
+    """torchvision's network with a sixteenth of its channels behind the first stage, whose shortcut takes the stem's result."""
+
+    def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
+        return super()._make_layer(block, planes if planes == 64 else planes // SHARE, blocks, stride, dilate)
+
+
+def make_resnet18_narrow(patch: pytest.MonkeyPatch) -> None:
+    """Let ``resnet18`` be this network while ``patch`` lasts."""
+    patch.setitem(OUT_CHANNELS, "resnet18", 512 // SHARE)
+    patch.setattr("models.torchvision_resnet.get_model", lambda name, weights: NarrowResNet(BasicBlock, [2, 2, 2, 2]))
