@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from .groups import (
     OUTPUT_CHANNELS,
     along_groups,
     as_columns,
+    group_count,
     group_weight,
     is_grouped,
     keep_group_size,
@@ -30,11 +32,13 @@ CHUNK = {"cpu": 2**19}
 """Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""
 DEFAULT_CHUNK = 2**20
 PER_WEIGHT = ("floors", "normalised")
-OWN_OPTIONS = {"penalty": None, "axis": INPUT_CHANNELS, "keep": None, "steered": True, "removed_groups": 0}
+OWN_OPTIONS = {"penalty": None, "axis": INPUT_CHANNELS, "joint": False, "keep": None, "steered": True, "removed_groups": 0}
 OWN_OPTIONS |= dict.fromkeys(PER_WEIGHT)
 """Options of a parameter group beside AdamW's, with their defaults; ``PER_WEIGHT``: a list with one entry per parameter."""
 PRODUCTS, DECAY = "products", 0.99
 """State of a weight: the running mean, with this decay, of (gradient . weight)^2 per group. It starts from 0, as Adam's do."""
+CORRECTION = "products_correction"
+"""State beside the products of joint groups: 1 - decay^t after t steps, of which each of their weights may have taken fewer."""
 
 
 class ProxAdam(torch.optim.AdamW):
@@ -52,10 +56,11 @@ class ProxAdam(torch.optim.AdamW):
     Args:
         params: parameters, or parameter groups as for any torch optimizer. A group may hold ``penalty``, a
             :class:`optim.Penalty` or None, and ``axis``; all of its parameters must then have groups along ``axis``. With
-            ``steered`` False (default: True) its penalty keeps its own lambda whatever ``zero_share`` is. ``floors`` (a
-            number per parameter) says how many groups live on at least where lambda is found for ``zero_share``;
-            ``normalised`` (True or False per parameter), which weights batch norm makes indifferent to their scale: what
-            the prox of a norm leaves of them keeps the norm that it had.
+            ``joint`` True (default: False) its weights share their groups: group c is column c of all of them together; the
+            penalty has to be one that selects. With ``steered`` False (default: True) its penalty keeps its own lambda
+            whatever ``zero_share`` is. ``floors`` (a number per parameter) says how many groups live on at least where lambda
+            is found for ``zero_share``; ``normalised`` (True or False per parameter), which weights batch norm makes
+            indifferent to their scale: what the prox of a norm leaves of them keeps the norm that it had.
         lr: learning rate, >= 0; a number or a scalar tensor.
         betas: decay rates of the running means, in [0, 1).
         eps: added to the root of the second moment, >= 0.
@@ -133,6 +138,12 @@ class ProxAdam(torch.optim.AdamW):
             self.param_groups.pop()
             what = "convolution weights (4-D)" if axis == INPUT_CHANNELS else "weights of convolutions and linear layers"
             raise ValueError(f"a penalised parameter group holds {what} only, got a parameter of shape {shapes[0]}")
+        if penalty is not None and param_group["joint"]:
+            counts = sorted({group_count(weight, axis) for weight in self.param_groups[-1]["params"]})
+            if not penalty.selects or len(counts) > 1:
+                self.param_groups.pop()
+                got = f"weights with {counts} groups" if penalty.selects else penalty.name
+                raise ValueError(f"joint groups need weights with one number of groups and a penalty that selects, got {got}")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:  # type: ignore[override]
@@ -142,7 +153,7 @@ class ProxAdam(torch.optim.AdamW):
             with torch.enable_grad():
                 loss = closure()
         self._mask(gradients=True)
-        products = [pair for group in self.penalised() if group["penalty"].takes_products for pair in self._products(group)]
+        products = [part for group in self.penalised() if group["penalty"].takes_products for part in self._products(group)]
         super().step()
         self._mask(gradients=False)
         found_inf = getattr(self, "found_inf", None)  # set by GradScaler, whose bad steps torch skips inside its kernel
@@ -151,13 +162,15 @@ class ProxAdam(torch.optim.AdamW):
                 return loss
             found_inf = None
         taken = None if found_inf is None else found_inf == 0
-        for weight, product in products:
-            self._update_products(weight, product, taken)
+        for weight, name, value in products:
+            self._update_mean(weight, name, value, taken)
         groups = [group for group in self.penalised() if not (_is_number(group["lr"]) and float(group["lr"]) == 0)]
         aims = {} if self.zero_share is None else self._aim([group for group in groups if group["steered"]])
         for group in groups:
             lr = group["lr"] if taken is None else group["lr"] * taken
-            if id(group) not in aims:
+            if id(group) not in aims and group["joint"]:
+                self._threshold(group, taken)
+            elif id(group) not in aims:
                 self._prox(group, group["penalty"], lr)
             elif group["penalty"].selects:
                 self._select(group, aims[id(group)], taken)
@@ -173,11 +186,15 @@ class ProxAdam(torch.optim.AdamW):
         """
         aims: dict[int, list[Aim]] = {}
         for group in groups:
-            places = [i for i, weight in enumerate(group["params"]) if weight.grad is not None]
             keep, floors = group["keep"], group["floors"]
+            if group["joint"]:
+                measured = self._measure_joint(group)
+            else:
+                places = [i for i, weight in enumerate(group["params"]) if weight.grad is not None]
+                measured = [(i, critical, 0) for i, critical in zip(places, self._measure(group), strict=True)]
             aims[id(group)] = [
-                settled(i, critical, None if keep is None else keep[i], 0 if floors is None else floors[i])
-                for i, critical in zip(places, self._measure(group), strict=True)
+                settled(i, critical, None if keep is None else keep[i], max(spared, 0 if floors is None else floors[i]))
+                for i, critical, spared in measured
             ]
         flat = [aim for group in groups for aim in aims[id(group)]]
         if not flat:
@@ -194,18 +211,19 @@ class ProxAdam(torch.optim.AdamW):
         if group["keep"] is None:
             group["keep"] = [weight.new_ones(weight.shape[group["axis"]]) for weight in group["params"]]
         for aim in aims:
-            weight, keep = group["params"][aim.place], group["keep"][aim.place]
-            dead = aim.dead & (keep > 0)
+            dead = aim.dead & (group["keep"][aim.place] > 0)
             dead = dead if taken is None else dead & taken
             if dead.device.type == "cpu" and not bool(dead.any()):
                 continue
-            weight.masked_fill_(along_groups(dead, weight, group["axis"]), 0.0)
-            keep.masked_fill_(dead, 0.0)
-            self._forget(weight, dead, group["axis"])
+            for place in range(len(group["params"])) if group["joint"] else (aim.place,):
+                weight = group["params"][place]
+                weight.masked_fill_(along_groups(dead, weight, group["axis"]), 0.0)
+                group["keep"][place].masked_fill_(dead, 0.0)
+                self._forget(weight, dead, group["axis"])
 
     def _forget(self, weight: Tensor, dead: Tensor, axis: int) -> None:
         """Set the state of groups that are zero for good to zero."""
-        for name, value in self.state[weight].items():
+        for name, value in self.state.get(weight, {}).items():
             if name == PRODUCTS:
                 value.masked_fill_(dead, 0.0)
             elif isinstance(value, Tensor) and value.shape == weight.shape:
@@ -224,22 +242,34 @@ class ProxAdam(torch.optim.AdamW):
                 elif selects and group["eps"] == 0:
                     weight.masked_fill_(along_groups(keep == 0, weight, group["axis"]), 0.0)
 
-    def _products(self, group: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
-        """Every weight that has a gradient, with (gradient . weight)^2 of each of its groups: (groups,)."""
+    def _products(self, group: dict[str, Any]) -> list[tuple[Tensor, str, Tensor]]:
+        """What a step adds to running means: weight, name in its state, and (gradient . weight)^2 of each group: (groups,).
+
+        The products of joint groups are those of all weights that have a gradient together; one weight has them in its state.
+        """
         weights = [weight for weight in group["params"] if weight.grad is not None]
         scale = getattr(self, "grad_scale", None)  # of gradients that GradScaler leaves to the fused step
         products = [as_columns(weight.grad * weight, group["axis"]).sum(0) for weight in weights]
-        return [
-            (weight, (product if scale is None else product / scale.to(product.device)).square())
-            for weight, product in zip(weights, products, strict=True)
-        ]
+        holders = weights
+        if group["joint"] and weights:
+            holders = [self._holder(group)]
+            products = [torch.stack(products).sum(0)]
+        squares = [(product if scale is None else product / scale.to(product.device)).square() for product in products]
+        means = [(weight, PRODUCTS, square) for weight, square in zip(holders, squares, strict=True)]
+        return means + [(weight, CORRECTION, square.new_ones(())) for weight, _, square in means if group["joint"]]
 
-    def _update_products(self, weight: Tensor, product: Tensor, taken: Tensor | None) -> None:
-        """Take the products of a step into their running mean."""
-        mean = self.state[weight].get(PRODUCTS)
-        mean = torch.zeros_like(product) if mean is None else mean
-        moved = mean.lerp(product, 1 - DECAY)
-        self.state[weight][PRODUCTS] = moved if taken is None else torch.where(taken, moved, mean)
+    def _holder(self, group: dict[str, Any]) -> Tensor:
+        """The weight whose state has the products of joint groups: of those that have a gradient, if there are none yet."""
+        weights: list[Tensor] = group["params"]
+        held = (weight for weight in weights if PRODUCTS in self.state.get(weight, ()))
+        return next(held, next(weight for weight in weights if weight.grad is not None))
+
+    def _update_mean(self, weight: Tensor, name: str, value: Tensor, taken: Tensor | None) -> None:
+        """Take the value of a step into its running mean."""
+        mean = self.state[weight].get(name)
+        mean = torch.zeros_like(value) if mean is None else mean
+        moved = mean.lerp(value, 1 - DECAY)
+        self.state[weight][name] = moved if taken is None else torch.where(taken, moved, mean)
 
     def _prox(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float, aims: Sequence[Aim] = ()) -> None:
         """The proximal step of one parameter group. What would be zero and is on the floor is left as it is, and where batch
@@ -262,8 +292,52 @@ class ProxAdam(torch.optim.AdamW):
             left, wanted = after.sum(), torch.where(after > 0, before, 0.0).sum()
             weight.mul_(torch.where(left > 0, (wanted / left).sqrt(), 1.0))
 
+    def _threshold(self, group: dict[str, Any], taken: Tensor | None) -> None:
+        """The proximal step of joint groups with the penalty's own lambda, which is a hard threshold."""
+        if group["penalty"].lambda_ == 0:
+            return
+        for _, critical, _ in self._measure_joint(group):
+            dead = critical <= group["penalty"].lambda_
+            for weight in group["params"]:
+                weight.masked_fill_(along_groups(dead if taken is None else dead & taken, weight, group["axis"]), 0.0)
+
+    def _measure_joint(self, group: dict[str, Any]) -> list[tuple[int, Tensor, int]]:
+        """Measure joint groups as one weight whose columns are the columns of all; empty if no weight has a gradient.
+
+        Returns:
+            The place of the first weight; the lambda that just sets each group to zero, (groups,); and how many groups cannot
+            be zero now, whose lambda is infinite: a weight that is not trained, or never had a gradient, reads them.
+        """
+        axis, weights, penalty = group["axis"], group["params"], group["penalty"]
+        if all(weight.grad is None for weight in weights):
+            return []
+        learning = self._stepped(group)
+        size = sum(penalised_group_size(weight, axis) for weight in weights)
+        if penalty.takes_products:
+            holder = self._holder(group)
+            live = torch.stack([live_groups(weight, axis) for weight in weights]).any(0)
+            # The products are all that is measured; of the weights only who lives, and the size, count.
+            union = along_groups(live.to(holder.dtype), holder, axis)
+            keep_group_size(union, size)
+            products = self.state[holder][PRODUCTS] / self.state[holder][CORRECTION]
+            critical = penalty.critical(union, products, group["lr"], axis)
+        else:
+            parts = zip(learning, self._measure(group), strict=True)
+            critical = torch.stack([part * group_weight(weight, axis) for weight, part in parts]).sum(0) / size**0.5
+        held = [live_groups(weight, axis) for weight in weights if not any(weight is other for other in learning)]
+        if not held:
+            return [(0, critical, 0)]
+        stays = torch.stack(held).any(0)
+        return [(0, critical.masked_fill(stays, math.inf), int(stays.sum()))]
+
+    def _stepped(self, group: dict[str, Any]) -> list[Tensor]:
+        """The weights that have a gradient; of joint groups all that learn and have ever had one."""
+        if group["joint"]:
+            return [weight for weight in group["params"] if weight.requires_grad and self.state.get(weight)]
+        return [weight for weight in group["params"] if weight.grad is not None]
+
     def _measure(self, group: dict[str, Any]) -> list[Tensor]:
-        """Per weight that has a gradient the lambda that just sets each of its groups to zero: (groups,)."""
+        """Per weight of :meth:`_stepped` the lambda that just sets each of its groups to zero: (groups,)."""
         axis, lr, penalty = group["axis"], group["lr"], group["penalty"].with_strength(0.0)
         weights, solved = self._solve(group, penalty, lr)
         critical = []
@@ -276,7 +350,7 @@ class ProxAdam(torch.optim.AdamW):
         return critical
 
     def _apply(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> None:
-        """Set every weight of a parameter group that has a gradient to the prox of ``penalty`` at it."""
+        """Set every weight of :meth:`_stepped` to the prox of ``penalty`` at it."""
         weights, solved = self._solve(group, penalty, lr)
         for weight in weights:
             if id(weight) not in solved:
@@ -287,10 +361,10 @@ class ProxAdam(torch.optim.AdamW):
         """Let a batched kernel take the proximal step of the weights that it can, which with strength 0 only measures.
 
         Returns:
-            The weights that have a gradient; and by the id of each that a kernel took what it was given.
+            The weights of :meth:`_stepped`; and by the id of each that a kernel took what it was given.
         """
         axis, parts = group["axis"], []
-        weights = [weight for weight in group["params"] if weight.grad is not None]
+        weights = self._stepped(group)
         for weight, correction in zip(weights, self._corrections(weights, group["betas"][1]), strict=True):
             form = penalty.kernel_form(weight, axis) if self.kernel == "auto" else None
             if form is not None:
@@ -333,7 +407,9 @@ class ProxAdam(torch.optim.AdamW):
         """
         for group in self.param_groups:
             if group["penalty"] is not None:
-                group["keep"] = [live_groups(weight, group["axis"]).to(weight.dtype) for weight in group["params"]]
+                live = [live_groups(weight, group["axis"]) for weight in group["params"]]
+                live = [torch.stack(live).any(0)] * len(live) if group["joint"] and live else live
+                group["keep"] = [mask.to(weight.dtype) for mask, weight in zip(live, group["params"], strict=True)]
                 for weight, keep in zip(group["params"], group["keep"] if group["penalty"].selects else (), strict=False):
                     self._forget(weight, keep == 0, group["axis"])
 
