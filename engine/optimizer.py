@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel, normalised_convolutions
@@ -25,6 +26,8 @@ def build_penalty(config: ExperimentConfig) -> Penalty:
 
 def build_head_penalty(config: ExperimentConfig) -> Penalty:
     """The penalty of the heads' convolutions that read the shared features, at its full strength."""
+    if config.joins_heads:
+        return build_penalty(config)
     return _penalty(config.optimizer_params, config.head_penalty_lambda)
 
 
@@ -34,9 +37,9 @@ def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
 
 
 def build_control(config: ExperimentConfig) -> PenaltyControl:
-    """Build what decides on the penalties' strength (0 for a dense run); the heads' has a schedule of its own beside it."""
+    """Build what decides on the penalties' strength (0 for a dense run); a heads' lambda has a schedule beside it."""
     control = _backbone_control(config)
-    if not config.sparsifies_heads:
+    if not config.sparsifies_heads or config.joins_heads:
         return control
     return TwoControls(control, _schedule(config.optimizer_params.lambda_, config))
 
@@ -63,8 +66,8 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
 
     ``backbone_convs`` (with the penalty) and ``backbone_other`` follow ``bb_optimizer_params``, ``heads`` follows
     ``optimizer_params``; learned loss weights have a learning rate of their own and no weight decay. With
-    ``sparsify: backbone_and_heads``, ``heads_convs`` are the heads' convolutions that read the shared features, with their
-    penalty, whose strength ``target_sparsity`` does not steer.
+    ``sparsify: backbone_and_heads``, ``heads_convs`` are the heads' convolutions that read the shared features: with joint
+    groups and the backbone's penalty (``config.joins_heads``), or with their own, which ``target_sparsity`` does not steer.
     """
     convs = [weight for _, weight in grouped_weights(model.backbone)]
     conv_ids = {id(weight) for weight in convs}
@@ -76,7 +79,7 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     groups: list[dict[str, Any]] = [
         {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone, **_limits(model, config)},
         {"name": "backbone_other", "params": other, **backbone},
-        {"name": "heads_convs", "params": readers, "penalty": build_head_penalty(config), "steered": False, **heads},
+        {"name": "heads_convs", "params": readers, **_reader_options(readers, config), **heads},
         {"name": "heads", "params": rest, **heads},
         {
             "name": "loss_weights",
@@ -99,6 +102,13 @@ def _settings(params: OptimizerParams) -> dict[str, Any]:
         "eps": params.eps,
         "weight_decay": params.weight_decay,
     }
+
+
+def _reader_options(readers: Sequence[Tensor], config: ExperimentConfig) -> dict[str, Any]:
+    """Return the options of the parameter group of the convolutions that read the shared features."""
+    joint, penalty = config.joins_heads, build_head_penalty(config)
+    floors = [least_groups(group_count(weight), config.keep_layers) for weight in readers] if joint else None
+    return {"penalty": penalty, "steered": joint, "joint": joint, "floors": floors}
 
 
 def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def remove_dead(trial: Trial, steps: int) -> None:
     if trial.removal_is_final or not _zeros_are_final(trial):
         return
     trial.gather()
-    removal = plan_removal(trial.model)
+    removal = plan_removal(trial.model, whole_features=trial.config.joins_heads)
     trial.removal_is_final = trial.control.debiasing
     if trial.shrunk is not None and trial.shrunk.removal.equals(removal):
         return

@@ -18,6 +18,7 @@ def sparsity_numbers(model: MultiTaskModel, config: ExperimentConfig) -> dict[st
 
     ``head_group_sparsity`` is the share of zero groups among all input channels of the convolutions that read the shared
     features; ``unread_features`` the share of the features' channels whose groups are zero in all of them: what no head uses.
+    Where a feature is a group for all heads together, :func:`joint_group_sparsity` is among them.
     """
     report = sparsity_report(model)
     numbers = {"group_sparsity": report.group_sparsity, "parameter_sparsity": report.parameter_sparsity}
@@ -25,7 +26,18 @@ def sparsity_numbers(model: MultiTaskModel, config: ExperimentConfig) -> dict[st
         read = model.read_features()
         numbers["head_group_sparsity"] = _reader_report(model).group_sparsity
         numbers["unread_features"] = 100.0 * int((~read).sum()) / read.numel()
+    if config.joins_heads:
+        numbers["joint_group_sparsity"] = joint_group_sparsity(model, report)
     return numbers
+
+
+def joint_group_sparsity(model: MultiTaskModel, report: SparsityReport) -> float:
+    """Return the percentage of zeros among the groups of the backbone, whose ``report`` is given, and the features together.
+
+    It is what a target is about where a feature is a group for all heads together.
+    """
+    read = model.read_features()
+    return 100.0 * (report.zero_groups + int((~read).sum())) / (report.groups + read.numel())
 
 
 def dead_layers(model: MultiTaskModel) -> list[str]:

@@ -16,13 +16,14 @@ from datasets import Loader, Loaders, worker_deaths
 from datasets.sample import Sample, labelled_tasks
 from engine import checkpoint as files
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
+from engine.optimizer import build_penalty
 from engine.pictures import draw_predictions
 from engine.shrinking import remove_dead
-from engine.sparsity_numbers import dead_layers, sparsity_numbers, warn_of_dead_layers
+from engine.sparsity_numbers import dead_layers, joint_group_sparsity, sparsity_numbers, warn_of_dead_layers
 from engine.tracking import Tracker
 from engine.trial import Trial
 from figures.saving import save_figure
-from optim import Penalty, SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
+from optim import SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
 from tasks.table import get_task
 from utils.console import duration, listed, track
@@ -207,6 +208,7 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
         "group_sparsity": report.group_sparsity,
         "wanted_sparsity": None if share is None else 100.0 * share,
         "debiasing": trial.control.debiasing,
+        **({"joint_group_sparsity": joint_group_sparsity(trial.model, report)} if trial.config.joins_heads else {}),
         **survivors(trial, report),
     }
 
@@ -313,6 +315,9 @@ def announce_debias(trial: Trial) -> None:
         *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
     )
     floor = report.at_floor(trial.config.keep_layers) if trial.config.target_sparsity is not None else []
+    if trial.config.joins_heads:
+        read = trial.model.read_features()
+        log.info("trial %d: of the %d features, the heads read %d", trial.number, read.numel(), int(read.sum()))
     if floor:
         names = [f"{layer.layer} ({layer.live_groups} of {layer.groups} live)" for layer in floor]
         log.info("trial %d: layers at the floor of keep_layers: %s", trial.number, listed(names))
@@ -351,7 +356,8 @@ def epoch_line(
     report = sparsity_report(trial.model)
     stages = report.stages().items()
     means = sums.means()
-    head_lambda = {"head_lambda": strength_of(trial.optimizer, steered=False)} if trial.config.sparsifies_heads else {}
+    has_head_lambda = trial.config.sparsifies_heads and not trial.config.joins_heads
+    head_lambda = {"head_lambda": strength_of(trial.optimizer, steered=False)} if has_head_lambda else {}
     return {
         "epoch": trial.epoch,
         "step": trial.step,
@@ -380,11 +386,9 @@ def epoch_line(
 
 def penalty_value(trial: Trial) -> float:
     """The penalty of the backbone now: logged, never part of the loss."""
-    penalties: list[Penalty] = [group["penalty"] for group in trial.optimizer.penalised() if group["steered"]]
-    strength = trial.control.strength(trial.optimizer)
+    penalty = build_penalty(trial.config).with_strength(trial.control.strength(trial.optimizer))
     with torch.no_grad():
-        weights = [weight for _, weight in grouped_weights(trial.model.backbone)]
-        return sum(float(penalty.with_strength(strength).value(weight)) for penalty in penalties for weight in weights)
+        return sum(float(penalty.value(weight)) for _, weight in grouped_weights(trial.model.backbone))
 
 
 def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float) -> str:
@@ -396,7 +400,8 @@ def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float)
     ]
     zeros = f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else "")
     if config.sparsifies_heads:
-        zeros += f", {line['head_group_sparsity']:.1f} % of the heads' (lambda {line['head_lambda']:.1e})"
+        own = f" (lambda {line['head_lambda']:.1e})" if "head_lambda" in line else ""
+        zeros += f", {line['head_group_sparsity']:.1f} % of the heads'{own}"
     left = "done" if trial.done else f"at most {duration(seconds * (config.epochs - trial.epoch))} left"
     return ", ".join(
         [

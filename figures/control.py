@@ -25,8 +25,8 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
     Args:
         points: lines of ``steps.jsonl`` with ``time`` (epochs), ``lambda``, ``group_sparsity`` (percent), ``wanted_sparsity``
-            (percent, or None where no sparsity was aimed at), ``debiasing`` and, from the start of the ramp on, ``live_rms``,
-            ``live_rms/<stage>`` and ``groups_at_floor``.
+            (percent, or None where no sparsity was aimed at), ``debiasing``, ``joint_group_sparsity`` where features are groups
+            too and, from the start of the ramp on, ``live_rms``, ``live_rms/<stage>`` and ``groups_at_floor``.
         title: of the figure.
 
     Raises:
@@ -36,7 +36,8 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
         raise ValueError("a figure of the penalty needs at least one point")
     time = np.array([point["time"] for point in points], dtype=float)
     strength = np.array([point["lambda"] for point in points], dtype=float)
-    sparsity = np.array([point["group_sparsity"] for point in points], dtype=float)
+    # Where features are groups too, the wanted share is one of all groups together.
+    sparsity = np.array([point.get("joint_group_sparsity", point["group_sparsity"]) for point in points], dtype=float)
     wanted = np.array(
         [np.nan if point["wanted_sparsity"] is None else point["wanted_sparsity"] for point in points], dtype=float
     )

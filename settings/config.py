@@ -161,8 +161,10 @@ class ExperimentConfig(Schema):
         Literal["backbone", "backbone_and_heads"], about("numbers", "speed", penalty=True, used_with=("group_sparsity", True))
     ] = "backbone"
     """Groups that have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
-    the heads' convolutions that read the shared features, with the penalty and the lambda of `optimizer_params`
-    (`target_sparsity` and `lambda_list` are about the backbone alone)."""
+    the heads' convolutions that read the shared features. With `target_sparsity` and a backbone's penalty that selects
+    (`group_l0`), a feature is one group for all heads together, and the target counts it beside the backbone's groups; else
+    each convolution of a head has its own groups, with the penalty and the lambda of `optimizer_params` (`target_sparsity` and
+    `lambda_list` are then about the backbone alone)."""
     sparsity_threshold: Annotated[Number, Field(ge=0), PENALTY] = 0
     """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for."""
     target_sparsity: Annotated[
@@ -180,7 +182,8 @@ class ExperimentConfig(Schema):
     """Rise of the share of zero groups to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
     (1 - (1 - t)^3)."""
     keep_layers: Annotated[Number, Field(ge=0, lt=1), PENALTY] = 0.02
-    """With `target_sparsity`: share of its groups, but at least one, that each layer keeps; 0 lets layers die."""
+    """With `target_sparsity`: share of its groups, but at least one, that each layer keeps, and the features, where they are
+    groups; 0 lets layers die."""
     preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True)] = None
     """Keep the norm of what a penalty on norms leaves of a shared layer before batch norm, so that it is not shrunk;
     none: with `target_sparsity`. `group_l0` shrinks nothing."""
@@ -281,6 +284,12 @@ class ExperimentConfig(Schema):
     def sparsifies_heads(self) -> bool:
         """True if the heads' convolutions that read the shared features are trained with a penalty."""
         return self.group_sparsity and self.sparsify == "backbone_and_heads"
+
+    @property
+    def joins_heads(self) -> bool:
+        """True if a shared feature is one group for all heads together, which a target selects beside the backbone's groups."""
+        has_target = self.target_sparsity is not None
+        return self.sparsifies_heads and has_target and self.bb_optimizer_params.penalty_class.selects
 
     @property
     def head_penalty_lambda(self) -> float:
@@ -394,7 +403,10 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     of_others = {key for data_set in DATA_SETS.values() for key in data_set.own_keys} - {*config.data_set.own_keys}
     unused = {}
     for key, nature in given.items():
-        reason = f"dataset_name is {config.dataset_name!r}" if key.split(".")[0] in of_others else _reason(nature, values)
+        section = key.split(".")[0]
+        reason = f"dataset_name is {config.dataset_name!r}" if section in of_others else _reason(nature, values)
+        if not reason and config.joins_heads and nature.penalty and section == "optimizer_params":
+            reason = "features are groups of the backbone's penalty"
         if reason:
             unused[key] = reason
         elif nature.replaces in given:

@@ -393,10 +393,23 @@ def _lambda(
     return problem
 
 
-def _head_lambda(group_sparsity: bool, sparsify: str, optimizer_params: OptimizerParams, phases: Phases) -> str | None:
+def _head_lambda(
+    group_sparsity: bool,
+    sparsify: str,
+    optimizer_params: OptimizerParams,
+    bb_optimizer_params: OptimizerParams,
+    phases: Phases,
+) -> str | None:
     if not group_sparsity or sparsify != "backbone_and_heads":
         return None
     key, strength = "optimizer_params.lambda", optimizer_params.lambda_
+    if phases.target_sparsity is not None and bb_optimizer_params.penalty_class.selects:
+        if strength is None:
+            return None
+        return (
+            f"{key}: {shown(strength)} has no effect with target_sparsity and bb_optimizer_params.penalty: "
+            f"'{bb_optimizer_params.penalty}', as features are then selected together with the backbone's groups; remove it"
+        )
     if strength is None or not any(value for _, value in strength.points(0)):
         return (
             f"sparsify: 'backbone_and_heads' needs the strength of the heads' penalty, and {key} is {shown(strength)}; give a "

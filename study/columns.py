@@ -146,6 +146,7 @@ COLUMNS: dict[str, Column] = {
         *LATENCIES,
         _percentage("head_group_sparsity", "head group sparsity"),
         _percentage("unread_features", "unread features"),
+        _percentage("joint_group_sparsity", "group sparsity with features"),
         Column("skipped_frames", "skipped frames"),
         Column("epochs", "epochs", group=TRAINING),
         Column("best_epoch", "best epoch", group=TRAINING, measure=_best_epoch),

@@ -185,8 +185,8 @@ def _carry_groups(group: dict[str, Any], source: Mapping[str, Any], pairs: list[
             values = {id(weight): value for weight, value in zip(source["params"], source[name], strict=True)}
             group[name] = [values[id(weight)] for weight, _ in pairs]
     axis = source["axis"]
-    groups = sum(group_count(weight, axis) for weight in source["params"])
-    left = sum(group_count(weight, axis) for weight in group["params"])
+    counts = [[group_count(weight, axis) for weight in part["params"]] for part in (source, group)]
+    groups, left = (max(count, default=0) if source["joint"] else sum(count) for count in counts)
     group["removed_groups"] = source["removed_groups"] + groups - left
     if source["keep"] is not None:
         keep = {id(weight): mask for weight, mask in zip(source["params"], source["keep"], strict=True)}

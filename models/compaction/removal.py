@@ -14,6 +14,7 @@ from models.compaction.dense import require_dense
 from models.compaction.heads import read_columns
 from models.compaction.liveness import Kept, Plan, plan_channels
 from models.compaction.report import ParameterMap
+from models.heads import feature_convs
 from models.multi_task import MultiTaskModel
 
 
@@ -78,8 +79,13 @@ class Removal:
 
 
 @torch.no_grad()
-def plan_removal(model: MultiTaskModel) -> Removal:
+def plan_removal(model: MultiTaskModel, *, whole_features: bool = False) -> Removal:
     """Find everything that only zero groups read.
+
+    Args:
+        model: a dense one.
+        whole_features: let every head read all features that are left, as where a feature is one group for all heads: a
+            column that happens to be zero in one of them only has to stay.
 
     Raises:
         TypeError: ``model`` is no dense MultiTaskModel, or its backbone, or a head, is none of the project's.
@@ -89,4 +95,9 @@ def plan_removal(model: MultiTaskModel) -> Removal:
     last = anatomy.blocks[-1].branch[-1].conv.weight
     everything = torch.ones(len(last), dtype=torch.bool, device=last.device)
     plan = plan_channels(anatomy, model.read_features() if model.heads else everything)
-    return Removal(anatomy, plan, {task: read_columns(head, plan.points[-1]) for task, head in model.heads.items()})
+    features = plan.points[-1]
+    heads = {
+        task: {name: features for name, _ in feature_convs(head)} if whole_features else read_columns(head, features)
+        for task, head in model.heads.items()
+    }
+    return Removal(anatomy, plan, heads)

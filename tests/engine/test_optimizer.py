@@ -10,7 +10,17 @@ from engine.optimizer import build_control, build_optimizer, build_penalty, buil
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.heads import feature_convs
-from optim import PENALTIES, GroupLasso, GroupMCP, LambdaSchedule, ProxAdam, SparseGroupLasso, SparsityController, TwoControls
+from optim import (
+    PENALTIES,
+    GroupL0,
+    GroupLasso,
+    GroupMCP,
+    LambdaSchedule,
+    ProxAdam,
+    SparseGroupLasso,
+    SparsityController,
+    TwoControls,
+)
 from tests.configs import make_config
 
 SETTINGS: dict[str, Any] = {
@@ -177,6 +187,36 @@ def test_sparsified_heads_have_their_penalty_on_what_reads_the_features_and_nowh
     assert sorted(grouped) == sorted(id(p) for module in (model, weighting) for p in module.parameters())
     convs, rest = ({k: optimizer.param_groups[i][k] for k in ("lr", "betas", "eps", "weight_decay")} for i in (2, 3))
     assert convs == rest == {"lr": 0.004, "betas": (0.85, 0.95), "eps": 1e-8, "weight_decay": 0.2}
+
+
+@pytest.mark.parametrize("dataset", ["NYU", "celebA"])
+def test_under_a_target_that_selects_features_are_groups_of_all_heads_with_the_backbones_penalty(dataset: str) -> None:
+    selecting = {"learning_rate": 0.002, "penalty": "group_l0", "saliency": "taylor"}
+    values = {"sparsify": "backbone_and_heads", "target_sparsity": 0.5, "bb_optimizer_params": selecting, "keep_layers": 0.1}
+    model, _, optimizer = build(**values, dataset_name=dataset)
+    backbone, readers = (
+        next(g for g in optimizer.param_groups if g["name"] == f"{part}_convs") for part in ("backbone", "heads")
+    )
+    assert backbone["penalty"] == readers["penalty"] == GroupL0(0.0, "taylor")
+    assert [(group["steered"], group["joint"]) for group in (backbone, readers)] == [(True, False), (True, True)]
+    assert readers["floors"] == [52] * len(model.feature_readers())
+    assert (readers["lr"], backbone["lr"]) == (0.004, 0.002)
+    assert {id(p) for p in readers["params"]} == {id(conv.weight) for _, conv in model.feature_readers()}
+    assert type(build_control(make_config(**{**SETTINGS, **values}, epochs=20))) is SparsityController
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"bb_optimizer_params": {"penalty": "group_l0", "lambda": 1.0}},
+        {"bb_optimizer_params": {"penalty": "l1_l2"}, "target_sparsity": 0.5},
+    ],
+    ids=["no target", "no selection"],
+)
+def test_else_each_convolution_of_a_head_has_groups_of_its_own(values: dict[str, Any]) -> None:
+    _, _, optimizer = build(**{**HEADS_TOO, **values})
+    (readers,) = (group for group in optimizer.param_groups if group["name"] == "heads_convs")
+    assert (readers["joint"], readers["steered"], readers["penalty"]) == (False, False, GroupMCP(7.0, gamma=4.0))
 
 
 def test_a_dense_run_trains_its_heads_as_one_whatever_is_to_be_sparsified() -> None:

@@ -9,11 +9,14 @@ import torch
 from datasets import train_loader
 from datasets.sample import Sample
 from engine import checkpoint as files
+from engine.sparsity_numbers import sparsity_numbers
 from engine.trainer import train_one_epoch
 from engine.trial import Trial
 from models import build_model, compact, plan_removal
+from optim import sparsity_report
+from optim.groups import live_groups
 from settings.config import ExperimentConfig
-from tests.configs import make_config
+from tests.configs import CELEBA_TASKS, make_config
 from tests.narrow import make_resnet18_narrow
 
 STEPS_PER_EPOCH = 10
@@ -29,7 +32,8 @@ def config_for(rooms: Path, **values: Any) -> ExperimentConfig:
     params = {"bb_optimizer_params": selecting} if "bb_optimizer_params" not in values else {}
     sparse = {"group_sparsity": True, "target_sparsity": 0.8, "sparsity_threshold": 1, "sparsity_until": 3}
     sparse |= {"input_shape": 64, "output_stride": 8, "train_batch_size": 4, "optimizer_params": {"learning_rate": 1e-4}}
-    return make_config(data_dir_NYU=rooms, **{"epochs": 5, **sparse, **params, **values})
+    folder = "data_dir_celebA" if values.get("dataset_name") == "celebA" else "data_dir_NYU"
+    return make_config(**{folder: rooms, "epochs": 5, **sparse, **params, **values})
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +45,11 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def batches(rooms: Path) -> Batches:
     """Some batches in float64."""
-    config = config_for(rooms)
+    return batches_of(config_for(rooms))
+
+
+def batches_of(config: ExperimentConfig) -> Batches:
+    """Some batches of an experiment in float64."""
 
     def double(batch: Sample) -> Sample:
         return Sample(
@@ -117,13 +125,82 @@ def test_groups_that_may_come_back_stay_until_they_are_fixed(batches: Batches, r
 
 def test_heads_whose_groups_may_come_back_keep_all_features(batches: Batches, rooms: Path, tmp_path: Path) -> None:
     heads = {"lambda": 2e-3, "learning_rate": 1e-4}
-    config = config_for(rooms, sparsify="backbone_and_heads", optimizer_params=heads)
+    lasso = {"penalty": "l1_l2", "learning_rate": 1e-4}
+    config = config_for(rooms, sparsify="backbone_and_heads", optimizer_params=heads, bb_optimizer_params=lasso)
     whole = trained(config.with_values(shrink=False), batches, tmp_path)
     trial = trained(config, batches, tmp_path, epochs=3)
     assert trial.shrunk is None
     train(trial, batches, 5)
     assert trial.shrunk is not None
     assert largest_difference(whole, trial) < 1e-9
+
+
+def features_of_readers(trial: Trial) -> torch.Tensor:
+    """(readers, features) bool: which features each convolution of a head reads."""
+    return torch.stack([live_groups(conv.weight.detach()) for _, conv in trial.model.feature_readers()])
+
+
+@pytest.mark.parametrize("saliency", ["adam", "taylor"])
+def test_features_that_die_for_all_heads_are_gone_from_the_ramp_on(
+    batches: Batches, rooms: Path, tmp_path: Path, saliency: str
+) -> None:
+    params = {"penalty": "group_l0", "saliency": saliency, "learning_rate": 1e-4}
+    config = config_for(rooms, sparsify="backbone_and_heads", bb_optimizer_params=params)
+    whole = trained(config.with_values(shrink=False), batches, tmp_path)
+    trial = trained(config, batches, tmp_path, epochs=3)
+    assert trial.shrunk is not None, "in the ramp already"
+    during = trial.train_macs
+    train(trial, batches, 5)
+    assert largest_difference(whole, trial) < 1e-9
+    read = features_of_readers(trial)
+    assert torch.equal(read, features_of_readers(whole))
+    assert bool((read == read[0]).all())
+    assert 0 < int(read[0].sum()) < read.shape[1]
+    # The share is one of the backbone's groups and the features together, exactly.
+    numbers, report = sparsity_numbers(trial.model, config), sparsity_report(trial.model)
+    groups = report.groups + read.shape[1]
+    assert report.zero_groups + int((~read[0]).sum()) == round(0.8 * groups)
+    assert numbers["joint_group_sparsity"] == 100 * round(0.8 * groups) / groups
+    assert numbers["head_group_sparsity"] == numbers["unread_features"] == 100 * float((~read[0]).double().mean())
+    small, compaction = compact(trial.model, image_size=config.size)
+    assert trial.train_macs == pytest.approx(compaction.totals["model"]["macs_left"], rel=0.01)
+    assert trial.train_macs < during < trial.costs.dense
+    assert len(small.read_features()) == int(read[0].sum())
+    readers = [layer for layer in compaction.layers if layer.part.startswith("heads")]
+    assert {layer.macs_left * read.shape[1] for layer in readers if layer.macs == readers[0].macs} == {
+        readers[0].macs * int(read[0].sum())
+    }
+    for name, conv in trial.network.feature_readers():
+        assert conv.weight.shape[1] < read.shape[1], name
+
+
+def test_heads_for_maps_and_for_attributes_share_features(faces: Path, tmp_path: Path) -> None:
+    config = config_for(faces, sparsify="backbone_and_heads", dataset_name="celebA")
+    batches = batches_of(config)
+    whole, trial = (trained(config.with_values(shrink=shrink), batches, tmp_path) for shrink in (False, None))
+    read = features_of_readers(trial)
+    assert {name.split(".")[0] for name, _ in trial.model.feature_readers()} == set(CELEBA_TASKS)
+    assert bool((read == read[0]).all())
+    assert 0 < int(read[0].sum()) < read.shape[1]
+    assert trial.shrunk is not None
+    assert largest_difference(whole, trial) < 1e-9
+
+
+def test_features_that_a_stopped_head_reads_stay(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trials = []
+    for shrink in (False, None):
+        config = config_for(rooms, shrink=shrink, sparsify="backbone_and_heads", target_sparsity=0.9, keep_layers=0.01)
+        trials.append(trained(config, batches, tmp_path, epochs=2))
+        trials[-1].gather()
+        before = features_of_readers(trials[-1])
+        trials[-1].freeze_head("surface_normal")
+        train(trials[-1], batches, 5)
+        assert torch.equal(features_of_readers(trials[-1]), before)
+        assert int(before[0].sum()) > 0
+        expected = round(0.9 * (sparsity_report(trials[-1].model).groups + before.shape[1]))
+        zeros = sparsity_report(trials[-1].model).zero_groups + int((~before[0]).sum())
+        assert zeros == expected, "the backbone's groups die in their place"
+    assert largest_difference(*trials) < 1e-9
 
 
 def test_a_task_may_stop_on_the_way(batches: Batches, rooms: Path, tmp_path: Path) -> None:
@@ -136,9 +213,12 @@ def test_a_task_may_stop_on_the_way(batches: Batches, rooms: Path, tmp_path: Pat
     assert trials[1].network.frozen == {"surface_normal"}
 
 
+@pytest.mark.parametrize("sparsify", ["backbone", "backbone_and_heads"])
 @pytest.mark.parametrize("epochs", [2, 3, 4])
-def test_a_resumed_training_is_the_same_to_the_bit(batches: Batches, rooms: Path, tmp_path: Path, epochs: int) -> None:
-    config = config_for(rooms, lr_schedule={"name": "cosine"})
+def test_a_resumed_training_is_the_same_to_the_bit(
+    batches: Batches, rooms: Path, tmp_path: Path, epochs: int, sparsify: str
+) -> None:
+    config = config_for(rooms, lr_schedule={"name": "cosine"}, sparsify=sparsify)
     straight = trained(config, batches, tmp_path, epochs)
     files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
     train(straight, batches, 5)

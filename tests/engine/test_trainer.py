@@ -275,6 +275,29 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     assert f"of groups zero (lambda 3.0e-02), {lines[-1]['head_group_sparsity']:.1f} % of the heads' (lambda" in caplog.text
 
 
+def test_features_that_a_target_selects_are_counted_with_the_backbones_groups(
+    rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In every line, to the group, as what is wanted."""
+    script(*[(1, 1, 1)] * 4)
+    caplog.set_level(logging.INFO)
+    selecting = {"learning_rate": 1e-3, "penalty": "group_l0", "saliency": "fisher"}
+    values = {"sparsify": "backbone_and_heads", "group_sparsity": True, "bb_optimizer_params": selecting}
+    trial = make_trial(small_config(rooms, work, epochs=4, target_sparsity=0.7, sparsity_until=2, **values))
+    lines, points = train(trial), files.read_lines(trial.folder / files.STEPS)
+    read = trial.model.read_features()
+    groups = len(live_mask(trial.model)) + len(read)
+    for point in points:
+        wanted = points[-1]["wanted_sparsity"] if point["debiasing"] else point["wanted_sparsity"]
+        assert point["joint_group_sparsity"] == pytest.approx(100 * round(wanted / 100 * groups) / groups)
+    assert "head_lambda" not in lines[-1]
+    zeros = int((~live_mask(trial.model)).sum()) + int((~read).sum())
+    assert zeros == round(0.7 * groups)
+    assert lines[-1]["joint_group_sparsity"] == pytest.approx(100 * zeros / groups)
+    assert lines[-1]["head_group_sparsity"] == lines[-1]["unread_features"] > 0
+    assert f"of the {len(read)} features, the heads read {int(read.sum())}" in caplog.text
+
+
 def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, script: Script) -> None:
     """While the penalty acts, and when its zeros stay."""
     trial = make_trial(small_config(rooms, work, epochs=5, debias_from=4, **HEADS_TOO))

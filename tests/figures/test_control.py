@@ -90,6 +90,14 @@ def test_lambda_is_drawn_where_it_acts_on_a_logarithmic_scale(steered: Points) -
     assert 0 < low <= drawn[:, 1].min() < drawn[:, 1].max() <= high
 
 
+def test_where_features_are_groups_too_the_share_of_all_groups_is_drawn(steered: Points) -> None:
+    for point in steered:
+        point["joint_group_sparsity"] = 0.5 * point["group_sparsity"]
+    _, below = control_figure(steered, "").axes
+    (measured,) = (line for line in below.lines if line.get_label() == "measured")
+    np.testing.assert_allclose(measured.get_ydata(), [point["joint_group_sparsity"] for point in steered])
+
+
 def test_the_time_in_which_zeros_are_fixed_is_shaded_and_said(steered: Points) -> None:
     for axes in control_figure(steered, "").axes:
         assert _shaded(axes) == [(6, 10)]

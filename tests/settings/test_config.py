@@ -880,6 +880,29 @@ def test_the_heads_strength_has_to_fit_the_training(values: dict[str, Any], said
     assert problem.startswith("optimizer_params.lambda")
 
 
+JOINT = {**HEADS, "bb_optimizer_params": {"penalty": "group_l0"}, "target_sparsity": 0.5}
+
+
+def test_features_that_a_target_selects_have_no_strength_of_their_own(tmp_path: Path) -> None:
+    config = _load(tmp_path, _changed(SPARSE, **JOINT))
+    assert (config.joins_heads, config.sparsifies_heads, config.head_penalty_lambda) == (True, True, 0)
+    assert unused_keys(config) == []
+    problem = _problem(tmp_path, _changed(SPARSE, **JOINT, optimizer_params={"lambda": 1e-4}))
+    assert problem.startswith("optimizer_params.lambda: 0.0001 has no effect with target_sparsity")
+    assert "'group_l0'" in problem
+    assert not JARGON.search(problem)
+    given = _load(tmp_path, _changed(SPARSE, **JOINT, optimizer_params={"penalty": "group_mcp", "learning_rate": 1e-3}))
+    assert unused_keys(given) == ["optimizer_params.penalty (features are groups of the backbone's penalty)"]
+
+
+@pytest.mark.parametrize(
+    "change", ["target_sparsity=null", "bb_optimizer_params.penalty=l1_l2", "sparsify=backbone", "group_sparsity=false"]
+)
+def test_features_are_groups_of_all_heads_under_a_target_that_selects_alone(change: str, tmp_path: Path) -> None:
+    more = ["optimizer_params.lambda=1e-4"] if change[0] in "tb" else []
+    assert not _load(tmp_path, _changed(SPARSE, **JOINT), change, *more).joins_heads
+
+
 @pytest.mark.parametrize(
     ("lambda_", "full"), [("1e-4", 1e-4), ({"value": 1e-4, "warmup": 12}, 1e-4), ([[0, 1e-3], [12, 1e-4]], 1e-4)]
 )
