@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engine.optimizer import build_optimizer, build_scheduler
 from engine.sparsity_numbers import sparsity_numbers
 from engine.weighting import build_weighting
-from models import MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense
+from models import MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense, plan_removal
 from models.compaction.layers import CompactConv2d
 from models.compaction.report import ParameterMap
 from models.heads import ClassificationHead, DeepLabHead
@@ -647,6 +647,20 @@ def test_an_experiments_optimizer_trains_a_compact_model(pattern: Callable[[Mult
         numbers = sparsity_numbers(small, config)
         assert 0 <= numbers["group_sparsity"] <= 100
         assert numbers["unread_features"] == 0
+
+
+def test_where_a_feature_is_one_group_a_column_that_is_zero_in_one_head_alone_stays() -> None:
+    model = small_model("resnetd18")
+    readers = [conv.weight for _, conv in model.feature_readers()]
+    with torch.no_grad():
+        for weight in readers:
+            weight[:, :3] = 0.0
+        readers[0][:, 3:5] = 0.0
+    removal, apart = plan_removal(model, whole_features=True), plan_removal(model)
+    left = list(range(3, readers[0].shape[1]))
+    read, alone = ([numbers for part in plan.heads.values() for numbers in part.values()] for plan in (removal, apart))
+    assert [sorted(numbers.tolist()) for numbers in read] == [left] * len(readers)
+    assert sorted(alone[0].tolist()) == left[2:]
 
 
 def test_a_compact_model_is_not_compacted_again() -> None:
