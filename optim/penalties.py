@@ -77,7 +77,8 @@ class Penalty:
     also_called: ClassVar[tuple[str, ...]] = ()
     """Names, in small letters, that somebody may type in place of ``name``."""
     selects: ClassVar[bool] = False
-    """True: a group is zero or is left as it is. Under a target (``ProxAdam.zero_share``) its zeros are then final."""
+    """True: a group is zero or is left as it is. Under a target (``ProxAdam.zero_share``) its zeros are then final, and groups
+    may be joint: :meth:`critical` times sqrt(group size) has to be a sum over the weights in a group, or over its products."""
 
     @property
     def takes_products(self) -> bool:
