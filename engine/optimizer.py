@@ -20,16 +20,15 @@ from utils.places import load
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
     """The backbone's penalty at its full strength (0 for a dense run)."""
-    return _penalty(config.bb_optimizer_params, config.penalty_lambda)
+    return _penalty(config.penalty, config.bb_optimizer_params, config.penalty_lambda)
 
 
 def build_head_penalty(config: ExperimentConfig) -> Penalty:
     """The penalty of the heads' convolutions that read the shared features, at its full strength."""
-    return _penalty(config.optimizer_params, config.head_penalty_lambda)
+    return _penalty(config.head_penalty, config.optimizer_params, config.head_penalty_lambda)
 
 
-def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
-    penalty = params.penalty_class
+def _penalty(penalty: type[Penalty], params: OptimizerParams, lambda_: float) -> Penalty:
     return penalty(lambda_=lambda_, **{name: getattr(params, name) for name in penalty.parameters()})
 
 
@@ -45,9 +44,8 @@ def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityCont
     """A controller for ``target_sparsity``, else a schedule."""
     if config.group_sparsity and config.target_sparsity is not None:
         until = config.epoch_at(config.sparsity_until)
-        penalty = config.bb_optimizer_params.penalty_class
         # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
-        held = 0.0 if penalty.selects else SparsityController.HELD
+        held = 0.0 if config.penalty.selects else SparsityController.HELD
         return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)
     return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else None, config)
 

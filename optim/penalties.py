@@ -253,7 +253,7 @@ class GroupL0(Penalty):
     """
 
     saliency: Saliency = field(
-        default="adam",
+        default="taylor",
         metadata={
             "choices": get_args(Saliency),
             "alters_speed": True,

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from settings.messages import describe_problems, epoch_at, rule_problems, shown
+from optim.penalties import PENALTIES, Penalty
+from settings.messages import Phases, describe_problems, epoch_at, rule_problems, shown
 from settings.nature import NUMBERS, PENALTY, RECORD, WORK, Nature, about, natures
 from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
@@ -39,6 +40,7 @@ from settings.sections import (
     Text,
     Time,
     Tracking,
+    default_penalty,
 )
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
@@ -163,8 +165,9 @@ class ExperimentConfig(Schema):
     """Groups that have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
     the heads' convolutions that read the shared features, with the penalty and the lambda of `optimizer_params`
     (`target_sparsity` and `lambda_list` are about the backbone alone)."""
-    sparsity_threshold: Annotated[Number, Field(ge=0), PENALTY] = 0
-    """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for."""
+    sparsity_threshold: Annotated[Annotated[Number, Field(ge=0)] | None, PENALTY] = None
+    """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for; none: 0, or with
+    `target_sparsity` a fourteenth of the epochs."""
     target_sparsity: Annotated[
         Share | None,
         about(
@@ -173,10 +176,10 @@ class ExperimentConfig(Schema):
     ] = None
     """Share of the shared groups that is to be zero, such as 0.7: lambda is then found while training, and the penalty's
     own is not used."""
-    sparsity_until: Annotated[Time, PENALTY] = 0.6
+    sparsity_until: Annotated[Time, PENALTY] = 0.3
     """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
-    sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "smooth"
+    sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "cubic"
     """Rise of the share of zero groups to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
     (1 - (1 - t)^3)."""
     keep_layers: Annotated[Number, Field(ge=0, lt=1), PENALTY] = 0.02
@@ -278,6 +281,16 @@ class ExperimentConfig(Schema):
         return _final(self.bb_optimizer_params) if self.group_sparsity and self.target_sparsity is None else 0.0
 
     @property
+    def penalty(self) -> type[Penalty]:
+        """Class of the backbone's penalty."""
+        return PENALTIES[self.bb_optimizer_params.penalty or default_penalty(self.target_sparsity)]
+
+    @property
+    def head_penalty(self) -> type[Penalty]:
+        """Class of the heads' penalty."""
+        return PENALTIES[self.optimizer_params.penalty or default_penalty(None)]
+
+    @property
     def sparsifies_heads(self) -> bool:
         """True if the heads' convolutions that read the shared features are trained with a penalty."""
         return self.group_sparsity and self.sparsify == "backbone_and_heads"
@@ -308,7 +321,7 @@ class ExperimentConfig(Schema):
     @property
     def sparsity_epoch(self) -> int:
         """Epoch from which the penalty acts."""
-        return self.epoch_at(self.sparsity_threshold)
+        return Phases(*(getattr(self, key) for key in Phases._fields)).start
 
     def epoch_at(self, time: float) -> int:
         """Return the epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""

@@ -293,13 +293,40 @@ def epoch_at(time: float, epochs: int) -> int:
     return max(1, round(time * epochs)) if 0 < time < 1 else round(time)
 
 
+class Phases(NamedTuple):
+    """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
+
+    sparsity_threshold: float | None
+    target_sparsity: float | None
+    sparsity_until: float
+    debias_from: float | None
+    epochs: int
+
+    @property
+    def start(self) -> int:
+        """Epoch from which the penalty acts. Without a threshold it is the first; with a target, a fourteenth of the epochs
+        comes before it, as groups of an untrained network cannot be judged, but it comes before ``sparsity_until``."""
+        if self.sparsity_threshold is not None:
+            return epoch_at(self.sparsity_threshold, self.epochs)
+        if self.target_sparsity is None:
+            return 0
+        return min(max(1, self.epochs // 14), epoch_at(self.sparsity_until, self.epochs) - 1)
+
+    @property
+    def debias(self) -> tuple[str, float | None]:
+        """Key and value of the time at which the debias phase begins; None in place of the value: there is none."""
+        return ("debias_from", self.debias_from) if self.target_sparsity is None else ("sparsity_until", self.sparsity_until)
+
+
 def _between_epochs(key: str, time: float) -> str | None:
     if time < 1 or time == round(time):
         return None
     return f"{key}: {time:g} is neither an epoch (a whole number) nor a share of epochs (below 1)"
 
 
-def _threshold(group_sparsity: bool, sparsity_threshold: float, epochs: int) -> str | None:
+def _threshold(group_sparsity: bool, sparsity_threshold: float | None, epochs: int) -> str | None:
+    if sparsity_threshold is None:
+        return None
     problem = _between_epochs("sparsity_threshold", sparsity_threshold)
     if problem is None and group_sparsity and epoch_at(sparsity_threshold, epochs) >= epochs:
         return (
@@ -309,33 +336,29 @@ def _threshold(group_sparsity: bool, sparsity_threshold: float, epochs: int) -> 
     return problem
 
 
-def _time_problem(key: str, time: float, threshold: float, epochs: int) -> str | None:
-    start, at = epoch_at(threshold, epochs), epoch_at(time, epochs)
+def _time_problem(key: str, time: float, phases: Phases) -> str | None:
+    start, at = phases.start, epoch_at(time, phases.epochs)
     problem = _between_epochs(key, time)
-    if problem is None and not start < at < epochs:
+    if problem is None and not start < at < phases.epochs:
         return (
-            f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: {epochs}, so "
-            "that there is time for the penalty before it and for training after it"
+            f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: "
+            f"{phases.epochs}, so that there is time for the penalty before it and for training after it"
         )
     return problem
 
 
-def _until(
-    group_sparsity: bool, target_sparsity: float | None, sparsity_until: float, sparsity_threshold: float, epochs: int
-) -> str | None:
-    if not group_sparsity or target_sparsity is None:
+def _until(group_sparsity: bool, phases: Phases) -> str | None:
+    if not group_sparsity or phases.target_sparsity is None:
         return None
-    return _time_problem("sparsity_until", sparsity_until, sparsity_threshold, epochs)
+    return _time_problem("sparsity_until", phases.sparsity_until, phases)
 
 
-def _debias(
-    group_sparsity: bool, target_sparsity: float | None, debias_from: float | None, sparsity_threshold: float, epochs: int
-) -> str | None:
-    if not group_sparsity or debias_from is None:
+def _debias(group_sparsity: bool, phases: Phases) -> str | None:
+    if not group_sparsity or phases.debias_from is None:
         return None
-    if target_sparsity is not None:
+    if phases.target_sparsity is not None:
         return "debias_from: contradicts target_sparsity, with which that phase begins at sparsity_until; give one of them"
-    return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
+    return _time_problem("debias_from", phases.debias_from, phases)
 
 
 def _shrink(group_sparsity: bool, shrink: bool | None, target_sparsity: float | None, debias_from: float | None) -> str | None:
@@ -344,27 +367,12 @@ def _shrink(group_sparsity: bool, shrink: bool | None, target_sparsity: float | 
     return None
 
 
-class Phases(NamedTuple):
-    """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
-
-    sparsity_threshold: float
-    target_sparsity: float | None
-    sparsity_until: float
-    debias_from: float | None
-    epochs: int
-
-    @property
-    def debias(self) -> tuple[str, float | None]:
-        """Key and value of the time at which the debias phase begins; None in place of the value: there is none."""
-        return ("debias_from", self.debias_from) if self.target_sparsity is None else ("sparsity_until", self.sparsity_until)
-
-
 def _strength_problem(key: str, strength: Strength | None, phases: Phases) -> str | None:
     """Return what is wrong with the strength of a penalty, the value of ``key``."""
     if strength is None or strength.is_constant:
         return None
     epochs = phases.epochs
-    times = [time for time, _ in strength.points(epoch_at(phases.sparsity_threshold, epochs))]
+    times = [time for time, _ in strength.points(phases.start)]
     if times != sorted(times):
         return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
     full, what = times[-1], "last point lies" if strength.is_listed else "warmup ends"

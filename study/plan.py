@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from settings.config import ExperimentConfig, validate_config
-from settings.sections import Strength
+from settings.sections import Strength, default_penalty
 from study.study_file import Axes, StudyFile, load_study_file
 from tasks.table import get_task, is_task
 from utils.errors import ConfigError
@@ -54,7 +54,7 @@ class Setting:
             "setup": config.setup,
             "tasks": tuple(config.task_list),
             "sparse": self.sparse,
-            "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
+            "penalty": config.penalty.name if self.sparse else "",
             "lambda": config.penalty_lambda if self.sparse and not has_target else None,
             "target_sparsity": config.target_sparsity if self.sparse else None,
         }
@@ -267,9 +267,9 @@ def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, A
             "lambda_list": None,
             "target_sparsity": target,
             "debias_from": base.debias_from if target is None else None,
-            "bb_optimizer_params": {**params, "penalty": penalty, "lambda": strength},
+            "bb_optimizer_params": {**params, "penalty": penalty or default_penalty(target), "lambda": strength},
         }
-        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty_class.name,))
+        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty,))
         for strength, target in _lambdas_or_targets(source, axes, base)
     ]
 
