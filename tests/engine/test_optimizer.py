@@ -144,7 +144,7 @@ def test_a_target_is_steered_to_between_two_epochs() -> None:
         assert (control.target, control.start, control.until) == (0.7, 2, epoch)
     default = build_control(make_config(**values, bb_optimizer_params={"lambda": 0.5}))
     assert isinstance(default, SparsityController)
-    assert default.until == 12
+    assert default.until == 6
 
 
 def test_dense_and_sparse_runs_differ_in_lambda_only() -> None:
@@ -202,7 +202,7 @@ def test_the_heads_lambda_has_the_forms_of_the_backbones_and_begins_and_ends_wit
     points = head_schedule([[2, 0.1], [4, 0.3]], debias_from=0.5)
     assert [points.at(epoch) for epoch in (0, 3, 9.9, 10)] == pytest.approx([0.1, 0.2, 0.3, 0])
     steered = head_schedule(0.5, target_sparsity=0.7, sparsity_until=9)
-    assert [steered.at(epoch) for epoch in (0, 8.9, 9)] == [0.5, 0.5, 0]
+    assert [steered.at(epoch) for epoch in (0, 8.9, 9)] == [0, 0.5, 0]
 
 
 def step(optimizer: ProxAdam) -> None:

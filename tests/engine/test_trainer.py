@@ -138,7 +138,8 @@ STEERED = {
     "target_sparsity": 0.5,
     "sparsity_threshold": 1,
     "sparsity_until": 5,
-    "bb_optimizer_params": {"learning_rate": 1e-2},
+    "sparsity_ramp": "smooth",
+    "bb_optimizer_params": {"learning_rate": 1e-2, "penalty": "l1_l2"},
 }
 """No penalty in epoch 0, rising sparsity in epochs 1 to 4, fixed zeros from epoch 5 on."""
 

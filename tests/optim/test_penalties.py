@@ -19,7 +19,7 @@ ALL = [
     GroupLasso(0.03),
     GroupMCP(0.03, gamma=4.0),
     SparseGroupLasso(0.03, l1_ratio=0.2),
-    GroupL0(0.03),
+    GroupL0(0.03, "adam"),
     GroupL0(0.03, saliency="fisher"),
 ]
 AXES = [INPUT_CHANNELS, OUTPUT_CHANNELS]

@@ -222,7 +222,7 @@ def test_a_training_that_is_saved_in_the_middle_goes_on_as_if_nothing_had_happen
 
 def test_with_a_lambda_of_its_own_zeros_are_not_final() -> None:
     weight = nn.Parameter(torch.full((2, 3, 1, 1), 1e-3))
-    optimizer = _optimizer([weight], GroupL0(0.01), weight_decay=0.0, lr=0.1)
+    optimizer = _optimizer([weight], GroupL0(0.01, "adam"), weight_decay=0.0, lr=0.1)
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     assert not weight.any()
