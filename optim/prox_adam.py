@@ -21,6 +21,7 @@ from .groups import (
     penalised_group_size,
 )
 from .kernels import solve
+from .kernels.native import group_dots
 from .kernels.weight_step import WeightStep
 from .penalties import Penalty, penalty_from_state
 from .proximal import column_norms
@@ -228,11 +229,13 @@ class ProxAdam(torch.optim.AdamW):
         """Every weight that has a gradient, with (gradient . weight)^2 of each of its groups: (groups,)."""
         weights = [weight for weight in group["params"] if weight.grad is not None]
         scale = getattr(self, "grad_scale", None)  # of gradients that GradScaler leaves to the fused step
-        products = [as_columns(weight.grad * weight, group["axis"]).sum(0) for weight in weights]
-        return [
-            (weight, (product if scale is None else product / scale.to(product.device)).square())
-            for weight, product in zip(weights, products, strict=True)
-        ]
+        pairs = [(weight, weight.grad) for weight in weights]
+        sums = group_dots(pairs, group["axis"]) if self.kernel == "auto" else [None] * len(pairs)
+        products = []
+        for (weight, gradient), known in zip(pairs, sums, strict=True):
+            product = as_columns(gradient * weight, group["axis"]).sum(0) if known is None else known
+            products.append((weight, (product if scale is None else product / scale.to(product.device)).square()))
+        return products
 
     def _update_products(self, weight: Tensor, product: Tensor, taken: Tensor | None) -> None:
         """Take the products of a step into their running mean."""
@@ -266,9 +269,15 @@ class ProxAdam(torch.optim.AdamW):
         """Per weight that has a gradient the lambda that just sets each of its groups to zero: (groups,)."""
         axis, lr, penalty = group["axis"], group["lr"], group["penalty"].with_strength(0.0)
         weights, solved = self._solve(group, penalty, lr)
+        squares: list[Tensor | None] = [None] * len(weights)
+        if penalty.takes_products and self.kernel == "auto":
+            squares = group_dots([(weight, weight) for weight in weights], axis)
         critical = []
-        for weight in weights:
-            if id(weight) in solved:
+        for weight, square in zip(weights, squares, strict=True):
+            if square is not None:
+                mean = self.state[weight][PRODUCTS] / self._corrections([weight], DECAY)[0]
+                critical.append(penalty.critical_of(torch.where(square > 0, mean, 0.0), weight, lr, axis))
+            elif id(weight) in solved:
                 critical.append(solved[id(weight)].critical / group_weight(weight, axis))
             else:
                 parts = [penalty.critical(x, metric, lr, axis) for _, x, metric in self._chunks(weight, group, penalty)]
@@ -277,6 +286,11 @@ class ProxAdam(torch.optim.AdamW):
 
     def _apply(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> None:
         """Set every weight of a parameter group that has a gradient to the prox of ``penalty`` at it."""
+        if penalty.takes_products and self.kernel == "auto":  # a group goes or stays by one number: no need to write the others
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight, critical in zip(weights, self._measure(group), strict=True):
+                weight.masked_fill_(along_groups(critical <= penalty.lambda_, weight, group["axis"]), 0.0)
+            return
         weights, solved = self._solve(group, penalty, lr)
         for weight in weights:
             if id(weight) not in solved:

@@ -26,7 +26,7 @@ from tests.narrow import make_resnet18_narrow
 
 Maps = Mapping[str, ParameterMap]
 LASSO, MCP, SPARSE = GroupLasso(3e-5), GroupMCP(1e-3, gamma=3.0), SparseGroupLasso(3e-5, l1_ratio=0.3)
-L0 = [(GroupL0(0.0), "auto"), (GroupL0(0.0, "fisher"), "torch"), (GroupL0(0.0, "taylor"), "auto")]
+L0 = [(GroupL0(0.0, "adam"), "auto"), (GroupL0(0.0, "fisher"), "torch"), (GroupL0(0.0, "taylor"), "auto")]
 STEPS = 5
 
 
