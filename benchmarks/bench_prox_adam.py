@@ -138,13 +138,13 @@ def first_use() -> float:
         os.environ["XDG_CACHE_HOME"] = folder
         forget()
         start = time.perf_counter()
-        found = native.kernel.__wrapped__()
+        kernel = native.kernel.__wrapped__()
         seconds = time.perf_counter() - start
     forget()
     del os.environ["XDG_CACHE_HOME"]
     if kept is not None:
         os.environ["XDG_CACHE_HOME"] = kept
-    return seconds if found else 0.0
+    return seconds if kernel else 0.0
 
 
 def main() -> None:

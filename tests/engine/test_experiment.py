@@ -93,9 +93,9 @@ def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Tra
     evaluate_experiment("sparse__trial_1", None, trained.runs, "NYU", out_dir=work)
     names = ("sparse__first_1", "sparse__val", "sparse__trial_1")
     assert sorted(path.name for path in work.iterdir()) == sorted(f"{n}{end}.csv" for n in names for end in ("", "_trials"))
-    one, val, second = (pd.read_csv(work / f"{name}_trials.csv") for name in names)
+    first, val, second = (pd.read_csv(work / f"{name}_trials.csv") for name in names)
     both = pd.read_csv(trained.csv("_trials"))
-    pd.testing.assert_frame_equal(one, both.iloc[:1], check_dtype=False)
+    pd.testing.assert_frame_equal(first, both.iloc[:1], check_dtype=False)
     pd.testing.assert_series_equal(second.iloc[0], both.iloc[1], check_names=False, check_dtype=False)
     folder = trained.runs / "sparse__trial_0"
     line = files.read_lines(folder / files.METRICS)[load_trial(folder).best_epoch - 1]
@@ -484,7 +484,7 @@ def test_skipped_frames_are_counted_and_listed(damaged: Path, work: Path) -> Non
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run_unless_it_is_to_be_skipped(damaged: Path, work: Path) -> None:
-    """Where every frame is read beforehand, for the cache; without one the first batch that has it ends the run."""
+    """The cache reads every frame beforehand; without one the first batch that has it ends the run."""
     (name,) = bad_names(damaged, "train", 1)
     with pytest.raises(DataError, match=rf"depth.{name}\.npy"):
         run(small_config(damaged, work, epochs=1, cache=str(work / "frames")), work)
@@ -536,15 +536,15 @@ def test_the_table_has_the_sparsity_that_was_asked_for(steered: Trained) -> None
         assert np.asarray(picture.convert("RGB")).std() > 10
 
 
-def same_but_for_the_time(one: Path, other: Path) -> None:
+def same_but_for_the_time(first: Path, second: Path) -> None:
     """Two folders hold the same trial."""
     for name in (files.METRICS, files.STEPS):
-        ours, theirs = (files.read_lines(folder / name) for folder in (one, other))
+        ours, theirs = (files.read_lines(folder / name) for folder in (first, second))
         for line in (*ours, *theirs):
             for key in ("images_per_second", "train_seconds", "data_seconds", "validation_seconds"):
                 line.pop(key, None)
         assert ours == theirs
-    ours, theirs = (files.load_tensors(folder / files.LAST) for folder in (one, other))
+    ours, theirs = (files.load_tensors(folder / files.LAST) for folder in (first, second))
     assert ours["model"].keys() == theirs["model"].keys()
     assert all(torch.equal(value, theirs["model"][name]) for name, value in ours["model"].items())
     assert ours["control"] == theirs["control"]

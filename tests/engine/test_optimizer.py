@@ -49,12 +49,12 @@ def test_backbone_heads_and_loss_weights_have_their_own_settings() -> None:
         **{id(p): (0.004, (0.85, 0.95), 0.2) for p in model.heads.parameters()},
         **{id(p): (1e-3, (0.85, 0.95), 0.0) for p in weighting.parameters()},
     }
-    found = {
+    actual = {
         id(p): (group["lr"], tuple(group["betas"]), group["weight_decay"])
         for group in optimizer.param_groups
         for p in group["params"]
     }
-    assert found == expected
+    assert actual == expected
 
 
 def test_the_penalty_is_on_the_backbones_convolutions_and_nowhere_else() -> None:
@@ -150,8 +150,8 @@ def test_a_target_is_steered_to_between_two_epochs() -> None:
 def test_dense_and_sparse_runs_differ_in_lambda_only() -> None:
     _, _, sparse = build()
     _, _, dense = build(group_sparsity=False)
-    for one, other in zip(sparse.param_groups, dense.param_groups, strict=True):
-        settings = [{k: v for k, v in group.items() if k not in ("params", "penalty")} for group in (one, other)]
+    for left, right in zip(sparse.param_groups, dense.param_groups, strict=True):
+        settings = [{k: v for k, v in group.items() if k not in ("params", "penalty")} for group in (left, right)]
         assert settings[0] == settings[1]
     assert [group["penalty"] for group in dense.param_groups] == [GroupLasso(0.0), None, None, None]
     assert [group["penalty"] for group in sparse.param_groups] == [GroupLasso(1e-3), None, None, None]

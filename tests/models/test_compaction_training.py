@@ -133,8 +133,8 @@ class Pair:
     def step(self, step: int) -> None:
         """One step of both: with one loss, and with equal results."""
         expected = step_of(self.dense, self.dense_optimizer, step, self.masks)
-        found = step_of(self.model, self.optimizer, step)
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        actual = step_of(self.model, self.optimizer, step)
+        assert actual == pytest.approx(expected, rel=1e-9, abs=1e-9)
         self.check(f"after step {step}")
 
     def check(self, when: str) -> None:
@@ -176,15 +176,15 @@ def outputs_of(model: MultiTaskModel) -> dict[str, Tensor]:
     return outputs
 
 
-def outputs_agree(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def outputs_agree(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Equal to 1e-9 in both modes."""
     for name, out in expected.items():
-        close(found[name], out, name)
+        close(actual[name], out, name)
 
 
-def close(found: Tensor, expected: Tensor, what: str) -> None:
+def close(actual: Tensor, expected: Tensor, what: str) -> None:
     """Equal to 1e-9."""
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9, msg=lambda text: f"{what}: {text}")
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9, msg=lambda text: f"{what}: {text}")
 
 
 def start(
@@ -206,15 +206,15 @@ def start(
     carry_optimizer_state(optimizer, model, small_optimizer, small, report.maps)
     masks = masks_of(model, report.maps)
     pair = Pair(model, optimizer, small, small_optimizer, report.maps, masks)
-    found = outputs_of(small)
-    outputs_agree(found, outputs_of(model))  # nothing that is gone had an effect
+    actual = outputs_of(small)
+    outputs_agree(actual, outputs_of(model))  # nothing that is gone had an effect
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.mul_(masks[name])
             for key in ("exp_avg", "exp_avg_sq"):
                 if parameter in optimizer.state:
                     optimizer.state[parameter][key].mul_(masks[name])
-    outputs_agree(found, outputs_of(model))
+    outputs_agree(actual, outputs_of(model))
     pair.check("at the start")
     return pair
 
@@ -328,10 +328,10 @@ def test_a_share_of_zeros_is_that_of_the_dense_networks_groups(penalty: Penalty,
     for step in range(STEPS):
         pair.optimizer.zero_share = pair.dense_optimizer.zero_share
         pair.step(step)
-        found, expected = pair.optimizer.found_lambda, pair.dense_optimizer.found_lambda
-        assert found is not None
+        actual, expected = pair.optimizer.found_lambda, pair.dense_optimizer.found_lambda
+        assert actual is not None
         assert expected is not None
-        close(found, expected, "lambda")
+        close(actual, expected, "lambda")
         removed = groups - len(live_mask(pair.model))
         assert zeros_left(pair) + removed == round(pair.dense_optimizer.zero_share * groups)
         pair.dense_optimizer.zero_share += 0.05
@@ -350,9 +350,9 @@ def test_a_share_of_zeros_and_what_was_removed_are_carried() -> None:
     carried = make_optimizer(small, LASSO)
     carry_optimizer_state(optimizer, model, carried, small, report.maps)
     assert carried.zero_share == 0.7
-    there = [sum(weight.shape[1] for weight in group["params"]) for group in optimizer.param_groups[:2]]
+    dense = [sum(weight.shape[1] for weight in group["params"]) for group in optimizer.param_groups[:2]]
     left = [sum(weight.shape[1] for weight in group["params"]) for group in carried.param_groups[:2]]
-    gone = [a - b for a, b in zip(there, left, strict=True)]
+    gone = [a - b for a, b in zip(dense, left, strict=True)]
     assert [group["removed_groups"] for group in carried.param_groups] == [*gone, 0]
     assert gone[0] > 0
     again = make_optimizer(small, LASSO)
@@ -461,8 +461,8 @@ def test_the_batched_kernel_counts_the_original_group_size_too() -> None:
         results.append((live_mask(small), [weight.detach() for weight in small.parameters()]))
     assert 0 < int((~results[0][0]).sum()) < len(results[0][0])
     assert torch.equal(results[0][0], results[1][0])
-    for one, other in zip(results[0][1], results[1][1], strict=True):
-        torch.testing.assert_close(one, other)
+    for first, second in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(first, second)
 
 
 def test_zeros_that_are_kept_stay_kept() -> None:

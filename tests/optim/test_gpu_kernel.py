@@ -173,8 +173,8 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Tensor, 
         check=True,
         timeout=300,
     )
-    found: dict[str, tuple[Tensor, Tensor]] = torch.load(target)
-    return found
+    results: dict[str, tuple[Tensor, Tensor]] = torch.load(target)
+    return results
 
 
 def _columns(part: WeightStep) -> tuple[Tensor, Tensor]:

@@ -83,10 +83,10 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> _Counter:
 
 def _assert_same(ours: list[Tensor], theirs: list[Tensor], axis: int) -> None:
     """Equal to rounding, and the same groups are dead."""
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.stride() == other.stride()
-        assert torch.equal(live_groups(one, axis), live_groups(other, axis))
-        torch.testing.assert_close(one, other, rtol=3e-6, atol=3e-8)  # weights are about 0.1
+    for left, right in zip(ours, theirs, strict=True):
+        assert left.stride() == right.stride()
+        assert torch.equal(live_groups(left, axis), live_groups(right, axis))
+        torch.testing.assert_close(left, right, rtol=3e-6, atol=3e-8)  # weights are about 0.1
 
 
 HARD = [GroupL0(0.02), GroupL0(0.02, saliency="fisher")]

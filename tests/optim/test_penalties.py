@@ -61,12 +61,14 @@ def test_mcp_is_met_on_both_of_its_parts(weight: Tensor) -> None:
 @pytest.mark.parametrize("penalty", ALL, ids=lambda penalty: penalty.name)
 def test_output_channels_are_the_input_channels_of_the_transposed_weight(penalty: Penalty, weight: Tensor) -> None:
     metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(4)) + 0.01
-    one, other = (weight, metric), (weight.transpose(0, 1), metric.transpose(0, 1))
+    pair, transposed = (weight, metric), (weight.transpose(0, 1), metric.transpose(0, 1))
     for lr in (0.01, 0.3):
-        z = penalty.prox(*one, lr, OUTPUT_CHANNELS)
+        z = penalty.prox(*pair, lr, OUTPUT_CHANNELS)
         assert z.any()
-        torch.testing.assert_close(z, penalty.prox(*other, lr).transpose(0, 1), rtol=1e-6, atol=0)
-        torch.testing.assert_close(penalty.critical(*one, lr, OUTPUT_CHANNELS), penalty.critical(*other, lr), rtol=1e-5, atol=0)
+        torch.testing.assert_close(z, penalty.prox(*transposed, lr).transpose(0, 1), rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            penalty.critical(*pair, lr, OUTPUT_CHANNELS), penalty.critical(*transposed, lr), rtol=1e-5, atol=0
+        )
     torch.testing.assert_close(penalty.value(weight, OUTPUT_CHANNELS), penalty.value(weight.transpose(0, 1)))
 
 
@@ -101,8 +103,8 @@ def test_memory_layout_changes_nothing(penalty: Penalty, weight: Tensor) -> None
     metric = torch.rand(weight.shape, generator=torch.Generator().manual_seed(2)) + 0.01
     last_weight, last_metric = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (weight, metric))
     expected = penalty.prox(weight, metric, 0.01)
-    for one, other in ((last_weight, last_metric), (last_weight, metric), (weight, last_metric)):
-        torch.testing.assert_close(penalty.prox(one, other, 0.01), expected, rtol=1e-6, atol=0)
+    for w, d in ((last_weight, last_metric), (last_weight, metric), (weight, last_metric)):
+        torch.testing.assert_close(penalty.prox(w, d, 0.01), expected, rtol=1e-6, atol=0)
     torch.testing.assert_close(penalty.value(last_weight), penalty.value(weight))
 
 

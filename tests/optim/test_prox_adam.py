@@ -48,8 +48,8 @@ def _train(network: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -
         optimizer.step()
 
 
-def _assert_equal(one: nn.Module, other: nn.Module) -> None:
-    for (name, left), right in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+def _assert_equal(first: nn.Module, second: nn.Module) -> None:
+    for (name, left), right in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(left, right), name
 
 

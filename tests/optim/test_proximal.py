@@ -202,8 +202,8 @@ def test_nothing_beats_the_group_mcp_point(step: float, gamma: float, dtype: tor
         strength = (shares * x.double().norm(dim=0) / gamma).to(dtype)
         z = prox_group_mcp(x, d, step, strength, gamma)
         _assert_minimises(z, x, d, [_mcp(step, s, gamma) for s in strength.tolist()], rounding)
-        for one, other in zip(z.T, x.T, strict=True):
-            kinds.add("zero" if not one.any() else "x" if torch.equal(one, other) else "inside")
+        for z_column, x_column in zip(z.T, x.T, strict=True):
+            kinds.add("zero" if not z_column.any() else "x" if torch.equal(z_column, x_column) else "inside")
     assert kinds == {"zero", "x", "inside"} or (step, gamma) != MIXED
 
 

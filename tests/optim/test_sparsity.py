@@ -181,11 +181,11 @@ def test_the_size_of_what_lives_is_relative_to_the_same_groups_before() -> None:
         network["conv1"].weight[:, 1] *= 3
         network["conv1"].weight[:, 2] = 0
         network["layer1"].weight *= 0.1
-    found = live_rms(network, before)
+    rms = live_rms(network, before)
     live = before["conv1"][:2]
-    assert found["stem"] == pytest.approx(float(((live * torch.tensor([1.0, 9.0])).sum() / live.sum()).sqrt()))
-    assert found["layer1"] == pytest.approx(0.1)
-    assert 0.1 < found[""] < found["stem"]
+    assert rms["stem"] == pytest.approx(float(((live * torch.tensor([1.0, 9.0])).sum() / live.sum()).sqrt()))
+    assert rms["layer1"] == pytest.approx(0.1)
+    assert 0.1 < rms[""] < rms["stem"]
     with torch.no_grad():
         network["layer1"].weight.zero_()
     assert math.isnan(live_rms(network, before)["layer1"])
