@@ -391,9 +391,10 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
     ids=["debias", "target and heads"],
 )
 def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
-    rooms: Path, work: Path, script: list[float], values: dict[str, Any]
+    rooms: Path, work: Path, script: list[float], values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """They were fixed after half of two epochs; half of five is still to come."""
+    caplog.set_level(logging.INFO)
     script[:] = [1.0] * 5
     values = {"group_sparsity": True, "bb_optimizer_params": PARAMS, **values}
     first = train(small_config(rooms, work, epochs=2, **values))
@@ -402,6 +403,7 @@ def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
     again = train(small_config(rooms, work, epochs=5, **values))
     assert torch.equal(live_mask(again.model), before)
     lines = files.read_lines(again.folder / files.METRICS)
+    assert caplog.text.count("and the rest trains without the penalty") == 1, "the last phase begins once"
     assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 4
     assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 4
     assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 8

@@ -1,7 +1,6 @@
 """Compact models on disk: whole, without a pickle, and refused in one sentence where something is wrong."""
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,17 +170,6 @@ def test_files_of_others(tmp_path: Path) -> None:
     _refused(path, "no compact model of this project")
     torch.save({"model": torch.ones(2)}, path)
     _refused(path)
-
-
-def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
-    class Bomb:
-        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
-            return (Path.touch, (tmp_path / "boom",))  # type: ignore[return-value]
-
-    path = tmp_path / "a.safetensors"
-    path.write_bytes(pickle.dumps(Bomb()))
-    _refused(path)
-    assert not (tmp_path / "boom").exists()
 
 
 def _changed(saved: Path, path: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], None]) -> None:

@@ -217,21 +217,3 @@ def _several_convolutions() -> None:
     for seed, rows in enumerate([1, 3, 4, 5, 7, 8, 9, 11, 12, 13, 23, 24, 25, 33, 50]):
         for shape in ((1, 1, 0, 1), (3, 2, 1, 1), (3, 1, 2, 2)):
             _check(rows, 9, 1 + seed % 9, shape, (1 + seed % 3, 7, 5), seed % 2 == 0, seed)
-
-
-@compiled
-def test_without_openmp(compiler: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script = tmp_path / "cc"
-    script.write_text('#!/bin/sh\ncase "$*" in *-fopenmp*) echo "no OpenMP" >&2; exit 1;; esac\nexec cc "$@"\n')
-    script.chmod(0o755)
-    compiler.setenv("CC", str(script))
-    assert runner.library() is not None
-    _several_convolutions()
-
-
-def test_without_a_compiler(compiler: pytest.MonkeyPatch) -> None:
-    compiler.setenv("CC", "/nowhere/cc")
-    assert runner.library() is None
-    model = tiny()
-    prune(model, "half", 1)
-    assert_exact(model, torch.rand(2, 3, 33, 40, generator=generator(1)))

@@ -374,6 +374,26 @@ def test_a_copy_goes_on_as_the_original_does(copied: Callable[[Any], Any]) -> No
     assert repr(its_optimizer) == repr(optimizer)
 
 
+@pytest.mark.parametrize("penalty", [None, *PENALTIES], ids=str)
+def test_training_goes_on_from_a_saved_state_whatever_the_new_optimizer_was_made_with(
+    penalty: Penalty | None, tmp_path: Path
+) -> None:
+    network = _network()
+    optimizer = _optimizer(network, penalty)
+    _train(network, optimizer, range(5))
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
+    assert optimizer.param_groups[0]["penalty"] == penalty, "saving changes nothing"
+    _train(network, optimizer, range(5, 10))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    again = _network(seed=1)
+    resumed = _optimizer(again, GroupLasso(77.0), lr=1.0)
+    again.load_state_dict(state["network"])
+    resumed.load_state_dict(state["optimizer"])
+    assert resumed.param_groups[0]["penalty"] == penalty
+    _train(again, resumed, range(5, 10))
+    _assert_equal(_snapshot(again, resumed), _snapshot(network, optimizer))
+
+
 @pytest.mark.slow
 def test_a_network_compiled_to_code_trains_as_it_does_otherwise() -> None:
     ours, theirs = _network(), _network()

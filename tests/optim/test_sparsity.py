@@ -105,14 +105,6 @@ def test_a_backbone_without_convolutions_is_refused() -> None:
         sparsity_report(nn.Linear(2, 2))
 
 
-def test_a_grouped_convolution_is_refused_by_name() -> None:
-    model = _Model()
-    model.backbone.layer2 = nn.Conv2d(6, 6, 3, groups=6)
-    for count in (sparsity_report, live_mask):
-        with pytest.raises(ValueError, match=r"^layer2: is a convolution with groups=6"):
-            count(model)
-
-
 def test_the_mask_says_of_all_groups_in_network_order_which_live() -> None:
     model = _Model()
     assert live_mask(model).tolist() == [True] * 7
