@@ -85,8 +85,8 @@ def time_steps(args: argparse.Namespace, trial: Trial) -> tuple[list[list[list[f
     """Time steps of training on one batch.
 
     Returns:
-        Seconds of forward, backward and optimizer in each step, with our weight gradients and perhaps with torch's; and on a GPU
-        the largest memory that tensors took.
+        Seconds of forward, backward and optimizer in each step, with our weight gradients and perhaps with torch's; and the
+        largest memory that tensors took on a GPU.
     """
     device = trial.device
     batch = to_device(next(iter(train_loader(trial.config, 0))), device, trial.config)
