@@ -80,12 +80,7 @@ def build_backbone(anatomy: Anatomy, plan: Plan, *, free_selects: bool) -> Infer
 
 
 def _build_block(
-    block: Block,
-    plan: Plan,
-    number: int,
-    stream: Tensor | None,
-    units: dict[str, CompactUnit],
-    free_selects: bool,
+    block: Block, plan: Plan, number: int, stream: Tensor | None, units: dict[str, CompactUnit], free_selects: bool
 ) -> Tensor | None:
     """Add the units of block ``number``; return the stream's value after it where that is constant.
 

@@ -80,12 +80,6 @@ def test_a_data_set_is_built_once_per_split(rooms: Path, work: Path, monkeypatch
     assert built == ["train", "val", "test", "test"]
 
 
-def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path) -> None:
-    table = evaluate_experiment("sparse", None, trained.runs, "NYU", out_dir=work)
-    pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
-    assert tables(dataclasses.replace(trained, out=work)) == tables(trained)
-
-
 def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Trained, work: Path) -> None:
     evaluate_experiment("sparse_", 1, trained.runs, "NYU", out_dir=work)
     evaluate_experiment("sparse_", None, trained.runs, "NYU", work, EvaluationOptions(split="val"))

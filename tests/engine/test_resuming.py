@@ -460,14 +460,6 @@ def test_a_trial_without_a_state_begins_anew(rooms: Path, work: Path) -> None:
     assert (trial.epoch, trial.saved) == (0, None)
 
 
-def test_a_last_line_that_was_cut_short_is_no_obstacle(stopped: ExperimentConfig) -> None:
-    path = stopped.trial_folder(0) / files.METRICS
-    before = path.read_bytes()
-    replace(path, before + b'{"epoch": 2, "los')
-    continue_trial(make_trial(stopped))
-    assert path.read_bytes() == before
-
-
 def test_lines_that_are_missing_are_said(stopped: ExperimentConfig, caplog: pytest.LogCaptureFixture) -> None:
     path = stopped.trial_folder(0) / files.METRICS
     replace(path, path.read_bytes()[:-50])

@@ -120,10 +120,7 @@ def test_a_sparse_run_looks_for_its_best_network_under_the_penalty(rooms: Path, 
     values = {"group_sparsity": True, "bb_optimizer_params": SPARSE, "sparsity_threshold": 2}
     trial = make_trial(small_config(rooms, work, epochs=4, earlystop_patience=2, task_earlystop_patience=2, **values))
     saved: list[bool] = []
-    script(
-        *((1, 1, 1), (2, 2, 2), (4, 4, 4), (3, 3, 3)),
-        watch=lambda: saved.append((trial.folder / files.BEST).exists()),
-    )
+    script(*((1, 1, 1), (2, 2, 2), (4, 4, 4), (3, 3, 3)), watch=lambda: saved.append((trial.folder / files.BEST).exists()))
     lines = train(trial)
     assert saved == [False, False, False, True], "nothing is saved before the penalty acts"
     assert best_epoch(trial) == 4

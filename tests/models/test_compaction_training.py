@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engine.optimizer import build_optimizer, build_scheduler
 from engine.sparsity_numbers import sparsity_numbers
 from engine.weighting import build_weighting
-from models import MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense
+from models import CompactReport, MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense
 from models.compaction.layers import CompactConv2d
 from models.compaction.report import ParameterMap
 from models.heads import ClassificationHead, DeepLabHead
@@ -56,6 +56,13 @@ def small_model(name: str = "resnetd50", stride: int = 16, eps: float = 0.5) -> 
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2.0)
     return model.double()
+
+
+def pruned(model: MultiTaskModel, zero: Callable[[MultiTaskModel], None]) -> tuple[MultiTaskModel, CompactReport]:
+    """Set groups of a model to zero and compact it for training."""
+    with torch.no_grad():
+        zero(model)
+    return compact(model, for_training=True, image_size=(32, 32))
 
 
 def make_optimizer(model: MultiTaskModel, penalty: Penalty, heads: bool = True, **options: Any) -> ProxAdam:
@@ -199,9 +206,7 @@ def start(
     optimizer = make_optimizer(model, penalty, heads, **options)
     for step in range(warm):
         step_of(model, optimizer, 100 + step)
-    with torch.no_grad():
-        zero(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, zero)
     small_optimizer = make_optimizer(small, penalty, heads, **options)
     carry_optimizer_state(optimizer, model, small_optimizer, small, report.maps)
     masks = masks_of(model, report.maps)
@@ -499,9 +504,7 @@ def test_options_follow_their_parameters_and_foreign_parameters_keep_their_state
     weight.grad = torch.ones_like(weight)
     step_of(model, optimizer, 0)
     optimizer.param_groups[0].update(lr=7e-4, weight_decay=0.3, penalty=LASSO.with_strength(0.125), initial_lr=1e-3)
-    with torch.no_grad():
-        dead(share=0.5)(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, dead(share=0.5))
     carried = make_optimizer(small, MCP)
     carried.add_param_group({"params": [weight], "lr": 0.1})
     carry_optimizer_state(optimizer, model, carried, small, report.maps)
@@ -538,9 +541,7 @@ def test_other_optimizers_carry_their_state_as_well() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     batch_loss(model, 0).backward()
     optimizer.step()
-    with torch.no_grad():
-        dead(share=0.5)(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, dead(share=0.5))
     carried = torch.optim.SGD(small.parameters(), lr=0.1, momentum=0.9)
     carry_optimizer_state(optimizer, model, carried, small, report.maps)
     for name, parameter in small.named_parameters():
@@ -552,9 +553,7 @@ def test_the_dense_model_is_masked_by_its_maps() -> None:
     model = small_model("resnetd18")
     optimizer = make_optimizer(model, LASSO)
     step_of(model, optimizer, 0)
-    with torch.no_grad():
-        unread(0.5)(model)
-    _, report = compact(model, for_training=True, image_size=(32, 32))
+    _, report = pruned(model, unread(0.5))
     masks = masks_of(model, report.maps)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     state = {name: copy.deepcopy(optimizer.state[parameter]) for name, parameter in model.named_parameters()}
@@ -572,9 +571,7 @@ def test_the_dense_model_is_masked_by_its_maps() -> None:
 
 def test_a_compact_models_groups_are_those_that_are_left() -> None:
     model = small_model("resnetd18")
-    with torch.no_grad():
-        unread(0.5)(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, unread(0.5))
     left = sparsity_report(small)
     assert left.zero_groups == 0
     by_name = {layer.layer: layer for layer in left.layers}

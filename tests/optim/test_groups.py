@@ -103,11 +103,7 @@ def test_columns_of_a_channels_last_weight_are_a_view() -> None:
 
 def test_convolutions_of_the_backbone_have_groups_in_network_order() -> None:
     backbone = nn.Sequential(
-        nn.Conv2d(3, 8, 3),
-        nn.BatchNorm2d(8),
-        nn.Sequential(nn.Conv2d(8, 4, 1, bias=False)),
-        nn.Flatten(),
-        nn.Linear(4, 2),
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Sequential(nn.Conv2d(8, 4, 1, bias=False)), nn.Flatten(), nn.Linear(4, 2)
     )
     names, weights = zip(*grouped_weights(backbone), strict=True)
     assert names == ("0", "2.0")

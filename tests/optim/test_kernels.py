@@ -345,11 +345,7 @@ FAILING = {
 
 @pytest.mark.parametrize("kind", ["none on the path", *FAILING])
 def test_without_a_compiler_that_works_one_line_of_the_log_says_so(
-    kind: str,
-    fresh: Find,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    kind: str, fresh: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if kind == "none on the path":
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -406,11 +402,7 @@ def test_it_is_compiled_once_per_cache(fresh: Find, monkeypatch: pytest.MonkeyPa
 @compiled
 @pytest.mark.parametrize("where", ["a file", "below a file"])
 def test_a_cache_that_cannot_be_written_is_no_obstacle(
-    where: str,
-    fresh: Find,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    where: str, fresh: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("not a folder")

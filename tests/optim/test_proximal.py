@@ -1,5 +1,7 @@
 """Proximal operators: optimality conditions, thresholds and closed forms. ``test_prox_oracle.py`` compares whole solutions."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -75,10 +77,11 @@ def test_a_group_of_one_weight_is_soft_thresholded() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_threshold_zero_returns_x_itself_also_beside_other_thresholds(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("prox", [prox_group_lasso, lambda x, d, strength: prox_group_mcp(x, d, 1.0, strength, 3.0)])
+def test_strength_zero_returns_x_itself_also_beside_other_strengths(prox: Callable[..., Tensor], dtype: torch.dtype) -> None:
     x, d = (tensor.to(dtype) for tensor in _problem(2, 9, 3, 8.0))
-    assert torch.equal(prox_group_lasso(x, d, 0.0), x)
-    z = prox_group_lasso(x, d, torch.tensor([0.0, 0.01, 1e9], dtype=dtype))
+    assert torch.equal(prox(x, d, 0.0), x)
+    z = prox(x, d, torch.tensor([0.0, 0.01, 1e9], dtype=dtype))
     assert torch.equal(z[:, 0], x[:, 0])
     assert not torch.equal(z[:, 1], x[:, 1])
     assert (z[:, 2] == 0).all()
@@ -125,12 +128,3 @@ def test_an_infinite_gamma_is_the_group_lasso() -> None:
     strength = shares * _gradient_norms(x, d) / step
     z = prox_group_mcp(x, d, step, strength, 1e14)
     torch.testing.assert_close(z, prox_group_lasso(x, d, step * strength), rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_strength_zero_returns_x_itself(dtype: torch.dtype) -> None:
-    x, d = (tensor.to(dtype) for tensor in _problem(8, 9, 2, 8.0))
-    assert torch.equal(prox_group_mcp(x, d, 0.1, 0.0, 3.0), x)
-    z = prox_group_mcp(x, d, 0.1, torch.tensor([0.0, 1e6], dtype=dtype), 3.0)
-    assert torch.equal(z[:, 0], x[:, 0])
-    assert (z[:, 1] == 0).all()
