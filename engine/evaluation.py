@@ -106,11 +106,7 @@ class RunningEvaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: MultiTaskModel,
-    batches: Iterable[Sample],
-    losses: Mapping[str, Loss],
-    config: ExperimentConfig,
-    device: torch.device,
+    model: MultiTaskModel, batches: Iterable[Sample], losses: Mapping[str, Loss], config: ExperimentConfig, device: torch.device
 ) -> Evaluation:
     """Losses and metrics of ``model`` (put in eval mode) over all ``batches``; the batch size makes no difference."""
     model.eval()

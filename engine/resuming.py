@@ -122,17 +122,17 @@ def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
     return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
 
 
-def _parts(path: str, there: Any, now: Any) -> Changes:
+def _parts(path: str, saved: Any, now: Any) -> Changes:
     """The single keys that differ, where both values are sections with the same keys."""
-    if not (isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys()):
-        return {path: (there, now)}
-    different = [key for key in now if there[key] != now[key]]
-    return {part: both for key in different for part, both in _parts(f"{path}.{key}", there[key], now[key]).items()}
+    if not (isinstance(saved, dict) and isinstance(now, dict) and saved.keys() == now.keys()):
+        return {path: (saved, now)}
+    different = [key for key in now if saved[key] != now[key]]
+    return {part: both for key in different for part, both in _parts(f"{path}.{key}", saved[key], now[key]).items()}
 
 
 def told(changes: Changes) -> str:
     """In words."""
-    return "; ".join(f"{path}: {there!r} there, {now!r} now" for path, (there, now) in changes.items())
+    return "; ".join(f"{path}: {saved!r} there, {now!r} now" for path, (saved, now) in changes.items())
 
 
 def _may_become(nature: Nature, saved: Any, now: Any) -> bool:

@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models import (
-    MultiTaskModel,
-    build_compact,
-    mask_dense,
-    narrowed_optimizer,
-    plan_removal,
-    put_back,
-    return_optimizer_state,
-)
+from models import MultiTaskModel, build_compact, mask_dense, narrowed_optimizer, plan_removal, put_back, return_optimizer_state
 from models.compaction.removal import Removal
 from optim import ProxAdam
 

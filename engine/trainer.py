@@ -51,7 +51,7 @@ class EpochSums:
     counts: dict[str, int] = field(default_factory=dict)
     """Steps in which there was such a loss."""
     totals: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """What was minimised, and in how many steps, per number of tasks that had a loss in a step."""
+    """Sum of the minimised value and its number of steps, per number of tasks that had a loss in a step."""
     steps: int = 0
     images: int = 0
     seconds: float = 0.0

@@ -68,7 +68,7 @@ class Trial:
 
     @property
     def can_shrink(self) -> bool:
-        """Whether the network that trains may become smaller, as the configuration says and the backbone's anatomy allows."""
+        """True if the configuration and the backbone's anatomy let the network that trains become smaller."""
         return self.config.shrinks and hasattr(self.model.backbone, "anatomy")
 
     @cached_property

@@ -315,7 +315,7 @@ class ExperimentConfig(Schema):
 
     @property
     def shrinks(self) -> bool:
-        """Whether the network that trains becomes smaller: `shrink`, or its default here."""
+        """True if the network that trains becomes smaller: `shrink`, or its default here."""
         return self.group_sparsity and (self.target_sparsity is not None if self.shrink is None else self.shrink)
 
     @property

@@ -47,11 +47,11 @@ def _loops(weight: Tensor, other: Tensor, axis: int) -> tuple[tuple[int, int], l
     for i, size in enumerate(weight.shape):
         if i == axis or size == 1:
             continue
-        one, two = weight.stride(i), other.stride(i)
-        if merged and merged[-1][1] == size * one and merged[-1][2] == size * two:
-            merged[-1] = (merged[-1][0] * size, one, two)
+        stride, other_stride = weight.stride(i), other.stride(i)
+        if merged and merged[-1][1] == size * stride and merged[-1][2] == size * other_stride:
+            merged[-1] = (merged[-1][0] * size, stride, other_stride)
         else:
-            merged.append((size, one, two))
+            merged.append((size, stride, other_stride))
     if len(merged) > 2:
         return None
     outer, inner = [(1, 0, 0)] * (2 - len(merged)) + merged

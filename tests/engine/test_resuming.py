@@ -80,7 +80,7 @@ OTHER: dict[str, Any] = {
     **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": BackboneOptimizerParams(weight_decay=0.5)},
     **{"group_sparsity": True, "sparsify": "backbone_and_heads", "sparsity_threshold": 1, "target_sparsity": 0.5},
     **{"sparsity_until": 0.5, "debias_from": 0.5, "lr_schedule": LRSchedule(name="cosine"), "earlystop_patience": 3},
-    **{"sparsity_ramp": "cubic", "keep_layers": 0.1, "preserve_norm": True, "start_from": "runs/dense_trial_0"},
+    **{"sparsity_ramp": "cubic", "keep_layers": 0.1, "preserve_norm": True, "start_from": "runs/dense_trial_0", "shrink": True},
     **{"task_earlystop_patience": 3, "device": "cuda", "precision": "bf16", "channels_last": False, "deterministic": True},
 }
 """Per key that may not change another value; ``Experiment_name`` names another experiment."""
@@ -101,27 +101,27 @@ def test_another_value_of_a_key_is_refused_with_both(runs: Path, key: str) -> No
     config = config_in(runs)
     make_folder(config)
     now = config.model_copy(update={"data_dir_" if key == "data_dir" else key: OTHER[key]})
-    there, wanted = config.as_dict()[key], now.as_dict()[key]
-    if isinstance(there, dict):  # a section: of its keys the one that differs
-        (inner,) = [name for name in there if there[name] != wanted[name]]
-        key, there, wanted = f"{key}.{inner}", there[inner], wanted[inner]
+    saved, wanted = config.as_dict()[key], now.as_dict()[key]
+    if isinstance(saved, dict):  # a section: of its keys the one that differs
+        (inner,) = [name for name in saved if saved[name] != wanted[name]]
+        key, saved, wanted = f"{key}.{inner}", saved[inner], wanted[inner]
     with pytest.raises(TrialError) as error:
         check(now)
-    assert f"small_trial_0 was trained with another configuration ({key}: {there!r} there, {wanted!r} now): " in str(
+    assert f"small_trial_0 was trained with another configuration ({key}: {saved!r} there, {wanted!r} now): " in str(
         error.value
     )
 
 
 @pytest.mark.parametrize(
-    ("there", "now", "said"),
+    ("saved", "now", "said"),
     [
         ({"value": 0.1, "warmup": 1}, {"value": 0.2, "warmup": 1}, r"bb_optimizer_params.lambda.value: 0\.1 there, 0\.2 now"),
         ({"value": 0.1, "warmup": 1}, 0.1, r"bb_optimizer_params.lambda: \{'value': 0\.1, 'warmup': 1\.0\} there, 0\.1 now"),
         (None, 0.1, r"bb_optimizer_params.lambda: None there, 0\.1 now"),
     ],
 )
-def test_a_value_deep_inside_is_named_by_its_path(runs: Path, there: Any, now: Any, said: str) -> None:
-    make_folder(config_in(runs, bb_optimizer_params={"lambda": there}))
+def test_a_value_deep_inside_is_named_by_its_path(runs: Path, saved: Any, now: Any, said: str) -> None:
+    make_folder(config_in(runs, bb_optimizer_params={"lambda": saved}))
     with pytest.raises(TrialError, match=rf"\({said}\): give"):
         check(config_in(runs, bb_optimizer_params={"lambda": now}))
 
@@ -150,9 +150,9 @@ def test_what_changes_no_number_may_change(runs: Path, changes: dict[str, Any]) 
     check(config.with_values(**changes))
 
 
-@pytest.mark.parametrize(("there", "now"), [("a", "b"), ("a", True)])
-def test_the_cache_may_lie_elsewhere(runs: Path, there: Any, now: Any) -> None:
-    make_folder(config_in(runs, cache=there))
+@pytest.mark.parametrize(("saved", "now"), [("a", "b"), ("a", True)])
+def test_the_cache_may_lie_elsewhere(runs: Path, saved: Any, now: Any) -> None:
+    make_folder(config_in(runs, cache=saved))
     check(config_in(runs, cache=now))
 
 
@@ -391,9 +391,10 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
     ids=["debias", "target and heads"],
 )
 def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
-    rooms: Path, work: Path, script: list[float], values: dict[str, Any]
+    rooms: Path, work: Path, script: list[float], values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """They were fixed after half of two epochs; half of five is still to come."""
+    caplog.set_level(logging.INFO)
     script[:] = [1.0] * 5
     values = {"group_sparsity": True, "bb_optimizer_params": PARAMS, **values}
     first = train(small_config(rooms, work, epochs=2, **values))
@@ -402,6 +403,7 @@ def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
     again = train(small_config(rooms, work, epochs=5, **values))
     assert torch.equal(live_mask(again.model), before)
     lines = files.read_lines(again.folder / files.METRICS)
+    assert caplog.text.count("and the rest trains without the penalty") == 1, "the last phase begins once"
     assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 4
     assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 4
     assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 8
@@ -432,7 +434,7 @@ def test_what_is_left_of_patience_and_frozen_heads_goes_on(rooms: Path, work: Pa
 
 @pytest.fixture(scope="module")
 def trained_folder(rooms: Path, scratch: Path) -> Path:
-    """Of a trial of two epochs that is not tested."""
+    """Folder of a trial of two epochs that is not tested."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "evaluate", scripted([2.0, 1.0]))
         return train(small_config(rooms, scratch / "stopped")).folder
@@ -456,14 +458,6 @@ def test_a_trial_without_a_state_begins_anew(rooms: Path, work: Path) -> None:
     trial = make_trial(small_config(rooms, work))
     assert continue_trial(trial) is None
     assert (trial.epoch, trial.saved) == (0, None)
-
-
-def test_a_last_line_that_was_cut_short_is_no_obstacle(stopped: ExperimentConfig) -> None:
-    path = stopped.trial_folder(0) / files.METRICS
-    before = path.read_bytes()
-    replace(path, before + b'{"epoch": 2, "los')
-    continue_trial(make_trial(stopped))
-    assert path.read_bytes() == before
 
 
 def test_lines_that_are_missing_are_said(stopped: ExperimentConfig, caplog: pytest.LogCaptureFixture) -> None:

@@ -74,11 +74,11 @@ def train(trial: Trial, batches: Batches, epochs: int) -> None:
         trial.epoch += 1
 
 
-def largest_difference(one: Trial, other: Trial) -> float:
-    """Of their networks' weights; statistics of filters that are gone do not count."""
-    one.gather()
+def largest_difference(trial: Trial, other: Trial) -> float:
+    """Compare their networks' weights; statistics of filters that are gone do not count."""
+    trial.gather()
     other.gather()
-    pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
+    pairs = zip(trial.model.parameters(), other.model.parameters(), strict=True)
     return max(float((first - second).detach().abs().max()) for first, second in pairs)
 
 
@@ -151,13 +151,13 @@ def test_a_resumed_training_is_the_same_to_the_bit(batches: Batches, rooms: Path
     assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
 
 
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
+def differences(state: Any, other: Any, path: str = "") -> list[str]:
     """Places in which two states are not the same to the bit."""
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return [place for key in one for place in differences(one[key], other[key], f"{path}/{key}")]
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [place for i, pair in enumerate(zip(one, other, strict=True)) for place in differences(*pair, f"{path}/{i}")]
-    same = torch.equal(one, other) if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) else one == other
+    if isinstance(state, dict) and isinstance(other, dict) and state.keys() == other.keys():
+        return [place for key in state for place in differences(state[key], other[key], f"{path}/{key}")]
+    if isinstance(state, list | tuple) and isinstance(other, list | tuple) and len(state) == len(other):
+        return [place for i, pair in enumerate(zip(state, other, strict=True)) for place in differences(*pair, f"{path}/{i}")]
+    same = torch.equal(state, other) if isinstance(state, torch.Tensor) and isinstance(other, torch.Tensor) else state == other
     return [] if same else [path]
 
 

@@ -59,8 +59,8 @@ def _gradients(
     return [out.detach(), *torch.autograd.grad(out, tensors, out_gradient)]
 
 
-def _distance(found: Tensor, exact: Tensor) -> float:
-    return float((found.double() - exact.double()).norm() / exact.double().norm())
+def _distance(actual: Tensor, exact: Tensor) -> float:
+    return float((actual.double() - exact.double()).norm() / exact.double().norm())
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
@@ -70,11 +70,11 @@ def test_gradients_are_those_of_torch(
     shape: str, dtype: torch.dtype, tolerance: float, layout: torch.memory_format, tapped: list[int]
 ) -> None:
     tensors, (_, _, *how) = _tensors(shape, dtype, layout), SHAPES[shape]
-    found = _gradients(conv2d, tensors, *how)
+    actual = _gradients(conv2d, tensors, *how)
     assert len(tapped) == 1
-    for one, other in zip(found, _gradients(F.conv2d, tensors, *how), strict=True):
-        assert one.shape == other.shape and one.dtype == dtype
-        assert _distance(one, other) <= tolerance
+    for ours, theirs in zip(actual, _gradients(F.conv2d, tensors, *how), strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == dtype
+        assert _distance(ours, theirs) <= tolerance
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -83,12 +83,12 @@ def test_bfloat16_under_autocast_is_no_worse_than_torch_s_own(shape: str, tapped
     rounded = [tensor.detach().bfloat16().float().requires_grad_() for tensor in tensors]
     exact = _gradients(F.conv2d, rounded, *how)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, own = _gradients(conv2d, tensors, *how), _gradients(F.conv2d, tensors, *how)
+        actual, own = _gradients(conv2d, tensors, *how), _gradients(F.conv2d, tensors, *how)
     assert len(tapped) == 1
-    for one, other, reference in zip(found, own, exact, strict=True):
-        assert one.dtype == other.dtype
+    for ours, theirs, reference in zip(actual, own, exact, strict=True):
+        assert ours.dtype == theirs.dtype
         # What torch's own happens to round better on a few numbers is below half a unit in bfloat16's last place.
-        assert _distance(one, reference) <= max(_distance(other, reference), 2.0**-9)
+        assert _distance(ours, reference) <= max(_distance(theirs, reference), 2.0**-9)
 
 
 def test_under_autocast_float64_stays_float64(tapped: list[int]) -> None:
@@ -132,12 +132,12 @@ def test_any_shape(
     bias = torch.randn(rows, dtype=torch.float64, generator=g, requires_grad=True) if biased else None
     wanted = [x, weight] if bias is None else [x, weight, bias]
     # A sum: the gradient of the output is one number that is expanded.
-    found, expected = (
+    actual, expected = (
         torch.autograd.grad(function(x, weight, bias, (1, 1), padding, dilation).sum(), wanted)
         for function in (conv2d, F.conv2d)
     )
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_only_the_gradients_that_are_wanted() -> None:
@@ -255,15 +255,15 @@ def test_networks_train_as_with_torch_s_own(backbone: str, tapped: list[int], mo
     small, _ = compact(model, for_training=True, image_size=(48, 48))
     images = torch.rand(2, 3, 48, 48, dtype=torch.float64, generator=generator(0))
     for network in (model, small):
-        found, names = _step(network, images)
+        actual, names = _step(network, images)
         assert len(tapped) >= 2, "stage 4 reads 6 x 6 maps with dilation 4"
         with monkeypatch.context() as patch:
             patch.setattr(taps, "_taps_pay", lambda *args: False)
             tapped.clear()
             expected, _ = _step(network, images)
         assert not tapped
-        for one, other, name in zip(found, expected, names, strict=True):
-            assert (one - other).norm() <= 1e-9 * other.norm() + 1e-12, name
+        for ours, theirs, name in zip(actual, expected, names, strict=True):
+            assert (ours - theirs).norm() <= 1e-9 * theirs.norm() + 1e-12, name
 
 
 def _step(network: nn.Module, images: Tensor) -> tuple[list[Tensor], list[str]]:

@@ -83,10 +83,10 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> _Counter:
 
 def _assert_same(ours: list[Tensor], theirs: list[Tensor], axis: int) -> None:
     """Equal to rounding, and the same groups are dead."""
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.stride() == other.stride()
-        assert torch.equal(live_groups(one, axis), live_groups(other, axis))
-        torch.testing.assert_close(one, other, rtol=3e-6, atol=3e-8)  # weights are about 0.1
+    for left, right in zip(ours, theirs, strict=True):
+        assert left.stride() == right.stride()
+        assert torch.equal(live_groups(left, axis), live_groups(right, axis))
+        torch.testing.assert_close(left, right, rtol=3e-6, atol=3e-8)  # weights are about 0.1
 
 
 HARD = [GroupL0(0.02, "adam"), GroupL0(0.02, saliency="fisher")]
@@ -379,11 +379,7 @@ FAILING = {
 
 @pytest.mark.parametrize("kind", ["none on the path", *FAILING])
 def test_without_a_compiler_that_works_one_line_of_the_log_says_so(
-    kind: str,
-    fresh: Find,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    kind: str, fresh: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if kind == "none on the path":
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -440,11 +436,7 @@ def test_it_is_compiled_once_per_cache(fresh: Find, monkeypatch: pytest.MonkeyPa
 @compiled
 @pytest.mark.parametrize("where", ["a file", "below a file"])
 def test_a_cache_that_cannot_be_written_is_no_obstacle(
-    where: str,
-    fresh: Find,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    where: str, fresh: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("not a folder")

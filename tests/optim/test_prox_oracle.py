@@ -92,7 +92,7 @@ def mcp_candidates(x: Numbers, d: Numbers, mcp: MCP) -> list[Numbers]:
         return candidates
 
     def point(r: Decimal) -> Numbers:
-        """Where the gradient d (z - x) + step (strength / r - 1 / gamma) z vanishes."""
+        """Solve d (z - x) + step (strength / r - 1 / gamma) z = 0 for z."""
         pull = step * (strength / r - 1 / gamma)
         return [m * a / (m + pull) for m, a in zip(d, x, strict=True)]
 
@@ -181,8 +181,8 @@ def _elsewhere(problem: Problem, step: float, strength: Tensor, gamma: float | N
 
 
 def _on_gpu(problem: Problem, step: float, strength: Tensor, gamma: float | None) -> Tensor:
-    there = Problem(problem.x.cuda(), problem.v.cuda(), problem.d.cuda())
-    return _torch(there, step, strength.cuda(), gamma).cpu()
+    moved = Problem(problem.x.cuda(), problem.v.cuda(), problem.d.cuda())
+    return _torch(moved, step, strength.cuda(), gamma).cpu()
 
 
 def _kernel(problem: Problem, step: float, strength: Tensor, gamma: float | None, device: str = "cpu") -> Tensor:
@@ -258,7 +258,7 @@ class Case:
         implementation, dtype = IMPLEMENTATIONS[name]
         before = copy.deepcopy(self.problem)
         z = implementation(self.problem, self.step, self.strength, self.gamma)
-        assert all(torch.equal(getattr(before, of), getattr(self.problem, of)) for of in ("x", "v", "d"))
+        assert all(torch.equal(getattr(before, part), getattr(self.problem, part)) for part in ("x", "v", "d"))
         assert z.dtype == dtype == before.x.dtype
         assert z.isfinite().all()
         growth = 1 + (0 if self.gamma is None else 16 * torch.finfo(dtype).eps)
@@ -415,10 +415,10 @@ EXTREMES = {
 @pytest.mark.parametrize("extreme", EXTREMES)
 @each_implementation()
 def test_squares_out_of_range_do_no_harm(name: str, extreme: str) -> None:
-    dtype, of = IMPLEMENTATIONS[name][1], EXTREMES[extreme]
-    v = torch.tensor([[of.d - EPS]], dtype=dtype).square()
-    problem = Problem(torch.tensor([[of.x]], dtype=dtype), v, v.sqrt() + EPS)
-    Case(problem, of.step, torch.tensor([of.strength], dtype=dtype), of.gamma).judge(name)
+    dtype, extreme_case = IMPLEMENTATIONS[name][1], EXTREMES[extreme]
+    v = torch.tensor([[extreme_case.d - EPS]], dtype=dtype).square()
+    problem = Problem(torch.tensor([[extreme_case.x]], dtype=dtype), v, v.sqrt() + EPS)
+    Case(problem, extreme_case.step, torch.tensor([extreme_case.strength], dtype=dtype), extreme_case.gamma).judge(name)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
@@ -435,7 +435,7 @@ def test_no_groups_and_groups_of_nothing_are_fine(name: str, gamma: float | None
 @settings(max_examples=60)
 @given(data=st.data())
 def test_the_sparse_group_lasso_point_is_the_minimiser(dtype: torch.dtype, away: bool, data: st.DataObject) -> None:
-    """Where d (x - z) = l1 sign(z) + t z / ||z||; a weight is zero iff |d x| <= l1, or with its whole group."""
+    """It solves d (x - z) = l1 sign(z) + t z / ||z||; a weight is zero iff |d x| <= l1, or with its whole group."""
     problem = data.draw(problems(dtype))
     ratio = data.draw(st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.01, 0.99)))
     strength = float(_in_type(data.draw(SHARES) * problem.norms()[:1], dtype))

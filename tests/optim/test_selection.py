@@ -78,13 +78,13 @@ def test_those_that_live_are_what_adamw_makes_of_them(penalty: Penalty) -> None:
     for step in range(5):
         _step(optimizer, step)
         generator = torch.Generator().manual_seed(100 + step)
-        for other in theirs:
-            other.grad = torch.randn(other.shape, generator=generator)
+        for right in theirs:
+            right.grad = torch.randn(right.shape, generator=generator)
         adamw.step()
-    for one, other in zip(ours, theirs, strict=True):
-        live = live_groups(one.detach())
+    for left, right in zip(ours, theirs, strict=True):
+        live = live_groups(left.detach())
         assert 0 < int(live.sum()) < len(live) or len(live) == 3
-        assert one.detach()[:, live].equal(other.detach()[:, live])
+        assert left.detach()[:, live].equal(right.detach()[:, live])
 
 
 @pytest.mark.parametrize("penalty", L0[:2], ids=str)
@@ -217,7 +217,7 @@ def test_a_training_that_is_saved_in_the_middle_goes_on_as_if_nothing_had_happen
             optimizer.zero_share = 0.1 * step
             _step(optimizer, step)
         ends.append(weights)
-    assert all(one.equal(other) for one, other in zip(*ends, strict=True))
+    assert all(left.equal(right) for left, right in zip(*ends, strict=True))
 
 
 def test_with_a_lambda_of_its_own_zeros_are_not_final() -> None:
