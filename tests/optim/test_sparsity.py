@@ -152,6 +152,11 @@ def test_the_size_of_what_lives_is_relative_to_the_same_groups_before() -> None:
     assert rms["layer1"] == pytest.approx(0.1)
     assert 0.1 < rms[""] < rms["stem"]
     with torch.no_grad():
+        network["layer1"].weight.fill_(1)
+        same = group_squares(network)
+        network["layer1"].weight[:3] = 0
+    assert live_rms(network, same)["layer1"] == pytest.approx(1), "filters that are gone shrink nothing"
+    with torch.no_grad():
         network["layer1"].weight.zero_()
     assert math.isnan(live_rms(network, before)["layer1"])
 
