@@ -133,13 +133,11 @@ def live_rms(model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, float]
     """
     backbone, stage_names = _backbone_of(model)
     sums: dict[str, Tensor] = {}
-    for name, weight in grouped_weights(backbone):
-        weight = weight.detach()
-        live = live_groups(weight)
+    for name, parameter in grouped_weights(backbone):
+        weight, then = parameter.detach(), before[name].to(parameter.device)
+        live, now = live_groups(weight), group_norms(weight).double().square()
         left = weight.count_nonzero() / max(1, int(live.sum()) * group_size(weight))
-        pair = torch.stack(
-            [group_norms(weight).double().square()[live].sum(), before[name].to(weight.device)[live].sum() * left]
-        )
+        pair = torch.stack([now[live].sum(), then[live].sum() * left])
         for key in ("", stage_of(name, stage_names)):
             sums[key] = sums[key] + pair if key in sums else pair
     return {key: float((now / then).sqrt()) for key, (now, then) in sums.items()}
