@@ -160,13 +160,6 @@ def test_a_refusal_shows_no_traceback(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: none.yaml: there is no such file\n")
 
 
-def test_a_trained_experiment_has_its_files_and_says_what_it_did(trained: Path) -> None:
-    assert sorted(path.name for path in (trained / "out_csv").iterdir()) == ["mine_.csv", "mine__trials.csv"]
-    assert {path.name for path in (trained / "results" / "runs" / "mine__trial_0").iterdir()} >= {
-        *(files.CONFIG, files.BEST, files.LAST, files.METRICS, files.TEST)
-    }
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -14,6 +14,7 @@ from engine.trial import Trial
 from models import build_model, compact, plan_removal
 from settings.config import ExperimentConfig
 from tests.configs import make_config
+from tests.equality import equal
 from tests.narrow import make_resnet18_narrow
 
 STEPS_PER_EPOCH = 10
@@ -148,17 +149,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(batches: Batches, rooms: Path
     resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
     train(resumed, batches, 5)
     assert resumed.shrunk is not None
-    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
-
-
-def differences(state: Any, other: Any, path: str = "") -> list[str]:
-    """Places in which two states are not the same to the bit."""
-    if isinstance(state, dict) and isinstance(other, dict) and state.keys() == other.keys():
-        return [place for key in state for place in differences(state[key], other[key], f"{path}/{key}")]
-    if isinstance(state, list | tuple) and isinstance(other, list | tuple) and len(state) == len(other):
-        return [place for i, pair in enumerate(zip(state, other, strict=True)) for place in differences(*pair, f"{path}/{i}")]
-    same = torch.equal(state, other) if isinstance(state, torch.Tensor) and isinstance(other, torch.Tensor) else state == other
-    return [] if same else [path]
+    assert equal(resumed.state_dict(None), straight.state_dict(None))
 
 
 def test_the_checkpoint_is_that_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path) -> None:

@@ -62,7 +62,6 @@ def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path,
             fit(trial, NoTracker(), Loaders(trial.config))
             trial.config.with_values(epochs=1).save(trial.folder / files.CONFIG)
             folder.rename(work / "gone")
-        if interrupted:
             with pytest.raises(UserError, match="start_from"):
                 check_start(values)
             trial = make_trial(values)

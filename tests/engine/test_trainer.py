@@ -22,7 +22,7 @@ from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, upda
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
 from optim import live_mask
-from optim.groups import grouped_weights
+from optim.groups import grouped_weights, live_groups
 from tasks.table import get_task
 from tests.configs import NYU_TASKS
 from tests.equality import equal
@@ -245,11 +245,6 @@ HEADS_TOO: dict[str, Any] = {
 }
 
 
-def zero_groups(weight: Tensor) -> Tensor:
-    """(in,) bool: which groups of a weight (out, in, kh, kw) are exactly zero."""
-    return weight.detach().abs().sum((0, 2, 3)) == 0
-
-
 def test_sparsified_heads_lose_whole_channels_of_the_features(
     rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -261,10 +256,12 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     assert [line["lambda"] for line in lines] == [0, 0.03, 0.03, 0.03]
     assert lines[0]["head_group_sparsity"] == lines[0]["unread_features"] == 0
     convs = [m for head in trial.model.heads.values() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
-    zeros = torch.stack([zero_groups(conv.weight) for conv in convs if conv.in_channels == 512])
+    zeros = torch.stack([~live_groups(conv.weight.detach()) for conv in convs if conv.in_channels == 512])
     assert 0 < zeros.float().mean() < 1
     assert zeros.all(0).any()
-    assert not any(zero_groups(conv.weight).any() for conv in convs if conv.in_channels != 512), "only what reads the features"
+    assert all(live_groups(conv.weight.detach()).all() for conv in convs if conv.in_channels != 512), (
+        "only what reads the features"
+    )
     assert lines[-1]["head_group_sparsity"] == pytest.approx(100 * float(zeros.double().mean()))
     assert lines[-1]["unread_features"] == pytest.approx(100 * float(zeros.all(0).double().mean()))
     backbone = 100 * float((~live_mask(trial.model)).double().mean())

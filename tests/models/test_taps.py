@@ -158,8 +158,15 @@ def test_a_gradient_has_the_layout_of_its_weight(tapped: list[int]) -> None:
     assert len(tapped) == 2
 
 
-def _large_map(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return conv(torch.cat([x, x], 2).repeat(1, 1, 1, 2))
+def _with(**changes: Any) -> Callable[[nn.Conv2d, Tensor], Tensor]:
+    """Make a call with other attributes of the convolution."""
+
+    def call(conv: nn.Conv2d, x: Tensor) -> Tensor:
+        for name, value in changes.items():
+            setattr(conv, name, value)
+        return conv(x)
+
+    return call
 
 
 def _frozen(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -167,28 +174,9 @@ def _frozen(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return conv(x)
 
 
-def _no_grad(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return conv(x)
-
-
-def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    conv.stride = (2, 2)
-    return conv(x)
-
-
-def _named_padding(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    conv.padding = "same"
-    return conv(x)
-
-
 def _groups(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    conv.groups = 2
+    conv.groups, conv.in_channels = 2, 8
     return conv(torch.cat([x, x], 1))
-
-
-def _one_image(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return conv(x[0])
 
 
 def _counted(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -203,15 +191,22 @@ def _forward_ad(conv: nn.Conv2d, x: Tensor) -> Tensor:
         return forward_ad.unpack_dual(conv(forward_ad.make_dual(x, torch.ones_like(x)))).primal
 
 
-def _functional(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return torch.func.vmap(lambda image: conv(image[None])[0])(x)
+PLAIN: dict[str, Callable[[nn.Conv2d, Tensor], Tensor]] = {
+    "large map": lambda conv, x: conv(torch.cat([x, x], 2).repeat(1, 1, 1, 2)),
+    "frozen": _frozen,
+    "no gradient": torch.no_grad()(lambda conv, x: conv(x)),
+    "strided": _with(stride=(2, 2)),
+    "named padding": _with(padding="same"),
+    "groups": _groups,
+    "one image": lambda conv, x: conv(x[0]),
+    "counted": _counted,
+    "forward AD": _forward_ad,
+    "vmap": lambda conv, x: torch.func.vmap(lambda image: conv(image[None])[0])(x),
+}
 
 
-PLAIN = (_large_map, _frozen, _no_grad, _strided, _named_padding, _groups, _one_image, _counted, _forward_ad, _functional)
-
-
-@pytest.mark.parametrize("case", PLAIN)
-def test_torch_s_own_way_elsewhere(case: Callable[[nn.Conv2d, Tensor], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", PLAIN)
+def test_torch_s_own_way_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*args: Any) -> Tensor:
         raise AssertionError("taken tap by tap")
 
@@ -220,12 +215,9 @@ def test_torch_s_own_way_elsewhere(case: Callable[[nn.Conv2d, Tensor], Tensor], 
     ours = DilatedConv2d(4, 4, 3, padding=4, dilation=4)
     plain = nn.Conv2d(4, 4, 3, padding=4, dilation=4)
     plain.load_state_dict(ours.state_dict())
-    if case is _groups:
-        for conv in (ours, plain):
-            conv.in_channels = 8
     with pytest.raises(AssertionError, match="tap by tap"):
         ours(x)
-    torch.testing.assert_close(case(ours, x), case(plain, x), rtol=0, atol=0)
+    torch.testing.assert_close(PLAIN[name](ours, x), PLAIN[name](plain, x), rtol=0, atol=0)
 
 
 def test_reflected_padding_is_torch_s() -> None:

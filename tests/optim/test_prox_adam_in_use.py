@@ -249,6 +249,21 @@ def test_a_bad_step_on_a_gpu_changes_no_weight(penalty: Penalty, metric: float) 
         assert torch.equal(penalty.prox(weight, torch.full_like(weight, metric), torch.zeros(())), weight)
 
 
+def _step_and_expected(optimizer: ProxAdam, weight: nn.Parameter, gradient: Tensor, rate: float) -> Tensor:
+    """Take a step; return what AdamW makes of the same state, and then the prox in Adam's metric, at least in float32."""
+    copied = nn.Parameter(weight.detach().clone())
+    plain = torch.optim.AdamW([copied], **SETTINGS)
+    plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    plain.param_groups[0]["lr"] = rate
+    weight.grad, copied.grad = gradient, gradient.clone()
+    plain.step()
+    optimizer.step()
+    solved_in = torch.promote_types(weight.dtype, torch.float32)
+    group, state = optimizer.param_groups[0], optimizer.state[weight]
+    metric = (state["exp_avg_sq"].to(solved_in) / (1 - 0.99 ** float(state["step"]))).sqrt() + group["eps"]
+    return group["penalty"].prox(copied.detach().to(solved_in), metric, rate).to(weight.dtype)
+
+
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, penalty: Penalty) -> None:
@@ -259,19 +274,10 @@ def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, p
     penalty = penalty.with_strength(0.1)
     optimizer = ProxAdam([weight], penalty=penalty, **settings)
     for _ in range(3):
-        copied = nn.Parameter(weight.detach().clone())
-        plain = torch.optim.AdamW([copied], **settings)
-        plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         gradient = torch.logspace(-2, 1, 12)[:, None, None] * torch.randn(weight.shape, generator=generator)
-        weight.grad, copied.grad = gradient.to(dtype), gradient.to(dtype)
-        plain.step()
-        optimizer.step()
-        solved_in = torch.promote_types(dtype, torch.float32)
-        state = optimizer.state[weight]
-        metric = (state["exp_avg_sq"].to(solved_in) / (1 - 0.99 ** float(state["step"]))).sqrt() + 1e-3
-        expected = penalty.prox(copied.detach().to(solved_in), metric, SETTINGS["lr"]).to(dtype)
+        expected = _step_and_expected(optimizer, weight, gradient.to(dtype), SETTINGS["lr"])
         torch.testing.assert_close(weight.detach(), expected, rtol=1.01 * torch.finfo(dtype).eps, atol=0)
-    assert weight.dtype == state["exp_avg_sq"].dtype == dtype
+    assert weight.dtype == optimizer.state[weight]["exp_avg_sq"].dtype == dtype
     alive = live_groups(weight.detach())
     assert alive.any()
     assert not alive.all()
@@ -296,18 +302,9 @@ def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool)
     scheduler = SCHEDULERS[name](optimizer)
     rates = []
     for _ in range(7):
-        copied = nn.Parameter(weight.detach().clone())
-        plain = torch.optim.AdamW([copied], **SETTINGS)
-        plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         rate = float(optimizer.param_groups[0]["lr"])
-        plain.param_groups[0]["lr"] = rate
-        weight.grad = torch.logspace(-2, 0, 9)[:, None, None] * torch.randn(weight.shape, generator=generator)
-        copied.grad = weight.grad.clone()
-        plain.step()
-        optimizer.step()
-        state = optimizer.state[weight]
-        metric = (state["exp_avg_sq"] / (1 - 0.99 ** float(state["step"]))).sqrt() + SETTINGS["eps"]
-        expected = penalty.prox(copied.detach(), metric, rate)
+        gradient = torch.logspace(-2, 0, 9)[:, None, None] * torch.randn(weight.shape, generator=generator)
+        expected = _step_and_expected(optimizer, weight, gradient, rate)
         torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-8)
         rates.append(rate)
         scheduler.step(*([1.0] if name == "ReduceLROnPlateau" else []))

@@ -77,7 +77,7 @@ def test_a_group_of_one_weight_is_soft_thresholded() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("prox", [prox_group_lasso, lambda x, d, strength: prox_group_mcp(x, d, 1.0, strength, 3.0)])
+@pytest.mark.parametrize("prox", [prox_group_lasso, lambda x, d, strength: prox_group_mcp(x, d, 1.0, strength, 1e4)])
 def test_strength_zero_returns_x_itself_also_beside_other_strengths(prox: Callable[..., Tensor], dtype: torch.dtype) -> None:
     x, d = (tensor.to(dtype) for tensor in _problem(2, 9, 3, 8.0))
     assert torch.equal(prox(x, d, 0.0), x)
