@@ -59,7 +59,9 @@ def attempt(run: Run) -> Outcome:
     except HeldError as error:
         return Outcome(run, "held", error.fact)
     except torch.OutOfMemoryError as error:
-        reason = f"the device has too little memory; lower train_batch_size or input_shape ({_line(error)})"
+        reason = (
+            f"the device has too little memory; lower train_batch_size (and raise accumulate) or input_shape ({_line(error)})"
+        )
     except TrialError as error:
         reason = with_remedy(run, error)
     except UserError as error:

@@ -547,7 +547,7 @@ def test_a_task_without_targets_counts_for_nothing(rooms: Path, work: Path, capl
 def test_a_task_that_is_rarely_labelled_is_named_once(rooms: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
     trial = make_trial(small_config(rooms, work))
     for labelled in (20, 10):
-        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, steps=80)
+        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, batches=80)
         warn_of_unlabelled_batches(trial, sums)
     (warning,) = [record.getMessage() for record in caplog.records]
     what = "no valid target in 60 of the 80 training batches of epoch 1; it learns from the others alone"
