@@ -41,7 +41,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--head-width", type=int, default=256)
     parser.add_argument("--rates", type=int, nargs="+", default=(12, 24, 36), help="dilations in the heads")
     parser.add_argument("--lambda", dest="strength", type=float, default=1e-5, help="penalty (0: dense)")
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=10, help="steps that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
@@ -97,8 +97,8 @@ def time_steps(args: argparse.Namespace, trial: Trial) -> tuple[list[list[list[f
         moments = [now(device)]
         if step == args.warmup and device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        losses = training_step(trial, batch, 0.0, 1.0, after=lambda *_, moments=moments: moments.append(now(device)))  # type: ignore[misc]
-        assert losses, "no frame of the batch has a target"
+        taken = training_step(trial, [batch], 0.0, 1.0, after=lambda *_, moments=moments: moments.append(now(device)))  # type: ignore[misc]
+        assert taken.losses[0], "no frame of the batch has a target"
         times[rule].append([end - start for start, end in itertools.pairwise(moments)])
     memory = {"peak_memory_GB": torch.cuda.max_memory_allocated(device) / 1e9} if device.type == "cuda" else {}
     return [steps[args.warmup :] for steps in times], memory

@@ -5,6 +5,7 @@
 
 The report is of the networks that did best on validation. How that choice matters is seen from the networks of the last epoch;
 a setting is to be chosen on the validation split. Every finished run's network is evaluated once (--json keeps what was found).
+The networks of the last epoch are there if the study was run with keep_state=true.
 """
 
 import argparse

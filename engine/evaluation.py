@@ -76,7 +76,8 @@ def to_device(batch: Sample, device: torch.device, config: ExperimentConfig) -> 
 def autocast(device: torch.device, config: ExperimentConfig) -> torch.autocast:
     """The context of a forward pass in the configuration's (resolved) precision."""
     assert config.precision != "auto", "resolve the precision first (engine.device)"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=config.precision != "fp32")
 
 
 class RunningEvaluation:

@@ -20,6 +20,7 @@ from engine.resuming import (
     check_begun,
     check_folders,
     continue_trial,
+    drop_state,
     existing_trials,
     is_finished,
     remove_leftovers,
@@ -146,6 +147,7 @@ def _run_one(
             folder = config.trial_folder(number)
             if resume and is_finished(folder, config):
                 log.info("trial %d is finished: %s", number, folder)
+                drop_state(folder, config)  # a run that was killed before that left it
                 rows.append(saved_row(folder))
                 continue
             try:
@@ -219,7 +221,8 @@ def run_trial(
     try:
         fit(trial, tracker, loaders)
         draw_control(trial, tracker)
-        summary = final_test(folder, device, config, tracker, loaders)
+        summary = final_test(trial, tracker, loaders)
+        drop_state(folder, config)
     except KeyboardInterrupt:
         _say_where(trial)
         raise
@@ -251,8 +254,9 @@ def draw_control(trial: Trial, tracker: Tracker) -> None:
         tracker.image("sparsity_control", path, trial.epoch - 1)
 
 
-def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any, loaders: Loaders) -> dict[str, Any]:
-    """Test the network that is saved in ``folder``, once, and write ``test.json``; returns its row of the table."""
+def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, Any]:
+    """Test the network that a trial has saved, once, and write ``test.json``; returns its row of the table."""
+    folder, device, config = trial.folder, trial.device, trial.config
     saved = load_trial(folder, device)
     if config.wandb_img_log:
         dataset: Any = loaders.evaluation("val").dataset
@@ -267,6 +271,7 @@ def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tra
         {
             "split": "test",
             "best_epoch": saved.best_epoch,
+            "early_stopped": trial.done,
             "precision": config.precision,
             "device": str(device),
             **({"skipped": evaluation.skipped} if config.on_bad_sample == "skip" else {}),

@@ -43,6 +43,8 @@ class Trial:
         self.weighting = build_weighting(config).to(device)
         self.losses = build_losses(config.task_list, config.seg_loss_fn, config.depth_target)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        """Factor of the losses that keeps fp16 gradients in range; 1 in other precisions."""
         self.scheduler = build_scheduler(self.optimizer, config)
         self.control = build_control(config)
         self.total_patience = Patience(config.earlystop_patience)
@@ -111,6 +113,7 @@ class Trial:
             "weighting": self.weighting.state_dict(),
             "optimizer": self.optimizer.state_dict() if self.shrunk is None else self.shrunk.optimizer_state(),
             "removal": None if self.shrunk is None else self.shrunk.removal.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "control": self.control.state_dict(),
             "total_patience": self.total_patience.state_dict(),
@@ -146,6 +149,7 @@ class Trial:
             self.model.freeze_head(task)
         self.weighting.load_state_dict(state["weighting"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state.get("scaler", {}))
         self.scheduler.load_state_dict(state["scheduler"])
         self.control.load_state_dict(state["control"])
         self.total_patience.load_state_dict(state["total_patience"])

@@ -106,7 +106,10 @@ class ExperimentConfig(Schema):
     augmentation: Augmentation = Augmentation()
     """Random changes of the training frames."""
     train_batch_size: Annotated[Int, Field(ge=2), DATA] = 16
-    """Frames per training step (batch norm needs two); the last incomplete batch is dropped."""
+    """Frames per training batch (batch norm needs two); the last incomplete batch is dropped."""
+    accumulate: Annotated[Int, Field(ge=1), DATA] = 1
+    """Batches per step of the optimizer: the steps of a batch this many times as large, batch norm aside, in the memory of one
+    (docs/runs.md); batches that make no whole step are dropped."""
     val_batch_size: Annotated[Int, Field(ge=1), about("speed")] = 8
     """Frames per validation batch; changes the speed only."""
     test_batch_size: Annotated[Int, Field(ge=1), about("speed")] = 8
@@ -218,13 +221,15 @@ class ExperimentConfig(Schema):
         Text, about("place", may_become="anything", in_a_study="the runs go into the study's folder; folder=<folder> moves it")
     ] = "results/runs/"
     """Folder of the trials' folders."""
+    keep_state: Annotated[Bool, RECORD] = False
+    """Keep `last.pt` (three times the weights) when a trial is trained and tested, so that it can go on with more `epochs`."""
     device: Annotated[
         str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"), about("numbers", "speed", needs="device", machine=True)
     ] = "auto"
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`."""
-    precision: Annotated[Literal["auto", "fp32", "bf16"], about("numbers", "speed", machine=True)] = "auto"
-    """`bf16` is autocast; `auto` is bf16 where the device computes it natively, else fp32 (in which CUDA
-    may take TF32 for convolutions)."""
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], about("numbers", "speed", machine=True)] = "auto"
+    """`bf16` and `fp16` are autocast, `fp16` (for GPUs without bf16) with scaled losses; `auto` is bf16 where the device
+    computes it natively, else fp32 (in which CUDA may take TF32 for convolutions)."""
     channels_last: Annotated[Bool, about("speed")] = True
     """Memory layout of the convolutions; changes the speed only."""
     deterministic: Annotated[Bool, WORK] = False

@@ -38,6 +38,7 @@ _EXPECTED = {
 _ALSO_CALLED = {
     **{other: name for name, penalty in PENALTIES.items() for other in penalty.also_called},
     **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
+    **dict.fromkeys(("float16", "half"), "fp16"),
     **{other: name for name, data_set in DATA_SETS.items() for other in data_set.also_called},
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""

@@ -263,6 +263,25 @@ def test_resuming_a_finished_experiment_trains_nothing(trained: Trained, monkeyp
     assert tables(trained) == csv
 
 
+def test_the_state_is_removed_when_a_trial_is_tested(rooms: Path, work: Path) -> None:
+    config = small_config(
+        rooms, work, keep_state=False, task_list=["depth_euclidean"], accumulate=2, precision="fp16", epochs=1
+    )
+    run(config, work)
+    folder = config.trial_folder(0)
+    assert json.loads((folder / files.TEST).read_text())["early_stopped"] is False
+    before = listing(work)
+    assert not (folder / files.LAST).exists()
+    with pytest.raises(TrialError, match=r"last\.pt: is removed once a trial is tested; keep_state: true keeps it$"):
+        load_trial(folder, network=files.LAST)
+    with pytest.raises(TrialError, match=r"cannot go on from epochs: 1 to 2 \(that takes keep_state: true from the start\)"):
+        run(config.with_values(epochs=2), work, resume=True)
+    assert listing(work) == before
+    (folder / files.LAST).write_bytes(b"left by a run that was killed between its test and the removal")
+    run(config, work, resume=True)
+    assert not (folder / files.LAST).exists()
+
+
 def test_more_trials_can_be_added_and_the_key_checkpoint_resumes(trained: Trained, work: Path) -> None:
     """A finished trial is as its test says: no ``last.pt`` is needed."""
     copy_without(trained.runs, work / "runs", files.LAST)

@@ -15,7 +15,15 @@ from datasets import Loaders
 from engine import checkpoint as files
 from engine import trainer
 from engine.evaluation import Evaluation
-from engine.resuming import check_begun, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
+from engine.resuming import (
+    check_begun,
+    check_folders,
+    continue_trial,
+    drop_state,
+    is_finished,
+    remove_leftovers,
+    saved_row,
+)
 from engine.tracking import NoTracker
 from engine.trainer import fit
 from engine.trial import Trial
@@ -43,17 +51,19 @@ def config_in(runs: Path, **values: Any) -> ExperimentConfig:
     return make_config(checkpoint_folder=str(runs), data_dir_NYU=runs.parent / "rooms", **values)
 
 
-def make_folder(config: ExperimentConfig, number: int = 0, *, done: bool | None = False, tested: bool = True) -> Path:
-    """A folder that says that a trial was trained, and perhaps tested; ``done`` None: without its ``last.pt``."""
+def make_folder(
+    config: ExperimentConfig, number: int = 0, *, done: bool = False, tested: bool = True, kept: bool = True
+) -> Path:
+    """A folder that says that a trial was trained, and perhaps tested; ``kept``: its ``last.pt`` is there."""
     folder = config.trial_folder(number)
     folder.mkdir(parents=True)
     config.save(folder / files.CONFIG)
     files.append_lines(folder / files.METRICS, [{"epoch": 0}])
     files.save_tensors(folder / files.BEST, {"model": {}})
-    if done is not None:
+    if kept:
         files.save_tensors(folder / files.LAST, {"model": {}, "done": done})
     if tested:
-        files.save_json(folder / files.TEST, {"row": {**ROW, "trial": number}})
+        files.save_json(folder / files.TEST, {"early_stopped": done, "row": {**ROW, "trial": number}})
     return folder
 
 
@@ -73,7 +83,8 @@ OTHER: dict[str, Any] = {
     **{"data_dir": "elsewhere"},
     **{"splits": Splits(train="trainval"), "val_fraction": 0.2, "data_split_file": "split.json", "mask_void": "background"},
     **{"input_shape": (32, 64), "input_img_channels": 1, "depth_target": "metric"},
-    **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "val_batch_size": 3, "test_batch_size": 3},
+    **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "accumulate": 2, "val_batch_size": 3},
+    "test_batch_size": 3,
     **{"cache": True, "on_bad_sample": "skip", "backbone": "resnetd18", "output_stride": 16, "init_weights": "weights.pt"},
     **{"normalize": "imagenet", "head_width": 9, "aspp_rates": (3,), "seg_loss_fn": "dice", "comb_loss": "uncertainty"},
     **{"loss_weights": {"depth_euclidean": 2.0}, "loss_weight_lr": 0.5, "optimizer": "adam", "bb_optimizer": "adam"},
@@ -91,7 +102,7 @@ def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
     assert set(OTHER) | may_change | {"epochs"} == {info.alias or key for key, info in ExperimentConfig.model_fields.items()}
     assert not set(OTHER) & may_change
     assert may_change == {
-        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list"),
+        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list", "keep_state"),
         *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
     }, "each of them changes no number"
 
@@ -264,22 +275,42 @@ def test_a_saved_row_has_nan_where_json_has_null(runs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("done", "tested", "epochs", "finished"),
+    ("done", "tested", "kept", "epochs", "finished"),
     [
-        (False, True, 2, True),
-        (False, True, 3, False),
-        (True, True, 3, True),
-        (None, True, 3, True),
-        (False, False, 2, False),
-        (True, False, 2, False),
+        (False, True, True, 2, True),
+        (False, True, False, 2, True),
+        (False, True, True, 3, False),
+        (True, True, True, 3, True),
+        (True, True, False, 3, True),
+        (False, False, True, 2, False),
+        (True, False, True, 2, False),
     ],
 )
 def test_a_tested_trial_is_finished_unless_it_stopped_for_want_of_epochs(
-    runs: Path, caplog: pytest.LogCaptureFixture, done: bool | None, tested: bool, epochs: int, finished: bool
+    runs: Path, done: bool, tested: bool, kept: bool, epochs: int, finished: bool
 ) -> None:
-    folder = make_folder(config_in(runs), done=done, tested=tested)
+    folder = make_folder(config_in(runs), done=done, tested=tested, kept=kept)
     assert is_finished(folder, config_in(runs, epochs=epochs)) is finished
-    assert ("has no last.pt: it stays at epochs: 2, though 3 are asked for" in caplog.text) == (done is None)
+
+
+def test_more_epochs_without_the_state_say_what_they_need(runs: Path) -> None:
+    make_folder(config_in(runs), kept=False)
+    check(config_in(runs))
+    with pytest.raises(TrialError) as error:
+        check(config_in(runs, epochs=3))
+    assert str(error.value).endswith(
+        "small_trial_0 is finished and has no last.pt, so it cannot go on from epochs: 2 to 3 (that takes keep_state: true "
+        "from the start): give epochs=2 to keep it as it is, or use --overwrite to train it again"
+    )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_state_goes_unless_it_is_to_be_kept(runs: Path, keep: bool) -> None:
+    config = config_in(runs, keep_state=keep)
+    folder = make_folder(config)
+    drop_state(folder, config)
+    drop_state(folder, config)
+    assert (folder / files.LAST).is_file() is keep
 
 
 def test_leftovers_of_this_experiment_go_and_others_stay(runs: Path, tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ from engine import checkpoint as files
 from engine import trial as trial_state
 from engine.evaluation import Evaluation
 from engine.tracking import NoTracker
-from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
+from engine.trainer import (
+    EpochSums,
+    fit,
+    forward_losses,
+    train_one_epoch,
+    training_step,
+    update_monitor,
+    warn_of_unlabelled_batches,
+)
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
 from optim import live_mask
@@ -462,6 +470,92 @@ def test_a_batch_without_depth_is_a_step_of_a_run_without_depth(rooms: Path, wor
         assert torch.equal(trial.optimizer.state[parameter]["exp_avg"], moments[id(parameter)])
 
 
+def gradients_of_step(trial: Trial, batches: list[Sample], monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor | None]:
+    """Return the gradients with which the optimizer takes one step of some batches; batch norm and dropout are off."""
+    trial.model.eval()
+    seen: dict[str, Tensor | None] = {}
+
+    def step(*args: Any) -> None:
+        named = [*trial.model.named_parameters(), *trial.weighting.named_parameters()]
+        seen.update({name: parameter.grad for name, parameter in named})
+
+    monkeypatch.setattr(trial.optimizer, "step", step)
+    training_step(trial, batches, 0.0, 1.0)
+    return seen
+
+
+def merged(batches: list[Sample]) -> Sample:
+    """One batch of some batches."""
+    joined: dict[str, Any] = {
+        key: {task: torch.cat([batch[key][task] for batch in batches]) for task in NYU_TASKS}  # type: ignore[literal-required]
+        for key in ("targets", "masks")
+    }
+    return Sample(image=torch.cat([batch["image"] for batch in batches]), name=["frame"] * 4, **joined)  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("combination", ["sum", "uncertainity"])
+@pytest.mark.parametrize("without", [(), (DEPTH,)])
+def test_a_step_of_two_batches_is_that_of_one_twice_as_large(
+    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, combination: str, without: tuple[str, ...]
+) -> None:
+    """Where both have equally many valid pixels; a batch without any valid target of a task counts for nothing in it."""
+    trial = make_trial(small_config(rooms, work, comb_loss=combination))
+    first = next(iter(train_loader(trial.config, 0)))
+    second = blank({**first, "image": first["image"].flip(0, 3)}, *without)  # type: ignore[typeddict-item]
+    found = gradients_of_step(trial, [first, second], monkeypatch)
+    expected = gradients_of_step(trial, [merged([first, second])], monkeypatch)
+    assert all(gradient is not None for gradient in found.values())
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_an_epoch_counts_the_steps_of_the_optimizer(rooms: Path, work: Path) -> None:
+    config = small_config(rooms, work, accumulate=2, group_sparsity=True, bb_optimizer_params=SPARSE, epochs=1)
+    trial = make_trial(config)
+    (line,) = train(trial)
+    assert (trial.step, line["step"]) == (1, 1)
+    assert {float(state["step"]) for state in trial.optimizer.state.values()} == {1}
+    assert line["images_per_second"] * line["train_seconds"] == pytest.approx(4)
+    assert [(point["step"], point["time"]) for point in files.read_lines(trial.folder / files.STEPS)] == [(1, 1.0)]
+
+
+def test_fp16_trains_with_scaled_losses_and_its_state_is_saved(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1))
+    config = small_config(rooms, work, precision="fp16", group_sparsity=True, bb_optimizer_params=SPARSE, epochs=1)
+    trial = make_trial(config)
+    before = snapshot(trial.model)
+    trial.scaler.load_state_dict({**trial.scaler.state_dict(), "scale": 1024.0})
+    (line,) = train(trial)
+    assert line["skipped_steps"] == 0
+    assert not equal(snapshot(trial.model), before)
+    again = make_trial(config)
+    assert again.scaler.get_scale() == 65536
+    again.load_state_dict(files.load_tensors(trial.folder / files.LAST))
+    assert again.scaler.state_dict() == trial.scaler.state_dict()
+    assert again.scaler.get_scale() == 1024
+
+
+def test_a_step_whose_gradients_are_not_finite_changes_nothing_and_is_counted(
+    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {**SPARSE, "penalty": "group_l0", "saliency": "taylor"}
+    config = small_config(
+        *(rooms, work), precision="fp16", group_sparsity=True, target_sparsity=0.5, bb_optimizer_params=params, epochs=3
+    )
+    trial, loader = make_trial(config), train_loader(config, 0)
+    before = {name: value.detach().clone() for name, value in trial.model.named_parameters()}
+    trial.scaler.load_state_dict({**trial.scaler.state_dict(), "scale": 2.0**100})
+    sums = train_one_epoch(trial, loader)
+    assert sums.skipped_steps == STEPS
+    assert trial.scaler.get_scale() == 2.0 ** (100 - STEPS)
+    assert equal(before, {name: value.detach() for name, value in trial.model.named_parameters()})
+    for state in trial.optimizer.state.values():
+        assert not any(value.any() for value in state.values())
+    monkeypatch.setattr(trainer, "LEAST_SCALE", math.inf)
+    with pytest.raises(TrainingDivergedError, match="the gradients in fp16 are not finite at step 3, whatever the losses are"):
+        train_one_epoch(trial, loader)
+
+
 def test_reported_losses_are_means_over_the_steps_that_had_one(
     rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,7 +621,7 @@ def test_a_task_without_targets_counts_for_nothing(rooms: Path, work: Path, capl
 def test_a_task_that_is_rarely_labelled_is_named_once(rooms: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
     trial = make_trial(small_config(rooms, work))
     for labelled in (20, 10):
-        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, steps=80)
+        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, batches=80)
         warn_of_unlabelled_batches(trial, sums)
     (warning,) = [record.getMessage() for record in caplog.records]
     what = "no valid target in 60 of the 80 training batches of epoch 1; it learns from the others alone"
