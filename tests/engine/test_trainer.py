@@ -400,7 +400,7 @@ def test_a_validation_loss_that_is_no_number_stops_too(rooms: Path, work: Path, 
 
 
 def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script) -> None:
-    script((5, 3, 1.0), (5, 2, 0.9), (5, 2, 0.9))
+    script((5.0, 3.0, 1.0), (5.0, 2.0, 0.9), (5.0, 2.0, 0.9))
     config = small_config(
         *(rooms, work),
         epochs=3,
