@@ -143,13 +143,13 @@ class SparsityController:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"debiasing": self.debiasing, "until": self.until}
+        return {"debiasing": self.debiasing, "start": self.start, "until": self.until}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`; groups that are fixed were fixed when they were, whatever the settings say now."""
         self.debiasing = bool(state["debiasing"])
         if self.debiasing:
-            self.until = state.get("until", self.until)
+            self.start, self.until = state.get("start", self.start), state.get("until", self.until)
 
 
 class TwoControls:

@@ -181,7 +181,7 @@ def test_lines_of_a_trial(trained: Trained) -> None:
 
 def test_test_results_of_a_trial(trained: Trained) -> None:
     content = json.loads((trained.runs / "sparse__trial_1" / files.TEST).read_text())
-    assert set(content) == {"split", "best_epoch", "precision", "device", "losses", "metrics", "row"}
+    assert set(content) == {"split", "best_epoch", "early_stopped", "precision", "device", "losses", "metrics", "row"}
     assert (content["split"], content["precision"], content["device"]) == ("test", "fp32", "cpu")
     flat = {f"{task}_{name}": value for task, values in content["metrics"].items() for name, value in values.items()}
     assert tuple(flat) == DENSE_METRICS
