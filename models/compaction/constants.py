@@ -53,4 +53,4 @@ def computed_units(anatomy: Anatomy, columns: Mapping[str, int]) -> Computed:
             units.append(block.shortcut.name)
             stream = not reads(block.shortcut, stream)
         constant = constant and stream
-    return Computed(frozenset(units), multiply & frozenset(units))
+    return Computed(frozenset(units), frozenset(multiply.intersection(units)))

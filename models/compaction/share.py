@@ -102,7 +102,7 @@ class LeftShare:
         order = None
         for name in self._readers:
             width = int(features.sum())
-            filters, channels, *kernel = self._shapes[name]
+            filters, _, *kernel = self._shapes[name]
             if not torch.equal(live[name], features):
                 order = feature_order(self.anatomy, needed.points) if order is None else order
                 width = _width(filters, kernel[0] * kernel[1], positions(order[live[name][order]], order), width)
