@@ -22,8 +22,8 @@ def figure_title(trial: SavedTrial) -> str:
     config = trial.config
     tasks = ", ".join(get_task(name).title for name in config.task_list)
     params = config.bb_optimizer_params
-    if config.target_sparsity is not None:
-        strength = f"for {100 * config.target_sparsity:g} % sparsity"
+    if config.target is not None:
+        strength = f"for {100 * config.target.share:g} % {config.target.kind.phrase}"
     else:
         strength = f"with λ={config.penalty_lambda:g}"
     penalty = f"{params.penalty} {strength}" if config.group_sparsity else "dense (λ=0)"

@@ -7,13 +7,11 @@ about the optimizer's steered parameter groups (by default all); :class:`TwoCont
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from torch import Tensor
-
 from .prox_adam import ProxAdam
-from .selection import Budget, CostShare
+from .selection import Budget, Counter
 
 
 class LambdaSchedule:
@@ -186,7 +184,7 @@ class BudgetController(SparsityController):
         target: float,
         start: float,
         until: float,
-        counter: Callable[[Sequence[Tensor]], CostShare],
+        counter: Counter,
         ramp: Literal["smooth", "cubic"] = "smooth",
     ) -> None:
         super().__init__(target, start, until, ramp, held=0.0)

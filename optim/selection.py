@@ -21,14 +21,16 @@ MOST_SPARED = 32
 CostShare = Callable[[Sequence[Tensor]], float]
 """Share of the whole network's cost that is left if the marked groups die too: one (groups,) bool per weight, on the CPU."""
 
+Counter = Callable[[Sequence[Tensor]], CostShare]
+"""Takes the weights whose groups may die, and returns the function that counts what is left."""
+
 
 class Budget(NamedTuple):
     """Share of the cost of a network that may be left after a step."""
 
     share: float
     """At most this, in [0, 1]."""
-    counter: Callable[[Sequence[Tensor]], CostShare]
-    """Takes the weights whose groups may die, and returns the function that counts what is left."""
+    counter: Counter
 
 
 @dataclass

@@ -50,6 +50,7 @@ class LeftShare:
         self._pairs: dict[str, int] = {}
         """Cost of a filter and a channel that it reads, per convolution with groups."""
         self._shapes: dict[str, torch.Size] = {}
+        """Of their weights."""
         self._readers: dict[str, str] = {}
         """Convolutions of heads that read features, and the heads' tasks."""
         convs = [(f"backbone.{unit.name}", unit.conv.weight) for unit in self.anatomy.units()]
@@ -77,6 +78,11 @@ class LeftShare:
     def _whole(self, name: str) -> int:
         filters, channels = self._shapes[name][:2]
         return filters * channels * self._pairs[name]
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Number of groups of each convolution that has them, by its name in the model."""
+        return {name: shape[1] for name, shape in self._shapes.items()}
 
     def of(self, live: Live) -> float:
         """Return the share that is left where ``live`` says which groups are not zero."""
@@ -117,7 +123,7 @@ class LeftShare:
         Args:
             floors: how many that are, by the convolution's name in the model; all where it is missing.
         """
-        return self.of({name: torch.arange(shape[1]) < floors.get(name, shape[1]) for name, shape in self._shapes.items()})
+        return self.of({name: torch.arange(groups) < floors.get(name, groups) for name, groups in self.groups.items()})
 
 
 def _width(filters: int, taps: int, columns: Tensor, width: int) -> int:
