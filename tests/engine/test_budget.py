@@ -38,9 +38,15 @@ def left(trial: Trial, kind: str) -> float:
     return total[f"{kind}_left"] / total[kind]
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnetd50"])
-@pytest.mark.parametrize(("kind", "share"), [("macs", 0.4), ("macs", 0.25), ("parameters", 0.5), ("parameters", 0.3)])
-@pytest.mark.parametrize("keep_layers", [0.02, 0.0])
+CASES = [
+    ("resnet18", "macs", 0.25, 0.02),
+    ("resnet18", "parameters", 0.3, 0.0),
+    ("resnetd50", "macs", 0.4, 0.0),
+    ("resnetd50", "parameters", 0.5, 0.02),
+]
+
+
+@pytest.mark.parametrize(("backbone", "kind", "share", "keep_layers"), CASES)
 def test_the_compact_network_has_the_asked_share(
     batches: Batches, rooms: Path, tmp_path: Path, backbone: str, kind: str, share: float, keep_layers: float
 ) -> None:
@@ -51,3 +57,50 @@ def test_the_compact_network_has_the_asked_share(
     assert trial.budget.left() == reached
     assert 0.99 * share <= reached <= share
     assert trial.shrunk is not None
+
+
+def test_in_the_ramp_what_is_left_falls_as_the_zeros_rise(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    config = budget_config(rooms, target_macs=0.3)
+    trial = trained(config, batches, tmp_path, epochs=1)
+    assert isinstance(trial.control, BudgetController)
+    assert trial.control.wanted(1) == 1
+    assert trial.control.wanted(2) == pytest.approx(0.65)
+    assert trial.control.wanted(3) == pytest.approx(0.3)
+    train(trial, batches, 2)
+    assert left(trial, "macs") <= trial.control.wanted(2)
+    point = step_point(trial, 2.0)
+    assert point["wanted_cost"] == pytest.approx(65.0)
+    assert point["macs_left"] == pytest.approx(100 * left(trial, "macs"))
+    assert point["wanted_sparsity"] is None
+
+
+def test_shrinking_changes_nothing_but_rounding(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trials = [
+        trained(budget_config(rooms, target_macs=0.4, shrink=shrink), batches, tmp_path, epochs=4) for shrink in (False, True)
+    ]
+    assert [trial.shrunk is None for trial in trials] == [True, False]
+    assert largest_difference(*trials) < 1e-9
+
+
+def test_a_training_resumed_in_the_ramp_is_the_same_to_the_bit(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    config = budget_config(rooms, target_macs=0.4)
+    straight = trained(config, batches, tmp_path, epochs=2)
+    files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
+    train(straight, batches, 4)
+    resumed = Trial(config, 0, torch.device("cpu"), tmp_path)
+    resumed.model.double()
+    resumed.weighting.double()
+    resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
+    train(resumed, batches, 4)
+    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
+
+
+@pytest.mark.parametrize("kind", ["macs", "parameters"])
+def test_less_than_the_heads_and_the_floors_leave_is_refused_with_the_least(rooms: Path, kind: str) -> None:
+    config = budget_config(rooms, head_width=64, keep_layers=0.1, **{f"target_{kind}": 0.02})
+    with pytest.raises(ConfigError, match=rf"target_{kind}: 0.02 .* keep_layers: 0.1, at least (0\.\d+) is left") as said:
+        check_budget(build_model(config), config)
+    least = float(str(said.value).split("at least ")[1].split()[0])
+    check_budget(build_model(config), config.with_values(**{f"target_{kind}": least + 1e-4}))
+    with pytest.raises(ConfigError):
+        check_budget(build_model(config), config.with_values(**{f"target_{kind}": least - 1e-4}))
