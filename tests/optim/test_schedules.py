@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from optim import (
+    BudgetController,
+    GroupL0,
     GroupLasso,
     GroupMCP,
     LambdaSchedule,
@@ -331,3 +333,19 @@ def test_a_ramp_rises_from_nothing_to_the_target_and_is_held(ramp: Any, half: fl
 def test_an_impossible_ramp_is_refused_with_its_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be .*{next(iter(wrong.values()))}"):
         SparsityController(0.6, 2, 12, **wrong)
+
+
+def test_a_budget_is_counted_in_every_tenth_step_of_an_epoch_and_in_the_last() -> None:
+    control = BudgetController(0.4, 1, 3, lambda weights: lambda dead: 1.0)
+    optimizer = ProxAdam([nn.Parameter(torch.ones(2, 2, 1, 1))], penalty=GroupL0(0.0))
+    due = []
+    for step in range(4 * 24):
+        control.apply(optimizer, step / 24, 1 / 24)
+        if optimizer.budget is not None:
+            due.append((step, optimizer.budget.share))
+    assert [step for step, _ in due] == [24, 34, 44, 48, 58, 68, 71]
+    shares = [share for _, share in due]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] < 1
+    assert shares[-1] == pytest.approx(0.4)
+    assert control.debiasing

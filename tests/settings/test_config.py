@@ -238,6 +238,7 @@ WRONG = [
     ("seed: 3000000000", "seed", ["3000000000", "< 2147483648"]),
     ("target_sparsity: 70", "target_sparsity", ["70", "< 1", "not a percentage: 0.7"]),
     ("target_sparsity: 0", "target_sparsity", ["0", "> 0"]),
+    ("target_macs: 25", "target_macs", ["25", "< 1", "not a percentage: 0.25"]),
     ("target_sparsity: 70%", "target_sparsity", ["'70%'", "a number", "not a percentage: 0.7"]),
     ("target_sparsity: '0,7'", "target_sparsity", ["'0,7'", "a number; with a point, 0.7"]),
     ("learning_rate: 1e-3", "learning_rate", ["unknown key", "it belongs into optimizer_params or bb_optimizer_params"]),
@@ -555,6 +556,22 @@ SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
     ({"debias_from": 0.2, "sparsity_threshold": 4}, ["debias_from: 0.2 means epoch 4", "sparsity_threshold: 4"]),
     ({"target_sparsity": 0.5, "debias_from": 10}, ["debias_from: contradicts target_sparsity", "sparsity_until"]),
     ({"target_sparsity": 0.5, "lambda_list": [1e-5]}, ["lambda_list: contradicts target_sparsity"]),
+    ({"target_macs": 0.5, "target_sparsity": 0.5}, ["target_macs: contradicts target_sparsity; give one of them"]),
+    ({"target_parameters": 0.5, "debias_from": 10}, ["debias_from: contradicts target_parameters", "sparsity_until"]),
+    ({"target_macs": 0.5, "sparsity_until": 60}, ["sparsity_until: 60 means epoch 60", "before epochs: 20"]),
+    (
+        {"target_macs": 0.5, "bb_optimizer_params": {"penalty": "l1_l2"}},
+        ["target_macs: needs a penalty whose zeros are final", "l1_l2", "bb_optimizer_params.penalty to group_l0"],
+    ),
+    (
+        {
+            "target_macs": 0.5,
+            "bb_optimizer_params": {"penalty": "group_l0"},
+            "sparsify": "backbone_and_heads",
+            "optimizer_params": {"lambda": 1e-4},
+        },
+        ["target_macs: contradicts sparsify: 'backbone_and_heads'", "set sparsify to 'backbone'"],
+    ),
     (
         {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": [[0, 1e-4], [5, 1e-3]]}},
         ["lambda_list: contradicts the points in bb_optimizer_params.lambda"],
