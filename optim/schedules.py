@@ -166,7 +166,8 @@ class BudgetController(SparsityController):
 
     The groups die in the order of their critical lambda, as with :class:`SparsityController`, and as many as the budget wants
     (``ProxAdam.budget``). Their zeros have to be final. What is left falls from 1 along the curve of the ramp. As counting
-    takes time, groups die in every tenth step of an epoch and in the last one before ``until``.
+    takes time, groups die in every n-th step of an epoch and in the last one before ``until``: n is a hundredth of the ramp's
+    steps, from 1 to 10.
 
     Args:
         target: share of the cost that is left at ``until``, in (0, 1).
@@ -176,7 +177,9 @@ class BudgetController(SparsityController):
         ramp: as of :class:`SparsityController`.
     """
 
-    EVERY = 10
+    COUNTS = 100
+    """Counts in a ramp, if it is not so long that ``MOST_STEPS`` make more of them."""
+    MOST_STEPS = 10
     """Steps from one count to the next."""
 
     def __init__(
@@ -196,9 +199,11 @@ class BudgetController(SparsityController):
 
     def _aim(self, optimizer: ProxAdam, epoch: float, length: float) -> None:
         # It depends on the time alone, so a resumed training counts in the same steps.
+        steps = (self.until - self.start) / length if length else 0.0
+        every = min(self.MOST_STEPS, max(1, round(steps / self.COUNTS)))
         step = round(epoch % 1 / length) if length else 0
         is_last = epoch + 1.5 * length > self.until
-        due = self.start <= epoch < self.until and (step % self.EVERY == 0 or is_last)
+        due = self.start <= epoch < self.until and (step % every == 0 or is_last)
         optimizer.budget = Budget(self.wanted(epoch + length), self.counter) if due else None
 
     def strength(self, optimizer: ProxAdam) -> float:

@@ -1,6 +1,7 @@
 """The penalty's strength over the epochs: given, or found for a wanted sparsity."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -335,15 +336,18 @@ def test_an_impossible_ramp_is_refused_with_its_value(wrong: dict[str, Any]) -> 
         SparsityController(0.6, 2, 12, **wrong)
 
 
-def test_a_budget_is_counted_in_every_tenth_step_of_an_epoch_and_in_the_last() -> None:
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(24, range(24, 72)), (600, [*range(600, 1200, 10), *range(1200, 1800, 10), 1799])]
+)
+def test_a_budget_is_counted_in_some_steps_of_an_epoch_and_in_the_last(steps: int, expected: Sequence[int]) -> None:
     control = BudgetController(0.4, 1, 3, lambda weights: lambda dead: 1.0)
     optimizer = ProxAdam([nn.Parameter(torch.ones(2, 2, 1, 1))], penalty=GroupL0(0.0))
     due = []
-    for step in range(4 * 24):
-        control.apply(optimizer, step / 24, 1 / 24)
+    for step in range(4 * steps):
+        control.apply(optimizer, step / steps, 1 / steps)
         if optimizer.budget is not None:
             due.append((step, optimizer.budget.share))
-    assert [step for step, _ in due] == [24, 34, 44, 48, 58, 68, 71]
+    assert [step for step, _ in due] == [*expected]
     shares = [share for _, share in due]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] < 1
