@@ -281,8 +281,9 @@ def _share_of_prices(weights: Sequence[Tensor]) -> CostShare:
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
-def test_the_fewest_groups_die_that_keep_a_budget(share: float) -> None:
+def test_the_fewest_groups_die_that_keep_a_budget(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of their scores, as for a share of zeros."""
+    monkeypatch.setattr("optim.selection.BUDGET_TOLERANCE", 1.0)  # nobody is spared
     by_budget, by_count = (_optimizer(_weights(), L0[0]) for _ in range(2))
     by_budget.budget = Budget(share, _share_of_prices)
     _step(by_budget, 0)
