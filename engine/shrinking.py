@@ -101,4 +101,4 @@ def _zeros_are_final(trial: Trial) -> bool:
         return True
     penalised = list(trial.optimizer.penalised())
     steered = all(group["steered"] and group["penalty"].selects for group in penalised)
-    return steered and trial.config.target_sparsity is not None and trial.epoch > trial.config.sparsity_epoch
+    return steered and trial.config.target is not None and trial.epoch > trial.config.sparsity_epoch

@@ -26,6 +26,7 @@ from engine.weighting import LossWeighting
 from figures.saving import save_figure
 from optim import Penalty, SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
+from optim.selection import BUDGET_TOLERANCE
 from tasks.table import get_task
 from utils.console import duration, listed, track
 
@@ -248,16 +249,26 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
     """Lambda and sparsity after a step, at time ``now`` (in epochs)."""
     trial.gather()
     share, report = trial.control.wanted(now), sparsity_report(trial.model)
+    wanted = None if share is None else 100.0 * share
+    zeros = {"wanted_sparsity": None if trial.budget is not None else wanted}
+    costs = {} if trial.budget is None else {**cost_left(trial), "wanted_cost": wanted}
     return {
         "step": trial.step,
         "time": now,
         "epoch": trial.epoch,
         "lambda": trial.control.strength(trial.optimizer),
         "group_sparsity": report.group_sparsity,
-        "wanted_sparsity": None if share is None else 100.0 * share,
+        **zeros,
+        **costs,
         "debiasing": trial.control.debiasing,
         **survivors(trial, report),
     }
+
+
+def cost_left(trial: Trial) -> dict[str, float]:
+    """Count what ``compact()`` would leave now of the cost that the budget is about: a percentage of the dense network's."""
+    assert trial.budget is not None
+    return {f"{trial.budget.kind}_left": 100.0 * trial.budget.left()}
 
 
 def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
@@ -266,7 +277,7 @@ def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
         return {}
     sizes = live_rms(trial.model, trial.ramp_start)
     floor = {}
-    if trial.config.target_sparsity is not None:
+    if trial.config.target is not None:
         floor = {"groups_at_floor": sum(layer.live_groups for layer in report.at_floor(trial.config.keep_layers))}
     return {**{f"live_rms/{stage}".removesuffix("/"): value for stage, value in sizes.items()}, **floor}
 
@@ -368,7 +379,17 @@ def announce_debias(trial: Trial) -> None:
         "trial %d: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
         *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
     )
-    floor = report.at_floor(trial.config.keep_layers) if trial.config.target_sparsity is not None else []
+    target = trial.config.target
+    if trial.budget is not None and target is not None:
+        left = trial.budget.left()
+        missed = left > (1 + BUDGET_TOLERANCE) * target.share
+        log.log(
+            logging.WARNING if missed else logging.INFO,
+            "trial %d: %.2f %% %s are left (%s: %g)%s",
+            *(trial.number, 100 * left, target.kind.phrase, target.key, target.share),
+            ": the groups that keep_layers protects stand in the way of less" if missed else "",
+        )
+    floor = report.at_floor(trial.config.keep_layers) if target is not None else []
     if floor:
         names = [f"{layer.layer} ({layer.live_groups} of {layer.groups} live)" for layer in floor]
         log.info("trial %d: layers at the floor of keep_layers: %s", trial.number, listed(names))
@@ -429,6 +450,7 @@ def epoch_line(
         "active_tasks": len(trial.active_tasks),
         **({"train_GMACs": trial.train_macs / 1e9} if trial.can_shrink else {}),
         **({"skipped_steps": sums.skipped_steps} if trial.scaler.is_enabled() else {}),
+        **({} if trial.budget is None else cost_left(trial)),
         "images_per_second": sums.images / sums.seconds,
         "train_seconds": sums.seconds,
         "data_seconds": sums.data_seconds,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from engine import checkpoint as files
+from engine.budget import TrialBudget
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.shrinking import ShrunkNetwork
@@ -46,7 +47,10 @@ class Trial:
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         """Factor of the losses that keeps fp16 gradients in range; 1 in other precisions."""
         self.scheduler = build_scheduler(self.optimizer, config)
-        self.control = build_control(config)
+        kind = config.target.kind.cost if config.target is not None else ""
+        self.budget = TrialBudget(self, kind) if kind else None
+        """Counter of the cost that is left, where the target is a share of it."""
+        self.control = build_control(config, self.budget.counter if self.budget is not None else None)
         self.total_patience = Patience(config.earlystop_patience)
         self.task_patience = {task: Patience(config.task_earlystop_patience) for task in config.task_list}
         self.epoch = 0

@@ -42,6 +42,7 @@ from settings.sections import (
     Tracking,
     default_penalty,
 )
+from settings.targets import Target, given_targets
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
 from tasks.table import SEGMENTATION_LOSSES
@@ -54,6 +55,14 @@ log = logging.getLogger(__name__)
 DATA = about("numbers", "speed", needs="data")
 FOLDER = about("numbers", "speed", "place", needs="data", may_become="another spelling", machine=True)
 AXIS = "it is an axis of the study"
+BUDGET = about(
+    "numbers",
+    "speed",
+    penalty=True,
+    used_with=("group_sparsity", True),
+    replaces="bb_optimizer_params.lambda",
+    in_a_study=AXIS,
+)
 WEIGHTS = about("numbers", "place", needs="weights", may_become="another spelling")
 
 
@@ -167,10 +176,10 @@ class ExperimentConfig(Schema):
     ] = "backbone"
     """Groups that have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
     the heads' convolutions that read the shared features, with the penalty and the lambda of `optimizer_params`
-    (`target_sparsity` and `lambda_list` are about the backbone alone)."""
+    (a target and `lambda_list` are about the backbone alone)."""
     sparsity_threshold: Annotated[Annotated[Number, Field(ge=0)] | None, PENALTY] = None
     """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for; none: 0, or with
-    `target_sparsity` a fourteenth of the epochs."""
+    a target a fourteenth of the epochs."""
     target_sparsity: Annotated[
         Share | None,
         about(
@@ -179,23 +188,28 @@ class ExperimentConfig(Schema):
     ] = None
     """Share of the shared groups that is to be zero, such as 0.7: lambda is then found while training, and the penalty's
     own is not used."""
+    target_macs: Annotated[Share | None, BUDGET] = None
+    """In place of `target_sparsity`: share of the dense network's multiply-adds (whole model, at `input_shape`) that is left in
+    the compact one, such as 0.25. It needs `group_l0`, and is reached at `sparsity_until`."""
+    target_parameters: Annotated[Share | None, BUDGET] = None
+    """The same for the parameters, such as 0.1."""
     sparsity_until: Annotated[Time, PENALTY] = 0.3
-    """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
+    """When the target is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
     sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "cubic"
-    """Rise of the share of zero groups to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
+    """Way from the dense network to the target: `smooth` is slow at both ends, `cubic` begins at once
     (1 - (1 - t)^3)."""
     keep_layers: Annotated[Number, Field(ge=0, lt=1), PENALTY] = 0.02
-    """With `target_sparsity`: share of its groups, but at least one, that each layer keeps; 0 lets layers die."""
+    """With a target: share of its groups, but at least one, that each layer keeps; 0 lets layers die."""
     preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True)] = None
     """Keep the norm of what a penalty on norms leaves of a shared layer before batch norm, so that it is not shrunk;
-    none: with `target_sparsity`. `group_l0` shrinks nothing."""
+    none: with a target. `group_l0` shrinks nothing."""
     debias_from: Annotated[Time | None, PENALTY] = None
-    """The same without `target_sparsity`: from then on zero groups stay zero and the penalty is off (epoch, or share of
+    """The same without a target: from then on zero groups stay zero and the penalty is off (epoch, or share of
     `epochs`)."""
     shrink: Annotated[Bool | None, about("speed", penalty=True)] = None
     """As groups stay zero, train on what is left of the network: the same training to rounding, in less time; none: with
-    `target_sparsity`, where the backbone says what feeds what (`anatomy()`)."""
+    a target, where the backbone says what feeds what (`anatomy()`)."""
     lambda_list: Annotated[
         tuple[Annotated[Number, Field(ge=0)], ...] | None,
         about("record", may_become="anything", penalty=True, in_a_study="the study has the axis lambda"),
@@ -281,14 +295,19 @@ class ExperimentConfig(Schema):
         return shape if isinstance(shape, tuple) else (shape, shape)
 
     @property
+    def target(self) -> Target | None:
+        """What a training with the penalty steers towards; None: nothing."""
+        return next(iter(given_targets(dict(self))), None) if self.group_sparsity else None
+
+    @property
     def penalty_lambda(self) -> float:
         """Strength of the backbone's penalty when it is full; 0 for a dense run, or where it is found while training."""
-        return _final(self.bb_optimizer_params) if self.group_sparsity and self.target_sparsity is None else 0.0
+        return _final(self.bb_optimizer_params) if self.group_sparsity and self.target is None else 0.0
 
     @property
     def penalty(self) -> type[Penalty]:
         """Class of the backbone's penalty."""
-        return PENALTIES[self.bb_optimizer_params.penalty or default_penalty(self.target_sparsity)]
+        return PENALTIES[self.bb_optimizer_params.penalty or default_penalty(self.target)]
 
     @property
     def head_penalty(self) -> type[Penalty]:
@@ -310,23 +329,24 @@ class ExperimentConfig(Schema):
         """Epoch from which zero groups stay zero and the penalty is off; None: never."""
         if not self.group_sparsity:
             return None
-        time = self.debias_from if self.target_sparsity is None else self.sparsity_until
+        time = self.debias_from if self.target is None else self.sparsity_until
         return None if time is None else self.epoch_at(time)
 
     @property
     def preserves_norm(self) -> bool:
         """True if a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
-        return self.target_sparsity is not None if self.preserve_norm is None else self.preserve_norm
+        return self.target is not None if self.preserve_norm is None else self.preserve_norm
 
     @property
     def shrinks(self) -> bool:
         """True if the network that trains becomes smaller: `shrink`, or its default here."""
-        return self.group_sparsity and (self.target_sparsity is not None if self.shrink is None else self.shrink)
+        return self.group_sparsity and (self.target is not None if self.shrink is None else self.shrink)
 
     @property
     def sparsity_epoch(self) -> int:
         """Epoch from which the penalty acts."""
-        return Phases(*(getattr(self, key) for key in Phases._fields)).start
+        targets = [] if self.target is None else [self.target]
+        return Phases(self.sparsity_threshold, targets, self.sparsity_until, self.debias_from, self.epochs).start
 
     def epoch_at(self, time: float) -> int:
         """Return the epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""

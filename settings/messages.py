@@ -15,7 +15,8 @@ from pydantic import BaseModel, RootModel
 
 from optim.penalties import PENALTIES
 from settings.registries import BACKBONES
-from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength
+from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, default_penalty
+from settings.targets import TARGETS, Target, given_targets
 from tasks.data_sets import DATA_SETS
 from tasks.table import get_task, task_names
 
@@ -43,7 +44,7 @@ _ALSO_CALLED = {
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""
 _SHARES = (
-    "target_sparsity",
+    *TARGETS,
     "val_fraction",
     *(name for name, parameter in PENALTY_PARAMETERS.items() if parameter.metadata.get("le") == 1),
 )
@@ -213,8 +214,8 @@ def _docstring(schema: type[BaseModel], names: list[str]) -> str:
     return "a value"
 
 
-# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters (``phases``: of those
-# of ``Phases``), and returns what is wrong with them.
+# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters (``targets``: of
+# those of ``TARGETS``; ``phases``: of those of ``Phases``), and returns what is wrong with them.
 
 
 def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
@@ -298,7 +299,7 @@ class Phases(NamedTuple):
     """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
 
     sparsity_threshold: float | None
-    target_sparsity: float | None
+    targets: list[Target]
     sparsity_until: float
     debias_from: float | None
     epochs: int
@@ -309,14 +310,14 @@ class Phases(NamedTuple):
         comes before it, as groups of an untrained network cannot be judged, but it comes before ``sparsity_until``."""
         if self.sparsity_threshold is not None:
             return epoch_at(self.sparsity_threshold, self.epochs)
-        if self.target_sparsity is None:
+        if not self.targets:
             return 0
         return min(max(1, self.epochs // 14), epoch_at(self.sparsity_until, self.epochs) - 1)
 
     @property
     def debias(self) -> tuple[str, float | None]:
         """Key and value of the time at which the debias phase begins; None in place of the value: there is none."""
-        return ("debias_from", self.debias_from) if self.target_sparsity is None else ("sparsity_until", self.sparsity_until)
+        return ("sparsity_until", self.sparsity_until) if self.targets else ("debias_from", self.debias_from)
 
 
 def _between_epochs(key: str, time: float) -> str | None:
@@ -349,7 +350,7 @@ def _time_problem(key: str, time: float, phases: Phases) -> str | None:
 
 
 def _until(group_sparsity: bool, phases: Phases) -> str | None:
-    if not group_sparsity or phases.target_sparsity is None:
+    if not group_sparsity or not phases.targets:
         return None
     return _time_problem("sparsity_until", phases.sparsity_until, phases)
 
@@ -357,14 +358,39 @@ def _until(group_sparsity: bool, phases: Phases) -> str | None:
 def _debias(group_sparsity: bool, phases: Phases) -> str | None:
     if not group_sparsity or phases.debias_from is None:
         return None
-    if phases.target_sparsity is not None:
-        return "debias_from: contradicts target_sparsity, with which that phase begins at sparsity_until; give one of them"
+    if phases.targets:
+        return f"debias_from: contradicts {phases.targets[0].key}, with which that phase begins at sparsity_until; give one of them"
     return _time_problem("debias_from", phases.debias_from, phases)
 
 
-def _shrink(group_sparsity: bool, shrink: bool | None, target_sparsity: float | None, debias_from: float | None) -> str | None:
-    if group_sparsity and shrink and target_sparsity is None and debias_from is None:
+def _shrink(group_sparsity: bool, shrink: bool | None, targets: list[Target], debias_from: float | None) -> str | None:
+    if group_sparsity and shrink and not targets and debias_from is None:
         return "shrink: true needs groups that stay zero: give target_sparsity, or debias_from"
+    return None
+
+
+def _one_target(targets: list[Target]) -> str | None:
+    if len(targets) > 1:
+        return f"{targets[1].key}: contradicts {targets[0].key}; give one of them, and null as the other"
+    return None
+
+
+def _budget(group_sparsity: bool, targets: list[Target], bb_optimizer_params: OptimizerParams, sparsify: str) -> str | None:
+    for target in targets:
+        if not group_sparsity or not target.is_budget:
+            continue
+        penalty = PENALTIES[bb_optimizer_params.penalty or default_penalty(target)]
+        if not penalty.selects:
+            final = [name for name, other in PENALTIES.items() if other.selects]
+            return (
+                f"{target.key}: needs a penalty whose zeros are final, and those of {penalty.name} may come back; set "
+                f"bb_optimizer_params.penalty to {' or '.join(final)}"
+            )
+        if sparsify != "backbone":
+            return (
+                f"{target.key}: contradicts sparsify: {sparsify!r}, as zero groups of the heads may come back; set sparsify to "
+                "'backbone'"
+            )
     return None
 
 
@@ -391,9 +417,10 @@ def _strength_problem(key: str, strength: Strength | None, phases: Phases) -> st
 def _lambda(
     group_sparsity: bool, bb_optimizer_params: OptimizerParams, lambda_list: tuple[float, ...] | None, phases: Phases
 ) -> str | None:
-    if lambda_list is not None and phases.target_sparsity is not None:
-        return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
-    if not group_sparsity or phases.target_sparsity is not None:
+    if lambda_list is not None and phases.targets:
+        key = phases.targets[0].key
+        return f"lambda_list: contradicts {key}, with which lambda is found while training; give one of them"
+    if not group_sparsity or phases.targets:
         return None
     key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
     problem = _strength_problem(key, strength, phases)
@@ -416,15 +443,17 @@ def _head_lambda(group_sparsity: bool, sparsify: str, optimizer_params: Optimize
 
 _RULES: tuple[Callable[..., str | None], ...] = (
     *(_setup_and_tasks, _tasks, _data_dir, _weights, _init_weights),
-    *(_threshold, _until, _debias, _shrink, _lambda, _head_lambda, _normalize),
+    *(_one_target, _budget, _threshold, _until, _debias, _shrink, _lambda, _head_lambda, _normalize),
 )
 
 
 def rule_problems(values: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each rule that typed values break; a rule is asked if every key that it reads is among them."""
     known = dict(values)
-    if values.keys() >= {*Phases._fields}:
-        known["phases"] = Phases(*(values[key] for key in Phases._fields))
+    if known.keys() >= TARGETS.keys():
+        known["targets"] = given_targets(known)
+    if known.keys() >= {*Phases._fields}:
+        known["phases"] = Phases(*(known[key] for key in Phases._fields))
     read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
     problems = [rule(**{key: known[key] for key in keys}) for rule, keys in read.items() if keys <= known.keys()]
     return [problem for problem in problems if problem is not None]

@@ -184,7 +184,7 @@ Time = Annotated[Number, Field(gt=0)]
 PenaltyName = Annotated[str, OneOf(PENALTIES)]
 
 
-def default_penalty(target: float | None) -> str:
+def default_penalty(target: object) -> str:
     """Return the penalty of a training that names none: measured best under a target (docs/results.md), else the paper's."""
     return GroupLasso.name if target is None else GroupL0.name
 

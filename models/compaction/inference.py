@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.compaction.anatomy import Anatomy, Block, Unit
+from models.compaction.constants import takes_constants
 from models.compaction.fold import fold
 from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit, keep_width, positions
 from models.compaction.liveness import Plan
@@ -43,7 +44,7 @@ class _Folded:
 
     def absorb(self, constant: Tensor | None) -> None:
         """Read a constant map: a 1x1 convolution of it is a constant as well, and joins the bias."""
-        if constant is not None and self.unit.conv.kernel_size == (1, 1) and tuple(self.unit.conv.padding) == (0, 0):
+        if constant is not None and takes_constants(self.unit):
             self.bias = self.bias + self.weight[:, :, 0, 0] @ constant[self.columns]
             self.weight, self.columns = self.weight[:, :0], self.columns[:0]
 

@@ -91,7 +91,13 @@ OTHER: dict[str, Any] = {
     **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": BackboneOptimizerParams(weight_decay=0.5)},
     **{"group_sparsity": True, "sparsify": "backbone_and_heads", "sparsity_threshold": 1, "target_sparsity": 0.5},
     **{"sparsity_until": 0.5, "debias_from": 0.5, "lr_schedule": LRSchedule(name="cosine"), "earlystop_patience": 3},
-    **{"sparsity_ramp": "smooth", "keep_layers": 0.1, "preserve_norm": True, "start_from": "runs/dense_trial_0", "shrink": True},
+    **{
+        "sparsity_ramp": "smooth",
+        "keep_layers": 0.1,
+        "preserve_norm": True,
+        "start_from": "runs/dense_trial_0",
+        "shrink": True,
+    },
     **{"task_earlystop_patience": 3, "device": "cuda", "precision": "bf16", "channels_last": False, "deterministic": True},
 }
 """Per key that may not change another value; ``Experiment_name`` names another experiment."""

@@ -1,6 +1,7 @@
 """The penalty's strength over the epochs: given, or found for a wanted sparsity."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch import nn
 
 from optim import (
+    BudgetController,
+    GroupL0,
     GroupLasso,
     GroupMCP,
     LambdaSchedule,
@@ -331,3 +334,22 @@ def test_a_ramp_rises_from_nothing_to_the_target_and_is_held(ramp: Any, half: fl
 def test_an_impossible_ramp_is_refused_with_its_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be .*{next(iter(wrong.values()))}"):
         SparsityController(0.6, 2, 12, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(24, range(24, 72)), (600, [*range(600, 1200, 10), *range(1200, 1800, 10), 1799])]
+)
+def test_a_budget_is_counted_in_some_steps_of_an_epoch_and_in_the_last(steps: int, expected: Sequence[int]) -> None:
+    control = BudgetController(0.4, 1, 3, lambda weights: lambda dead: 1.0)
+    optimizer = ProxAdam([nn.Parameter(torch.ones(2, 2, 1, 1))], penalty=GroupL0(0.0))
+    due = []
+    for step in range(4 * steps):
+        control.apply(optimizer, step / steps, 1 / steps)
+        if optimizer.budget is not None:
+            due.append((step, optimizer.budget.share))
+    assert [step for step, _ in due] == [*expected]
+    shares = [share for _, share in due]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] < 1
+    assert shares[-1] == pytest.approx(0.4)
+    assert control.debiasing

@@ -238,6 +238,7 @@ WRONG = [
     ("seed: 3000000000", "seed", ["3000000000", "< 2147483648"]),
     ("target_sparsity: 70", "target_sparsity", ["70", "< 1", "not a percentage: 0.7"]),
     ("target_sparsity: 0", "target_sparsity", ["0", "> 0"]),
+    ("target_macs: 25", "target_macs", ["25", "< 1", "not a percentage: 0.25"]),
     ("target_sparsity: 70%", "target_sparsity", ["'70%'", "a number", "not a percentage: 0.7"]),
     ("target_sparsity: '0,7'", "target_sparsity", ["'0,7'", "a number; with a point, 0.7"]),
     ("learning_rate: 1e-3", "learning_rate", ["unknown key", "it belongs into optimizer_params or bb_optimizer_params"]),
@@ -557,6 +558,9 @@ def test_without_group_sparsity_all_of_it_is_a_dense_run(values: dict[str, Any],
     assert config.penalty_lambda == 0
 
 
+FINAL = {"bb_optimizer_params": {"penalty": "group_l0"}}
+"""A penalty whose zeros are final."""
+
 SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
     ({"target_sparsity": 0.5, "sparsity_until": 5, "sparsity_threshold": 5}, ["sparsity_until: 5", "sparsity_threshold: 5"]),
     ({"target_sparsity": 0.5, "sparsity_threshold": 15}, ["sparsity_until: 0.3 means epoch 6", "sparsity_threshold: 15"]),
@@ -566,6 +570,22 @@ SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
     ({"debias_from": 0.2, "sparsity_threshold": 4}, ["debias_from: 0.2 means epoch 4", "sparsity_threshold: 4"]),
     ({"target_sparsity": 0.5, "debias_from": 10}, ["debias_from: contradicts target_sparsity", "sparsity_until"]),
     ({"target_sparsity": 0.5, "lambda_list": [1e-5]}, ["lambda_list: contradicts target_sparsity"]),
+    ({**FINAL, "target_macs": 0.5, "target_sparsity": 0.5}, ["target_macs: contradicts target_sparsity; give one of them"]),
+    ({**FINAL, "target_parameters": 0.5, "debias_from": 10}, ["debias_from: contradicts target_parameters", "sparsity_until"]),
+    ({**FINAL, "target_macs": 0.5, "sparsity_until": 60}, ["sparsity_until: 60 means epoch 60", "before epochs: 20"]),
+    (
+        {"target_macs": 0.5, "bb_optimizer_params": {"penalty": "l1_l2"}},
+        ["target_macs: needs a penalty whose zeros are final", "l1_l2", "bb_optimizer_params.penalty to group_l0"],
+    ),
+    (
+        {
+            **FINAL,
+            "target_macs": 0.5,
+            "sparsify": "backbone_and_heads",
+            "optimizer_params": {"lambda": 1e-4},
+        },
+        ["target_macs: contradicts sparsify: 'backbone_and_heads'", "set sparsify to 'backbone'"],
+    ),
     (
         {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": [[0, 1e-4], [5, 1e-3]]}},
         ["lambda_list: contradicts the points in bb_optimizer_params.lambda"],

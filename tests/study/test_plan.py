@@ -105,6 +105,16 @@ def test_dense_runs_are_multiplied_neither_by_strengths_nor_by_penalties(
         ),
         ({"bb_optimizer_params": {"lambda": 2e-4}}, {"target_sparsity": 0.5}, ["group_l0_target0.5"]),
         ({"bb_optimizer_params": {"penalty": "None"}}, {"lambda": 1e-3}, ["l1_l2_lambda0.001"]),
+        (
+            {"group_sparsity": True, "target_sparsity": 0.6, "bb_optimizer_params": {"penalty": "group_l0"}},
+            {"target_macs": [0.5, 0.25]},
+            ["group_l0_macs0.5", "group_l0_macs0.25"],
+        ),
+        (
+            {"target_parameters": 0.2, "bb_optimizer_params": {"penalty": "group_l0"}},
+            {"group_sparsity": [False, True]},
+            ["dense", "group_l0_parameters0.2"],
+        ),
         ({"bb_optimizer_params": {"lambda": [[0, 0], [5, 1e-3]]}}, {"group_sparsity": True}, ["l1_l2_lambda0.001"]),
     ],
     ids=str,
