@@ -359,7 +359,8 @@ def _debias(group_sparsity: bool, phases: Phases) -> str | None:
     if not group_sparsity or phases.debias_from is None:
         return None
     if phases.targets:
-        return f"debias_from: contradicts {phases.targets[0].key}, with which that phase begins at sparsity_until; give one of them"
+        key = phases.targets[0].key
+        return f"debias_from: contradicts {key}, with which that phase begins at sparsity_until; give one of them"
     return _time_problem("debias_from", phases.debias_from, phases)
 
 
