@@ -33,7 +33,7 @@ def main(description: str | None = __doc__, dataset: str = "NYU", data_help: str
     parser.add_argument(
         "--last",
         action="store_true",
-        help="evaluate the networks after the last epoch, not the best ones on validation, into <exp_name>_last.csv",
+        help="evaluate the networks after the last epoch (of keep_state: true), not the best ones, into <exp_name>_last.csv",
     )
     parser.add_argument(
         "--out_dir", type=path_argument, default=Path("out_csv"), help="folder of the tables (default: out_csv)"

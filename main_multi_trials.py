@@ -74,7 +74,9 @@ def _experiment(args: argparse.Namespace) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except OutOfMemoryError as error:
-        sys.stderr.write(f"error: the device has too little memory; lower train_batch_size or input_shape ({error})\n")
+        sys.stderr.write(
+            f"error: the device has too little memory; lower train_batch_size (and raise accumulate) or input_shape ({error})\n"
+        )
         return 1
     return 0
 

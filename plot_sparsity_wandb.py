@@ -16,9 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exp_folder_path", required=True, type=path_argument, help="folder of a trained trial")
     parser.add_argument(
-        "--tracking",
-        choices=("online", "offline", "disabled"),
-        help="wandb (default: as the trial's configuration says)",
+        "--tracking", choices=("online", "offline", "disabled"), help="wandb (default: as the trial's configuration says)"
     )
     args = parser.parse_args()
     setup_logging()

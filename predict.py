@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--tasks", metavar="TASK,TASK", help="only these of the model's tasks (default: all)")
     parser.add_argument("--device", help="auto, cpu, cuda, ... (default: what the model's configuration says)")
     parser.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16"), help="default: that of the training, as in its evaluation"
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), help="default: that of the training, as in its evaluation"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the predictions that are in --out")
     args = parser.parse_args()

@@ -6,18 +6,21 @@ Every measurement is a process of its own (the setting cannot be undone), in the
 machine's speed meets both.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import measuring
+
 SCRIPT = Path(__file__).with_name("bench_train_step.py")
 
 
 def measure(options: list[str]) -> float:
-    """Seconds of one training step."""
+    """Return the seconds of one training step."""
     command = [sys.executable, str(SCRIPT), "--json", *options]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(json.loads(output.splitlines()[-1])["total_s"])
@@ -25,9 +28,8 @@ def measure(options: list[str]) -> float:
 
 def main() -> None:
     """Measure pairs and print the ratio of the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measuring.parser(__doc__)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     args, options = parser.parse_known_args()
     kept, default = [], []
     for _ in range(args.pairs):
@@ -35,11 +37,8 @@ def main() -> None:
         default.append(measure([*options, "--default-allocator"]))
     figures = {"kept_s": statistics.median(kept), "default_s": statistics.median(default)}
     figures["speedup"] = figures["default_s"] / figures["kept_s"]
-    print(f"one training step, medians of {args.pairs} processes each, {' '.join(options) or 'default options'}")
-    for name, value in figures.items():
-        print(f"  {name:10} {value:8.3f}")
-    if args.json:
-        print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
+    title = f"one training step, medians of {args.pairs} processes each, {' '.join(options) or 'default options'}"
+    measuring.report(title, figures, args.json)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import Tensor, nn
 
+from benchmarks import measuring
 from models import MultiTaskModel, compact
 from models.compaction.dense import fold_batch_norm
 from models.compaction.report import count_macs
@@ -142,24 +142,10 @@ def inner_pairs(backbone: nn.Module) -> list[tuple[nn.Conv2d, nn.Conv2d]]:
 
 
 def alternate(runs: dict[str, Run], seconds: float, device: torch.device) -> dict[str, float]:
-    """Median milliseconds of each run; they take turns for about ``seconds``, at least seven times."""
-
-    def finish() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    finish()
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds or min(map(len, times.values())) < 7:
-        for name, run in runs.items():
-            before = time.perf_counter()
-            run()
-            finish()
-            times[name].append(1000 * (time.perf_counter() - before))
-    return {name: statistics.median(values) for name, values in times.items()}
+    """Return the median milliseconds of each run; they take turns for about ``seconds``, at least seven times."""
+    measuring.times_in_turn(runs, device, 1)
+    times = measuring.times_in_turn(runs, device, 7, seconds)
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
 def backbone_of(args: argparse.Namespace) -> tuple[nn.Module, str]:
@@ -176,8 +162,7 @@ def backbone_of(args: argparse.Namespace) -> tuple[nn.Module, str]:
 
 def main() -> None:
     """Measure and print a table; with --json the last line is one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="end with one JSON object of figures")
+    parser = measuring.parser(__doc__)
     parser.add_argument("--backbone", default="resnetd50", choices=("resnetd18", "resnetd50", "resnetd101"))
     parser.add_argument("--sparsity", type=float, default=0.7, help="share of zero groups of the random pattern")
     parser.add_argument("--trial", type=path_argument, help="folder of a trained trial, in place of the random pattern")
@@ -226,7 +211,7 @@ def main() -> None:
 
 
 def summary(medians: dict[str, float], batch: int) -> dict[str, Any]:
-    """Prints the medians and the speed-ups of the compact network; returns them."""
+    """Print the medians and the speed-ups of the compact network; return them."""
     print(f"\nbatch {batch}: median ms")
     for name, value in medians.items():
         print(f"  {name:32} {value:8.1f}")

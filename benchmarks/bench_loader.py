@@ -8,7 +8,6 @@ they are timed, as they are from the second epoch on. Files and cache take turns
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import measuring
 from utils.cli import path_argument
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +28,8 @@ AUGMENTATION = {"hflip": True, "scale_crop": [1.0, 1.2, 1.5]}
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parse the command line."""
+    parser = measuring.parser(__doc__)
     parser.add_argument("--data_dir", type=path_argument, default=os.environ.get("NYUD_MT_ROOT"), help="default: $NYUD_MT_ROOT")
     parser.add_argument("--size", type=int, default=256, help="side of the input in pixels")
     parser.add_argument("--batch", type=int, default=16)
@@ -37,15 +37,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=320, help="frames in a pass")
     parser.add_argument("--repeats", type=int, default=5, help="passes of each kind")
     parser.add_argument("--steps", type=int, default=40, help="training steps of config/nyu_small.yaml (0: none)")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()
 
 
 def main() -> None:
     """Fill a cache, time passes over the frames and some training steps, print the medians."""
     args = parse()
-    import torch
-
     from datasets import train_loader
     from datasets.cores import cores
     from datasets.synthetic.rooms import write_rooms
@@ -91,19 +88,16 @@ def main() -> None:
         figures["cache_against_files"] = rates["cache"] / rates["files"]
         if args.steps:
             figures |= waiting(small, args.steps, Path(folder))
-    print(
-        f"{args.size} x {args.size}, 3 tasks, batch {args.batch}, {args.workers} workers of {cores()} cores, torch "
-        f"{torch.__version__}, {'NYU-v2' if args.data_dir else 'synthetic'} frames, {batches * args.batch} frames a pass, "
+    title = (
+        f"{args.size} x {args.size}, 3 tasks, batch {args.batch}, {args.workers} workers of {cores()} cores, "
+        f"{measuring.machine()}, {'NYU-v2' if args.data_dir else 'synthetic'} frames, {batches * args.batch} frames a pass, "
         f"median of {args.repeats}"
     )
-    for name, value in figures.items():
-        print(f"  {name:34} {value:10.3f}")
-    if args.json:
-        print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
+    measuring.report(title, figures, args.json)
 
 
 def one_pass(loader: Iterable[dict[str, Any]], batches: int) -> float:
-    """Seconds for some batches of an epoch. What a loader makes ahead of time is waited for, so that it disturbs no other."""
+    """Time some batches of an epoch; wait for what a loader makes ahead of time, so that it disturbs no other."""
     start = time.perf_counter()
     for number, batch in enumerate(loader, 1):
         assert len(batch["name"]) == batch["image"].shape[0]
@@ -113,7 +107,7 @@ def one_pass(loader: Iterable[dict[str, Any]], batches: int) -> float:
 
 
 def waiting(config: Any, steps: int, folder: Path) -> dict[str, float]:
-    """Training steps of a configuration with the trainer's own loop: seconds per step, and the share spent waiting."""
+    """Measure training steps in the trainer's own loop: seconds per step, and the share spent waiting."""
     from datasets import train_loader
     from engine.device import resolve
     from engine.trainer import train_one_epoch

@@ -11,7 +11,6 @@ gets it (``default``); the same while lambda is found for a wanted sparsity (``t
 import argparse
 import ctypes
 import itertools
-import json
 import logging
 import os
 import statistics
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from benchmarks import measuring
 from engine.memory import keep_freed_memory
 from models.resnetd import ResNetD
 from optim import PENALTIES, GroupL0, ProxAdam, count_groups
@@ -36,8 +36,8 @@ MODES = ("default", "target", "torch")
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Parse the command line."""
+    parser = measuring.parser(__doc__)
     parser.add_argument("--backbone", default="resnetd50", choices=("resnetd18", "resnetd50", "resnetd101"))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--penalty", nargs="+", default=["l1_l2", "group_l0"], choices=sorted(PENALTIES))
@@ -45,12 +45,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--layout", default="channels_last", choices=("channels_last", "contiguous"))
     parser.add_argument("--steps", type=int, default=21, help="steps that are timed")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     return parser.parse_args()
 
 
 def build(args: argparse.Namespace, state: str) -> list[torch.nn.Parameter]:
-    """The backbone's convolutions with gradients, in the state that is asked for."""
+    """Return the backbone's convolutions with gradients, in the state that is asked for."""
     torch.manual_seed(0)
     layout = torch.channels_last if args.layout == "channels_last" else torch.contiguous_format
     backbone = ResNetD(args.backbone).to(args.device).to(memory_format=layout)
@@ -67,7 +66,7 @@ def build(args: argparse.Namespace, state: str) -> list[torch.nn.Parameter]:
 
 
 def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
-    """Median seconds of a step per optimizer, and the share of zero groups at the end."""
+    """Measure the median seconds of a step per optimizer, and the share of zero groups at the end."""
     common: dict[str, Any] = {"lr": 1e-4, "weight_decay": 0.1, "fused": True}
     models = {"adamw": build(args, state)}
     optimizers: dict[str, torch.optim.Optimizer] = {"adamw": torch.optim.AdamW(models["adamw"], **common)}
@@ -79,14 +78,8 @@ def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
             # As much sparsity as there is: in the live state a few groups.
             ours.zero_share = 0.001 if state == "live" else DEAD_SHARE
         optimizers[f"{name}_{mode}"] = ours
-    times: dict[str, list[float]] = {name: [] for name in optimizers}
-    for _ in range(args.warmup + args.steps):
-        for name, optimizer in optimizers.items():
-            synchronise(args.device)
-            start = time.perf_counter()
-            optimizer.step()
-            synchronise(args.device)
-            times[name].append(time.perf_counter() - start)
+    steps = {name: optimizer.step for name, optimizer in optimizers.items()}
+    times = measuring.times_in_turn(steps, args.device, args.warmup + args.steps)
     figures = {f"{state}_{name}_s": statistics.median(seconds[args.warmup :]) for name, seconds in times.items()}
     for name in [name for name in optimizers if name != "adamw"]:
         figures[f"{state}_{name}_ratio"] = figures[f"{state}_{name}_s"] / figures[f"{state}_adamw_s"]
@@ -96,12 +89,6 @@ def measure(args: argparse.Namespace, state: str) -> dict[str, float]:
             largest = max(weight.numel() * weight.element_size() for weight in models[name])
             figures[f"{state}_{name}_extra_memory_layers"] = extra / largest
     return figures
-
-
-def synchronise(device: str) -> None:
-    """Wait for a GPU."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def extra_memory(device: str, optimizer: torch.optim.Optimizer) -> float | None:
@@ -138,13 +125,13 @@ def first_use() -> float:
         os.environ["XDG_CACHE_HOME"] = folder
         forget()
         start = time.perf_counter()
-        found = native.kernel.__wrapped__()
+        kernel = native.kernel.__wrapped__()
         seconds = time.perf_counter() - start
     forget()
     del os.environ["XDG_CACHE_HOME"]
     if kept is not None:
         os.environ["XDG_CACHE_HOME"] = kept
-    return seconds if found else 0.0
+    return seconds if kernel else 0.0
 
 
 def main() -> None:
@@ -157,14 +144,10 @@ def main() -> None:
         figures["compile_s"] = first_use()
     for state in ("live", "dead"):
         figures |= measure(args, state)
-    print(
-        f"{args.backbone}, {args.layout} weights, {args.device}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}, median of {args.steps} steps in turn"
+    title = (
+        f"{args.backbone}, {args.layout} weights, {args.device}, {measuring.machine()}, median of {args.steps} steps in turn"
     )
-    for name, value in figures.items():
-        print(f"  {name:52} {value:9.4f}")
-    if args.json:
-        print(json.dumps({name: round(value, 6) for name, value in figures.items()}))
+    measuring.report(title, figures, args.json)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 The report is of the networks that did best on validation. How that choice matters is seen from the networks of the last epoch;
 a setting is to be chosen on the validation split. Every finished run's network is evaluated once (--json keeps what was found).
+The networks of the last epoch are there if the study was run with keep_state=true.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def main() -> int:
     print(f"{study.name}: {args.network} networks, {args.split} split; means, standard deviations, and the paired difference")
     for row in summary_of(study, rows).to_dict("records"):
         names = [main_column(task).name for task in row["tasks"]]
-        found = [
+        parts = [
             f"{name} {row[f'{name}_mean']:.4f}" + ("" if is_missing(row[f"{name}_std"]) else f" ± {row[f'{name}_std']:.4f}")
             for name in [*names, "delta_MTL"]
             if not is_missing(row.get(f"{name}_mean"))
@@ -67,10 +68,10 @@ def main() -> int:
         if not is_missing(row["difference_mean"]):
             interval_of = interval(row["difference_low"], row["difference_high"])
             difference = fixed(row["difference_mean"], 2, signed=True)
-            found.append(f"difference {difference} {interval_of} ({pairs_text(row)} pairs)")
+            parts.append(f"difference {difference} {interval_of} ({pairs_text(row)} pairs)")
         if row["sparse"]:
-            found.append(verdict(row))
-        print(f"{row['setting']} (n = {row['num_trials']}): {', '.join(found)}")
+            parts.append(verdict(row))
+        print(f"{row['setting']} (n = {row['num_trials']}): {', '.join(parts)}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -183,19 +184,20 @@ def _put(batch: Sample, place: int, sample: Sample) -> None:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """A random order that depends on (seed, epoch) only, with a seed for each frame's augmentation.
+    """The first ``taken`` frames of a random order that depends on (seed, epoch) only, with a seed for each one's augmentation.
 
     Neither the number of workers nor an interruption changes what a network sees in an epoch.
     """
 
-    def __init__(self, length: int, seed: int) -> None:
+    def __init__(self, length: int, seed: int, taken: int | None = None) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
+        self.taken = length if taken is None else taken
 
     def __len__(self) -> int:
-        return self.length
+        return self.taken
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator).tolist()
         seeds = torch.randint(2**62, (self.length,), generator=generator).tolist()
-        return iter(zip(order, seeds, strict=True))
+        return itertools.islice(zip(order, seeds, strict=True), self.taken)

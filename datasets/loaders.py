@@ -55,14 +55,17 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
 
 
 def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) -> Loader:
-    """Return shuffled training batches (``loader.sampler.epoch`` says whose order); the last incomplete one is dropped."""
+    """Return shuffled training batches (``loader.sampler.epoch`` says whose order) that make whole steps of the optimizer."""
     dataset = build_dataset(config, "train", training=True)
-    if len(dataset) < config.train_batch_size:
+    frames = config.train_batch_size * config.accumulate
+    if len(dataset) < frames:
+        times = f" times accumulate: {config.accumulate}" if config.accumulate > 1 else ""
         skipped = f" ({len(dataset.skipped)} more cannot be read and are skipped)" if dataset.skipped else ""
         raise DataError(
-            f"train_batch_size: {config.train_batch_size} is more than the {len(dataset)} frames of the training split{skipped}"
+            f"train_batch_size: {config.train_batch_size}{times} is more than the {len(dataset)} frames of the training "
+            f"split{skipped}"
         )
-    sampler = EpochSampler(len(dataset), seed)
+    sampler = EpochSampler(len(dataset), seed, len(dataset) // frames * frames)
     return _loader(dataset, sampler, config.train_batch_size, config, drop_last=True, pin_memory=pin_memory)
 
 

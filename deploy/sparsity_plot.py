@@ -21,12 +21,11 @@ def figure_title(trial: SavedTrial) -> str:
     """Name the data set, tasks, penalty and network of a figure."""
     config = trial.config
     tasks = ", ".join(get_task(name).title for name in config.task_list)
-    params = config.bb_optimizer_params
-    if config.target_sparsity is not None:
-        strength = f"for {100 * config.target_sparsity:g} % sparsity"
+    if config.target is not None:
+        strength = f"for {100 * config.target.share:g} % {config.target.kind.phrase}"
     else:
         strength = f"with λ={config.penalty_lambda:g}"
-    penalty = f"{params.penalty} {strength}" if config.group_sparsity else "dense (λ=0)"
+    penalty = f"{config.penalty.name} {strength}" if config.group_sparsity else "dense (λ=0)"
     return f"{config.data_set.title}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
 
 

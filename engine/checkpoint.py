@@ -35,6 +35,8 @@ def load_tensors(path: Path) -> dict[str, Any]:
     try:
         state = read_tensors(path)
     except FileNotFoundError:
+        if path.name == LAST and (path.parent / TEST).is_file():
+            raise TrialError(f"{path}: is removed once a trial is tested; keep_state: true keeps it") from None
         raise TrialError(f"{path}: there is no such file; the trial has not got that far, or its folder is not whole") from None
     except ForeignFileError as error:
         raise TrialError(f"{path}: is not a checkpoint of this project; it {error}") from None

@@ -76,7 +76,8 @@ def to_device(batch: Sample, device: torch.device, config: ExperimentConfig) -> 
 def autocast(device: torch.device, config: ExperimentConfig) -> torch.autocast:
     """The context of a forward pass in the configuration's (resolved) precision."""
     assert config.precision != "auto", "resolve the precision first (engine.device)"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+    dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=config.precision != "fp32")
 
 
 class RunningEvaluation:
@@ -106,11 +107,7 @@ class RunningEvaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: MultiTaskModel,
-    batches: Iterable[Sample],
-    losses: Mapping[str, Loss],
-    config: ExperimentConfig,
-    device: torch.device,
+    model: MultiTaskModel, batches: Iterable[Sample], losses: Mapping[str, Loss], config: ExperimentConfig, device: torch.device
 ) -> Evaluation:
     """Losses and metrics of ``model`` (put in eval mode) over all ``batches``; the batch size makes no difference."""
     model.eval()

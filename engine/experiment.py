@@ -12,6 +12,7 @@ import torch
 
 from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
+from engine.budget import check_budget
 from engine.device import resolve
 from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
@@ -20,6 +21,7 @@ from engine.resuming import (
     check_begun,
     check_folders,
     continue_trial,
+    drop_state,
     existing_trials,
     is_finished,
     remove_leftovers,
@@ -52,10 +54,10 @@ def expand_lambdas(config: ExperimentConfig) -> list[ExperimentConfig]:
     if config.num_trials == 0:
         raise ConfigError("num_trials: is 0, so there is nothing to run; give the number of trials, such as num_trials=5")
     if config.lambda_list is None:
-        if config.group_sparsity and config.bb_optimizer_params.lambda_ is None and config.target_sparsity is None:
+        if config.group_sparsity and config.bb_optimizer_params.lambda_ is None and config.target is None:
             raise ConfigError(
                 "bb_optimizer_params.lambda: is None or missing, and group_sparsity is true; give a number (such as "
-                "bb_optimizer_params.lambda=1e-5), several as lambda_list, or target_sparsity"
+                "bb_optimizer_params.lambda=1e-5), several as lambda_list, or a target (such as target_sparsity)"
             )
         return [config]
     if not config.group_sparsity:
@@ -146,6 +148,7 @@ def _run_one(
             folder = config.trial_folder(number)
             if resume and is_finished(folder, config):
                 log.info("trial %d is finished: %s", number, folder)
+                drop_state(folder, config)  # a run that was killed before that left it
                 rows.append(saved_row(folder))
                 continue
             try:
@@ -166,15 +169,15 @@ def _run_one(
 
 def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
     """Refuse data that cannot be read or have no target, weights to start from that cannot be read, a backbone that cannot keep
-    norms, and a tracker that is not installed; return the loaders of the data."""
+    norms, a budget that cannot be kept, and a tracker that is not installed; return the loaders of the data."""
     tracking_mode(config)
     check_anatomy(config)
     loaders = Loaders(config, device.type == "cuda")
     training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
     refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]
     refuse_unlabelled(validation.dataset, "val")  # type: ignore[arg-type]
-    if config.init_weights is not None:
-        build_model(config)
+    if config.init_weights is not None or (config.target is not None and config.target.is_budget):
+        check_budget(build_model(config), config)
     check_start(config)
     return loaders
 
@@ -219,7 +222,8 @@ def run_trial(
     try:
         fit(trial, tracker, loaders)
         draw_control(trial, tracker)
-        summary = final_test(folder, device, config, tracker, loaders)
+        summary = final_test(trial, tracker, loaders)
+        drop_state(folder, config)
     except KeyboardInterrupt:
         _say_where(trial)
         raise
@@ -251,8 +255,9 @@ def draw_control(trial: Trial, tracker: Tracker) -> None:
         tracker.image("sparsity_control", path, trial.epoch - 1)
 
 
-def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tracker: Any, loaders: Loaders) -> dict[str, Any]:
-    """Test the network that is saved in ``folder``, once, and write ``test.json``; returns its row of the table."""
+def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, Any]:
+    """Test the network that a trial has saved, once, and write ``test.json``; returns its row of the table."""
+    folder, device, config = trial.folder, trial.device, trial.config
     saved = load_trial(folder, device)
     if config.wandb_img_log:
         dataset: Any = loaders.evaluation("val").dataset
@@ -267,6 +272,7 @@ def final_test(folder: Path, device: torch.device, config: ExperimentConfig, tra
         {
             "split": "test",
             "best_epoch": saved.best_epoch,
+            "early_stopped": trial.done,
             "precision": config.precision,
             "device": str(device),
             **({"skipped": evaluation.skipped} if config.on_bad_sample == "skip" else {}),

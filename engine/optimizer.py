@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel, normalised_convolutions
-from optim import LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
+from optim import BudgetController, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
 from optim.groups import group_count, grouped_weights, least_groups
+from optim.selection import Counter
 from settings.config import ExperimentConfig
 from settings.registries import BACKBONES
 from settings.sections import OptimizerParams, Strength
@@ -21,38 +22,45 @@ from utils.places import load
 
 def build_penalty(config: ExperimentConfig) -> Penalty:
     """The backbone's penalty at its full strength (0 for a dense run)."""
-    return _penalty(config.bb_optimizer_params, config.penalty_lambda)
+    return _penalty(config.penalty, config.bb_optimizer_params, config.penalty_lambda)
 
 
 def build_head_penalty(config: ExperimentConfig) -> Penalty:
     """The penalty of the heads' convolutions that read the shared features, at its full strength."""
     if config.joins_heads:
         return build_penalty(config)
-    return _penalty(config.optimizer_params, config.head_penalty_lambda)
+    return _penalty(config.head_penalty, config.optimizer_params, config.head_penalty_lambda)
 
 
-def _penalty(params: OptimizerParams, lambda_: float) -> Penalty:
-    penalty = params.penalty_class
+def _penalty(penalty: type[Penalty], params: OptimizerParams, lambda_: float) -> Penalty:
     return penalty(lambda_=lambda_, **{name: getattr(params, name) for name in penalty.parameters()})
 
 
-def build_control(config: ExperimentConfig) -> PenaltyControl:
-    """Build what decides on the penalties' strength (0 for a dense run); a heads' lambda has a schedule beside it."""
-    control = _backbone_control(config)
+def build_control(config: ExperimentConfig, counter: Counter | None = None) -> PenaltyControl:
+    """Build what decides on the penalties' strength (0 for a dense run); a heads' lambda has a schedule beside it.
+
+    Args:
+        config: of the experiment.
+        counter: counts the cost that is left, for a target that is a budget (``optim.selection.Budget``).
+    """
+    control = _backbone_control(config, counter)
     if not config.sparsifies_heads or config.joins_heads:
         return control
     return TwoControls(control, _schedule(config.optimizer_params.lambda_, config))
 
 
-def _backbone_control(config: ExperimentConfig) -> LambdaSchedule | SparsityController:
-    """A controller for ``target_sparsity``, else a schedule."""
-    if config.group_sparsity and config.target_sparsity is not None:
-        until = config.epoch_at(config.sparsity_until)
-        penalty = config.bb_optimizer_params.penalty_class
-        # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
-        held = 0.0 if penalty.selects else SparsityController.HELD
-        return SparsityController(config.target_sparsity, config.sparsity_epoch, until, config.sparsity_ramp, held)
-    return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else None, config)
+def _backbone_control(config: ExperimentConfig, counter: Counter | None) -> LambdaSchedule | SparsityController:
+    """A controller for a target, else a schedule."""
+    target = config.target
+    if target is None:
+        return _schedule(config.bb_optimizer_params.lambda_ if config.group_sparsity else None, config)
+    start, until = config.sparsity_epoch, config.epoch_at(config.sparsity_until)
+    if target.is_budget:
+        assert counter is not None, "a budget is counted"
+        return BudgetController(target.share, start, until, counter, config.sparsity_ramp)
+    # Groups that are selected are zero for good: there is nothing to wait for after the ramp.
+    held = 0.0 if config.penalty.selects else SparsityController.HELD
+    return SparsityController(target.share, start, until, config.sparsity_ramp, held)
 
 
 def _schedule(strength: Strength | None, config: ExperimentConfig) -> LambdaSchedule:
@@ -67,7 +75,7 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     ``backbone_convs`` (with the penalty) and ``backbone_other`` follow ``bb_optimizer_params``, ``heads`` follows
     ``optimizer_params``; learned loss weights have a learning rate of their own and no weight decay. With
     ``sparsify: backbone_and_heads``, ``heads_convs`` are the heads' convolutions that read the shared features: with joint
-    groups and the backbone's penalty (``config.joins_heads``), or with their own, which ``target_sparsity`` does not steer.
+    groups and the backbone's penalty (``config.joins_heads``), or with their own, which a target does not steer.
     """
     convs = [weight for _, weight in grouped_weights(model.backbone)]
     conv_ids = {id(weight) for weight in convs}
@@ -118,22 +126,32 @@ def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:
     convs = list(grouped_weights(model.backbone))
     check_anatomy(config)
     normalised = normalised_convolutions(model.backbone) if config.preserves_norm else set()
-    floors = [least_groups(group_count(weight), config.keep_layers) for _, weight in convs]
     return {
-        "floors": floors if config.target_sparsity is not None else None,
+        "floors": [*layer_floors(model, config).values()] if config.target is not None else None,
         "normalised": [name in normalised for name, _ in convs] if normalised else None,
     }
 
 
+def layer_floors(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, int]:
+    """Return how many groups each convolution of the backbone keeps under a target, by its name there."""
+    return {name: least_groups(group_count(w), config.keep_layers) for name, w in grouped_weights(model.backbone)}
+
+
 def check_anatomy(config: ExperimentConfig) -> None:
-    """Refuse to keep norms in a backbone that does not say which convolutions batch norm follows.
+    """Refuse to keep norms or a budget in a backbone that does not say which convolution feeds which.
 
     Raises:
         ConfigError: its class has no method ``anatomy``.
     """
-    needed = config.group_sparsity and config.preserves_norm
-    if needed and not hasattr(load(BACKBONES[config.backbone].place), "anatomy"):
-        because = " (which target_sparsity turns on)" if config.preserve_norm is None else ""
+    if not config.group_sparsity or hasattr(load(BACKBONES[config.backbone].place), "anatomy"):
+        return
+    if config.target is not None and config.target.is_budget:
+        raise ConfigError(
+            f"{config.target.key}: needs a backbone with a method anatomy(), and {config.backbone!r} has none: give "
+            "target_sparsity, or add the method"
+        )
+    if config.preserves_norm:
+        because = f" (which {config.target.key} turns on)" if config.target and config.preserve_norm is None else ""
         raise ConfigError(
             f"preserve_norm: true{because} needs a backbone with a method anatomy(), and {config.backbone!r} has none: set "
             "preserve_norm to false, or add the method"

@@ -86,15 +86,16 @@ def check_folder(config: ExperimentConfig, folder: Path, resume: bool) -> None:
     if (folder / files.CONFIG).is_file():
         if resume:
             _check_same(config, folder)
-            _check_whole(folder)
+            _check_whole(config, folder)
     elif not folder.is_dir() or not all(is_unfinished(path) for path in folder.iterdir()):
         raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
 
 
-def _check_whole(folder: Path) -> None:
-    """Refuse to continue a trial that lacks what it had."""
+def _check_whole(config: ExperimentConfig, folder: Path) -> None:
+    """Refuse to continue a trial that lacks what it had, or needs."""
     if (folder / files.TEST).is_file():
         saved_row(folder)
+        is_finished(folder, config)
     elif not (folder / files.LAST).is_file() and any((folder / name).exists() for name in (files.BEST, files.METRICS)):
         raise TrialError(f"{folder} has no {files.LAST}, so it cannot be continued: restore it", _OVERWRITE)
 
@@ -122,17 +123,17 @@ def changed_values(saved: ExperimentConfig, now: ExperimentConfig) -> Changes:
     return {path: values for key in changed for path, values in _parts(key, before[key], after[key]).items()}
 
 
-def _parts(path: str, there: Any, now: Any) -> Changes:
+def _parts(path: str, saved: Any, now: Any) -> Changes:
     """The single keys that differ, where both values are sections with the same keys."""
-    if not (isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys()):
-        return {path: (there, now)}
-    different = [key for key in now if there[key] != now[key]]
-    return {part: both for key in different for part, both in _parts(f"{path}.{key}", there[key], now[key]).items()}
+    if not (isinstance(saved, dict) and isinstance(now, dict) and saved.keys() == now.keys()):
+        return {path: (saved, now)}
+    different = [key for key in now if saved[key] != now[key]]
+    return {part: both for key in different for part, both in _parts(f"{path}.{key}", saved[key], now[key]).items()}
 
 
 def told(changes: Changes) -> str:
     """In words."""
-    return "; ".join(f"{path}: {there!r} there, {now!r} now" for path, (there, now) in changes.items())
+    return "; ".join(f"{path}: {saved!r} there, {now!r} now" for path, (saved, now) in changes.items())
 
 
 def _may_become(nature: Nature, saved: Any, now: Any) -> bool:
@@ -184,16 +185,29 @@ def saved_row(folder: Path) -> dict[str, Any]:
 
 
 def is_finished(folder: Path, config: ExperimentConfig) -> bool:
-    """True if a trial is trained and tested, and more epochs would change nothing."""
+    """True if a trial is trained and tested, and more epochs would change nothing.
+
+    Raises:
+        TrialError: more epochs would, but the state from which they would go on was not kept.
+    """
     if not (folder / files.TEST).is_file():
         return False
     before = load_config(folder / files.CONFIG).epochs
-    if before >= config.epochs:
+    if before >= config.epochs or files.load_json(folder / files.TEST).get("early_stopped"):
         return True
     if not (folder / files.LAST).is_file():
-        log.warning("%s has no %s: it stays at epochs: %d, though %d are asked for", folder, files.LAST, before, config.epochs)
-        return True
-    return bool(files.load_tensors(folder / files.LAST).get("done"))
+        raise TrialError(
+            f"{folder} is finished and has no {files.LAST}, so it cannot go on from epochs: {before} to {config.epochs} (that "
+            f"takes keep_state: true from the start): give epochs={before} to keep it as it is",
+            f"{_OVERWRITE} to train it again",
+        )
+    return False
+
+
+def drop_state(folder: Path, config: ExperimentConfig) -> None:
+    """Remove the state of a trial that is trained and tested, unless ``keep_state`` keeps it."""
+    if not config.keep_state:
+        (folder / files.LAST).unlink(missing_ok=True)
 
 
 def continue_trial(trial: Trial) -> str | None:

@@ -12,15 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models import (
-    MultiTaskModel,
-    build_compact,
-    mask_dense,
-    narrowed_optimizer,
-    plan_removal,
-    put_back,
-    return_optimizer_state,
-)
+from models import MultiTaskModel, build_compact, mask_dense, narrowed_optimizer, plan_removal, put_back, return_optimizer_state
 from models.compaction.removal import Removal
 from optim import ProxAdam
 
@@ -30,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REBUILDING = 2.0
-"""Steps of the dense network that it takes to build a compact one."""
+"""Batches that could train the dense network in the time that it takes to build a compact one."""
 
 
 class ShrunkNetwork:
@@ -68,14 +60,14 @@ class ShrunkNetwork:
         return state
 
 
-def remove_dead(trial: Trial, steps: int) -> None:
+def remove_dead(trial: Trial, batches: int) -> None:
     """Set to zero what nobody reads any more, and let a smaller network train on where that saves time.
 
     To be called before an epoch. It depends on nothing but the state of the trial, so a resumed trial does the same.
 
     Args:
         trial: changed in place.
-        steps: of an epoch.
+        batches: of an epoch.
     """
     if trial.removal_is_final or not _zeros_are_final(trial):
         return
@@ -84,7 +76,7 @@ def remove_dead(trial: Trial, steps: int) -> None:
     trial.removal_is_final = trial.control.debiasing
     if trial.shrunk is not None and trial.shrunk.removal.equals(removal):
         return
-    shrinks = trial.can_shrink and (trial.shrunk is not None or _saved_steps(trial, removal, steps) > REBUILDING)
+    shrinks = trial.can_shrink and (trial.shrunk is not None or _saved_time(trial, removal, batches) > REBUILDING)
     trial.widen()
     mask_dense(trial.model, removal.maps(trial.model), trial.optimizer)
     if shrinks:
@@ -95,10 +87,10 @@ def remove_dead(trial: Trial, steps: int) -> None:
         )
 
 
-def _saved_steps(trial: Trial, removal: Removal, steps: int) -> float:
-    """Return the time that the rest of the training would save, in steps of the dense network, by its multiply-adds."""
+def _saved_time(trial: Trial, removal: Removal, batches: int) -> float:
+    """Return the time that the rest of the training would save, in batches of the dense network, by its multiply-adds."""
     share = (trial.train_macs - trial.costs.of(removal)) / trial.costs.dense
-    return share * steps * (trial.config.epochs - trial.epoch)
+    return share * batches * (trial.config.epochs - trial.epoch)
 
 
 def _zeros_are_final(trial: Trial) -> bool:
@@ -109,4 +101,4 @@ def _zeros_are_final(trial: Trial) -> bool:
         return True
     penalised = list(trial.optimizer.penalised())
     steered = all(group["steered"] and group["penalty"].selects for group in penalised)
-    return steered and trial.config.target_sparsity is not None and trial.epoch > trial.config.sparsity_epoch
+    return steered and trial.config.target is not None and trial.epoch > trial.config.sparsity_epoch

@@ -60,10 +60,11 @@ def warn_of_dead_layers(model: MultiTaskModel, config: ExperimentConfig, network
         return
     report = sparsity_report(model)
     all_ = "all shared convolutions: " if len(report.dead_layers()) == len(report.layers) else ""
-    key = "lambda" if config.target_sparsity is None else "target_sparsity"
+    key = "lambda" if config.target is None else config.target.key
+    keeps = f"a {'higher' if config.target is not None and config.target.is_budget else 'lower'} {key}"
     log.warning(
-        "%s: layers without any live group, so that what they give does not depend on the image: %s%s; a lower %s keeps them",
-        *(network, all_, listed(dead), key),
+        "%s: layers without any live group, so that what they give does not depend on the image: %s%s; %s keeps them",
+        *(network, all_, listed(dead), keeps),
     )
 
 

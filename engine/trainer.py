@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -22,9 +23,11 @@ from engine.shrinking import remove_dead
 from engine.sparsity_numbers import dead_layers, joint_group_sparsity, sparsity_numbers, warn_of_dead_layers
 from engine.tracking import Tracker
 from engine.trial import Trial
+from engine.weighting import LossWeighting
 from figures.saving import save_figure
 from optim import SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
+from optim.selection import BUDGET_TOLERANCE
 from tasks.table import get_task
 from utils.console import duration, listed, track
 
@@ -40,8 +43,12 @@ MOSTLY_UNLABELLED = 0.5
 """Share of the batches without a valid target of a task from which on it is worth a word."""
 
 
+LEAST_SCALE = 2.0**-16
+"""Scale of the losses below which fp16 gradients that are still not finite are no matter of scale."""
+
+
 class TrainingDivergedError(RuntimeError):
-    """A loss became NaN or infinite; the message names the step, the task and the last good checkpoint."""
+    """A loss or its gradients became NaN or infinite; the message names the step and the last good checkpoint."""
 
 
 @dataclass
@@ -50,10 +57,12 @@ class EpochSums:
 
     losses: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    """Steps in which there was such a loss."""
+    """Batches in which there was such a loss."""
     totals: dict[int, tuple[float, int]] = field(default_factory=dict)
-    """What was minimised, and in how many steps, per number of tasks that had a loss in a step."""
-    steps: int = 0
+    """What was minimised, and in how many batches, per number of tasks that had a loss in a batch."""
+    batches: int = 0
+    skipped_steps: int = 0
+    """Steps that were not taken, as fp16 gradients were not finite."""
     images: int = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
@@ -64,7 +73,7 @@ class EpochSums:
     """Lambda and sparsity at some steps: lines of ``steps.jsonl``."""
 
     def add(self, losses: dict[str, float], images: int) -> None:
-        """One step's losses: of the tasks that had a valid target, and what was minimised, if anything was."""
+        """One batch's losses: of the tasks that had a valid target, and what was minimised, if anything was."""
         tasks = [name for name in losses if name != "total"]
         for name in tasks:
             self.losses[name] = self.losses.get(name, 0.0) + losses[name]
@@ -72,11 +81,11 @@ class EpochSums:
         if tasks:
             total, count = self.totals.get(len(tasks), (0.0, 0))
             self.totals[len(tasks)] = total + losses["total"], count + 1
-        self.steps += 1
+        self.batches += 1
         self.images += images
 
     def means(self) -> dict[str, float]:
-        """Mean loss per task over the steps that had one, and in total over those that had one of every such task, if any."""
+        """Mean loss per task over the batches that had one, and in total over those that had one of every such task, if any."""
         means = {name: total / self.counts[name] for name, total in self.losses.items()}
         if len(means) in self.totals:
             total, count = self.totals[len(means)]
@@ -116,40 +125,76 @@ def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
     return ForwardPass(losses, trial.weighting(losses), features)
 
 
+def part_of_step(passed: ForwardPass, counts: Mapping[str, int], weighting: LossWeighting) -> ForwardPass:
+    """Return the losses of one batch as their part in those of a step of several batches.
+
+    A task's loss in a step is the mean over the batches that have a valid target of it. What the weighting adds of its own (the
+    log-variances of ``uncertainty``) is in the sum over the batches once.
+
+    Args:
+        passed: of the batch, with at least one loss.
+        counts: per task the batches of the step that have a valid target of it.
+        weighting: of the losses.
+    """
+    numbers = sorted({counts[task] for task in passed.losses})
+    if numbers == [1]:
+        return passed
+    alike = [{task: loss for task, loss in passed.losses.items() if counts[task] == number} for number in numbers]
+    total = torch.stack([weighting(losses) / number for losses, number in zip(alike, numbers, strict=True)]).sum()
+    return ForwardPass({task: loss / counts[task] for task, loss in passed.losses.items()}, total, passed.features)
+
+
+class Step(NamedTuple):
+    """What came of a step of training."""
+
+    losses: list[dict[str, float]]
+    """Per batch: of the tasks that had a valid target, and ``total``, what was minimised, if anything was."""
+    skipped: bool
+    """True if fp16 gradients were not finite, so that nothing but batch norm's running statistics changed."""
+
+
 def training_step(
     trial: Trial,
-    batch: Sample,
+    batches: Sequence[Sample],
     now: float,
     length: float,
     after: Callable[[str, dict[str, float]], None] = lambda part, losses: None,
-) -> dict[str, float]:
-    """One step of training. A batch without any valid target is a step that changes nothing.
+) -> Step:
+    """Take one step of training. Batches without any valid target are a step that changes nothing.
 
     Args:
         trial: its model and what belongs to it move on by a step.
-        batch: as the loader gives it.
+        batches: as the loader gives them, one after another through the network: ``accumulate`` of them.
         now: when the step begins, in epochs.
         length: how long it takes, in epochs.
-        after: called with the losses after each part: ``forward``, ``backward``, ``optimizer``. What it raises ends the step.
-
-    Returns:
-        The losses: of the tasks that had a valid target, and ``total``, what was minimised, if anything was.
+        after: called with a batch's losses after its parts ``forward`` and ``backward``, and with the last one's after
+            ``optimizer``. What it raises ends the step.
     """
-    losses, total, features = forward_losses(trial, batch)
-    named: dict[str, float] = {}
-    if total is not None:
-        # One transfer for all losses: on a GPU, each .item() waits for the device.
-        values = torch.stack([*losses.values(), total]).tolist()
-        named = dict(zip((*losses, "total"), values, strict=True))
-    after("forward", named)
-    if total is not None and features is not None:
-        trial.weighting.backward(losses, total, features)
-    after("backward", named)
+    counts = Counter(task for batch in batches for task in labelled_tasks(batch, trial.active_tasks))
+    recorded = []
+    for batch in batches:
+        passed = forward_losses(trial, batch)
+        named: dict[str, float] = {}
+        if passed.total is not None:
+            # One transfer for all losses: on a GPU, each .item() waits for the device.
+            values = torch.stack([*passed.losses.values(), passed.total]).tolist()
+            named = dict(zip((*passed.losses, "total"), values, strict=True))
+        recorded.append(named)
+        after("forward", named)
+        if passed.total is not None:
+            losses, total, features = part_of_step(passed, counts, trial.weighting)
+            assert total is not None and features is not None
+            scaled = {task: trial.scaler.scale(loss) for task, loss in losses.items()}
+            trial.weighting.backward(scaled, trial.scaler.scale(total), features)
+        after("backward", named)
     trial.control.apply(trial.optimizer, now, length)
-    trial.optimizer.step()  # parameters without a gradient stay as they are
+    scale = trial.scaler.get_scale()
+    if counts:
+        trial.scaler.step(trial.optimizer)  # parameters without a gradient stay as they are
+        trial.scaler.update()
     trial.optimizer.zero_grad(set_to_none=True)
-    after("optimizer", named)
-    return named
+    after("optimizer", recorded[-1])
+    return Step(recorded, trial.scaler.get_scale() < scale)
 
 
 def timed(loader: Loader, sums: EpochSums) -> Iterator[Sample]:
@@ -168,26 +213,31 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
     """One pass over the training frames.
 
     Raises:
-        TrainingDivergedError: a loss is not finite; the step is not taken.
+        TrainingDivergedError: a loss is not finite, or its gradients in fp16 at any scale; the step is not taken.
     """
 
     def check(part: str, losses: dict[str, float]) -> None:
         if part == "forward":
             _check_finite(losses, trial, "loss", f"at step {trial.step + 1}")
 
-    trial.control.apply(trial.optimizer, trial.epoch, 1 / len(loader))
-    remove_dead(trial, steps=len(loader))
+    steps = len(loader) // trial.config.accumulate
+    trial.control.apply(trial.optimizer, trial.epoch, 1 / steps)
+    remove_dead(trial, batches=len(loader))
     trial.network.train()
     live = live_mask(trial.model)
     if trial.ramp_start is None and trial.config.group_sparsity and trial.epoch >= trial.config.sparsity_epoch:
         trial.ramp_start = group_squares(trial.model)
-    sums, start, length = EpochSums(), time.perf_counter(), 1 / len(loader)
+    sums, start, length = EpochSums(), time.perf_counter(), 1 / steps
     batches = track(timed(loader, sums), f"epoch {trial.epoch + 1}/{trial.config.epochs}", total=len(loader))
-    for index, batch in enumerate(batches):
-        losses = training_step(trial, batch, trial.epoch + index * length, length, after=check)
+    for index, together in enumerate(zip(*[batches] * trial.config.accumulate, strict=True)):
+        step = training_step(trial, together, trial.epoch + index * length, length, after=check)
         trial.step += 1
-        sums.add(losses, len(batch["name"]))
-        if trial.config.group_sparsity and index % max(1, len(loader) // POINTS_PER_EPOCH) == 0:
+        for batch, losses in zip(together, step.losses, strict=True):
+            sums.add(losses, len(batch["name"]))
+        if step.skipped:
+            sums.skipped_steps += 1
+            _check_scale(trial)
+        if trial.config.group_sparsity and index % max(1, steps // POINTS_PER_EPOCH) == 0:
             sums.points.append(step_point(trial, trial.epoch + (index + 1) * length))
     sums.seconds = time.perf_counter() - start
     trial.gather()
@@ -200,17 +250,27 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
     """Lambda and sparsity after a step, at time ``now`` (in epochs)."""
     trial.gather()
     share, report = trial.control.wanted(now), sparsity_report(trial.model)
+    wanted = None if share is None else 100.0 * share
+    zeros = {"wanted_sparsity": None if trial.budget is not None else wanted}
+    costs = {} if trial.budget is None else {**cost_left(trial), "wanted_cost": wanted}
     return {
         "step": trial.step,
         "time": now,
         "epoch": trial.epoch,
         "lambda": trial.control.strength(trial.optimizer),
         "group_sparsity": report.group_sparsity,
-        "wanted_sparsity": None if share is None else 100.0 * share,
+        **zeros,
+        **costs,
         "debiasing": trial.control.debiasing,
         **({"joint_group_sparsity": joint_group_sparsity(trial.model, report)} if trial.config.joins_heads else {}),
         **survivors(trial, report),
     }
+
+
+def cost_left(trial: Trial) -> dict[str, float]:
+    """Count what ``compact()`` would leave now of the cost that the budget is about: a percentage of the dense network's."""
+    assert trial.budget is not None
+    return {f"{trial.budget.kind}_left": 100.0 * trial.budget.left()}
 
 
 def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
@@ -219,7 +279,7 @@ def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
         return {}
     sizes = live_rms(trial.model, trial.ramp_start)
     floor = {}
-    if trial.config.target_sparsity is not None:
+    if trial.config.target is not None:
         floor = {"groups_at_floor": sum(layer.live_groups for layer in report.at_floor(trial.config.keep_layers))}
     return {**{f"live_rms/{stage}".removesuffix("/"): value for stage, value in sizes.items()}, **floor}
 
@@ -227,13 +287,20 @@ def survivors(trial: Trial, report: SparsityReport) -> dict[str, float]:
 def _check_finite(losses: Mapping[str, float | None], trial: Trial, loss: str, when: str) -> None:
     for name, value in losses.items():
         if value is not None and not abs(value) < float("inf"):
-            good = trial.folder / files.BEST
-            kept = f"the last good checkpoint is {good}" if good.is_file() else "there is no good checkpoint yet"
             what = f"the combined {loss}" if name == "total" else f"the {loss} of task {name}"
-            raise TrainingDivergedError(
-                f"trial {trial.number}: {what} is {value} {when} (epoch {trial.epoch + 1}); {kept}; "
-                "a lower learning rate may help"
-            )
+            raise _diverged(trial, f"{what} is {value} {when}", "a lower learning rate may help")
+
+
+def _check_scale(trial: Trial) -> None:
+    if trial.scaler.get_scale() < LEAST_SCALE:
+        what = f"the gradients in fp16 are not finite at step {trial.step}, whatever the losses are scaled by"
+        raise _diverged(trial, what, "precision: fp32 or a lower learning rate may help")
+
+
+def _diverged(trial: Trial, what: str, advice: str) -> TrainingDivergedError:
+    good = trial.folder / files.BEST
+    kept = f"the last good checkpoint is {good}" if good.is_file() else "there is no good checkpoint yet"
+    return TrainingDivergedError(f"trial {trial.number}: {what} (epoch {trial.epoch + 1}); {kept}; {advice}")
 
 
 def fit(trial: Trial, tracker: Tracker, loaders: Loaders) -> None:
@@ -300,10 +367,10 @@ def advise(line: dict[str, Any]) -> None:
 def warn_of_unlabelled_batches(trial: Trial, sums: EpochSums) -> None:
     """Name the tasks that learn from few batches, or from none."""
     for task in trial.active_tasks:
-        without = sums.steps - sums.counts.get(task, 0)
-        if without > MOSTLY_UNLABELLED * sums.steps:
-            learns = "its head learns nothing" if without == sums.steps else "it learns from the others alone"
-            what = f"no valid target in {without} of the {sums.steps} training batches of epoch {trial.epoch + 1}; {learns}"
+        without = sums.batches - sums.counts.get(task, 0)
+        if without > MOSTLY_UNLABELLED * sums.batches:
+            learns = "its head learns nothing" if without == sums.batches else "it learns from the others alone"
+            what = f"no valid target in {without} of the {sums.batches} training batches of epoch {trial.epoch + 1}; {learns}"
             warn_once(trial.config, "train", task, what)
 
 
@@ -314,7 +381,17 @@ def announce_debias(trial: Trial) -> None:
         "trial %d: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
         *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
     )
-    floor = report.at_floor(trial.config.keep_layers) if trial.config.target_sparsity is not None else []
+    target = trial.config.target
+    if trial.budget is not None and target is not None:
+        left = trial.budget.left()
+        missed = left > (1 + BUDGET_TOLERANCE) * target.share
+        log.log(
+            logging.WARNING if missed else logging.INFO,
+            "trial %d: %.2f %% %s are left (%s: %g)%s",
+            *(trial.number, 100 * left, target.kind.phrase, target.key, target.share),
+            ": the groups that keep_layers protects stand in the way of less" if missed else "",
+        )
+    floor = report.at_floor(trial.config.keep_layers) if target is not None else []
     if trial.config.joins_heads:
         read = trial.model.read_features()
         log.info("trial %d: of the %d features, the heads read %d", trial.number, read.numel(), int(read.sum()))
@@ -378,6 +455,8 @@ def epoch_line(
         "groups_revived": sums.groups_revived,
         "active_tasks": len(trial.active_tasks),
         **({"train_GMACs": trial.train_macs / 1e9} if trial.can_shrink else {}),
+        **({"skipped_steps": sums.skipped_steps} if trial.scaler.is_enabled() else {}),
+        **({} if trial.budget is None else cost_left(trial)),
         "images_per_second": sums.images / sums.seconds,
         "train_seconds": sums.seconds,
         "data_seconds": sums.data_seconds,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from engine import checkpoint as files
+from engine.budget import TrialBudget
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.shrinking import ShrunkNetwork
@@ -43,8 +44,13 @@ class Trial:
         self.weighting = build_weighting(config).to(device)
         self.losses = build_losses(config.task_list, config.seg_loss_fn, config.depth_target)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        """Factor of the losses that keeps fp16 gradients in range; 1 in other precisions."""
         self.scheduler = build_scheduler(self.optimizer, config)
-        self.control = build_control(config)
+        kind = config.target.kind.cost if config.target is not None else ""
+        self.budget = TrialBudget(self, kind) if kind else None
+        """Counter of the cost that is left, where the target is a share of it."""
+        self.control = build_control(config, self.budget.counter if self.budget is not None else None)
         self.total_patience = Patience(config.earlystop_patience)
         self.task_patience = {task: Patience(config.task_earlystop_patience) for task in config.task_list}
         self.epoch = 0
@@ -68,7 +74,7 @@ class Trial:
 
     @property
     def can_shrink(self) -> bool:
-        """Whether the network that trains may become smaller, as the configuration says and the backbone's anatomy allows."""
+        """True if the configuration and the backbone's anatomy let the network that trains become smaller."""
         return self.config.shrinks and hasattr(self.model.backbone, "anatomy")
 
     @cached_property
@@ -111,6 +117,7 @@ class Trial:
             "weighting": self.weighting.state_dict(),
             "optimizer": self.optimizer.state_dict() if self.shrunk is None else self.shrunk.optimizer_state(),
             "removal": None if self.shrunk is None else self.shrunk.removal.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "control": self.control.state_dict(),
             "total_patience": self.total_patience.state_dict(),
@@ -146,6 +153,7 @@ class Trial:
             self.model.freeze_head(task)
         self.weighting.load_state_dict(state["weighting"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state.get("scaler", {}))
         self.scheduler.load_state_dict(state["scheduler"])
         self.control.load_state_dict(state["control"])
         self.total_patience.load_state_dict(state["total_patience"])

@@ -16,17 +16,23 @@ from figures.texts import write_beside
 from utils.numbers import percent
 
 _LAMBDA, _SPARSITY, _WANTED, _DEBIAS = VERMILION, BLUE, "#000000", "#EEEEEE"
+_COST = ORANGE
+_COSTS = {"macs_left": "MACs", "parameters_left": "parameters"}
+"""Costs that a budget may be about, by the keys of what is left of them."""
 _STAGES = ("#999999", SKY, ORANGE, PINK, GREEN)
 """Colours of the stages, from the stem on."""
 
 
 def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Draw lambda (logarithmic), the group sparsity, measured and wanted, and the size of what lives; shade the debias phase.
+    With a budget, what is wanted and drawn beside the sparsity is the cost that is left.
 
     Args:
         points: lines of ``steps.jsonl`` with ``time`` (epochs), ``lambda``, ``group_sparsity`` (percent), ``wanted_sparsity``
-            (percent, or None where no sparsity was aimed at), ``debiasing``, ``joint_group_sparsity`` where features are groups
-            too and, from the start of the ramp on, ``live_rms``, ``live_rms/<stage>`` and ``groups_at_floor``.
+            (percent, or None where no sparsity was aimed at), ``debiasing``, ``joint_group_sparsity`` where features are
+            groups too and, from the start of the ramp on, ``live_rms``,
+            ``live_rms/<stage>`` and ``groups_at_floor``; with a budget ``wanted_cost`` (percent), and ``macs_left`` or
+            ``parameters_left`` (percent).
         title: of the figure.
 
     Raises:
@@ -38,9 +44,8 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     strength = np.array([point["lambda"] for point in points], dtype=float)
     # Where features are groups too, the wanted share is one of all groups together.
     sparsity = np.array([point.get("joint_group_sparsity", point["group_sparsity"]) for point in points], dtype=float)
-    wanted = np.array(
-        [np.nan if point["wanted_sparsity"] is None else point["wanted_sparsity"] for point in points], dtype=float
-    )
+    cost = next((name for name in _COSTS if name in points[-1]), None)
+    wanted = _values(points, "wanted_cost" if cost else "wanted_sparsity")
     debias = [point["time"] for point in points if point["debiasing"]]
 
     stages = list(dict.fromkeys(name for point in points for name in point if name.startswith("live_rms/")))
@@ -55,10 +60,12 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     else:
         above.set_yticks([])
         above.text(0.5, 0.5, "λ = 0 throughout", transform=above.transAxes, ha="center", va="center")
-    below.plot(time, sparsity, color=_SPARSITY, linewidth=2.2, label="measured")
+    below.plot(time, sparsity, color=_SPARSITY, linewidth=2.2, label="zero groups" if cost else "measured")
+    if cost:
+        below.plot(time, _values(points, cost), color=_COST, linewidth=2.2, label=f"{_COSTS[cost]} left")
     if np.isfinite(wanted).any():
         below.plot(time, wanted, color=_WANTED, linewidth=1.0, linestyle="--", label="wanted")
-    below.set_ylabel("zero groups in %")
+    below.set_ylabel(f"zero groups,\n{_COSTS[cost]} left in %" if cost else "zero groups in %")
     floor = points[-1].get("groups_at_floor")
     if floor:
         below.text(0.99, 0.04, f"{floor} groups kept by the floor", transform=below.transAxes, ha="right", fontsize=9)
@@ -74,14 +81,18 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     return figure
 
 
+def _values(points: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Return a number of each point; NaN where it has none."""
+    return np.array([np.nan if point.get(name) is None else point[name] for point in points], dtype=float)
+
+
 def _draw_sizes(axes: Axes, time: np.ndarray, points: Sequence[Mapping[str, Any]], stages: Sequence[str]) -> None:
     """Draw the size of the weights that live, relative to the start of the ramp: of all layers, and of each stage."""
     axes.set_ylabel("RMS of what lives\n(start of the ramp: 1)")
     axes.axhline(1.0, color=_WANTED, linewidth=0.8, linestyle=":")
     styles = [(name, name.removeprefix("live_rms/"), colour, 1.0) for name, colour in zip(stages, cycle(_STAGES), strict=False)]
     for name, label, colour, width in (*styles, ("live_rms", "all layers", _SPARSITY, 2.2)):
-        values = [np.nan if point.get(name) is None else point[name] for point in points]
-        axes.plot(time, values, color=colour, linewidth=width, label=label)
+        axes.plot(time, _values(points, name), color=colour, linewidth=width, label=label)
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, 0.5), max(high, 2.0))

@@ -1,12 +1,6 @@
 """Backbones, heads, the multi-task model, and its compaction."""
 
-from models.compaction.carry import (
-    carry_optimizer_state,
-    mask_dense,
-    narrowed_optimizer,
-    put_back,
-    return_optimizer_state,
-)
+from models.compaction.carry import carry_optimizer_state, mask_dense, narrowed_optimizer, put_back, return_optimizer_state
 from models.compaction.compact import CompactModel, build_compact, compact
 from models.compaction.dense import fold_batch_norm
 from models.compaction.files import load_compact, save_compact

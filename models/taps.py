@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.watched import is_watched
 
 Pair = tuple[int, ...]
-"""Of two, vertical and horizontal."""
+"""Two numbers, vertical and horizontal."""
 
 
 class DilatedConv2d(nn.Conv2d):
@@ -121,6 +121,6 @@ def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, padding: Pair, dil
 
 
 def _overlap(shift: int, read: int, written: int) -> tuple[slice, slice]:
-    """Where a tap reads pixels, not padding: of ``read`` input rows, and the output rows (of ``written``) that they go to."""
+    """Return the input rows (out of ``read``) that a tap sees, padding excluded, and their output rows (out of ``written``)."""
     first, end = max(0, -shift), max(0, -shift, min(written, read - shift))
     return slice(first + shift, end + shift), slice(first, end)

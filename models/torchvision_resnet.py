@@ -167,12 +167,12 @@ def _read_tensors(name: str, init_weights: str) -> dict[str, Tensor]:
 
 def _named_tensors(content: Any) -> dict[str, Tensor]:
     """The tensors of nested mappings, each mapping once; their names are joined by points."""
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     seen, waiting = set(), [("", content)]
     for before, mapping in waiting:
         if id(mapping) in seen or not isinstance(mapping, Mapping):
             continue
         seen.add(id(mapping))
-        found |= {f"{before}{key}": value for key, value in mapping.items() if isinstance(value, Tensor)}
+        tensors |= {f"{before}{key}": value for key, value in mapping.items() if isinstance(value, Tensor)}
         waiting += [(f"{before}{key}.", value) for key, value in mapping.items()]
-    return found
+    return tensors

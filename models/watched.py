@@ -1,4 +1,4 @@
-"""Whether something follows each of torch's operations."""
+"""A check for programs that follow each of torch's operations."""
 
 import torch
 from torch import Tensor, nn

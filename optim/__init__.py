@@ -12,19 +12,12 @@ if TYPE_CHECKING:
     from .groups import grouped_weights, least_groups
     from .penalties import PENALTIES, GroupL0, GroupLasso, GroupMCP, Penalty, SparseGroupLasso
     from .prox_adam import ProxAdam
-    from .schedules import LambdaSchedule, PenaltyControl, SparsityController, TwoControls, strength_of
-    from .sparsity import (
-        LayerSparsity,
-        SparsityReport,
-        count_groups,
-        group_squares,
-        live_mask,
-        live_rms,
-        sparsity_report,
-    )
+    from .schedules import BudgetController, LambdaSchedule, PenaltyControl, SparsityController, TwoControls, strength_of
+    from .sparsity import LayerSparsity, SparsityReport, count_groups, group_squares, live_mask, live_rms, sparsity_report
 
 __all__ = [
     "PENALTIES",
+    "BudgetController",
     "GroupL0",
     "GroupLasso",
     "GroupMCP",

@@ -254,7 +254,7 @@ class GroupL0(Penalty):
     """
 
     saliency: Saliency = field(
-        default="adam",
+        default="taylor",
         metadata={
             "choices": get_args(Saliency),
             "alters_speed": True,
@@ -286,8 +286,12 @@ class GroupL0(Penalty):
         return torch.where(groups.along_groups(dead, weight, axis), 0.0, weight)
 
     def critical(self, weight: Tensor, metric: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
-        """See :meth:`Penalty.critical`: x' M x / (2 lr sqrt(group size))."""
-        return self.energy(weight, metric, axis) / (2 * lr * groups.group_weight(weight, axis))
+        """See :meth:`Penalty.critical`."""
+        return self.critical_of(self.energy(weight, metric, axis), weight, lr, axis)
+
+    def critical_of(self, energy: Tensor, weight: Tensor, lr: Tensor | float, axis: int = INPUT_CHANNELS) -> Tensor:
+        """Return :meth:`critical` of groups with these energies x' M x, (groups,): x' M x / (2 lr sqrt(group size))."""
+        return energy / (2 * lr * groups.group_weight(weight, axis))
 
     def kernel_form(self, weight: Tensor, axis: int = INPUT_CHANNELS) -> KernelForm | None:
         """See :meth:`Penalty.kernel_form`; ``taylor`` has nothing left to measure."""

@@ -23,10 +23,11 @@ from .groups import (
     penalised_group_size,
 )
 from .kernels import solve
+from .kernels.native import group_dots
 from .kernels.weight_step import WeightStep
 from .penalties import Penalty, penalty_from_state
 from .proximal import column_norms
-from .selection import Aim, select, settled
+from .selection import Aim, Budget, select, settled
 
 CHUNK = {"cpu": 2**19}
 """Weights that torch operations treat at once: on a CPU, few enough to stay in its cache; it bounds the extra memory."""
@@ -77,6 +78,8 @@ class ProxAdam(torch.optim.AdamW):
             and steered groups of weights to zero, in place of the penalties' own (docs/math.md). Groups that were removed
             from the network (``removed_groups`` of a parameter group) count among them, as zero. The zeros of a penalty that
             selects (:class:`optim.GroupL0`) are then final. It is not part of ``state_dict``.
+        budget: None, or what may be left of the network's cost, in place of ``zero_share`` (:class:`optim.selection.Budget`): a
+            step then sets the fewest groups to zero with which it is. Zeros must be final. It is not part of ``state_dict``.
         found_lambda: that lambda, of the last step, as a scalar tensor.
 
     ``state_dict`` holds plain numbers, text and tensors only, so that ``torch.load(weights_only=True)`` reads it.
@@ -104,6 +107,7 @@ class ProxAdam(torch.optim.AdamW):
             raise ValueError(f"kernel must be 'auto' or 'torch', got {kernel!r}")
         self.kernel = kernel
         self.zero_share: float | None = None
+        self.budget: Budget | None = None
         self.found_lambda: Tensor | None = None
         self._first_defaults = {"penalty": penalty, "axis": axis}
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, fused=fused)
@@ -115,7 +119,9 @@ class ProxAdam(torch.optim.AdamW):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """The other end of it; torch calls this for ``load_state_dict`` too, without our attributes."""
-        for name, default in (("kernel", "auto"), ("zero_share", None), ("found_lambda", None), ("_first_defaults", {})):
+        for name in ("zero_share", "budget", "found_lambda"):
+            self.__dict__.setdefault(name, None)
+        for name, default in (("kernel", "auto"), ("_first_defaults", {})):
             self.__dict__.setdefault(name, default)
         super().__setstate__(state)
 
@@ -165,7 +171,8 @@ class ProxAdam(torch.optim.AdamW):
         for weight, name, value in products:
             self._update_mean(weight, name, value, taken)
         groups = [group for group in self.penalised() if not (_is_number(group["lr"]) and float(group["lr"]) == 0)]
-        aims = {} if self.zero_share is None else self._aim([group for group in groups if group["steered"]])
+        aims_at_nothing = self.zero_share is None and self.budget is None
+        aims = {} if aims_at_nothing else self._aim([group for group in groups if group["steered"]])
         for group in groups:
             lr = group["lr"] if taken is None else group["lr"] * taken
             if id(group) not in aims and group["joint"]:
@@ -179,7 +186,8 @@ class ProxAdam(torch.optim.AdamW):
         return loss
 
     def _aim(self, groups: list[dict[str, Any]]) -> dict[int, list[Aim]]:
-        """Find the lambda that sets ``zero_share`` of the groups of weights of these parameter groups to zero now.
+        """Find the lambda that sets ``zero_share`` of the groups of weights of these parameter groups to zero now, or so many
+        that ``budget`` is kept.
 
         Returns:
             By the id of a parameter group, what that means for each of its weights that has a gradient.
@@ -199,7 +207,14 @@ class ProxAdam(torch.optim.AdamW):
         flat = [aim for group in groups for aim in aims[id(group)]]
         if not flat:
             return {}
-        self.found_lambda = select(flat, sum(group["removed_groups"] for group in groups), self.zero_share or 0.0)
+        removed = sum(group["removed_groups"] for group in groups)
+        if self.budget is None:
+            self.found_lambda = select(flat, removed, self.zero_share or 0.0)
+            return aims
+        if not all(group["penalty"].selects for group in groups):
+            raise ValueError("a budget needs penalties whose zeros are final, such as GroupL0")
+        weights = [group["params"][aim.place] for group in groups for aim in aims[id(group)]]
+        self.found_lambda = select(flat, removed, self.budget.share, self.budget.counter(weights))
         return aims
 
     def _found_strength(self) -> Tensor | float:
@@ -249,7 +264,12 @@ class ProxAdam(torch.optim.AdamW):
         """
         weights = [weight for weight in group["params"] if weight.grad is not None]
         scale = getattr(self, "grad_scale", None)  # of gradients that GradScaler leaves to the fused step
-        products = [as_columns(weight.grad * weight, group["axis"]).sum(0) for weight in weights]
+        pairs = [(weight, weight.grad) for weight in weights]
+        sums = group_dots(pairs, group["axis"]) if self.kernel == "auto" else [None] * len(pairs)
+        products = [
+            as_columns(gradient * weight, group["axis"]).sum(0) if known is None else known
+            for (weight, gradient), known in zip(pairs, sums, strict=True)
+        ]
         holders = weights
         if group["joint"] and weights:
             holders = [self._holder(group)]
@@ -340,9 +360,15 @@ class ProxAdam(torch.optim.AdamW):
         """Per weight of :meth:`_stepped` the lambda that just sets each of its groups to zero: (groups,)."""
         axis, lr, penalty = group["axis"], group["lr"], group["penalty"].with_strength(0.0)
         weights, solved = self._solve(group, penalty, lr)
+        squares: list[Tensor | None] = [None] * len(weights)
+        if penalty.takes_products and self.kernel == "auto":
+            squares = group_dots([(weight, weight) for weight in weights], axis)
         critical = []
-        for weight in weights:
-            if id(weight) in solved:
+        for weight, square in zip(weights, squares, strict=True):
+            if square is not None:
+                mean = self.state[weight][PRODUCTS] / self._corrections([weight], DECAY)[0]
+                critical.append(penalty.critical_of(torch.where(square > 0, mean, 0.0), weight, lr, axis))
+            elif id(weight) in solved:
                 critical.append(solved[id(weight)].critical / group_weight(weight, axis))
             else:
                 parts = [penalty.critical(x, metric, lr, axis) for _, x, metric in self._chunks(weight, group, penalty)]
@@ -351,6 +377,11 @@ class ProxAdam(torch.optim.AdamW):
 
     def _apply(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float) -> None:
         """Set every weight of :meth:`_stepped` to the prox of ``penalty`` at it."""
+        if penalty.takes_products and self.kernel == "auto":  # a group goes or stays by one number: no need to write the others
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight, critical in zip(weights, self._measure(group), strict=True):
+                weight.masked_fill_(along_groups(critical <= penalty.lambda_, weight, group["axis"]), 0.0)
+            return
         weights, solved = self._solve(group, penalty, lr)
         for weight in weights:
             if id(weight) not in solved:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from .prox_adam import ProxAdam
+from .selection import Budget, Counter
 
 
 class LambdaSchedule:
@@ -122,8 +123,12 @@ class SparsityController:
 
     def wanted(self, epoch: float) -> float:
         """The share of zero groups at a time: rises from 0 to the target."""
+        return self.target * self._risen(epoch)
+
+    def _risen(self, epoch: float) -> float:
+        """Return the part of the way to the target that is done at a time, from 0 to 1."""
         t = min(1.0, max(0.0, (epoch - self.start) / ((1 - self.held) * (self.until - self.start))))
-        return self.target * (t * t * (3 - 2 * t) if self.ramp == "smooth" else 1 - (1 - t) ** 3)
+        return t * t * (3 - 2 * t) if self.ramp == "smooth" else 1 - (1 - t) ** 3
 
     def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:
         """Tell ``optimizer`` what to aim at in a step that begins at ``epoch`` and takes ``length`` epochs.
@@ -131,10 +136,14 @@ class SparsityController:
         The aim is what is wanted at the step's end: so the last one before ``until`` aims at the target, however few there are.
         """
         set_strength(optimizer, 0.0)
-        optimizer.zero_share = self.wanted(epoch + length) if self.start <= epoch < self.until else None
+        self._aim(optimizer, epoch, length)
         if epoch >= self.until and not self.debiasing:
             self.debiasing = True
             optimizer.keep_zeros()
+
+    def _aim(self, optimizer: ProxAdam, epoch: float, length: float) -> None:
+        """Give ``optimizer`` its aim, or none outside of the ramp; arguments as for :meth:`apply`."""
+        optimizer.zero_share = self.wanted(epoch + length) if self.start <= epoch < self.until else None
 
     def strength(self, optimizer: ProxAdam) -> float:
         """Lambda in the last step of ``optimizer``."""
@@ -143,13 +152,63 @@ class SparsityController:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"debiasing": self.debiasing, "until": self.until}
+        return {"debiasing": self.debiasing, "start": self.start, "until": self.until}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state_dict`; groups that are fixed were fixed when they were, whatever the settings say now."""
         self.debiasing = bool(state["debiasing"])
         if self.debiasing:
-            self.until = state.get("until", self.until)
+            self.start, self.until = state.get("start", self.start), state.get("until", self.until)
+
+
+class BudgetController(SparsityController):
+    """Selects groups so that a given share of the network's cost is left at a given time.
+
+    The groups die in the order of their critical lambda, as with :class:`SparsityController`, and as many as the budget wants
+    (``ProxAdam.budget``). Their zeros have to be final. What is left falls from 1 along the curve of the ramp. As counting
+    takes time, groups die in every n-th step of an epoch and in the last one before ``until``: n is a hundredth of the ramp's
+    steps, from 1 to 10.
+
+    Args:
+        target: share of the cost that is left at ``until``, in (0, 1).
+        start: epoch before which no group dies.
+        until: epoch at which the zero groups are fixed.
+        counter: as of :class:`optim.selection.Budget`.
+        ramp: as of :class:`SparsityController`.
+    """
+
+    COUNTS = 100
+    """Counts in a ramp, if it is not so long that ``MOST_STEPS`` make more of them."""
+    MOST_STEPS = 10
+    """Steps from one count to the next."""
+
+    def __init__(
+        self,
+        target: float,
+        start: float,
+        until: float,
+        counter: Counter,
+        ramp: Literal["smooth", "cubic"] = "smooth",
+    ) -> None:
+        super().__init__(target, start, until, ramp, held=0.0)
+        self.counter = counter
+
+    def wanted(self, epoch: float) -> float:
+        """The share of the cost that may be left at a time: falls from 1 to the target."""
+        return 1 - (1 - self.target) * self._risen(epoch)
+
+    def _aim(self, optimizer: ProxAdam, epoch: float, length: float) -> None:
+        # It depends on the time alone, so a resumed training counts in the same steps.
+        steps = (self.until - self.start) / length if length else 0.0
+        every = min(self.MOST_STEPS, max(1, round(steps / self.COUNTS)))
+        step = round(epoch % 1 / length) if length else 0
+        is_last = epoch + 1.5 * length > self.until
+        due = self.start <= epoch < self.until and (step % every == 0 or is_last)
+        optimizer.budget = Budget(self.wanted(epoch + length), self.counter) if due else None
+
+    def strength(self, optimizer: ProxAdam) -> float:
+        """Lambda of the last group that died; 0 once the zeros are fixed."""
+        return 0.0 if self.debiasing or optimizer.found_lambda is None else float(optimizer.found_lambda)
 
 
 class TwoControls:
@@ -173,7 +232,7 @@ class TwoControls:
         return self.steered.is_full(epoch) and self.others.is_full(epoch)
 
     def wanted(self, epoch: float) -> float | None:
-        """The share of zero groups that is aimed at among the steered ones."""
+        """The share that the steered ones aim at."""
         return self.steered.wanted(epoch)
 
     def apply(self, optimizer: ProxAdam, epoch: float, length: float = 0.0) -> None:

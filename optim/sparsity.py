@@ -127,14 +127,17 @@ def live_rms(model: nn.Module, before: Mapping[str, Tensor]) -> dict[str, float]
         before: what :func:`group_squares` gave then.
 
     Returns:
-        The root mean square of the weights in live groups, divided by that of the same weights before: per stage, and of all
-        layers under the empty name; NaN where no group lives.
+        The root mean square of the weights in live groups, divided by that of the same groups before: per stage, and of all
+        layers under the empty name; NaN where no group lives. Weights that are zero now, as those of filters that nobody reads
+        any more, do not count in the mean.
     """
+    backbone, stage_names = _backbone_of(model)
     sums: dict[str, Tensor] = {}
-    _, stage_names = _backbone_of(model)
-    for name, now in group_squares(model).items():
-        live = now > 0
-        pair = torch.stack([now[live].sum(), before[name].to(now.device)[live].sum()])
+    for name, parameter in grouped_weights(backbone):
+        weight, then = parameter.detach(), before[name].to(parameter.device)
+        live, now = live_groups(weight), group_norms(weight).double().square()
+        left = weight.count_nonzero() / max(1, int(live.sum()) * group_size(weight))
+        pair = torch.stack([now[live].sum(), then[live].sum() * left])
         for key in ("", stage_of(name, stage_names)):
             sums[key] = sums[key] + pair if key in sums else pair
     return {key: float((now / then).sqrt()) for key, (now, then) in sums.items()}

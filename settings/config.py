@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from settings.messages import describe_problems, epoch_at, rule_problems, shown
+from optim.penalties import PENALTIES, Penalty
+from settings.messages import Phases, describe_problems, epoch_at, rule_problems, shown
 from settings.nature import NUMBERS, PENALTY, RECORD, WORK, Nature, about, natures
 from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
@@ -39,7 +40,9 @@ from settings.sections import (
     Text,
     Time,
     Tracking,
+    default_penalty,
 )
+from settings.targets import Target, given_targets
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
 from tasks.table import SEGMENTATION_LOSSES
@@ -52,6 +55,14 @@ log = logging.getLogger(__name__)
 DATA = about("numbers", "speed", needs="data")
 FOLDER = about("numbers", "speed", "place", needs="data", may_become="another spelling", machine=True)
 AXIS = "it is an axis of the study"
+BUDGET = about(
+    "numbers",
+    "speed",
+    penalty=True,
+    used_with=("group_sparsity", True),
+    replaces="bb_optimizer_params.lambda",
+    in_a_study=AXIS,
+)
 WEIGHTS = about("numbers", "place", needs="weights", may_become="another spelling")
 
 
@@ -104,7 +115,10 @@ class ExperimentConfig(Schema):
     augmentation: Augmentation = Augmentation()
     """Random changes of the training frames."""
     train_batch_size: Annotated[Int, Field(ge=2), DATA] = 16
-    """Frames per training step (batch norm needs two); the last incomplete batch is dropped."""
+    """Frames per training batch (batch norm needs two); the last incomplete batch is dropped."""
+    accumulate: Annotated[Int, Field(ge=1), DATA] = 1
+    """Batches per step of the optimizer: the steps of a batch this many times as large, batch norm aside, in the memory of one
+    (docs/runs.md); batches that make no whole step are dropped."""
     val_batch_size: Annotated[Int, Field(ge=1), about("speed")] = 8
     """Frames per validation batch; changes the speed only."""
     test_batch_size: Annotated[Int, Field(ge=1), about("speed")] = 8
@@ -165,8 +179,9 @@ class ExperimentConfig(Schema):
     (`group_l0`), a feature is one group for all heads together, and the target counts it beside the backbone's groups; else
     each convolution of a head has its own groups, with the penalty and the lambda of `optimizer_params` (`target_sparsity` and
     `lambda_list` are then about the backbone alone)."""
-    sparsity_threshold: Annotated[Number, Field(ge=0), PENALTY] = 0
-    """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for."""
+    sparsity_threshold: Annotated[Annotated[Number, Field(ge=0)] | None, PENALTY] = None
+    """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for; none: 0, or with
+    a target a fourteenth of the epochs."""
     target_sparsity: Annotated[
         Share | None,
         about(
@@ -175,24 +190,29 @@ class ExperimentConfig(Schema):
     ] = None
     """Share of the shared groups that is to be zero, such as 0.7: lambda is then found while training, and the penalty's
     own is not used."""
-    sparsity_until: Annotated[Time, PENALTY] = 0.6
-    """When `target_sparsity` is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
+    target_macs: Annotated[Share | None, BUDGET] = None
+    """In place of `target_sparsity`: share of the dense network's multiply-adds (whole model, at `input_shape`) that is left in
+    the compact one, such as 0.25. It needs `group_l0`, and is reached at `sparsity_until`."""
+    target_parameters: Annotated[Share | None, BUDGET] = None
+    """The same for the parameters, such as 0.1."""
+    sparsity_until: Annotated[Time, PENALTY] = 0.3
+    """When the target is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
-    sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "smooth"
-    """Rise of the share of zero groups to `target_sparsity`: `smooth` is slow at both ends, `cubic` begins at once
+    sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "cubic"
+    """Way from the dense network to the target: `smooth` is slow at both ends, `cubic` begins at once
     (1 - (1 - t)^3)."""
     keep_layers: Annotated[Number, Field(ge=0, lt=1), PENALTY] = 0.02
-    """With `target_sparsity`: share of its groups, but at least one, that each layer keeps, and the features, where they are
-    groups; 0 lets layers die."""
+    """With a target: share of its groups, but at least one, that each layer keeps, and the features, where they are groups; 0
+    lets layers die."""
     preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True)] = None
     """Keep the norm of what a penalty on norms leaves of a shared layer before batch norm, so that it is not shrunk;
-    none: with `target_sparsity`. `group_l0` shrinks nothing."""
+    none: with a target. `group_l0` shrinks nothing."""
     debias_from: Annotated[Time | None, PENALTY] = None
-    """The same without `target_sparsity`: from then on zero groups stay zero and the penalty is off (epoch, or share of
+    """The same without a target: from then on zero groups stay zero and the penalty is off (epoch, or share of
     `epochs`)."""
     shrink: Annotated[Bool | None, about("speed", penalty=True)] = None
     """As groups stay zero, train on what is left of the network: the same training to rounding, in less time; none: with
-    `target_sparsity`, where the backbone says what feeds what (`anatomy()`)."""
+    a target, where the backbone says what feeds what (`anatomy()`)."""
     lambda_list: Annotated[
         tuple[Annotated[Number, Field(ge=0)], ...] | None,
         about("record", may_become="anything", penalty=True, in_a_study="the study has the axis lambda"),
@@ -218,13 +238,15 @@ class ExperimentConfig(Schema):
         Text, about("place", may_become="anything", in_a_study="the runs go into the study's folder; folder=<folder> moves it")
     ] = "results/runs/"
     """Folder of the trials' folders."""
+    keep_state: Annotated[Bool, RECORD] = False
+    """Keep `last.pt` (three times the weights) when a trial is trained and tested, so that it can go on with more `epochs`."""
     device: Annotated[
         str, Field(strict=True, pattern=r"^(auto|cpu|cuda(:\d+)?)$"), about("numbers", "speed", needs="device", machine=True)
     ] = "auto"
     """`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`."""
-    precision: Annotated[Literal["auto", "fp32", "bf16"], about("numbers", "speed", machine=True)] = "auto"
-    """`bf16` is autocast; `auto` is bf16 where the device computes it natively, else fp32 (in which CUDA
-    may take TF32 for convolutions)."""
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], about("numbers", "speed", machine=True)] = "auto"
+    """`bf16` and `fp16` are autocast, `fp16` (for GPUs without bf16) with scaled losses; `auto` is bf16 where the device
+    computes it natively, else fp32 (in which CUDA may take TF32 for convolutions)."""
     channels_last: Annotated[Bool, about("speed")] = True
     """Memory layout of the convolutions; changes the speed only."""
     deterministic: Annotated[Bool, WORK] = False
@@ -276,9 +298,24 @@ class ExperimentConfig(Schema):
         return shape if isinstance(shape, tuple) else (shape, shape)
 
     @property
+    def target(self) -> Target | None:
+        """What a training with the penalty steers towards; None: nothing."""
+        return next(iter(given_targets(dict(self))), None) if self.group_sparsity else None
+
+    @property
     def penalty_lambda(self) -> float:
         """Strength of the backbone's penalty when it is full; 0 for a dense run, or where it is found while training."""
-        return _final(self.bb_optimizer_params) if self.group_sparsity and self.target_sparsity is None else 0.0
+        return _final(self.bb_optimizer_params) if self.group_sparsity and self.target is None else 0.0
+
+    @property
+    def penalty(self) -> type[Penalty]:
+        """Class of the backbone's penalty."""
+        return PENALTIES[self.bb_optimizer_params.penalty or default_penalty(self.target)]
+
+    @property
+    def head_penalty(self) -> type[Penalty]:
+        """Class of the heads' penalty."""
+        return PENALTIES[self.optimizer_params.penalty or default_penalty(None)]
 
     @property
     def sparsifies_heads(self) -> bool:
@@ -288,8 +325,7 @@ class ExperimentConfig(Schema):
     @property
     def joins_heads(self) -> bool:
         """True if a shared feature is one group for all heads together, which a target selects beside the backbone's groups."""
-        has_target = self.target_sparsity is not None
-        return self.sparsifies_heads and has_target and self.bb_optimizer_params.penalty_class.selects
+        return self.sparsifies_heads and self.target is not None and self.penalty.selects
 
     @property
     def head_penalty_lambda(self) -> float:
@@ -301,23 +337,24 @@ class ExperimentConfig(Schema):
         """Epoch from which zero groups stay zero and the penalty is off; None: never."""
         if not self.group_sparsity:
             return None
-        time = self.debias_from if self.target_sparsity is None else self.sparsity_until
+        time = self.debias_from if self.target is None else self.sparsity_until
         return None if time is None else self.epoch_at(time)
 
     @property
     def preserves_norm(self) -> bool:
         """True if a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
-        return self.target_sparsity is not None if self.preserve_norm is None else self.preserve_norm
+        return self.target is not None if self.preserve_norm is None else self.preserve_norm
 
     @property
     def shrinks(self) -> bool:
-        """Whether the network that trains becomes smaller: `shrink`, or its default here."""
-        return self.group_sparsity and (self.target_sparsity is not None if self.shrink is None else self.shrink)
+        """True if the network that trains becomes smaller: `shrink`, or its default here."""
+        return self.group_sparsity and (self.target is not None if self.shrink is None else self.shrink)
 
     @property
     def sparsity_epoch(self) -> int:
         """Epoch from which the penalty acts."""
-        return self.epoch_at(self.sparsity_threshold)
+        targets = [] if self.target is None else [self.target]
+        return Phases(self.sparsity_threshold, targets, self.sparsity_until, self.debias_from, self.epochs).start
 
     def epoch_at(self, time: float) -> int:
         """Return the epoch that a key such as `sparsity_until` means: itself, or a share of `epochs` if below 1."""

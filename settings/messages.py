@@ -15,7 +15,8 @@ from pydantic import BaseModel, RootModel
 
 from optim.penalties import PENALTIES
 from settings.registries import BACKBONES
-from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength
+from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, default_penalty
+from settings.targets import TARGETS, Target, given_targets
 from tasks.data_sets import DATA_SETS
 from tasks.table import get_task, task_names
 
@@ -38,11 +39,12 @@ _EXPECTED = {
 _ALSO_CALLED = {
     **{other: name for name, penalty in PENALTIES.items() for other in penalty.also_called},
     **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "celoss"), "softCEloss"),
+    **dict.fromkeys(("float16", "half"), "fp16"),
     **{other: name for name, data_set in DATA_SETS.items() for other in data_set.also_called},
 }
 """Other names, in small letters, of values that are nearer in spelling to something else."""
 _SHARES = (
-    "target_sparsity",
+    *TARGETS,
     "val_fraction",
     *(name for name, parameter in PENALTY_PARAMETERS.items() if parameter.metadata.get("le") == 1),
 )
@@ -212,8 +214,8 @@ def _docstring(schema: type[BaseModel], names: list[str]) -> str:
     return "a value"
 
 
-# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters (``phases``: of those
-# of ``Phases``), and returns what is wrong with them.
+# Impossible combinations. A rule is a function of the typed values of the keys that it has for parameters (``targets``: of
+# those of ``TARGETS``; ``phases``: of those of ``Phases``), and returns what is wrong with them.
 
 
 def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
@@ -293,13 +295,40 @@ def epoch_at(time: float, epochs: int) -> int:
     return max(1, round(time * epochs)) if 0 < time < 1 else round(time)
 
 
+class Phases(NamedTuple):
+    """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
+
+    sparsity_threshold: float | None
+    targets: list[Target]
+    sparsity_until: float
+    debias_from: float | None
+    epochs: int
+
+    @property
+    def start(self) -> int:
+        """Epoch from which the penalty acts. Without a threshold it is the first; with a target, a fourteenth of the epochs
+        comes before it, as groups of an untrained network cannot be judged, but it comes before ``sparsity_until``."""
+        if self.sparsity_threshold is not None:
+            return epoch_at(self.sparsity_threshold, self.epochs)
+        if not self.targets:
+            return 0
+        return min(max(1, self.epochs // 14), epoch_at(self.sparsity_until, self.epochs) - 1)
+
+    @property
+    def debias(self) -> tuple[str, float | None]:
+        """Key and value of the time at which the debias phase begins; None in place of the value: there is none."""
+        return ("sparsity_until", self.sparsity_until) if self.targets else ("debias_from", self.debias_from)
+
+
 def _between_epochs(key: str, time: float) -> str | None:
     if time < 1 or time == round(time):
         return None
     return f"{key}: {time:g} is neither an epoch (a whole number) nor a share of epochs (below 1)"
 
 
-def _threshold(group_sparsity: bool, sparsity_threshold: float, epochs: int) -> str | None:
+def _threshold(group_sparsity: bool, sparsity_threshold: float | None, epochs: int) -> str | None:
+    if sparsity_threshold is None:
+        return None
     problem = _between_epochs("sparsity_threshold", sparsity_threshold)
     if problem is None and group_sparsity and epoch_at(sparsity_threshold, epochs) >= epochs:
         return (
@@ -309,54 +338,61 @@ def _threshold(group_sparsity: bool, sparsity_threshold: float, epochs: int) -> 
     return problem
 
 
-def _time_problem(key: str, time: float, threshold: float, epochs: int) -> str | None:
-    start, at = epoch_at(threshold, epochs), epoch_at(time, epochs)
+def _time_problem(key: str, time: float, phases: Phases) -> str | None:
+    start, at = phases.start, epoch_at(time, phases.epochs)
     problem = _between_epochs(key, time)
-    if problem is None and not start < at < epochs:
+    if problem is None and not start < at < phases.epochs:
         return (
-            f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: {epochs}, so "
-            "that there is time for the penalty before it and for training after it"
+            f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: "
+            f"{phases.epochs}, so that there is time for the penalty before it and for training after it"
         )
     return problem
 
 
-def _until(
-    group_sparsity: bool, target_sparsity: float | None, sparsity_until: float, sparsity_threshold: float, epochs: int
-) -> str | None:
-    if not group_sparsity or target_sparsity is None:
+def _until(group_sparsity: bool, phases: Phases) -> str | None:
+    if not group_sparsity or not phases.targets:
         return None
-    return _time_problem("sparsity_until", sparsity_until, sparsity_threshold, epochs)
+    return _time_problem("sparsity_until", phases.sparsity_until, phases)
 
 
-def _debias(
-    group_sparsity: bool, target_sparsity: float | None, debias_from: float | None, sparsity_threshold: float, epochs: int
-) -> str | None:
-    if not group_sparsity or debias_from is None:
+def _debias(group_sparsity: bool, phases: Phases) -> str | None:
+    if not group_sparsity or phases.debias_from is None:
         return None
-    if target_sparsity is not None:
-        return "debias_from: contradicts target_sparsity, with which that phase begins at sparsity_until; give one of them"
-    return _time_problem("debias_from", debias_from, sparsity_threshold, epochs)
+    if phases.targets:
+        key = phases.targets[0].key
+        return f"debias_from: contradicts {key}, with which that phase begins at sparsity_until; give one of them"
+    return _time_problem("debias_from", phases.debias_from, phases)
 
 
-def _shrink(group_sparsity: bool, shrink: bool | None, target_sparsity: float | None, debias_from: float | None) -> str | None:
-    if group_sparsity and shrink and target_sparsity is None and debias_from is None:
+def _shrink(group_sparsity: bool, shrink: bool | None, targets: list[Target], debias_from: float | None) -> str | None:
+    if group_sparsity and shrink and not targets and debias_from is None:
         return "shrink: true needs groups that stay zero: give target_sparsity, or debias_from"
     return None
 
 
-class Phases(NamedTuple):
-    """The keys that say when a penalty acts: from ``sparsity_threshold`` to the debias phase, or to the end."""
+def _one_target(targets: list[Target]) -> str | None:
+    if len(targets) > 1:
+        return f"{targets[1].key}: contradicts {targets[0].key}; give one of them, and null as the other"
+    return None
 
-    sparsity_threshold: float
-    target_sparsity: float | None
-    sparsity_until: float
-    debias_from: float | None
-    epochs: int
 
-    @property
-    def debias(self) -> tuple[str, float | None]:
-        """Key and value of the time at which the debias phase begins; None in place of the value: there is none."""
-        return ("debias_from", self.debias_from) if self.target_sparsity is None else ("sparsity_until", self.sparsity_until)
+def _budget(group_sparsity: bool, targets: list[Target], bb_optimizer_params: OptimizerParams, sparsify: str) -> str | None:
+    for target in targets:
+        if not group_sparsity or not target.is_budget:
+            continue
+        penalty = PENALTIES[bb_optimizer_params.penalty or default_penalty(target)]
+        if not penalty.selects:
+            final = [name for name, other in PENALTIES.items() if other.selects]
+            return (
+                f"{target.key}: needs a penalty whose zeros are final, and those of {penalty.name} may come back; set "
+                f"bb_optimizer_params.penalty to {' or '.join(final)}"
+            )
+        if sparsify != "backbone":
+            return (
+                f"{target.key}: contradicts sparsify: {sparsify!r}, as zero groups of the heads may come back; set sparsify to "
+                "'backbone'"
+            )
+    return None
 
 
 def _strength_problem(key: str, strength: Strength | None, phases: Phases) -> str | None:
@@ -364,7 +400,7 @@ def _strength_problem(key: str, strength: Strength | None, phases: Phases) -> st
     if strength is None or strength.is_constant:
         return None
     epochs = phases.epochs
-    times = [time for time, _ in strength.points(epoch_at(phases.sparsity_threshold, epochs))]
+    times = [time for time, _ in strength.points(phases.start)]
     if times != sorted(times):
         return f"{key}: the epochs of {shown(strength)} fall; expected [epoch, lambda] in order of time"
     full, what = times[-1], "last point lies" if strength.is_listed else "warmup ends"
@@ -382,9 +418,10 @@ def _strength_problem(key: str, strength: Strength | None, phases: Phases) -> st
 def _lambda(
     group_sparsity: bool, bb_optimizer_params: OptimizerParams, lambda_list: tuple[float, ...] | None, phases: Phases
 ) -> str | None:
-    if lambda_list is not None and phases.target_sparsity is not None:
-        return "lambda_list: contradicts target_sparsity, with which lambda is found while training; give one of them"
-    if not group_sparsity or phases.target_sparsity is not None:
+    if lambda_list is not None and phases.targets:
+        key = phases.targets[0].key
+        return f"lambda_list: contradicts {key}, with which lambda is found while training; give one of them"
+    if not group_sparsity or phases.targets:
         return None
     key, strength = "bb_optimizer_params.lambda", bb_optimizer_params.lambda_
     problem = _strength_problem(key, strength, phases)
@@ -403,12 +440,13 @@ def _head_lambda(
     if not group_sparsity or sparsify != "backbone_and_heads":
         return None
     key, strength = "optimizer_params.lambda", optimizer_params.lambda_
-    if phases.target_sparsity is not None and bb_optimizer_params.penalty_class.selects:
+    penalty = PENALTIES[bb_optimizer_params.penalty or default_penalty(phases.targets or None)]
+    if phases.targets and penalty.selects:
         if strength is None:
             return None
         return (
-            f"{key}: {shown(strength)} has no effect with target_sparsity and bb_optimizer_params.penalty: "
-            f"'{bb_optimizer_params.penalty}', as features are then selected together with the backbone's groups; remove it"
+            f"{key}: {shown(strength)} has no effect with target_sparsity and the penalty {penalty.name!r}, as features are "
+            "then selected together with the backbone's groups; remove it, or set bb_optimizer_params.penalty to 'l1_l2'"
         )
     if strength is None or not any(value for _, value in strength.points(0)):
         return (
@@ -420,15 +458,17 @@ def _head_lambda(
 
 _RULES: tuple[Callable[..., str | None], ...] = (
     *(_setup_and_tasks, _tasks, _data_dir, _weights, _init_weights),
-    *(_threshold, _until, _debias, _shrink, _lambda, _head_lambda, _normalize),
+    *(_one_target, _budget, _threshold, _until, _debias, _shrink, _lambda, _head_lambda, _normalize),
 )
 
 
 def rule_problems(values: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each rule that typed values break; a rule is asked if every key that it reads is among them."""
     known = dict(values)
-    if values.keys() >= {*Phases._fields}:
-        known["phases"] = Phases(*(values[key] for key in Phases._fields))
+    if known.keys() >= TARGETS.keys():
+        known["targets"] = given_targets(known)
+    if known.keys() >= {*Phases._fields}:
+        known["phases"] = Phases(*(known[key] for key in Phases._fields))
     read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
     problems = [rule(**{key: known[key] for key in keys}) for rule, keys in read.items() if keys <= known.keys()]
     return [problem for problem in problems if problem is not None]

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
-from optim.penalties import PENALTIES, GroupLasso, Penalty
+from optim.penalties import PENALTIES, GroupL0, GroupLasso
 from settings.nature import NUMBERS, PENALTY, WORK, about
 from tasks.data_sets import DATA_SETS
 
@@ -182,6 +182,13 @@ Time = Annotated[Number, Field(gt=0)]
 
 
 PenaltyName = Annotated[str, OneOf(PENALTIES)]
+
+
+def default_penalty(target: object) -> str:
+    """Return the penalty of a training that names none: measured best under a target (docs/results.md), else the paper's."""
+    return GroupLasso.name if target is None else GroupL0.name
+
+
 PENALTY_PARAMETERS = {name: parameter for penalty in PENALTIES.values() for name, parameter in penalty.parameters().items()}
 """Keys of an optimizer's section that are parameters of penalties, as the penalties declare them."""
 
@@ -211,11 +218,11 @@ class OptimizerParams(Section):
     penalty: Annotated[
         PenaltyName | None, about("numbers", "speed", penalty=True, in_a_study="the study has the axis penalty")
     ] = Field(
-        default=GroupLasso.name,
+        default=None,
         description="Penalty on the groups: "
         + ", ".join(f"`{name}` ({penalty.title})" for name, penalty in PENALTIES.items())
-        + ". `group_l0` selects groups and leaves the others as they are. The heads' is unused unless `sparsify` is "
-        "`backbone_and_heads`.",
+        + f"; none: with `target_sparsity`, the backbone's is `{GroupL0.name}`, which selects groups and leaves the others as "
+        f"they are; else `{GroupLasso.name}`. The heads' is unused unless `sparsify` is `backbone_and_heads`.",
     )
     lambda_: Annotated[Strength | None, PENALTY] = Field(default=None, alias="lambda")
     """Strength of the penalty (a group's weight is `lambda * sqrt(group size)`): a number; or `{value: 1e-4, warmup: 10}`,
@@ -223,11 +230,6 @@ class OptimizerParams(Section):
     `penalty`."""
     # The parameters of all penalties are keys as well: the schema reads a class's fields from its annotations.
     __annotations__.update({name: _key(parameter) for name, parameter in PENALTY_PARAMETERS.items()})
-
-    @property
-    def penalty_class(self) -> type[Penalty]:
-        """Class of the penalty; the group lasso where none is named."""
-        return PENALTIES[self.penalty or GroupLasso.name]
 
 
 class BackboneOptimizerParams(OptimizerParams):

@@ -12,6 +12,7 @@ import pandas as pd
 from engine import checkpoint as files
 from engine.results import mean_and_std
 from engine.resuming import saved_row
+from settings.targets import TARGETS
 from study.columns import COLUMNS, CURVES, LEADING, SavedRun, column_of, main_column, run_columns, task_column, task_columns
 from study.costs import Costs
 from study.plan import Run, Setting, Study
@@ -47,6 +48,7 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
     order = {setting.name: place for place, setting in enumerate(study.settings)}
     compared.sort(key=lambda finished: (order[finished.run.setting.name], finished.run.trial))
     rows = [row for finished in compared for row in _run_rows(study.name, finished)]
+    budgets = [key for key, kind in TARGETS.items() if kind.cost and any(key in row for row in rows)]
     curves = [row for finished in compared for row in _curve_rows(finished.run)]
     layers = [
         {"setting": finished.run.setting.name, "trial": finished.run.trial, **layer}
@@ -55,7 +57,7 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
     ]
     return StudyTables(
         study.name,
-        pd.DataFrame(rows, columns=HEADS["runs"]),
+        pd.DataFrame(rows, columns=[*HEADS["runs"], *budgets]),
         _summary(study, compared),
         pd.DataFrame(curves, columns=HEADS["curves"]),
         pd.DataFrame(layers, columns=HEADS["layers"]),
@@ -243,10 +245,15 @@ def _by_strength(settings: Sequence[Setting]) -> list[Setting]:
     def place(setting: Setting) -> tuple[Any, ...]:
         identity = identities[setting.name]
         kind = kinds.index((identity["penalty"], identity["variant"]))
-        strength = (identity["lambda"] or 0.0, identity["target_sparsity"] or 0.0)
+        strength = (identity["lambda"] or 0.0, *(_strictness(key, identity.get(key)) for key in TARGETS))
         return tasks.index(identity["tasks"]), identity["sparse"], kind, *strength
 
     return sorted(settings, key=place)
+
+
+def _strictness(key: str, share: float | None) -> float:
+    """Return a number that rises with what a target asks for: more zeros, or less of a cost."""
+    return 0.0 if share is None else 1 - share if TARGETS[key].cost else share
 
 
 def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:

@@ -145,13 +145,15 @@ def _together(reading: float, computing: float, config: ExperimentConfig) -> flo
 
 
 def _step_seconds(trial: Trial, batches: Sequence[Sample]) -> float:
-    """Measure the median of some training steps."""
+    """Measure the median of some training steps, per batch."""
     trial.model.train()
     times: list[float] = []
-    while batches and len(times) < WARM_UP + STEPS and sum(times) < PATIENCE:
-        batch = batches[len(times) % len(batches)]
-        times.append(_seconds(lambda batch=batch: training_step(trial, batch, 0.0, 1.0)))  # type: ignore[misc]
-    return statistics.median(times[WARM_UP:] or times or [0.0])
+    count = trial.config.accumulate
+    together = [batches[index % len(batches)] for index in range((WARM_UP + STEPS) * count)] if batches else []
+    while len(times) * count < len(together) and sum(times) < PATIENCE:
+        some = together[len(times) * count :][:count]
+        times.append(_seconds(lambda some=some: training_step(trial, some, 0.0, 1.0)))  # type: ignore[misc]
+    return statistics.median(times[WARM_UP:] or times or [0.0]) / count
 
 
 def _seconds(do: Callable[[], object]) -> float:

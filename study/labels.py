@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from optim.penalties import PENALTIES
+from settings.targets import TARGETS
 from study.columns import Column, column_of, run_columns, words
 from study.tables import StudyTables
 from tasks.table import get_task
@@ -39,20 +40,16 @@ def kind_label(row: Mapping[str, Any]) -> str:
     title = PENALTIES[penalty].title if penalty in PENALTIES else words(penalty) or "sparse"
     parts = [title if row["sparse"] else "dense"]
     if row["sparse"]:
-        parts += filter(None, [strength_label(row["lambda"], row["target_sparsity"])])
+        parts += filter(None, [strength_label(row)])
     return ", ".join([*parts, f"variant {variant}"] if variant else parts)
 
 
-def strength_label(strength: Any, target: Any) -> str:
-    """Write a strength as ``target 70 %`` or ``λ = 1e-4``; empty where there is neither.
-
-    Args:
-        strength: lambda.
-        target: wanted share of zero groups, 0..1.
-    """
-    if not is_missing(target):
-        return f"target {100 * float(target):.6g} %"
-    return "" if is_missing(strength) else f"λ = {short_number(float(strength))}"
+def strength_label(row: Mapping[str, Any]) -> str:
+    """Write the strength of a setting as ``target 70 %``, ``MACs 25 %`` or ``λ = 1e-4``; empty where there is none."""
+    for key, kind in TARGETS.items():
+        if not is_missing(row.get(key)):
+            return f"{kind.label} {100 * float(row[key]):.6g} %"
+    return "" if is_missing(row["lambda"]) else f"λ = {short_number(float(row['lambda']))}"
 
 
 def setting_label(row: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ import torch
 from engine import checkpoint as files
 from engine.device import resolve
 from engine.experiment import run_trial
-from engine.resuming import check_folder, is_finished
+from engine.resuming import check_folder, drop_state, is_finished
 from engine.trainer import TrainingDivergedError
 from settings.config import ExperimentConfig, load_config
 from study.plan import Run
@@ -59,7 +59,9 @@ def attempt(run: Run) -> Outcome:
     except HeldError as error:
         return Outcome(run, "held", error.fact)
     except torch.OutOfMemoryError as error:
-        reason = f"the device has too little memory; lower train_batch_size or input_shape ({_line(error)})"
+        reason = (
+            f"the device has too little memory; lower train_batch_size (and raise accumulate) or input_shape ({_line(error)})"
+        )
     except TrialError as error:
         reason = with_remedy(run, error)
     except UserError as error:
@@ -95,6 +97,7 @@ def train_and_test(run: Run) -> None:
         if run.folder.exists():
             check_folder(config, run.folder, resume=True)
             if is_finished(run.folder, config):
+                drop_state(run.folder, config)
                 return
         run_trial(config, run.trial, device, resume=True)
 

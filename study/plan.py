@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from settings.config import ExperimentConfig, validate_config
-from settings.sections import Strength
+from settings.sections import Strength, default_penalty
+from settings.targets import TARGETS, Target, given_targets
 from study.study_file import Axes, StudyFile, load_study_file
 from tasks.table import get_task, is_task
 from utils.errors import ConfigError
@@ -47,16 +48,17 @@ class Setting:
     def identity(self) -> dict[str, Any]:
         """Return the columns that say in every table what this setting is."""
         config = self.config
-        has_target = config.target_sparsity is not None
+        target = config.target
         return {
             "setting": self.name,
             "variant": self.variant,
             "setup": config.setup,
             "tasks": tuple(config.task_list),
             "sparse": self.sparse,
-            "penalty": config.bb_optimizer_params.penalty if self.sparse else "",
-            "lambda": config.penalty_lambda if self.sparse and not has_target else None,
-            "target_sparsity": config.target_sparsity if self.sparse else None,
+            "penalty": config.penalty.name if self.sparse else "",
+            "lambda": config.penalty_lambda if self.sparse and target is None else None,
+            "target_sparsity": None,
+            **({} if target is None else {target.key: target.share}),
         }
 
 
@@ -168,7 +170,7 @@ def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> E
 
 
 def _lists_strengths(axes: Axes) -> bool:
-    return axes.lambda_ is not None or axes.target_sparsity is not None
+    return axes.lambda_ is not None or bool(axes.targets)
 
 
 def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> list[Setting]:
@@ -251,7 +253,7 @@ def _dense(base: ExperimentConfig) -> dict[str, Any]:
     params = base.bb_optimizer_params.model_dump(mode="json", by_alias=True)
     return {
         "group_sparsity": False,
-        "target_sparsity": None,
+        **dict.fromkeys(TARGETS),
         "lambda_list": None,
         "sparsify": "backbone",
         "bb_optimizer_params": {**params, "lambda": None},
@@ -265,16 +267,17 @@ def _sparse(source: str, axes: Axes, base: ExperimentConfig) -> list[dict[str, A
         {
             "group_sparsity": True,
             "lambda_list": None,
-            "target_sparsity": target,
+            **dict.fromkeys(TARGETS),
+            **({} if target is None else {target.key: target.share}),
             "debias_from": base.debias_from if target is None else None,
-            "bb_optimizer_params": {**params, "penalty": penalty, "lambda": strength},
+            "bb_optimizer_params": {**params, "penalty": penalty or default_penalty(target), "lambda": strength},
         }
-        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty_class.name,))
+        for penalty in dict.fromkeys(axes.penalty or (base.bb_optimizer_params.penalty,))
         for strength, target in _lambdas_or_targets(source, axes, base)
     ]
 
 
-def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[Strength | None, float | None]]:
+def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list[tuple[Strength | None, Target | None]]:
     """Return lambda, or the target, of each sparse run of a penalty: those of the grid, or else the base's.
 
     Args:
@@ -283,10 +286,8 @@ def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list
         base: the base experiment.
     """
     strength = base.bb_optimizer_params.lambda_
-    targets = axes.target_sparsity
-    if targets is None and not axes.lambda_ and base.target_sparsity is not None:
-        targets = (base.target_sparsity,)
-    if targets is not None:
+    targets = axes.targets or ([] if axes.lambda_ else given_targets(dict(base)))
+    if targets:
         return [(None, target) for target in targets]
     lambdas = axes.lambda_ or base.lambda_list
     if lambdas is not None and strength is not None and strength.is_listed:
@@ -315,9 +316,9 @@ def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None
     if not values["group_sparsity"]:
         parts.append("dense")
     else:
-        params, target = values["bb_optimizer_params"], values["target_sparsity"]
-        strength = f"lambda{_number(params['lambda'].final)}" if target is None else f"target{_number(target)}"
-        parts += [params["penalty"], strength]
+        params, targets = values["bb_optimizer_params"], given_targets(values)
+        strengths = [f"{target.kind.short}{_number(target.share)}" for target in targets]
+        parts += [params["penalty"], *(strengths or [f"lambda{_number(params['lambda'].final)}"])]
     return "_".join([*parts, *([variant] if variant else [])])
 
 

@@ -17,8 +17,9 @@ from rich.table import Table
 from engine import checkpoint as files
 from engine.device import resolve
 from engine.experiment import check_inputs
-from engine.resuming import check_folder, existing_trials, nothing_to_resume
+from engine.resuming import check_folder, drop_state, existing_trials, nothing_to_resume
 from settings.config import ExperimentConfig
+from study.disk import gigabytes, run_size, told
 from study.estimate import Clock
 from study.launch import Launcher, Outcome, one_after_another
 from study.plan import Study
@@ -76,6 +77,9 @@ def run_study(
         _remove(study)
     study.folder.mkdir(parents=True, exist_ok=True)
     write_record(study, command)
+    for ended in progress:
+        if ended.finished and not ended.held:
+            drop_state(ended.run.folder, ended.run.config)  # a process that was killed before that left it
     outcomes = _launch(study, progress, clock, launcher)
     _conclude(study, outcomes)
     return outcomes
@@ -127,19 +131,22 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("of these", min_width=12)
     table.add_column("time left", justify="right", no_wrap=True)
-    for setting in study.settings:
+    table.add_column("disk", justify="right", no_wrap=True)
+    sizes = [run_size(setting.config) for setting in study.settings]
+    for setting, size in zip(study.settings, sizes, strict=True):
         trials = [run_progress for run_progress in progress if run_progress.run.setting is setting]
         words = Counter(run_progress.word for run_progress in trials)
         state = ", ".join(f"{count} {word}" if setting.trials > 1 else word for word, count in words.items())
         left = "" if all(run_progress.finished for run_progress in trials) else duration(sum(map(clock.seconds, trials)))
-        table.add_row(setting.name, str(setting.trials), state, left)
+        table.add_row(setting.name, str(setting.trials), state, left, gigabytes(size.kept * setting.trials))
     console = Console()
     # Names are to be read, and copied, whole: a line that is longer than the terminal is better than half a name.
-    console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 40)
+    console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 50)
     console.print(table)
     left = f"In all about {duration(sum(map(clock.seconds, progress)))} are left, less where runs stop early"
     left = "All runs are finished" if all(run_progress.finished for run_progress in progress) else left
-    console.print(f"{left}; the runs are in {study.folder}", soft_wrap=True, markup=False, highlight=False)
+    disk = told(zip(sizes, (setting.trials for setting in study.settings), strict=True))
+    console.print(f"{left}; the runs are in {study.folder}\n{disk}", soft_wrap=True, markup=False, highlight=False)
     if strangers:
         text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
         console.print(text, soft_wrap=True, markup=False, highlight=False)

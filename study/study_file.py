@@ -13,6 +13,7 @@ from settings.config import ExperimentConfig
 from settings.messages import describe_problems, nearest
 from settings.nature import natures
 from settings.sections import Bool, FileName, Int, Number, PenaltyName, Schema, Share, Text
+from settings.targets import TARGETS, Target
 from settings.yaml_file import apply_override, drop_other_names, read_yaml
 from tasks.table import TASKS, is_task
 from utils.errors import ConfigError
@@ -96,7 +97,7 @@ Several = Annotated[tuple[Item, ...], BeforeValidator(_several), Field(min_lengt
 
 class Axes(Schema):
     """Some runs: every combination of what is listed here. Dense runs have no penalty, so that `penalty`, `lambda` and
-    `target_sparsity` do not multiply them."""
+    targets do not multiply them."""
 
     setup: Several[Literal["singletask", "multitask"]] | None = None
     """`singletask` (each task alone), `multitask` (several share the backbone), or both; with `tasks`: which of those."""
@@ -109,6 +110,10 @@ class Axes(Schema):
     """Strengths of the penalty, each above 0."""
     target_sparsity: Several[Share] | None = None
     """Shares of zero groups that are aimed at."""
+    target_macs: Several[Share] | None = None
+    """Budgets: shares of the dense network's multiply-adds."""
+    target_parameters: Several[Share] | None = None
+    """Budgets: shares of the dense network's parameters."""
     penalty: Several[PenaltyName] | None = None
     """Penalties. Default: the base's."""
     trials: Annotated[Int, Field(ge=1)] | None = None
@@ -120,15 +125,22 @@ class Axes(Schema):
 
     @model_validator(mode="after")
     def _agree(self) -> Axes:
-        if self.lambda_ is not None and self.target_sparsity is not None:
-            raise ValueError("lambda contradicts target_sparsity; give two grids, one with each")
+        strengths = {"lambda": self.lambda_, **{key: getattr(self, key) for key in TARGETS}}
+        listed = [key for key, values in strengths.items() if values is not None]
+        if len(listed) > 1:
+            raise ValueError(f"{listed[0]} contradicts {listed[1]}; give two grids, one with each")
         if self.group_sparsity is not None and True not in self.group_sparsity:
-            given = {"lambda": self.lambda_, "target_sparsity": self.target_sparsity, "penalty": self.penalty}
+            given = {**strengths, "penalty": self.penalty}
             for name in (name for name, values in given.items() if values is not None):
                 raise ValueError(
                     f"{name} is for sparse runs, and group_sparsity is false; remove {name}, or add true to group_sparsity"
                 )
         return self
+
+    @property
+    def targets(self) -> list[Target]:
+        """The targets that are listed."""
+        return [Target(key, share) for key in TARGETS for share in getattr(self, key) or ()]
 
 
 class StudyFile(Schema):

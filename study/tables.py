@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from settings.targets import TARGETS
 from utils.csv_tables import read_csv, write_csv
 from utils.errors import UserError
 
@@ -33,7 +34,7 @@ _FLAGS = ("sparse", "main")
 _TUPLES = {"tasks": "+", "baseline_settings": "+", "twin_differs_in": ", "}
 """Columns whose cells are tuples of names, and what stands between the names in a file."""
 _NUMBERS = (
-    *("lambda", "target_sparsity", "trial", "seed", "value", "num_trials", "epoch", "groups", "live_groups", "margin"),
+    *("lambda", *TARGETS, "trial", "seed", "value", "num_trials", "epoch", "groups", "live_groups", "margin"),
     *("difference_n", "difference_planned", "difference_low", "difference_high"),
 )
 
@@ -47,7 +48,7 @@ class StudyTables:
 
     name: str
     runs: pd.DataFrame
-    """Long: a row per run and metric."""
+    """Long: a row per run and metric. A study with budgets has their columns (``target_macs``) as well, like the summary."""
     summary: pd.DataFrame
     """Wide: a row per setting, in the study's order."""
     curves: pd.DataFrame = field(default_factory=lambda: empty("curves"))

@@ -21,7 +21,7 @@ LABEL_SMOOTHING = 0.1
 FOCAL_GAMMA = 2.5
 TVERSKY_ALPHA, TVERSKY_BETA, TVERSKY_GAMMA = 0.3, 0.7, 2.5
 HUBER_DELTA = 0.2
-"""Error of an edge strength, which is from 0 to 1, from which on the loss is linear: the paper's value."""
+"""Error of an edge strength (0 to 1) beyond which Huber's loss (1964) is linear; the value is the paper's choice."""
 
 
 class Loss(Protocol):
@@ -114,7 +114,7 @@ def one_minus_cosine(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def huber(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return Huber's loss (1964): e^2 / 2 up to ``HUBER_DELTA``, and with its slope there beyond."""
+    """Return Huber's loss: e^2 / 2 up to ``HUBER_DELTA``, then linear ("Robust estimation of a location parameter", 1964)."""
     return F.huber_loss(prediction, target, reduction="none", delta=HUBER_DELTA)
 
 

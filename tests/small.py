@@ -28,7 +28,7 @@ def narrow_resnetd() -> Any:
 
 def small_config(rooms: Path, folder: Path, **values: Any) -> ExperimentConfig:
     """A configuration that trains one trial of two epochs below ``folder``."""
-    small = {"output_stride": 16, "checkpoint_folder": str(folder / "runs"), "data_dir_NYU": str(rooms)}
+    small = {"keep_state": True, "output_stride": 16, "checkpoint_folder": str(folder / "runs"), "data_dir_NYU": str(rooms)}
     return make_config(**{**small, **values})
 
 

@@ -79,6 +79,7 @@ STAND_INS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 ELSEWHERE = {
+    "add_a_column.md": "tests/study/test_columns.py",
     "compact.md": "below",
     "python.md": "tests/optim/test_installed.py",
     **dict.fromkeys(

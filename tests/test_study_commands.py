@@ -13,7 +13,7 @@ from engine import checkpoint as files
 from tests.killed_runs import KILLED, Act, Moment, Run, interrupt, kill_before
 from tests.small import ROOMS, SIZE, copy_without, listing
 from tests.studies import write_study
-from tests.test_scripts import MAIN, call, refused
+from tests.test_scripts import MAIN, call, refused, succeeded
 
 REPORT = "make_report.py"
 AXES = {"setup": "singletask", "group_sparsity": [False, True], "lambda": 0.1}
@@ -40,8 +40,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(scratch: Path) -> Path:
     """A folder with the study of two runs, trained without any interruption."""
     folder = make_folder(scratch / "trained")
-    done = call(folder, MAIN, "--config_exp", "study.yaml")
-    assert done.returncode == 0, done.stderr
+    succeeded(folder, MAIN, "--config_exp", "study.yaml")
     return folder
 
 
@@ -55,20 +54,17 @@ def work(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_study_from_its_plan_to_its_report(trained: Path) -> None:
     before = listing(trained)
-    plan = call(trained, MAIN, "--config_exp", "study.yaml", "--plan")
-    assert plan.returncode == 0
+    plan = succeeded(trained, MAIN, "--config_exp", "study.yaml", "--plan")
     assert plan.stdout.splitlines()[0].startswith("study tiny: 2 settings, 2 runs")
     assert "All runs are finished; the runs are in studies/tiny" in plan.stdout
     assert listing(trained) == before
-    again = call(trained, MAIN, "--config_exp", "study.yaml")
-    assert again.returncode == 0
+    again = succeeded(trained, MAIN, "--config_exp", "study.yaml")
     assert (
         "2 of 2 runs are finished; tables, figures and report.html: python make_report.py --study studies/tiny" in again.stderr
     )
     after = listing(trained)
     assert [name for name in before if before[name] != after[name]] == [f"{STUDY}/study.json", f"{STUDY}/study.yaml"]
-    made = call(trained, REPORT, "--study", STUDY, "--latency", "no", "--latex")
-    assert made.returncode == 0, made.stderr
+    made = succeeded(trained, REPORT, "--study", STUDY, "--latency", "no", "--latex")
     names = [f"out_csv/tiny{part}.csv" for part in ("", "_summary", "_curves", "_layers")]
     assert made.stdout.split() == [*names, *(f"{STUDY}/report/{name}" for name in ("report.html", "tables.md", "tables.tex"))]
     assert all((trained / name).is_file() for name in made.stdout.split())
@@ -108,8 +104,7 @@ def test_an_interrupted_study_goes_on_where_it_was(
     plan = call(work, MAIN, "--config_exp", "study.yaml", "--plan").stdout
     assert all(any(word in line for line in plan.splitlines()) for word in state), plan
     before = listing(work / STUDY)
-    done = call(work, MAIN, "--config_exp", "study.yaml")
-    assert done.returncode == 0, done.stderr
+    succeeded(work, MAIN, "--config_exp", "study.yaml")
     after = listing(work / STUDY)
     if state[0] == "finished":
         assert {name: after[name] for name in before if NAMES[0] in name} == {n: before[n] for n in before if NAMES[0] in n}
@@ -159,8 +154,7 @@ def test_a_run_that_fails_is_the_only_one_and_overwrite_begins_anew(trained: Pat
     (work / STUDY / NAMES[0] / "old").touch()
     assert "seed: 0 there, 4 now" in refused(work, MAIN, "--config_exp", "study.yaml", "seed=4")
     make_folder(work)
-    done = call(work, MAIN, "--config_exp", "study.yaml", "--overwrite", "seed=4", "epochs=1")
-    assert done.returncode == 0, done.stderr
+    succeeded(work, MAIN, "--config_exp", "study.yaml", "--overwrite", "seed=4", "epochs=1")
     assert not (work / STUDY / NAMES[0] / "old").exists()
     assert [files.load_json(work / STUDY / name / files.TEST)["row"]["seed"] for name in NAMES] == [4, 4]
 

@@ -46,11 +46,7 @@ STEERED: dict[str, Any] = {
 }
 """Four steps in which the sparsity rises, and two in which zeros stay zero; the best network is that of the last epoch."""
 
-SHORT: dict[str, Any] = {
-    "epochs": 1,
-    "group_sparsity": True,
-    "bb_optimizer_params": {"learning_rate": 1e-3, "lambda": 0.03},
-}
+SHORT: dict[str, Any] = {"epochs": 1, "group_sparsity": True, "bb_optimizer_params": {"learning_rate": 1e-3, "lambda": 0.03}}
 """One trial of one epoch with a figure of its sparsity."""
 
 
@@ -67,8 +63,7 @@ def make_work(folder: Path, **values: Any) -> Path:
 def whole(scratch: Path) -> Path:
     """Return the folder in which the steered experiment ran without any interruption."""
     folder = make_work(scratch / "whole", **STEERED)
-    run = start(folder)
-    assert run.end() == 0, run.stderr
+    finish(folder)
     return folder
 
 
@@ -76,14 +71,20 @@ def whole(scratch: Path) -> Path:
 def short(scratch: Path) -> Path:
     """Return the folder in which the short experiment ran without any interruption."""
     folder = make_work(scratch / "short", **SHORT)
-    run = start(folder)
-    assert run.end() == 0, run.stderr
+    finish(folder)
     return folder
 
 
 def start(folder: Path, *arguments: str, moment: Moment | None = None) -> Run:
     """Start the experiment of a folder, or go on with it."""
     return Run(folder, "--config_exp", "mine.yaml", *arguments, moment=moment)
+
+
+def finish(folder: Path, *arguments: str) -> Run:
+    """Start or go on, and end with exit code 0."""
+    run = start(folder, *arguments)
+    assert run.end() == 0, run.stderr
+    return run
 
 
 def trials(folder: Path) -> list[Path]:
@@ -150,8 +151,7 @@ def test_a_run_that_is_killed_at_every_bad_moment_ends_as_if_it_had_not_been(who
         run = start(work, *workers, moment=moment)
         assert run.end() == KILLED, f"{where}: {run.stderr}"
         check_whole_files(work, where)
-    last = start(work, "--resume")
-    assert last.end() == 0, last.stderr
+    last = finish(work, "--resume")
     assert "epoch" not in last.stderr, "both trials were finished"
     check_same(work, whole, "killed at every moment")
 
@@ -169,8 +169,7 @@ def test_a_run_that_is_killed_while_it_fills_the_cache_ends_as_if_it_had_not_bee
         assert start(work / "killed", moment=moment).end() == KILLED, where
         assert not trials(work / "killed")
     for name in ("whole", "killed"):
-        run = start(work / name)
-        assert run.end() == 0, run.stderr
+        finish(work / name)
     check_same(work / "killed", work / "whole", "killed while it filled the cache")
     assert not list((work / "killed" / "frames").glob(".*.unfinished"))
 
@@ -192,8 +191,7 @@ def survive(folder: Path, whole_takes: float, seed: int) -> None:
             assert kill > 1, f"seed {seed}: killed {kill} times only, a whole run took {whole_takes:.1f} s"
             return
         check_whole_files(folder, f"seed {seed}, kill {kill}")
-    last = start(folder)
-    assert last.end() == 0, f"seed {seed}: {last.stderr}"
+    finish(folder)
 
 
 @pytest.mark.slow
@@ -212,8 +210,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(work: P
 def test_an_experiment_that_was_half_removed_is_in_nobodys_way(short: Path, work: Path) -> None:
     shutil.copytree(short, work / "killed")
     assert start(work / "killed", "--overwrite", moment=Moment("shutil:rmtree", half_a_removal)).end() == KILLED
-    run = start(work / "killed")
-    assert run.end() == 0, run.stderr
+    finish(work / "killed")
     check_same(work / "killed", short, "killed while it removed the trials")
 
 
@@ -238,8 +235,7 @@ def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, wo
         assert said[1].endswith("WARNING experiment it lives. on: --resume continues it")
         assert said[2] == "interrupted"
         assert "Traceback" not in run.stderr
-    last = start(work, "--resume")
-    assert last.end() == 0, last.stderr
+    finish(work, "--resume")
     check_same(work, whole, "after Ctrl-C")
 
 
@@ -292,8 +288,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_there_stays(short: Path, work:
         assert ((work / path).read_bytes() if before is not None else None) == before, name
         assert before is not None or not (work / path).exists() or (work / path).stat().st_size == 0
         assert not list(work.rglob("*.unfinished"))
-    last = start(work, "--resume")
-    assert last.end() == 0, last.stderr
+    finish(work, "--resume")
     check_same(work, short, "after a full disk")
 
 

@@ -63,7 +63,7 @@ class NormalsFolder:
             towards += int((normals[..., 2] < 0).sum())
             all_known += int(normals.any(axis=-1).sum())
         self.share_towards_camera = towards / all_known
-        """Of all normals, those with z < 0, as almost all that can be seen have."""
+        """Share of the known normals with z < 0; almost all visible surfaces have it."""
         self.source: dict[str, Any] = {"folder": folder.name, "files": len(numbers), "sha256": digest.hexdigest()}
 
     def read(self, number: int) -> np.ndarray:

@@ -63,7 +63,7 @@ def before(axes: Axes) -> None:
 
 
 def after(axes: Axes) -> None:
-    """What is left: filters with a reader, and channels that a filter reads."""
+    """Draw the rest: filters with a reader, and channels that a filter reads."""
     stream = [*LATER, *(c for c in READS["conv1"] if c not in LATER)]  # those that are needed longest come first
     maps = [stream, READS["conv2"], READS["conv3"], LATER]
     stacks = []

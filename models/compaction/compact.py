@@ -42,11 +42,7 @@ class CompactModel(MultiTaskModel):
 
 
 def compact(
-    model: MultiTaskModel,
-    *,
-    for_training: bool = False,
-    free_selects: bool = True,
-    image_size: tuple[int, int] = (256, 256),
+    model: MultiTaskModel, *, for_training: bool = False, free_selects: bool = True, image_size: tuple[int, int] = (256, 256)
 ) -> tuple[CompactModel, CompactReport]:
     """Remove every channel that only zero groups read; ``model`` itself is left alone.
 
@@ -97,12 +93,7 @@ def build_compact(
     return result
 
 
-def _report(
-    model: MultiTaskModel,
-    result: CompactModel,
-    removal: Removal,
-    image_size: tuple[int, int],
-) -> CompactReport:
+def _report(model: MultiTaskModel, result: CompactModel, removal: Removal, image_size: tuple[int, int]) -> CompactReport:
     """Counts both networks."""
     anatomy = removal.anatomy
     channels = anatomy.stem[0].conv.in_channels

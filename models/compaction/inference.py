@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.compaction.anatomy import Anatomy, Block, Unit
+from models.compaction.constants import takes_constants
 from models.compaction.fold import fold
 from models.compaction.layers import CompactBackbone, CompactConv2d, CompactUnit, keep_width, positions
 from models.compaction.liveness import Plan
@@ -43,7 +44,7 @@ class _Folded:
 
     def absorb(self, constant: Tensor | None) -> None:
         """Read a constant map: a 1x1 convolution of it is a constant as well, and joins the bias."""
-        if constant is not None and self.unit.conv.kernel_size == (1, 1) and tuple(self.unit.conv.padding) == (0, 0):
+        if constant is not None and takes_constants(self.unit):
             self.bias = self.bias + self.weight[:, :, 0, 0] @ constant[self.columns]
             self.weight, self.columns = self.weight[:, :0], self.columns[:0]
 
@@ -75,24 +76,19 @@ def build_backbone(anatomy: Anatomy, plan: Plan, *, free_selects: bool) -> Infer
         constant, source = folded.constant(unit.relu), plan.convs[unit.name].rows
         width = len(source)
     for number, block in enumerate(anatomy.blocks):
-        constant = _build_block(block, plan, plan.points[number], plan.points[number + 1], constant, units, free_selects)
+        constant = _build_block(block, plan, number, constant, units, free_selects)
     return InferenceBackbone(anatomy, units, tuple(len(point) for point in plan.points))
 
 
 def _build_block(
-    block: Block,
-    plan: Plan,
-    before: Tensor,
-    after: Tensor,
-    stream: Tensor | None,
-    units: dict[str, CompactUnit],
-    free_selects: bool,
+    block: Block, plan: Plan, number: int, stream: Tensor | None, units: dict[str, CompactUnit], free_selects: bool
 ) -> Tensor | None:
-    """Adds a block's units; returns the stream's value after it where that is constant.
+    """Add the units of block ``number``; return the stream's value after it where that is constant.
 
     A constant branch joins the shortcut's bias and a constant shortcut the branch's, so that neither is computed.
     """
     branch: list[_Folded] = []
+    before, after = plan.points[number], plan.points[number + 1]
     source, constant = before, stream
     for unit in block.branch:
         folded = _Folded(unit, plan, len(source), source)

@@ -23,12 +23,12 @@ COPY_COST = 200
 """Multiply-adds that take as long as copying a number: about 200 billion a second against 8 GB/s read and written."""
 
 
-def positions(wanted: Tensor, there: Tensor) -> Tensor:
-    """Return where the numbers ``wanted`` lie in the list ``there``, which holds each of them once."""
+def positions(wanted: Tensor, numbers: Tensor) -> Tensor:
+    """Return where the numbers ``wanted`` lie in the list ``numbers``, which holds each of them once."""
     if not len(wanted):
         return wanted
-    order = torch.argsort(there)
-    return order[torch.searchsorted(there[order], wanted)]
+    order = torch.argsort(numbers)
+    return order[torch.searchsorted(numbers[order], wanted)]
 
 
 def _counts_up(columns: Tensor) -> bool:
@@ -38,10 +38,10 @@ def _counts_up(columns: Tensor) -> bool:
 
 def _refuse_another(module: nn.Module, state: Mapping[str, Any], prefix: str, errors: list[str]) -> None:
     """Note it as an error of loading if a state is of a module that computes something else with tensors of these shapes."""
-    there, own = state.get(f"{prefix}_extra_state"), module.get_extra_state()
-    if isinstance(there, Tensor) and not torch.equal(there.cpu(), own):
+    saved, own = state.get(f"{prefix}_extra_state"), module.get_extra_state()
+    if isinstance(saved, Tensor) and not torch.equal(saved.cpu(), own):
         errors.append(
-            f"{prefix.rstrip('.')}: is of a compact model of another structure ({there.tolist()}, not {own.tolist()})"
+            f"{prefix.rstrip('.')}: is of a compact model of another structure ({saved.tolist()}, not {own.tolist()})"
         )
 
 

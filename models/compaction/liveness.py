@@ -12,7 +12,7 @@ input channel that only feeds filters which nobody reads is ignored as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +44,21 @@ class Plan:
     points: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True)
+class Channels:
+    """Channels of a backbone that are needed, as masks: the remains of :class:`Plan` before they are numbered.
+
+    Attributes:
+        points: (channels,) bool, of the residual stream before each block, and of the features after the last.
+        rows: (filters,) bool, by the convolution's name.
+        columns: (input channels,) bool, by the convolution's name.
+    """
+
+    points: tuple[Tensor, ...]
+    rows: Mapping[str, Tensor]
+    columns: Mapping[str, Tensor]
+
+
 def plan_channels(anatomy: Anatomy, features: Tensor) -> Plan:
     """Apply the rules to a backbone.
 
@@ -51,12 +66,24 @@ def plan_channels(anatomy: Anatomy, features: Tensor) -> Plan:
         anatomy: its convolutions with their weights.
         features: (F,) bool, True for each channel of the features that a head reads.
     """
+    needed = needed_channels(anatomy, features, lambda unit, rows: live_groups(unit.conv.weight.detach()[rows]))
+    return _ordered(anatomy, needed)
+
+
+def needed_channels(anatomy: Anatomy, features: Tensor, read: Callable[[Unit, Tensor], Tensor]) -> Channels:
+    """Apply the rules to a backbone whose live groups are known in another way than by its weights.
+
+    Args:
+        anatomy: says which convolution feeds which.
+        features: (F,) bool, True for each channel of the features that a head reads.
+        read: of a convolution and (filters,) bool, the ones that are kept: (input channels,) bool, what those do not ignore.
+    """
     rows: dict[str, Tensor] = {}
     columns: dict[str, Tensor] = {}
 
     def keep(unit: Unit, needed: Tensor) -> Tensor:
         rows[unit.name] = needed
-        columns[unit.name] = live_groups(unit.conv.weight.detach()[needed])
+        columns[unit.name] = read(unit, needed)
         return columns[unit.name]
 
     points = [features]
@@ -68,11 +95,17 @@ def plan_channels(anatomy: Anatomy, features: Tensor) -> Plan:
     needed = points[0]
     for unit in reversed(anatomy.stem):
         needed = keep(unit, needed)
-    return _ordered(anatomy, points, rows, columns)
+    return Channels(tuple(points), rows, columns)
 
 
-def _ordered(anatomy: Anatomy, points: list[Tensor], rows: dict[str, Tensor], columns: dict[str, Tensor]) -> Plan:
+def feature_order(anatomy: Anatomy, points: Sequence[Tensor]) -> Tensor:
+    """Return the numbers of the features that are left, in their new order."""
+    return _numbers(points[-1], _stream_order(anatomy.blocks, points)[-1])
+
+
+def _ordered(anatomy: Anatomy, needed: Channels) -> Plan:
     """Masks to numbers, with the channels of each segment of the stream sorted by their last reader."""
+    points, rows, columns = needed.points, needed.rows, needed.columns
     order = _stream_order(anatomy.blocks, points)
     numbers = tuple(_numbers(mask, first) for mask, first in zip(points, order, strict=True))
     kept: dict[str, Kept] = {}
@@ -88,7 +121,7 @@ def _ordered(anatomy: Anatomy, points: list[Tensor], rows: dict[str, Tensor], co
     return Plan(kept, numbers)
 
 
-def _stream_order(blocks: tuple[Block, ...], points: list[Tensor]) -> list[Tensor]:
+def _stream_order(blocks: tuple[Block, ...], points: Sequence[Tensor]) -> list[Tensor]:
     """Per point, all channel numbers of its segment: those that are needed longest first, equals in their old order."""
     order: list[Tensor] = [torch.empty(0)] * len(points)
     end = len(blocks)
@@ -96,7 +129,7 @@ def _stream_order(blocks: tuple[Block, ...], points: list[Tensor]) -> list[Tenso
         start = end
         while start > 0 and blocks[start - 1].shortcut is None:
             start -= 1
-        uses = torch.stack(points[start : end + 1]).sum(0)
+        uses = torch.stack(tuple(points[start : end + 1])).sum(0)
         order[start : end + 1] = [torch.argsort(uses, descending=True, stable=True)] * (end + 1 - start)
         end = start - 1
     return order

@@ -1,4 +1,4 @@
-"""What goes from a multi-task model and what is left, as numbers of channels: backbone and heads together."""
+"""The channels that leave a multi-task model and those that stay, by number: backbone and heads together."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Removal:
             heads = [columns for part in removal.heads.values() for columns in part.values()]
             return [*(part.rows for part in kept), *(part.columns for part in kept), *removal.plan.points, *heads]
 
-        return all(torch.equal(one, two) for one, two in zip(numbers(self), numbers(other), strict=True))
+        return all(torch.equal(left, two) for left, two in zip(numbers(self), numbers(other), strict=True))
 
     def maps(self, model: MultiTaskModel) -> dict[str, ParameterMap]:
         """Per parameter of the dense ``model`` what is left of it."""

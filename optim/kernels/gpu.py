@@ -189,15 +189,15 @@ def kernel() -> GpuKernel | None:
     try:
         from .prox_triton import prox_step
 
-        found = GpuKernel(prox_step)
+        kernel = GpuKernel(prox_step)
         weight = torch.ones(1, 1, device=_device_type())
         # Compiles, which is where a machine's tools may fail; nobody waits for the result.
         critical = torch.empty(1, device=weight.device)
-        found.step([WeightStep(weight, weight.clone(), 0, 1.0, 0.0, 1.0, KernelForm(1.0), critical)])
+        kernel.step([WeightStep(weight, weight.clone(), 0, 1.0, 0.0, 1.0, KernelForm(1.0), critical)])
     except Exception as error:  # triton's own, the compiler's, the driver's
         log.info(
             "the proximal kernel needs triton, which fails (%s): torch operations are used, which is slower",
             " ".join(f"{type(error).__name__}: {error}".split())[:200],
         )
         return None
-    return found
+    return kernel

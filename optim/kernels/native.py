@@ -9,6 +9,7 @@ import ctypes
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,11 +47,11 @@ def _loops(weight: Tensor, other: Tensor, axis: int) -> tuple[tuple[int, int], l
     for i, size in enumerate(weight.shape):
         if i == axis or size == 1:
             continue
-        one, two = weight.stride(i), other.stride(i)
-        if merged and merged[-1][1] == size * one and merged[-1][2] == size * two:
-            merged[-1] = (merged[-1][0] * size, one, two)
+        stride, other_stride = weight.stride(i), other.stride(i)
+        if merged and merged[-1][1] == size * stride and merged[-1][2] == size * other_stride:
+            merged[-1] = (merged[-1][0] * size, stride, other_stride)
         else:
-            merged.append((size, one, two))
+            merged.append((size, stride, other_stride))
     if len(merged) > 2:
         return None
     outer, inner = [(1, 0, 0)] * (2 - len(merged)) + merged
@@ -59,13 +60,36 @@ def _loops(weight: Tensor, other: Tensor, axis: int) -> tuple[tuple[int, int], l
 
 def can_solve(part: WeightStep) -> bool:
     """True for weights that the kernel handles: float32, on the CPU, in a plain layout."""
-    weight, v = part.weight, part.exp_avg_sq
+    return _can_read(part.weight, part.exp_avg_sq, part.axis)
+
+
+def _can_read(weight: Tensor, other: Tensor, axis: int) -> bool:
     return (
-        weight.device.type == "cpu"
-        and weight.dtype == v.dtype == torch.float32
+        weight.device.type == other.device.type == "cpu"
+        and weight.dtype == other.dtype == torch.float32
         and weight.numel() > 0
-        and _loops(weight, v, part.axis) is not None
+        and _loops(weight, other, axis) is not None
     )
+
+
+def group_dots(pairs: Sequence[tuple[Tensor, Tensor]], axis: int) -> list[Tensor | None]:
+    """Sum the products of two tensors of one shape over each group, in one call for all pairs.
+
+    Args:
+        pairs: such as weights and their gradients.
+        axis: dimension that counts the groups.
+
+    Returns:
+        Per pair (groups,) float32; None for a pair that the kernel cannot read, or where there is no kernel.
+    """
+    places = [i for i, (weight, other) in enumerate(pairs) if _can_read(weight, other, axis)]
+    compiled = kernel() if places else None
+    sums: list[Tensor | None] = [None] * len(pairs)
+    if compiled is not None:
+        for i in places:
+            sums[i] = torch.empty(pairs[i][0].shape[axis])
+        compiled.dots([(*pairs[i], sums[i]) for i in places], axis)  # type: ignore[misc]
+    return sums
 
 
 class ProxKernel:
@@ -76,32 +100,50 @@ class ProxKernel:
         self._tile_width.argtypes = [ctypes.c_void_p]
         self._scratch_size = library.prox_scratch_size
         self._scratch_size.argtypes, self._scratch_size.restype = [ctypes.c_void_p], ctypes.c_int64
-        self._prox_step = library.prox_step
+        self._prox_step, self._prox_dots = library.prox_step, library.prox_dots
+        self._dots_width = library.prox_dots_width()
         pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._prox_dots.argtypes, self._prox_dots.restype = [pointer, pointer, number, ctypes.c_int], None
         self._prox_step.argtypes = [pointer, pointer, number, pointer, number, ctypes.c_int]
         self._prox_step.restype = None
 
     def step(self, parts: Sequence[WeightStep]) -> None:
         """The proximal step of all ``parts``, in place. Extra memory: a few hundred kilobytes per thread."""
         layers = (_Layer * len(parts))(*map(_layer, parts))
-        widths = [self._tile_width(ctypes.byref(layer)) for layer in layers]
-        tiles = [(i, column) for i, width in enumerate(widths) for column in range(0, layers[i].groups, width)]
-        flat = (_Tile * len(tiles))(*(_Tile(*tile) for tile in tiles))
+        tiles = _tiles(layers, [self._tile_width(ctypes.byref(layer)) for layer in layers])
         threads = torch.get_num_threads()
         size = max(self._scratch_size(ctypes.byref(layer)) for layer in layers)
         scratch = torch.empty(threads, size)
-        self._prox_step(layers, flat, len(tiles), scratch.data_ptr(), size, threads)
+        self._prox_step(layers, tiles, len(tiles), scratch.data_ptr(), size, threads)
+
+    def dots(self, triples: Sequence[tuple[Tensor, Tensor, Tensor]], axis: int) -> None:
+        """Write the sums of the products of the first two of each triple over each group into the third: (groups,)."""
+        layers = (_Layer * len(triples))(*(_Layer(*_places(*triple, axis)) for triple in triples))
+        tiles = _tiles(layers, [self._dots_width] * len(layers))
+        self._prox_dots(layers, tiles, len(tiles), torch.get_num_threads())
+
+
+def _tiles(layers: Any, widths: Sequence[int]) -> Any:
+    """Cut each layer into tiles of its width, as an array for C."""
+    tiles = [_Tile(i, column) for i, width in enumerate(widths) for column in range(0, layers[i].groups, width)]
+    return (_Tile * len(tiles))(*tiles)
+
+
+def _places(weight: Tensor, other: Tensor, out: Tensor, axis: int) -> tuple[Any, ...]:
+    """Return the first fields of a :class:`_Layer`: where two tensors of one shape lie, and the result per group."""
+    loops = _loops(weight, other, axis)
+    assert loops is not None, "it was not asked whether the kernel can read this"
+    (outer, inner), strides = loops
+    return (
+        *(weight.data_ptr(), other.data_ptr(), out.data_ptr()),
+        *(outer, inner, weight.shape[axis]),
+        *((*two, tensor.stride(axis)) for two, tensor in zip(strides, (weight, other), strict=True)),
+    )
 
 
 def _layer(part: WeightStep) -> _Layer:
-    weight, v, axis = part.weight, part.exp_avg_sq, part.axis
-    loops = _loops(weight, v, axis)
-    assert loops is not None, "can_solve was not asked"
-    (outer, inner), (w_strides, v_strides) = loops
     return _Layer(
-        *(weight.data_ptr(), v.data_ptr(), part.critical.data_ptr()),
-        *(outer, inner, weight.shape[axis]),
-        *((*w_strides, weight.stride(axis)), (*v_strides, v.stride(axis))),
+        *_places(part.weight, part.exp_avg_sq, part.critical, part.axis),
         *(1 / float(part.correction), part.eps, float(part.lr), float(part.form.strength), part.form.inverse_gamma),
         part.form.hard,
     )

@@ -397,6 +397,42 @@ int64_t prox_scratch_size(const Layer *L)
     return prox_tile_width(L) == WIDE ? 0 : 2 * TILE * L->outer * L->inner;
 }
 
+/* Sums of w * v over the groups of a wide tile, into critical. */
+static void dots_tile(const Layer *L, int64_t column)
+{
+    const int64_t rows = L->outer * L->inner, left = L->groups - column, w_step = L->w_stride[2], v_step = L->v_stride[2];
+    const int width = left < WIDE ? (int)left : WIDE;
+    double sums[WIDE] = {0};
+    Walk w_walk = walk_from(L, L->w_stride, 0), v_walk = walk_from(L, L->v_stride, 0);
+    for (int64_t from = 0; from < rows; from += BLOCK) {
+        const int64_t to = from + BLOCK < rows ? from + BLOCK : rows;
+        float part[WIDE] = {0};
+        for (int64_t row = from; row < to; row++) {
+            const float *X = L->w + column * w_step + next(&w_walk), *V = L->v + column * v_step + next(&v_walk);
+            if (w_step == 1 && v_step == 1)
+                for (int j = 0; j < width; j++) part[j] += X[j] * V[j];
+            else
+                for (int j = 0; j < width; j++) part[j] += X[j * w_step] * V[j * v_step];
+        }
+        for (int j = 0; j < width; j++) sums[j] += part[j];
+    }
+    for (int j = 0; j < width; j++) L->critical[column + j] = (float)sums[j];
+}
+
+/* critical of each layer: the sum of w * v over each group, for v the gradient. Tiles: WIDE columns each. */
+void prox_dots(const Layer *layers, const Tile *tiles, int64_t n_tiles, int threads)
+{
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+#endif
+    for (int64_t k = 0; k < n_tiles; k++) dots_tile(&layers[tiles[k].layer], tiles[k].column);
+}
+
+int prox_dots_width(void)
+{
+    return WIDE;
+}
+
 /* scratch: threads * scratch_size floats, where scratch_size is the largest prox_scratch_size. Tiles: prox_tile_width. */
 void prox_step(const Layer *layers, const Tile *tiles, int64_t n_tiles, float *scratch, int64_t scratch_size, int threads)
 {

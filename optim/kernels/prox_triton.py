@@ -157,13 +157,13 @@ def _finish(place, written, scale, p, bend, r, inside, block: tl.constexpr):
 
 
 @triton.jit
-def _solve(place, there, sums, scale, p, bend, flat, lasso, block: tl.constexpr, width: tl.constexpr):
+def _solve(place, valid, sums, scale, p, bend, flat, lasso, block: tl.constexpr, width: tl.constexpr):
     """Finds what becomes of each column, and writes it."""
     norm, x_norm, cubes, steepest = sums
     keep = (norm < float("inf")) == 0  # a NaN stays visible
     slope = steepest - bend
     lowest = tl.where(slope > 0, (norm - p) / slope, 0.0)
-    inside = there & (norm > p) & (lowest < flat) & (keep == 0)
+    inside = valid & (norm > p) & (lowest < flat) & (keep == 0)
     # The group lasso starts on a curve that is exact for a constant metric. Where p is near the norm, it follows
     # r = (norm - p) * sum (d x)^2 / sum d^3 x^2; where p is near 0, r = ||x||.
     share = p / norm
@@ -174,7 +174,7 @@ def _solve(place, there, sums, scale, p, bend, flat, lasso, block: tl.constexpr,
     if not lasso:
         inside, flat_wins = _choose(place, sums, scale, p, bend, r, inside, flat, block, width)
         keep = keep | flat_wins
-    written = there & (keep == 0)
+    written = valid & (keep == 0)
     if tl.max(written.to(tl.int32), 0) > 0:
         _finish(
             place, written, (tl.full((width,), 1.0, tl.float32), scale[1], scale[2]), p, bend, r, inside & (keep == 0), block
@@ -223,7 +223,7 @@ def _in_range(p, bend, norm, x_norm, steepest):
 def _tile(layer, step, column, rows, block: tl.constexpr, width: tl.constexpr):
     """The columns from ``column`` on of one weight."""
     columns = column + tl.arange(0, width)
-    there = columns < tl.load(layer + 3).to(tl.int32)
+    valid = columns < tl.load(layer + 3).to(tl.int32)
     w, v = tl.load(layer).to(tl.pointer_type(tl.float32)), tl.load(layer + 1).to(tl.pointer_type(tl.float32))
     magic = tl.load(layer + 4).to(tl.uint32)
     w_column, v_column = columns * tl.load(layer + 5).to(tl.int32), columns * tl.load(layer + 8).to(tl.int32)
@@ -236,29 +236,29 @@ def _tile(layer, step, column, rows, block: tl.constexpr, width: tl.constexpr):
     strength, inverse_gamma, hard = tl.load(numbers + 4), tl.load(numbers + 5), tl.load(step + 6)
     lasso = inverse_gamma == 0
     cubes = lasso & (hard == 0)
-    one = tl.full((width,), 1.0, tl.float32)
-    p, bend = one * (lr * strength), one * (lr * inverse_gamma)  # in double
+    ones = tl.full((width,), 1.0, tl.float32)
+    p, bend = ones * (lr * strength), ones * (lr * inverse_gamma)  # in double
     flat = tl.where(lasso, float("inf"), strength / tl.where(lasso, 1.0, inverse_gamma))
 
-    unit, d_unit = one, one
+    unit, d_unit = ones, ones
     root = (1.0 / tl.sqrt(correction)).to(tl.float32)
-    sums = _measure(place, there, (one, one * root, one * eps), cubes, block, width)
+    sums = _measure(place, valid, (ones, ones * root, ones * eps), cubes, block, width)
     norm, x_norm, _, steepest = sums
     measured = ((p == 0) | (hard > 0)) & ((norm >= SMALLEST) | (x_norm == 0))
     safe = (norm <= LARGEST) & (x_norm <= LARGEST) & (measured | _in_range(p, bend, norm, x_norm, steepest))
-    if tl.max((there & (safe == 0)).to(tl.int32), 0) > 0:
+    if tl.max((valid & (safe == 0)).to(tl.int32), 0) > 0:
         # The problem is homogeneous in x and in d, and powers of two cost no digit: both are brought near 1.
-        largest = _largest(place, there, (one, one * root, one * eps), block, width)
+        largest = _largest(place, valid, (ones, ones * root, ones * eps), block, width)
         unit = tl.where(safe, 1.0, _power_of_two(largest))
         d_unit = tl.where(safe, 1.0, _power_of_two(steepest))
-        sums = _measure(place, there, (unit, d_unit * root, d_unit * eps), cubes, block, width)
+        sums = _measure(place, valid, (unit, d_unit * root, d_unit * eps), cubes, block, width)
     critical = tl.load(step).to(tl.pointer_type(tl.float32))
-    found = _critical(sums, unit, d_unit, lr, inverse_gamma, lasso)
+    thresholds = _critical(sums, unit, d_unit, lr, inverse_gamma, lasso)
     if hard > 0:
-        found = _hard_critical(sums, unit, d_unit, lr, hard)
-    tl.store(critical + columns, found, mask=there)
+        thresholds = _hard_critical(sums, unit, d_unit, lr, hard)
+    tl.store(critical + columns, thresholds, mask=valid)
     if (hard > 0) & (lr * strength > 0):
-        dead = there & (found <= strength.to(tl.float32))
+        dead = valid & (thresholds <= strength.to(tl.float32))
         if tl.max(dead.to(tl.int32), 0) > 0:
             _clear(place, dead, block, width)
     elif lr * strength > 0:
@@ -266,7 +266,7 @@ def _tile(layer, step, column, rows, block: tl.constexpr, width: tl.constexpr):
         threshold = tl.minimum(tl.maximum(p * unit * d_unit, TINY), 1 / TINY).to(tl.float32)
         bends = tl.minimum(bend * d_unit, 1 / TINY).to(tl.float32)
         scale = (unit, d_unit * root, d_unit * eps)
-        _solve(place, there, sums, scale, threshold, bends, (flat * unit).to(tl.float32), lasso, block, width)
+        _solve(place, valid, sums, scale, threshold, bends, (flat * unit).to(tl.float32), lasso, block, width)
 
 
 @triton.jit

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from settings.targets import TARGETS
 from study import columns
 from study.columns import Column
 from study.labels import as_recorded, kind_label, strength_label, tasks_label, value_text
@@ -29,7 +30,7 @@ class Series:
     def label(self) -> str:
         """Such as ``group lasso`` or ``dense, variant augmented``."""
         row = {"sparse": bool(self.penalty), "penalty": self.penalty, "variant": self.variant}
-        return kind_label({**row, "lambda": math.nan, "target_sparsity": math.nan})
+        return kind_label({**row, "lambda": math.nan})
 
     @property
     def penalty_label(self) -> str:
@@ -48,6 +49,10 @@ class PlottedSetting:
     """Lambda, or NaN."""
     target: float
     """Wanted share of zero groups, in percent, or NaN."""
+    budget: float
+    """Share of a cost that is left, in percent, or NaN."""
+    brief_label: str
+    """``dense``, ``λ = 1e-4``, ``target 70 %`` or ``MACs 25 %``."""
 
     @property
     def sparse(self) -> bool:
@@ -55,21 +60,17 @@ class PlottedSetting:
         return bool(self.series.penalty)
 
     @property
-    def brief_label(self) -> str:
-        """``dense``, ``λ = 1e-4`` or ``target 70 %``."""
-        return strength_label(self.strength, self.target / 100) if self.sparse else "dense"
-
-    @property
     def strength_label(self) -> str:
         """Strength and variant."""
         return ", ".join(filter(None, [self.brief_label, self.series.variant]))
 
     @property
-    def order(self) -> tuple[float, float, str]:
-        """Sorts settings: dense ones, then by lambda, then by target, then by variant."""
+    def order(self) -> tuple[float, float, float, str]:
+        """Sorts settings: dense ones, then by lambda, by target, by budget (the largest first), and by variant."""
         return (
             self.strength if math.isfinite(self.strength) else -1.0,
             self.target if math.isfinite(self.target) else -1.0,
+            -self.budget if math.isfinite(self.budget) else -101.0,
             self.series.variant,
         )
 
@@ -180,6 +181,8 @@ def _setting(row: Mapping[str, Any]) -> PlottedSetting:
         series=Series(value_text(row["penalty"]), value_text(row["variant"])),
         strength=_number(row["lambda"]),
         target=100.0 * _number(row["target_sparsity"]),
+        budget=100.0 * next((_number(row[key]) for key in TARGETS if TARGETS[key].cost and value_text(row.get(key))), math.nan),
+        brief_label=strength_label(row) if value_text(row["penalty"]) else "dense",
     )
 
 

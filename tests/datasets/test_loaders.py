@@ -47,6 +47,19 @@ def test_training_drops_the_last_incomplete_batch_and_over_the_epochs_every_fram
     assert {name for batches in epochs for batch in batches for name in batch} == {f"a{number}" for number in range(7)}
 
 
+def test_an_epoch_of_steps_of_two_batches_has_the_frames_of_batches_twice_as_large(root: Path) -> None:
+    config = _config(root, train_batch_size=2, accumulate=2)
+    small, large = train_loader(config, seed=0), train_loader(_config(root, train_batch_size=4), seed=0)
+    assert (len(small), len(large)) == (2, 1), "batches that make no whole step are dropped"
+    for epoch in range(3):
+        (first, second), (both,) = _names(_epoch(small, epoch)), _names(_epoch(large, epoch))
+        assert first + second == both
+    with pytest.raises(
+        DataError, match=r"^train_batch_size: 2 times accumulate: 4 is more than the 7 frames of the training split$"
+    ):
+        train_loader(_config(root, train_batch_size=2, accumulate=4), seed=0)
+
+
 def test_evaluation_gives_every_frame_once_in_order_and_drops_none(root: Path) -> None:
     config = _config(root, val_batch_size=2, test_batch_size=5)
     assert _names(eval_loader(config, "val")) == [["b0", "b1"], ["b2"]]

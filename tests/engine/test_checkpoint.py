@@ -119,9 +119,9 @@ def test_trials_are_found_with_and_without_the_underscore(tmp_path: Path) -> Non
     make_trials(tmp_path, *(f"with__trial_{i}" for i in (10, 0, 2)), "without_trial_0", "without_more_trial_0")
     with_ = {i: tmp_path / f"with__trial_{i}" for i in (0, 2, 10)}
     for name in ("with_", "with"):
-        found = files.find_trials(tmp_path, name)
-        assert found == with_
-        assert list(found) == [0, 2, 10]
+        trials = files.find_trials(tmp_path, name)
+        assert trials == with_
+        assert list(trials) == [0, 2, 10]
     for name in ("without", "without_"):
         assert files.find_trials(tmp_path, name) == {0: tmp_path / "without_trial_0"}
 

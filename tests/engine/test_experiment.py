@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 import math
 import sys
 from collections.abc import Callable
@@ -81,21 +80,15 @@ def test_a_data_set_is_built_once_per_split(rooms: Path, work: Path, monkeypatch
     assert built == ["train", "val", "test", "test"]
 
 
-def test_evaluating_again_writes_the_same_tables(trained: Trained, work: Path) -> None:
-    table = evaluate_experiment("sparse", None, trained.runs, "NYU", out_dir=work)
-    pd.testing.assert_frame_equal(table, trained.table, check_exact=True)
-    assert tables(dataclasses.replace(trained, out=work)) == tables(trained)
-
-
 def test_evaluating_fewer_trials_or_another_split_replaces_no_table(trained: Trained, work: Path) -> None:
     evaluate_experiment("sparse_", 1, trained.runs, "NYU", out_dir=work)
     evaluate_experiment("sparse_", None, trained.runs, "NYU", work, EvaluationOptions(split="val"))
     evaluate_experiment("sparse__trial_1", None, trained.runs, "NYU", out_dir=work)
     names = ("sparse__first_1", "sparse__val", "sparse__trial_1")
     assert sorted(path.name for path in work.iterdir()) == sorted(f"{n}{end}.csv" for n in names for end in ("", "_trials"))
-    one, val, second = (pd.read_csv(work / f"{name}_trials.csv") for name in names)
+    first, val, second = (pd.read_csv(work / f"{name}_trials.csv") for name in names)
     both = pd.read_csv(trained.csv("_trials"))
-    pd.testing.assert_frame_equal(one, both.iloc[:1], check_dtype=False)
+    pd.testing.assert_frame_equal(first, both.iloc[:1], check_dtype=False)
     pd.testing.assert_series_equal(second.iloc[0], both.iloc[1], check_names=False, check_dtype=False)
     folder = trained.runs / "sparse__trial_0"
     line = files.read_lines(folder / files.METRICS)[load_trial(folder).best_epoch - 1]
@@ -188,7 +181,7 @@ def test_lines_of_a_trial(trained: Trained) -> None:
 
 def test_test_results_of_a_trial(trained: Trained) -> None:
     content = json.loads((trained.runs / "sparse__trial_1" / files.TEST).read_text())
-    assert set(content) == {"split", "best_epoch", "precision", "device", "losses", "metrics", "row"}
+    assert set(content) == {"split", "best_epoch", "early_stopped", "precision", "device", "losses", "metrics", "row"}
     assert (content["split"], content["precision"], content["device"]) == ("test", "fp32", "cpu")
     flat = {f"{task}_{name}": value for task, values in content["metrics"].items() for name, value in values.items()}
     assert tuple(flat) == DENSE_METRICS
@@ -214,59 +207,23 @@ def test_tables_hold_the_trials_their_mean_and_their_sample_deviation(trained: T
 class Interruption:
     """Raises KeyboardInterrupt at the ``at``-th call of a function."""
 
-    def __init__(self, inner: Callable[..., Any], at: int, after: bool = False) -> None:
-        self.inner, self.left, self.after = inner, at, after
+    def __init__(self, inner: Callable[..., Any], at: int) -> None:
+        self.inner, self.left = inner, at
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call, or interrupt before or after the call."""
+        """Call, or interrupt."""
         self.left -= 1
-        if self.left == 0 and not self.after:
-            raise KeyboardInterrupt
-        result = self.inner(*args, **kwargs)
         if self.left == 0:
             raise KeyboardInterrupt
-        return result
+        return self.inner(*args, **kwargs)
 
 
-def interrupt(config: ExperimentConfig, folder: Path, moment: tuple[Any, str, int, bool], resume: bool) -> None:
-    """Run, or go on, until a call of a function: its module, its name, which call, and whether after it or before."""
-    module, name, at, after = moment
+def interrupt(config: ExperimentConfig, folder: Path, step: int, resume: bool) -> None:
+    """Run, or go on, until a step of training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, name, Interruption(getattr(module, name), at, after))
+        patch.setattr(trainer, "forward_losses", Interruption(trainer.forward_losses, step))
         with pytest.raises(KeyboardInterrupt):
             run(config, folder, resume=resume)
-
-
-INTERRUPTIONS = {
-    "first step": (trainer, "forward_losses", 1, False),
-    "validation of the second epoch": (trainer, "evaluate", 2, True),
-    "between the records and the checkpoints of the second epoch": (trainer.files, "append_lines", 1, True),
-    "before the test": (experiment, "load_trial", 1, False),
-    "second epoch of the second trial": (trainer, "forward_losses", 4, False),
-}
-"""One after the other, in a run that goes on each time."""
-
-
-def test_an_experiment_that_is_interrupted_again_and_again_ends_in_the_same_tables(
-    trained: Trained, rooms: Path, work: Path
-) -> None:
-    config = small_config(rooms, work, **SPARSE)
-    for number, (where, moment) in enumerate(INTERRUPTIONS.items()):
-        assert not (work / "out").exists()
-        interrupt(config, work, moment, resume=number > 0)
-        assert (work / "runs" / "sparse__trial_0" / files.LAST).is_file(), where
-    assert list(pd.read_csv(work / "out" / "sparse__trials.csv")["trial"]) == [0]
-    torch.manual_seed(99)
-    resumed = run(config, work, resume=True)
-    assert tables(resumed) == tables(trained)
-    for number in (0, 1):
-        ours, theirs = (
-            files.read_lines(runs / f"sparse__trial_{number}" / files.METRICS) for runs in (resumed.runs, trained.runs)
-        )
-        for line in (*ours, *theirs):
-            for key in ("images_per_second", "train_seconds", "data_seconds", "validation_seconds"):
-                del line[key]
-        assert ours == theirs
 
 
 HEADS_TOO: dict[str, Any] = {
@@ -293,8 +250,8 @@ def test_sparsified_heads_are_in_the_table_of_an_interrupted_run_and_of_its_eval
     evaluate_experiment("heads_too", None, through.runs, "NYU", out_dir=work / "again")
     assert tables(dataclasses.replace(through, out=work / "again")) == tables(through)
     config = small_config(rooms, work / "stopped", **HEADS_TOO)
-    interrupt(config, work / "stopped", (trainer, "forward_losses", 6, False), resume=False)  # in the third epoch
-    interrupt(config, work / "stopped", (trainer, "forward_losses", 4, False), resume=True)  # in the fourth
+    interrupt(config, work / "stopped", step=6, resume=False)  # in the third epoch
+    interrupt(config, work / "stopped", step=4, resume=True)  # in the fourth
     assert tables(run(config, work / "stopped", resume=True)) == tables(through)
 
 
@@ -304,6 +261,25 @@ def test_resuming_a_finished_experiment_trains_nothing(trained: Trained, monkeyp
     run_experiment(trained.config, resume=True, out_dir=trained.out)
     assert listing(trained.runs) == before
     assert tables(trained) == csv
+
+
+def test_the_state_is_removed_when_a_trial_is_tested(rooms: Path, work: Path) -> None:
+    config = small_config(
+        rooms, work, keep_state=False, task_list=["depth_euclidean"], accumulate=2, precision="fp16", epochs=1
+    )
+    run(config, work)
+    folder = config.trial_folder(0)
+    assert json.loads((folder / files.TEST).read_text())["early_stopped"] is False
+    before = listing(work)
+    assert not (folder / files.LAST).exists()
+    with pytest.raises(TrialError, match=r"last\.pt: is removed once a trial is tested; keep_state: true keeps it$"):
+        load_trial(folder, network=files.LAST)
+    with pytest.raises(TrialError, match=r"cannot go on from epochs: 1 to 2 \(that takes keep_state: true from the start\)"):
+        run(config.with_values(epochs=2), work, resume=True)
+    assert listing(work) == before
+    (folder / files.LAST).write_bytes(b"left by a run that was killed between its test and the removal")
+    run(config, work, resume=True)
+    assert not (folder / files.LAST).exists()
 
 
 def test_more_trials_can_be_added_and_the_key_checkpoint_resumes(trained: Trained, work: Path) -> None:
@@ -351,11 +327,6 @@ def test_missing_data_are_refused_before_anything_is_removed_or_made(copied: Tra
     weights = fresh.with_values(data_dir_NYU=copied.config.data_dir_NYU, init_weights="/no/weights.pt")
     refuses(copied, "init_weights: '/no/weights.pt'", UserError, config=weights, out_dir=work / "fresh" / "out")
     assert not (work / "fresh").exists()
-
-
-def test_unwritable_tables_are_refused_before_training(copied: Trained, work: Path) -> None:
-    (work / "file").touch()
-    refuses(copied, "results cannot be written", UserError, overwrite=True, out_dir=work / "file" / "out")
 
 
 def test_overwriting_replaces_all_trials_and_tables(copied: Trained) -> None:
@@ -484,7 +455,7 @@ def test_skipped_frames_are_counted_and_listed(damaged: Path, work: Path) -> Non
 
 
 def test_a_frame_that_cannot_be_read_ends_the_run_unless_it_is_to_be_skipped(damaged: Path, work: Path) -> None:
-    """Where every frame is read beforehand, for the cache; without one the first batch that has it ends the run."""
+    """The cache reads every frame beforehand; without one the first batch that has it ends the run."""
     (name,) = bad_names(damaged, "train", 1)
     with pytest.raises(DataError, match=rf"depth.{name}\.npy"):
         run(small_config(damaged, work, epochs=1, cache=str(work / "frames")), work)
@@ -536,36 +507,6 @@ def test_the_table_has_the_sparsity_that_was_asked_for(steered: Trained) -> None
         assert np.asarray(picture.convert("RGB")).std() > 10
 
 
-def same_but_for_the_time(one: Path, other: Path) -> None:
-    """Two folders hold the same trial."""
-    for name in (files.METRICS, files.STEPS):
-        ours, theirs = (files.read_lines(folder / name) for folder in (one, other))
-        for line in (*ours, *theirs):
-            for key in ("images_per_second", "train_seconds", "data_seconds", "validation_seconds"):
-                line.pop(key, None)
-        assert ours == theirs
-    ours, theirs = (files.load_tensors(folder / files.LAST) for folder in (one, other))
-    assert ours["model"].keys() == theirs["model"].keys()
-    assert all(torch.equal(value, theirs["model"][name]) for name, value in ours["model"].items())
-    assert ours["control"] == theirs["control"]
-
-
-def test_a_steered_trial_continues_as_if_it_had_not_been_interrupted(
-    steered: Trained, rooms: Path, work: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """While the sparsity rises, and between two records of the last phase."""
-    config = small_config(rooms, work, **STEERED)
-    folder = work / "runs" / "steered_trial_0"
-    caplog.set_level(logging.INFO)
-    for moment, done in (((trainer, "evaluate", 2, True), 1), ((trainer.files, "append_lines", 9, True), 5)):
-        interrupt(config, work, moment, resume=done > 1)
-        assert files.load_tensors(folder / files.LAST)["epochs"] == done
-    resumed = run(config, work, resume=True)
-    assert caplog.text.count("and the rest trains without the penalty") == 1, "the last phase begins once"
-    same_but_for_the_time(folder, steered.runs / "steered_trial_0")
-    assert tables(resumed) == tables(steered)
-
-
 def test_faces_are_trained_and_evaluated_again_alike(trained_faces: Trained, work: Path) -> None:
     names = {path.name for path in (trained_faces.runs / "faces_trial_0").iterdir()}
     assert names.isdisjoint({files.STEPS, "sparsity_control.png"}), "of a dense run"
@@ -581,20 +522,6 @@ def test_pictures_of_predictions_are_in_the_trials_folder(trained_faces: Trained
     assert sorted(path.name for path in folder.iterdir()) == ["best.png", "epoch_0001.png"]
     with Image.open(folder / "best.png") as picture:
         assert np.asarray(picture.convert("RGB")).std() > 10
-
-
-def test_the_script_for_the_other_data_set_is_named(trained_faces: Trained, work: Path) -> None:
-    with pytest.raises(TrialError, match=r"trained on dataset_name: 'celebA'.*use get_out_put_celeb\.py"):
-        evaluate_experiment("faces", 1, trained_faces.runs, "NYU", out_dir=work)
-    assert not list(work.iterdir())
-
-
-def test_missing_trials_are_named(trained: Trained, work: Path) -> None:
-    with pytest.raises(TrialError, match=r"--num_trials 5: there are 2 trials of 'sparse_'.*trial 2 is missing"):
-        evaluate_experiment("sparse_", 5, trained.runs, "NYU", out_dir=work)
-    with pytest.raises(TrialError, match=r"no trial of that name.*experiments there: sparse_$"):
-        evaluate_experiment("dense", None, trained.runs, "NYU", out_dir=work)
-    assert not list(work.iterdir())
 
 
 def test_a_missing_tracker_is_refused_before_anything_is_made(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,17 +52,17 @@ def test_a_trial_without_a_value_takes_the_mean_along(lost: float | None) -> Non
     (row,) = summary_table("mine", trials_table(rows)).to_dict("records")
     assert math.isnan(row["group_sparsity_mean"]) and math.isnan(row["group_sparsity_std"])
     assert (row["group_sparsity"], row["num_trials"], row["task_error_mean"]) == ("n/a", 3, 0.5)
-    found = estimate([60.0, math.nan if lost is None else lost, 80.0])
-    assert found.n == 3
-    assert all(math.isnan(value) for value in (found.mean, found.std, found.low, found.high))
+    result = estimate([60.0, math.nan if lost is None else lost, 80.0])
+    assert result.n == 3
+    assert all(math.isnan(value) for value in (result.mean, result.std, result.low, result.high))
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6))
 def test_an_experiment_and_a_study_have_the_same_means(values: list[float]) -> None:
     table = pd.DataFrame({"trial": range(len(values)), "x": values})
     (row,) = summary_table("mine", table).to_dict("records")
-    found = estimate(values)
-    assert (row["x_mean"], row["x_std"]) == pytest.approx((found.mean, found.std), rel=0, abs=0, nan_ok=True)
+    result = estimate(values)
+    assert (row["x_mean"], row["x_std"]) == pytest.approx((result.mean, result.std), rel=0, abs=0, nan_ok=True)
 
 
 def test_written_tables_are_what_was_returned(tmp_path: Path) -> None:

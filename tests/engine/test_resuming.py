@@ -15,7 +15,15 @@ from datasets import Loaders
 from engine import checkpoint as files
 from engine import trainer
 from engine.evaluation import Evaluation
-from engine.resuming import check_begun, check_folders, continue_trial, is_finished, remove_leftovers, saved_row
+from engine.resuming import (
+    check_begun,
+    check_folders,
+    continue_trial,
+    drop_state,
+    is_finished,
+    remove_leftovers,
+    saved_row,
+)
 from engine.tracking import NoTracker
 from engine.trainer import fit
 from engine.trial import Trial
@@ -43,17 +51,19 @@ def config_in(runs: Path, **values: Any) -> ExperimentConfig:
     return make_config(checkpoint_folder=str(runs), data_dir_NYU=runs.parent / "rooms", **values)
 
 
-def make_folder(config: ExperimentConfig, number: int = 0, *, done: bool | None = False, tested: bool = True) -> Path:
-    """A folder that says that a trial was trained, and perhaps tested; ``done`` None: without its ``last.pt``."""
+def make_folder(
+    config: ExperimentConfig, number: int = 0, *, done: bool = False, tested: bool = True, kept: bool = True
+) -> Path:
+    """A folder that says that a trial was trained, and perhaps tested; ``kept``: its ``last.pt`` is there."""
     folder = config.trial_folder(number)
     folder.mkdir(parents=True)
     config.save(folder / files.CONFIG)
     files.append_lines(folder / files.METRICS, [{"epoch": 0}])
     files.save_tensors(folder / files.BEST, {"model": {}})
-    if done is not None:
+    if kept:
         files.save_tensors(folder / files.LAST, {"model": {}, "done": done})
     if tested:
-        files.save_json(folder / files.TEST, {"row": {**ROW, "trial": number}})
+        files.save_json(folder / files.TEST, {"early_stopped": done, "row": {**ROW, "trial": number}})
     return folder
 
 
@@ -73,14 +83,21 @@ OTHER: dict[str, Any] = {
     **{"data_dir": "elsewhere"},
     **{"splits": Splits(train="trainval"), "val_fraction": 0.2, "data_split_file": "split.json", "mask_void": "background"},
     **{"input_shape": (32, 64), "input_img_channels": 1, "depth_target": "metric"},
-    **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "val_batch_size": 3, "test_batch_size": 3},
+    **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "accumulate": 2, "val_batch_size": 3},
+    "test_batch_size": 3,
     **{"cache": True, "on_bad_sample": "skip", "backbone": "resnetd18", "output_stride": 16, "init_weights": "weights.pt"},
     **{"normalize": "imagenet", "head_width": 9, "aspp_rates": (3,), "seg_loss_fn": "dice", "comb_loss": "uncertainty"},
     **{"loss_weights": {"depth_euclidean": 2.0}, "loss_weight_lr": 0.5, "optimizer": "adam", "bb_optimizer": "adam"},
     **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": BackboneOptimizerParams(weight_decay=0.5)},
     **{"group_sparsity": True, "sparsify": "backbone_and_heads", "sparsity_threshold": 1, "target_sparsity": 0.5},
     **{"sparsity_until": 0.5, "debias_from": 0.5, "lr_schedule": LRSchedule(name="cosine"), "earlystop_patience": 3},
-    **{"sparsity_ramp": "cubic", "keep_layers": 0.1, "preserve_norm": True, "start_from": "runs/dense_trial_0"},
+    **{
+        "sparsity_ramp": "smooth",
+        "keep_layers": 0.1,
+        "preserve_norm": True,
+        "start_from": "runs/dense_trial_0",
+        "shrink": True,
+    },
     **{"task_earlystop_patience": 3, "device": "cuda", "precision": "bf16", "channels_last": False, "deterministic": True},
 }
 """Per key that may not change another value; ``Experiment_name`` names another experiment."""
@@ -91,7 +108,7 @@ def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
     assert set(OTHER) | may_change | {"epochs"} == {info.alias or key for key, info in ExperimentConfig.model_fields.items()}
     assert not set(OTHER) & may_change
     assert may_change == {
-        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list"),
+        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list", "keep_state"),
         *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
     }, "each of them changes no number"
 
@@ -101,27 +118,27 @@ def test_another_value_of_a_key_is_refused_with_both(runs: Path, key: str) -> No
     config = config_in(runs)
     make_folder(config)
     now = config.model_copy(update={"data_dir_" if key == "data_dir" else key: OTHER[key]})
-    there, wanted = config.as_dict()[key], now.as_dict()[key]
-    if isinstance(there, dict):  # a section: of its keys the one that differs
-        (inner,) = [name for name in there if there[name] != wanted[name]]
-        key, there, wanted = f"{key}.{inner}", there[inner], wanted[inner]
+    saved, wanted = config.as_dict()[key], now.as_dict()[key]
+    if isinstance(saved, dict):  # a section: of its keys the one that differs
+        (inner,) = [name for name in saved if saved[name] != wanted[name]]
+        key, saved, wanted = f"{key}.{inner}", saved[inner], wanted[inner]
     with pytest.raises(TrialError) as error:
         check(now)
-    assert f"small_trial_0 was trained with another configuration ({key}: {there!r} there, {wanted!r} now): " in str(
+    assert f"small_trial_0 was trained with another configuration ({key}: {saved!r} there, {wanted!r} now): " in str(
         error.value
     )
 
 
 @pytest.mark.parametrize(
-    ("there", "now", "said"),
+    ("saved", "now", "said"),
     [
         ({"value": 0.1, "warmup": 1}, {"value": 0.2, "warmup": 1}, r"bb_optimizer_params.lambda.value: 0\.1 there, 0\.2 now"),
         ({"value": 0.1, "warmup": 1}, 0.1, r"bb_optimizer_params.lambda: \{'value': 0\.1, 'warmup': 1\.0\} there, 0\.1 now"),
         (None, 0.1, r"bb_optimizer_params.lambda: None there, 0\.1 now"),
     ],
 )
-def test_a_value_deep_inside_is_named_by_its_path(runs: Path, there: Any, now: Any, said: str) -> None:
-    make_folder(config_in(runs, bb_optimizer_params={"lambda": there}))
+def test_a_value_deep_inside_is_named_by_its_path(runs: Path, saved: Any, now: Any, said: str) -> None:
+    make_folder(config_in(runs, bb_optimizer_params={"lambda": saved}))
     with pytest.raises(TrialError, match=rf"\({said}\): give"):
         check(config_in(runs, bb_optimizer_params={"lambda": now}))
 
@@ -150,9 +167,9 @@ def test_what_changes_no_number_may_change(runs: Path, changes: dict[str, Any]) 
     check(config.with_values(**changes))
 
 
-@pytest.mark.parametrize(("there", "now"), [("a", "b"), ("a", True)])
-def test_the_cache_may_lie_elsewhere(runs: Path, there: Any, now: Any) -> None:
-    make_folder(config_in(runs, cache=there))
+@pytest.mark.parametrize(("saved", "now"), [("a", "b"), ("a", True)])
+def test_the_cache_may_lie_elsewhere(runs: Path, saved: Any, now: Any) -> None:
+    make_folder(config_in(runs, cache=saved))
     check(config_in(runs, cache=now))
 
 
@@ -264,22 +281,42 @@ def test_a_saved_row_has_nan_where_json_has_null(runs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("done", "tested", "epochs", "finished"),
+    ("done", "tested", "kept", "epochs", "finished"),
     [
-        (False, True, 2, True),
-        (False, True, 3, False),
-        (True, True, 3, True),
-        (None, True, 3, True),
-        (False, False, 2, False),
-        (True, False, 2, False),
+        (False, True, True, 2, True),
+        (False, True, False, 2, True),
+        (False, True, True, 3, False),
+        (True, True, True, 3, True),
+        (True, True, False, 3, True),
+        (False, False, True, 2, False),
+        (True, False, True, 2, False),
     ],
 )
 def test_a_tested_trial_is_finished_unless_it_stopped_for_want_of_epochs(
-    runs: Path, caplog: pytest.LogCaptureFixture, done: bool | None, tested: bool, epochs: int, finished: bool
+    runs: Path, done: bool, tested: bool, kept: bool, epochs: int, finished: bool
 ) -> None:
-    folder = make_folder(config_in(runs), done=done, tested=tested)
+    folder = make_folder(config_in(runs), done=done, tested=tested, kept=kept)
     assert is_finished(folder, config_in(runs, epochs=epochs)) is finished
-    assert ("has no last.pt: it stays at epochs: 2, though 3 are asked for" in caplog.text) == (done is None)
+
+
+def test_more_epochs_without_the_state_say_what_they_need(runs: Path) -> None:
+    make_folder(config_in(runs), kept=False)
+    check(config_in(runs))
+    with pytest.raises(TrialError) as error:
+        check(config_in(runs, epochs=3))
+    assert str(error.value).endswith(
+        "small_trial_0 is finished and has no last.pt, so it cannot go on from epochs: 2 to 3 (that takes keep_state: true "
+        "from the start): give epochs=2 to keep it as it is, or use --overwrite to train it again"
+    )
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_state_goes_unless_it_is_to_be_kept(runs: Path, keep: bool) -> None:
+    config = config_in(runs, keep_state=keep)
+    folder = make_folder(config)
+    drop_state(folder, config)
+    drop_state(folder, config)
+    assert (folder / files.LAST).is_file() is keep
 
 
 def test_leftovers_of_this_experiment_go_and_others_stay(runs: Path, tmp_path: Path) -> None:
@@ -391,9 +428,10 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
     ids=["debias", "target and heads"],
 )
 def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
-    rooms: Path, work: Path, script: list[float], values: dict[str, Any]
+    rooms: Path, work: Path, script: list[float], values: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """They were fixed after half of two epochs; half of five is still to come."""
+    caplog.set_level(logging.INFO)
     script[:] = [1.0] * 5
     values = {"group_sparsity": True, "bb_optimizer_params": PARAMS, **values}
     first = train(small_config(rooms, work, epochs=2, **values))
@@ -402,6 +440,7 @@ def test_zeros_that_are_fixed_stay_so_when_there_are_more_epochs(
     again = train(small_config(rooms, work, epochs=5, **values))
     assert torch.equal(live_mask(again.model), before)
     lines = files.read_lines(again.folder / files.METRICS)
+    assert caplog.text.count("and the rest trains without the penalty") == 1, "the last phase begins once"
     assert [line["lambda"] > 0 for line in lines] == [True] + [False] * 4
     assert [line.get("head_lambda", 0) for line in lines[1:]] == [0] * 4
     assert [point["debiasing"] for point in files.read_lines(again.folder / files.STEPS)] == [False] * 2 + [True] * 8
@@ -432,7 +471,7 @@ def test_what_is_left_of_patience_and_frozen_heads_goes_on(rooms: Path, work: Pa
 
 @pytest.fixture(scope="module")
 def trained_folder(rooms: Path, scratch: Path) -> Path:
-    """Of a trial of two epochs that is not tested."""
+    """Folder of a trial of two epochs that is not tested."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "evaluate", scripted([2.0, 1.0]))
         return train(small_config(rooms, scratch / "stopped")).folder
@@ -456,14 +495,6 @@ def test_a_trial_without_a_state_begins_anew(rooms: Path, work: Path) -> None:
     trial = make_trial(small_config(rooms, work))
     assert continue_trial(trial) is None
     assert (trial.epoch, trial.saved) == (0, None)
-
-
-def test_a_last_line_that_was_cut_short_is_no_obstacle(stopped: ExperimentConfig) -> None:
-    path = stopped.trial_folder(0) / files.METRICS
-    before = path.read_bytes()
-    replace(path, before + b'{"epoch": 2, "los')
-    continue_trial(make_trial(stopped))
-    assert path.read_bytes() == before
 
 
 def test_lines_that_are_missing_are_said(stopped: ExperimentConfig, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,6 +17,7 @@ from optim import sparsity_report
 from optim.groups import live_groups
 from settings.config import ExperimentConfig
 from tests.configs import CELEBA_TASKS, make_config
+from tests.equality import equal
 from tests.narrow import make_resnet18_narrow
 
 STEPS_PER_EPOCH = 10
@@ -82,11 +83,11 @@ def train(trial: Trial, batches: Batches, epochs: int) -> None:
         trial.epoch += 1
 
 
-def largest_difference(one: Trial, other: Trial) -> float:
-    """Of their networks' weights; statistics of filters that are gone do not count."""
-    one.gather()
+def largest_difference(trial: Trial, other: Trial) -> float:
+    """Compare their networks' weights; statistics of filters that are gone do not count."""
+    trial.gather()
     other.gather()
-    pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
+    pairs = zip(trial.model.parameters(), other.model.parameters(), strict=True)
     return max(float((first - second).detach().abs().max()) for first, second in pairs)
 
 
@@ -228,17 +229,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(
     resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
     train(resumed, batches, 5)
     assert resumed.shrunk is not None
-    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Places in which two states are not the same to the bit."""
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return [place for key in one for place in differences(one[key], other[key], f"{path}/{key}")]
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [place for i, pair in enumerate(zip(one, other, strict=True)) for place in differences(*pair, f"{path}/{i}")]
-    same = torch.equal(one, other) if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) else one == other
-    return [] if same else [path]
+    assert equal(resumed.state_dict(None), straight.state_dict(None))
 
 
 def test_the_checkpoint_is_that_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path) -> None:

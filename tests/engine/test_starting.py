@@ -54,23 +54,22 @@ def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path,
     config = small_config(rooms, work, start_from=str(folder), epochs=2)
     ends = []
     for interrupted in (False, True):
-        one = config.with_values(checkpoint_folder=str(work / f"runs{interrupted}"))
+        values = config.with_values(checkpoint_folder=str(work / f"runs{interrupted}"))
         if interrupted:
-            trial = make_trial(one.with_values(epochs=1))
-            start_from(trial.model, one, 0)
+            trial = make_trial(values.with_values(epochs=1))
+            start_from(trial.model, values, 0)
             assert not trial.optimizer.state
             fit(trial, NoTracker(), Loaders(trial.config))
             trial.config.with_values(epochs=1).save(trial.folder / files.CONFIG)
             folder.rename(work / "gone")
-        if interrupted:
             with pytest.raises(UserError, match="start_from"):
-                check_start(one)
-            trial = make_trial(one)
+                check_start(values)
+            trial = make_trial(values)
             trial.load_state_dict(files.load_tensors(trial.folder / files.LAST))
             fit(trial, NoTracker(), Loaders(trial.config))
         else:
-            run_experiment(one, out_dir=work / "out")
-        ends.append(files.load_tensors(one.trial_folder(0) / files.LAST)["model"])
+            run_experiment(values, out_dir=work / "out")
+        ends.append(files.load_tensors(values.trial_folder(0) / files.LAST)["model"])
     assert equal(*ends)
 
 

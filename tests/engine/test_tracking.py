@@ -198,10 +198,7 @@ def test_events_carry_the_epoch_and_no_missing_values(wandb: types.SimpleNamespa
     tracker.finish({"mIoU": 0.25})
     (run,) = wandb.runs
     assert run.metrics == [("epoch", None), ("*", "epoch")]
-    assert run.logged == [
-        {"epoch": 1, "loss": 0.5},
-        {"predictions": f"image of {tmp_path / 'x.png'}", "epoch": 4},
-    ]
+    assert run.logged == [{"epoch": 1, "loss": 0.5}, {"predictions": f"image of {tmp_path / 'x.png'}", "epoch": 4}]
     assert run.summary == {"mIoU": 0.25}
     assert run.finished
 

@@ -18,11 +18,19 @@ from engine import checkpoint as files
 from engine import trial as trial_state
 from engine.evaluation import Evaluation
 from engine.tracking import NoTracker
-from engine.trainer import EpochSums, fit, forward_losses, train_one_epoch, update_monitor, warn_of_unlabelled_batches
+from engine.trainer import (
+    EpochSums,
+    fit,
+    forward_losses,
+    train_one_epoch,
+    training_step,
+    update_monitor,
+    warn_of_unlabelled_batches,
+)
 from engine.trial import Trial
 from engine.weighting import UncertaintyWeighting
 from optim import live_mask
-from optim.groups import grouped_weights
+from optim.groups import grouped_weights, live_groups
 from tasks.table import get_task
 from tests.configs import NYU_TASKS
 from tests.equality import equal
@@ -119,13 +127,10 @@ def test_ends_when_no_task_learns_any_more(rooms: Path, work: Path, script: Scri
 def test_a_sparse_run_looks_for_its_best_network_under_the_penalty(rooms: Path, work: Path, script: Script) -> None:
     values = {"group_sparsity": True, "bb_optimizer_params": SPARSE, "sparsity_threshold": 2}
     trial = make_trial(small_config(rooms, work, epochs=4, earlystop_patience=2, task_earlystop_patience=2, **values))
-    there: list[bool] = []
-    script(
-        *((1, 1, 1), (2, 2, 2), (4, 4, 4), (3, 3, 3)),
-        watch=lambda: there.append((trial.folder / files.BEST).exists()),
-    )
+    saved: list[bool] = []
+    script(*((1, 1, 1), (2, 2, 2), (4, 4, 4), (3, 3, 3)), watch=lambda: saved.append((trial.folder / files.BEST).exists()))
     lines = train(trial)
-    assert there == [False, False, False, True], "nothing is saved before the penalty acts"
+    assert saved == [False, False, False, True], "nothing is saved before the penalty acts"
     assert best_epoch(trial) == 4
     assert [line["lambda"] for line in lines] == [0, 0, 0.03, 0.03]
     assert [line["penalty"] > 0 for line in lines] == [False, False, True, True]
@@ -138,7 +143,8 @@ STEERED = {
     "target_sparsity": 0.5,
     "sparsity_threshold": 1,
     "sparsity_until": 5,
-    "bb_optimizer_params": {"learning_rate": 1e-2},
+    "sparsity_ramp": "smooth",
+    "bb_optimizer_params": {"learning_rate": 1e-2, "penalty": "l1_l2"},
 }
 """No penalty in epoch 0, rising sparsity in epochs 1 to 4, fixed zeros from epoch 5 on."""
 
@@ -153,12 +159,12 @@ def test_a_steered_run_reaches_its_target_and_then_trains_without_penalty(
     rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     trial = make_trial(small_config(rooms, work, epochs=6, **STEERED))
-    masks, strengths, there = [live_mask(trial.model)], [], []
+    masks, strengths, saved = [live_mask(trial.model)], [], []
 
     def watch() -> None:
         masks.append(live_mask(trial.model))
         strengths.append(full_strength(trial))
-        there.append((trial.folder / files.BEST).exists())
+        saved.append((trial.folder / files.BEST).exists())
 
     script(*[(1, 1, 1)] * 5, (3, 3, 3), watch=watch)
     caplog.set_level(logging.INFO)
@@ -175,7 +181,7 @@ def test_a_steered_run_reaches_its_target_and_then_trains_without_penalty(
     assert [value > 0 for value in lambdas] == [False] + 4 * [True] + [False]
     penalties = [lambda_ * strength for lambda_, strength in zip(lambdas, strengths, strict=True)]
     assert [line["penalty"] for line in lines] == pytest.approx(penalties, rel=1e-5)
-    assert not any(there), "no network is the best one before the last phase"
+    assert not any(saved), "no network is the best one before the last phase"
     assert best_epoch(trial) == 6
     report = f"from epoch 6 on, {half} of {groups} groups (50.0 %) stay zero, and the rest trains without the penalty"
     assert caplog.text.count(report) == caplog.text.count("stay zero") == 1
@@ -247,11 +253,6 @@ HEADS_TOO: dict[str, Any] = {
 }
 
 
-def zero_groups(weight: Tensor) -> Tensor:
-    """(in,) bool: which groups of a weight (out, in, kh, kw) are exactly zero."""
-    return weight.detach().abs().sum((0, 2, 3)) == 0
-
-
 def test_sparsified_heads_lose_whole_channels_of_the_features(
     rooms: Path, work: Path, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,10 +264,12 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     assert [line["lambda"] for line in lines] == [0, 0.03, 0.03, 0.03]
     assert lines[0]["head_group_sparsity"] == lines[0]["unread_features"] == 0
     convs = [m for head in trial.model.heads.values() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
-    zeros = torch.stack([zero_groups(conv.weight) for conv in convs if conv.in_channels == 512])
+    zeros = torch.stack([~live_groups(conv.weight.detach()) for conv in convs if conv.in_channels == 512])
     assert 0 < zeros.float().mean() < 1
     assert zeros.all(0).any()
-    assert not any(zero_groups(conv.weight).any() for conv in convs if conv.in_channels != 512), "only what reads the features"
+    assert all(live_groups(conv.weight.detach()).all() for conv in convs if conv.in_channels != 512), (
+        "only what reads the features"
+    )
     assert lines[-1]["head_group_sparsity"] == pytest.approx(100 * float(zeros.double().mean()))
     assert lines[-1]["unread_features"] == pytest.approx(100 * float(zeros.all(0).double().mean()))
     backbone = 100 * float((~live_mask(trial.model)).double().mean())
@@ -343,17 +346,13 @@ def first_step(rooms: Path, folder: Path, lambda_: float) -> tuple[dict[str, Any
 
 def test_the_penalty_is_logged_and_is_no_part_of_the_loss(rooms: Path, work: Path, script: Script) -> None:
     script((1, 1, 1), (1, 1, 1))
-    (dense, one), (sparse, other) = (first_step(rooms, work / str(value), value) for value in (0.0, 0.5))
+    (dense, dense_trial), (sparse, sparse_trial) = (first_step(rooms, work / str(value), value) for value in (0.0, 0.5))
     assert sparse["train/loss/total"] == dense["train/loss/total"]
-    for first, second in zip(one.model.parameters(), other.model.parameters(), strict=True):
+    for first, second in zip(dense_trial.model.parameters(), sparse_trial.model.parameters(), strict=True):
         # Adam's running mean after one step is the gradient, up to a factor.
-        moments = [trial.optimizer.state[p]["exp_avg"] for trial, p in ((one, first), (other, second))]
+        moments = [trial.optimizer.state[p]["exp_avg"] for trial, p in ((dense_trial, first), (sparse_trial, second))]
         assert torch.equal(*moments)
-    expected = sum(
-        0.5 * math.sqrt(weight[:, 0].numel()) * sum(float(weight[:, c].detach().norm()) for c in range(weight.shape[1]))
-        for _, weight in grouped_weights(other.model.backbone)
-    )
-    assert sparse["penalty"] == pytest.approx(expected, rel=1e-5)
+    assert sparse["penalty"] == pytest.approx(0.5 * full_strength(sparse_trial), rel=1e-5)
     assert dense["penalty"] == 0
 
 
@@ -423,19 +422,8 @@ def test_a_validation_loss_that_is_no_number_stops_too(rooms: Path, work: Path, 
     assert files.load_tensors(trial.folder / files.LAST)["epochs"] == 1
 
 
-def plain(state: Any) -> Any:
-    """A state with its tensors as lists, to compare."""
-    if isinstance(state, dict):
-        return {key: plain(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [plain(value) for value in state]
-    if isinstance(state, Tensor):
-        return state.tolist() if state.numel() < 10_000 else [float(state.double().abs().sum()), float(state.double().sum())]
-    return state
-
-
 def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: Script) -> None:
-    script((5, 3, 1.0), (5, 2, 0.9), (5, 2, 0.9))
+    script((5.0, 3.0, 1.0), (5.0, 2.0, 0.9), (5.0, 2.0, 0.9))
     config = small_config(
         *(rooms, work),
         epochs=3,
@@ -451,7 +439,7 @@ def test_all_of_a_trials_state_survives_saving(rooms: Path, work: Path, script: 
     again = make_trial(config)
     torch.rand(7)  # other random numbers than those that were saved
     again.load_state_dict(saved)
-    assert plain(again.state_dict(None)) == plain(trial.state_dict(None))
+    assert equal(again.state_dict(None), trial.state_dict(None))
     assert again.model.frozen == trial.model.frozen
     assert [group["lr"] for group in again.optimizer.param_groups] == [group["lr"] for group in trial.optimizer.param_groups]
     assert [group["penalty"] for group in again.optimizer.param_groups] == [g["penalty"] for g in trial.optimizer.param_groups]
@@ -489,8 +477,8 @@ def test_a_batch_without_depth_is_a_step_of_a_run_without_depth(rooms: Path, wor
     other = make_trial(small_config(rooms, work / "other", task_list=[SEG, NORMALS], **values))
     for ours, theirs in ((other.model, trial.model), (other.weighting, trial.weighting)):
         ours.load_state_dict({name: value for name, value in theirs.state_dict().items() if DEPTH not in name})
-    found, expected = gradients(trial, blank(batch, DEPTH)), gradients(other, batch)
-    for name, gradient in found.items():
+    actual, expected = gradients(trial, blank(batch, DEPTH)), gradients(other, batch)
+    for name, gradient in actual.items():
         if DEPTH in name:
             assert gradient is None
         else:
@@ -503,6 +491,92 @@ def test_a_batch_without_depth_is_a_step_of_a_run_without_depth(rooms: Path, wor
     assert trial.weighting.weights()[DEPTH] == weighting
     for parameter in trial.model.heads[DEPTH].parameters():
         assert torch.equal(trial.optimizer.state[parameter]["exp_avg"], moments[id(parameter)])
+
+
+def gradients_of_step(trial: Trial, batches: list[Sample], monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor | None]:
+    """Return the gradients with which the optimizer takes one step of some batches; batch norm and dropout are off."""
+    trial.model.eval()
+    seen: dict[str, Tensor | None] = {}
+
+    def step(*args: Any) -> None:
+        named = [*trial.model.named_parameters(), *trial.weighting.named_parameters()]
+        seen.update({name: parameter.grad for name, parameter in named})
+
+    monkeypatch.setattr(trial.optimizer, "step", step)
+    training_step(trial, batches, 0.0, 1.0)
+    return seen
+
+
+def merged(batches: list[Sample]) -> Sample:
+    """One batch of some batches."""
+    joined: dict[str, Any] = {
+        key: {task: torch.cat([batch[key][task] for batch in batches]) for task in NYU_TASKS}  # type: ignore[literal-required]
+        for key in ("targets", "masks")
+    }
+    return Sample(image=torch.cat([batch["image"] for batch in batches]), name=["frame"] * 4, **joined)  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("combination", ["sum", "uncertainity"])
+@pytest.mark.parametrize("without", [(), (DEPTH,)])
+def test_a_step_of_two_batches_is_that_of_one_twice_as_large(
+    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, combination: str, without: tuple[str, ...]
+) -> None:
+    """Where both have equally many valid pixels; a batch without any valid target of a task counts for nothing in it."""
+    trial = make_trial(small_config(rooms, work, comb_loss=combination))
+    first = next(iter(train_loader(trial.config, 0)))
+    second = blank({**first, "image": first["image"].flip(0, 3)}, *without)  # type: ignore[typeddict-item]
+    found = gradients_of_step(trial, [first, second], monkeypatch)
+    expected = gradients_of_step(trial, [merged([first, second])], monkeypatch)
+    assert all(gradient is not None for gradient in found.values())
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_an_epoch_counts_the_steps_of_the_optimizer(rooms: Path, work: Path) -> None:
+    config = small_config(rooms, work, accumulate=2, group_sparsity=True, bb_optimizer_params=SPARSE, epochs=1)
+    trial = make_trial(config)
+    (line,) = train(trial)
+    assert (trial.step, line["step"]) == (1, 1)
+    assert {float(state["step"]) for state in trial.optimizer.state.values()} == {1}
+    assert line["images_per_second"] * line["train_seconds"] == pytest.approx(4)
+    assert [(point["step"], point["time"]) for point in files.read_lines(trial.folder / files.STEPS)] == [(1, 1.0)]
+
+
+def test_fp16_trains_with_scaled_losses_and_its_state_is_saved(rooms: Path, work: Path, script: Script) -> None:
+    script((1, 1, 1))
+    config = small_config(rooms, work, precision="fp16", group_sparsity=True, bb_optimizer_params=SPARSE, epochs=1)
+    trial = make_trial(config)
+    before = snapshot(trial.model)
+    trial.scaler.load_state_dict({**trial.scaler.state_dict(), "scale": 1024.0})
+    (line,) = train(trial)
+    assert line["skipped_steps"] == 0
+    assert not equal(snapshot(trial.model), before)
+    again = make_trial(config)
+    assert again.scaler.get_scale() == 65536
+    again.load_state_dict(files.load_tensors(trial.folder / files.LAST))
+    assert again.scaler.state_dict() == trial.scaler.state_dict()
+    assert again.scaler.get_scale() == 1024
+
+
+def test_a_step_whose_gradients_are_not_finite_changes_nothing_and_is_counted(
+    rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {**SPARSE, "penalty": "group_l0", "saliency": "taylor"}
+    config = small_config(
+        *(rooms, work), precision="fp16", group_sparsity=True, target_sparsity=0.5, bb_optimizer_params=params, epochs=3
+    )
+    trial, loader = make_trial(config), train_loader(config, 0)
+    before = {name: value.detach().clone() for name, value in trial.model.named_parameters()}
+    trial.scaler.load_state_dict({**trial.scaler.state_dict(), "scale": 2.0**100})
+    sums = train_one_epoch(trial, loader)
+    assert sums.skipped_steps == STEPS
+    assert trial.scaler.get_scale() == 2.0 ** (100 - STEPS)
+    assert equal(before, {name: value.detach() for name, value in trial.model.named_parameters()})
+    for state in trial.optimizer.state.values():
+        assert not any(value.any() for value in state.values())
+    monkeypatch.setattr(trainer, "LEAST_SCALE", math.inf)
+    with pytest.raises(TrainingDivergedError, match="the gradients in fp16 are not finite at step 3, whatever the losses are"):
+        train_one_epoch(trial, loader)
 
 
 def test_reported_losses_are_means_over_the_steps_that_had_one(
@@ -570,7 +644,7 @@ def test_a_task_without_targets_counts_for_nothing(rooms: Path, work: Path, capl
 def test_a_task_that_is_rarely_labelled_is_named_once(rooms: Path, work: Path, caplog: pytest.LogCaptureFixture) -> None:
     trial = make_trial(small_config(rooms, work))
     for labelled in (20, 10):
-        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, steps=80)
+        sums = EpochSums(counts={SEG: 80, DEPTH: labelled, NORMALS: 40, "total": 80}, batches=80)
         warn_of_unlabelled_batches(trial, sums)
     (warning,) = [record.getMessage() for record in caplog.records]
     what = "no valid target in 60 of the 80 training batches of epoch 1; it learns from the others alone"
@@ -578,7 +652,7 @@ def test_a_task_that_is_rarely_labelled_is_named_once(rooms: Path, work: Path, c
 
 
 def judge(trial: Trial, *losses: tuple[float | None, ...]) -> tuple[list[bool], list[float]]:
-    """Whether each epoch's network was the best so far, and the heads' learning rates after it, of some validation losses."""
+    """Give a trial validation losses; return for each epoch if it was the best, and the heads' learning rate after it."""
     improved, rates = [], []
     for epoch, values in enumerate(losses):
         assert not trial.done

@@ -167,3 +167,14 @@ def test_the_size_of_what_lives_is_drawn_in_total_and_per_stage_from_the_start_o
 def test_no_points_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one point"):
         control_figure([], "")
+
+
+def test_a_budget_stands_beside_the_zero_groups_wanted_and_reached() -> None:
+    points = [
+        {**point, "wanted_sparsity": None, "wanted_cost": 100 - 10 * point["time"], "macs_left": 99 - 10 * point["time"]}
+        for point in _points(5, lambda time: 1e-4, lambda time: 5 * time)
+    ]
+    lines = _lines(control_figure(points, "a budget").axes[1])
+    assert set(lines) == {"zero groups", "MACs left", "wanted"}
+    assert lines["MACs left"][:, 1].tolist() == [point["macs_left"] for point in points]
+    assert lines["wanted"][:, 1].tolist() == [point["wanted_cost"] for point in points]

@@ -53,10 +53,10 @@ def full(backbone: str, stride: int = 8, channels: int = 3, *, faces: bool = Fal
 
 def convs(model: MultiTaskModel) -> dict[str, nn.Conv2d]:
     """All convolutions of the backbone and those of the heads that read the features, by name in the model."""
-    found = {f"backbone.{name}": conv for name, conv in model.backbone.named_modules() if isinstance(conv, nn.Conv2d)}
+    named = {f"backbone.{name}": conv for name, conv in model.backbone.named_modules() if isinstance(conv, nn.Conv2d)}
     for task, head in model.heads.items():
-        found |= {f"heads.{task}.{name}": conv for name, conv in feature_convs(head)}
-    return found
+        named |= {f"heads.{task}.{name}": conv for name, conv in feature_convs(head)}
+    return named
 
 
 @torch.no_grad()
@@ -191,21 +191,21 @@ def make_compact(
         return compact(model, free_selects=free_selects)
 
 
-def worst(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """The largest difference, relative to the largest number of ``other``, over the tasks; only where ``other`` is finite."""
-    assert one.keys() == other.keys()
+def worst(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    """The largest difference, relative to the largest number of ``theirs``, over the tasks; only where ``theirs`` is finite."""
+    assert ours.keys() == theirs.keys()
     errors = [0.0]
-    for task, b in other.items():
-        a, b = one[task].double(), b.double()
+    for task, b in theirs.items():
+        a, b = ours[task].double(), b.double()
         assert a.shape == b.shape
         finite = b.isfinite()
         if finite.any():
             assert a[finite].isfinite().all(), task
             scale = b[finite].abs().max().clamp(min=1e-30)
             if (
-                b.ndim == 1 and "features" in other and other["features"].numel()
+                b.ndim == 1 and "features" in theirs and theirs["features"].numel()
             ):  # one number alone may be about zero, as a difference of large ones
-                scale = torch.maximum(scale, 0.01 * other["features"].double().nan_to_num(0, 0, 0).abs().max())
+                scale = torch.maximum(scale, 0.01 * theirs["features"].double().nan_to_num(0, 0, 0).abs().max())
             errors.append(float((a - b)[finite].abs().max() / scale))
     return max(errors)
 
@@ -213,9 +213,9 @@ def worst(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 def outputs(model: nn.Module, images: Tensor, channels: Tensor | None = None) -> dict[str, Tensor]:
     """Logits per task, and the features (or some of their channels), without gradients, in eval mode."""
     with torch.no_grad():
-        found: dict[str, Tensor] = dict(model.eval()(images))
+        logits: dict[str, Tensor] = dict(model.eval()(images))
         features = model.get_submodule("backbone")(model.get_submodule("normalize")(images))
-    return found | {"features": features if channels is None else features[:, channels]}
+    return logits | {"features": features if channels is None else features[:, channels]}
 
 
 def feature_numbers(model: MultiTaskModel, report: CompactReport) -> Tensor:
@@ -247,10 +247,10 @@ def assert_exact(model: MultiTaskModel, images: Tensor) -> None:
                 assert small.backbone.runner.can_run(small.backbone, images) or not small.backbone.out_channels
         for path, context in paths.items():
             with context:
-                found = outputs(small, images)
-            error = worst(found, dense)
-            detail = f"{path}, free_selects={free_selects}: {error}, {worst(found, dense64)} against the dense {own_error}"
-            assert error <= 1e-5 or worst(found, dense64) <= 4 * _typical_error(model, images, kept, dense64), detail
+                actual = outputs(small, images)
+            error = worst(actual, dense)
+            detail = f"{path}, free_selects={free_selects}: {error}, {worst(actual, dense64)} against the dense {own_error}"
+            assert error <= 1e-5 or worst(actual, dense64) <= 4 * _typical_error(model, images, kept, dense64), detail
         small64, _ = make_compact(model64, free_selects=free_selects)
         # where float32 loses many digits, so does float64: eps differs by 5e8
         error = worst(outputs(small64, images.double()), dense64)

@@ -16,7 +16,7 @@ from tests.models.pruned import convs, full, generator, prune, tiny, wild_norms
 
 def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
     """Per convolution and linear layer: outputs times what each sums up, without taps that only see padding."""
-    found: dict[str, int] = {}
+    macs: dict[str, int] = {}
 
     def note(name: str) -> object:
         def hook(module: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
@@ -25,7 +25,7 @@ def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
             if isinstance(module, AtrousConv2d) or getattr(module, "atrous", False):
                 rate = module.dilation[0]  # type: ignore[index]
                 taps = (3 if rate < out.shape[-2] else 1) * (3 if rate < out.shape[-1] else 1)
-            found[name] = out.numel() // len(out) * weight.shape[1] * taps
+            macs[name] = out.numel() // len(out) * weight.shape[1] * taps
 
         return hook
 
@@ -34,7 +34,7 @@ def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
     model.eval()(images.requires_grad_())  # in torch operations: the kernel has no hooks
     for handle in handles:
         handle.remove()
-    return found
+    return macs
 
 
 @pytest.mark.parametrize("pattern", ["nothing", "half", "layers", "all heads", "everything"])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engine.optimizer import build_optimizer, build_scheduler
 from engine.sparsity_numbers import sparsity_numbers
 from engine.weighting import build_weighting
-from models import MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense, plan_removal
+from models import CompactReport, MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense, plan_removal
 from models.compaction.layers import CompactConv2d
 from models.compaction.report import ParameterMap
 from models.heads import ClassificationHead, DeepLabHead
@@ -26,7 +26,7 @@ from tests.narrow import make_resnet18_narrow
 
 Maps = Mapping[str, ParameterMap]
 LASSO, MCP, SPARSE = GroupLasso(3e-5), GroupMCP(1e-3, gamma=3.0), SparseGroupLasso(3e-5, l1_ratio=0.3)
-L0 = [(GroupL0(0.0), "auto"), (GroupL0(0.0, "fisher"), "torch"), (GroupL0(0.0, "taylor"), "auto")]
+L0 = [(GroupL0(0.0, "adam"), "auto"), (GroupL0(0.0, "fisher"), "torch"), (GroupL0(0.0, "taylor"), "auto")]
 STEPS = 5
 
 
@@ -56,6 +56,13 @@ def small_model(name: str = "resnetd50", stride: int = 16, eps: float = 0.5) -> 
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2.0)
     return model.double()
+
+
+def pruned(model: MultiTaskModel, zero: Callable[[MultiTaskModel], None]) -> tuple[MultiTaskModel, CompactReport]:
+    """Set groups of a model to zero and compact it for training."""
+    with torch.no_grad():
+        zero(model)
+    return compact(model, for_training=True, image_size=(32, 32))
 
 
 def make_optimizer(model: MultiTaskModel, penalty: Penalty, heads: bool = True, **options: Any) -> ProxAdam:
@@ -133,8 +140,8 @@ class Pair:
     def step(self, step: int) -> None:
         """One step of both: with one loss, and with equal results."""
         expected = step_of(self.dense, self.dense_optimizer, step, self.masks)
-        found = step_of(self.model, self.optimizer, step)
-        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        actual = step_of(self.model, self.optimizer, step)
+        assert actual == pytest.approx(expected, rel=1e-9, abs=1e-9)
         self.check(f"after step {step}")
 
     def check(self, when: str) -> None:
@@ -176,15 +183,15 @@ def outputs_of(model: MultiTaskModel) -> dict[str, Tensor]:
     return outputs
 
 
-def outputs_agree(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def outputs_agree(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Equal to 1e-9 in both modes."""
     for name, out in expected.items():
-        close(found[name], out, name)
+        close(actual[name], out, name)
 
 
-def close(found: Tensor, expected: Tensor, what: str) -> None:
+def close(actual: Tensor, expected: Tensor, what: str) -> None:
     """Equal to 1e-9."""
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9, msg=lambda text: f"{what}: {text}")
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9, msg=lambda text: f"{what}: {text}")
 
 
 def start(
@@ -199,22 +206,20 @@ def start(
     optimizer = make_optimizer(model, penalty, heads, **options)
     for step in range(warm):
         step_of(model, optimizer, 100 + step)
-    with torch.no_grad():
-        zero(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, zero)
     small_optimizer = make_optimizer(small, penalty, heads, **options)
     carry_optimizer_state(optimizer, model, small_optimizer, small, report.maps)
     masks = masks_of(model, report.maps)
     pair = Pair(model, optimizer, small, small_optimizer, report.maps, masks)
-    found = outputs_of(small)
-    outputs_agree(found, outputs_of(model))  # nothing that is gone had an effect
+    actual = outputs_of(small)
+    outputs_agree(actual, outputs_of(model))  # nothing that is gone had an effect
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.mul_(masks[name])
             for key in ("exp_avg", "exp_avg_sq"):
                 if parameter in optimizer.state:
                     optimizer.state[parameter][key].mul_(masks[name])
-    outputs_agree(found, outputs_of(model))
+    outputs_agree(actual, outputs_of(model))
     pair.check("at the start")
     return pair
 
@@ -328,10 +333,10 @@ def test_a_share_of_zeros_is_that_of_the_dense_networks_groups(penalty: Penalty,
     for step in range(STEPS):
         pair.optimizer.zero_share = pair.dense_optimizer.zero_share
         pair.step(step)
-        found, expected = pair.optimizer.found_lambda, pair.dense_optimizer.found_lambda
-        assert found is not None
+        actual, expected = pair.optimizer.found_lambda, pair.dense_optimizer.found_lambda
+        assert actual is not None
         assert expected is not None
-        close(found, expected, "lambda")
+        close(actual, expected, "lambda")
         removed = groups - len(live_mask(pair.model))
         assert zeros_left(pair) + removed == round(pair.dense_optimizer.zero_share * groups)
         pair.dense_optimizer.zero_share += 0.05
@@ -350,9 +355,9 @@ def test_a_share_of_zeros_and_what_was_removed_are_carried() -> None:
     carried = make_optimizer(small, LASSO)
     carry_optimizer_state(optimizer, model, carried, small, report.maps)
     assert carried.zero_share == 0.7
-    there = [sum(weight.shape[1] for weight in group["params"]) for group in optimizer.param_groups[:2]]
+    dense = [sum(weight.shape[1] for weight in group["params"]) for group in optimizer.param_groups[:2]]
     left = [sum(weight.shape[1] for weight in group["params"]) for group in carried.param_groups[:2]]
-    gone = [a - b for a, b in zip(there, left, strict=True)]
+    gone = [a - b for a, b in zip(dense, left, strict=True)]
     assert [group["removed_groups"] for group in carried.param_groups] == [*gone, 0]
     assert gone[0] > 0
     again = make_optimizer(small, LASSO)
@@ -461,8 +466,8 @@ def test_the_batched_kernel_counts_the_original_group_size_too() -> None:
         results.append((live_mask(small), [weight.detach() for weight in small.parameters()]))
     assert 0 < int((~results[0][0]).sum()) < len(results[0][0])
     assert torch.equal(results[0][0], results[1][0])
-    for one, other in zip(results[0][1], results[1][1], strict=True):
-        torch.testing.assert_close(one, other)
+    for first, second in zip(results[0][1], results[1][1], strict=True):
+        torch.testing.assert_close(first, second)
 
 
 def test_zeros_that_are_kept_stay_kept() -> None:
@@ -499,9 +504,7 @@ def test_options_follow_their_parameters_and_foreign_parameters_keep_their_state
     weight.grad = torch.ones_like(weight)
     step_of(model, optimizer, 0)
     optimizer.param_groups[0].update(lr=7e-4, weight_decay=0.3, penalty=LASSO.with_strength(0.125), initial_lr=1e-3)
-    with torch.no_grad():
-        dead(share=0.5)(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, dead(share=0.5))
     carried = make_optimizer(small, MCP)
     carried.add_param_group({"params": [weight], "lr": 0.1})
     carry_optimizer_state(optimizer, model, carried, small, report.maps)
@@ -538,9 +541,7 @@ def test_other_optimizers_carry_their_state_as_well() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     batch_loss(model, 0).backward()
     optimizer.step()
-    with torch.no_grad():
-        dead(share=0.5)(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, dead(share=0.5))
     carried = torch.optim.SGD(small.parameters(), lr=0.1, momentum=0.9)
     carry_optimizer_state(optimizer, model, carried, small, report.maps)
     for name, parameter in small.named_parameters():
@@ -552,9 +553,7 @@ def test_the_dense_model_is_masked_by_its_maps() -> None:
     model = small_model("resnetd18")
     optimizer = make_optimizer(model, LASSO)
     step_of(model, optimizer, 0)
-    with torch.no_grad():
-        unread(0.5)(model)
-    _, report = compact(model, for_training=True, image_size=(32, 32))
+    _, report = pruned(model, unread(0.5))
     masks = masks_of(model, report.maps)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     state = {name: copy.deepcopy(optimizer.state[parameter]) for name, parameter in model.named_parameters()}
@@ -572,9 +571,7 @@ def test_the_dense_model_is_masked_by_its_maps() -> None:
 
 def test_a_compact_models_groups_are_those_that_are_left() -> None:
     model = small_model("resnetd18")
-    with torch.no_grad():
-        unread(0.5)(model)
-    small, report = compact(model, for_training=True, image_size=(32, 32))
+    small, report = pruned(model, unread(0.5))
     left = sparsity_report(small)
     assert left.zero_groups == 0
     by_name = {layer.layer: layer for layer in left.layers}

@@ -76,9 +76,9 @@ def _check(
     pair = _unit("0", rows, _columns(width, count, seed), width, shape, relu, seed, bias=seed % 3 > 0)
     x = torch.randn(size[0], width, *size[1:], generator=generator(seed))
     expected, bound = _defined(pair[1], x)
-    found = _run(_backbone([pair], [], []), x)
-    assert found.shape == expected.shape
-    assert ((found - (expected.relu() if relu else expected)).abs() <= bound).all()
+    actual = _run(_backbone([pair], [], []), x)
+    assert actual.shape == expected.shape
+    assert ((actual - (expected.relu() if relu else expected)).abs() <= bound).all()
 
 
 @compiled
@@ -147,11 +147,11 @@ def test_max_pool(kernel: int, stride: int, padding: int, size: tuple[int, int])
     x[0, 1], x[1, 2, -1, -1], x[2, 3, 0, 0] = -torch.inf, torch.nan, torch.inf
     x[:, 0] = -5 - x[:, 0].abs()
     anatomy = Anatomy((unit,), (kernel, stride, padding), ())
-    found = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x.nan_to_num(0.5, 3e38, -3e38))
-    assert torch.equal(found, F.max_pool2d(x.nan_to_num(0.5, 3e38, -3e38), kernel, stride, padding))
-    found = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x)[:, [0, 4]]  # NaN elsewhere: 0 * inf
+    actual = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x.nan_to_num(0.5, 3e38, -3e38))
+    assert torch.equal(actual, F.max_pool2d(x.nan_to_num(0.5, 3e38, -3e38), kernel, stride, padding))
+    actual = _run(InferenceBackbone(anatomy, {"0": identity}, (5,)), x)[:, [0, 4]]  # NaN elsewhere: 0 * inf
     expected = F.max_pool2d(F.conv2d(x, torch.eye(5).view(5, 5, 1, 1)), kernel, stride, padding)[:, [0, 4]]
-    assert torch.equal(found.nan_to_num(7e7), expected.nan_to_num(7e7))
+    assert torch.equal(actual.nan_to_num(7e7), expected.nan_to_num(7e7))
 
 
 @compiled
@@ -168,8 +168,8 @@ def test_a_block_adds_to_the_stream_in_place(rows: int, shape: tuple[int, int, i
     stream = _defined(stem[1], x)[0].relu()
     middle = _defined(inner[0][1], stream)[0].relu()
     expected = (_defined(inner[1][1], middle)[0] + stream).relu()
-    found = _run(_backbone([stem], [block], inner), x)
-    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+    actual = _run(_backbone([stem], [block], inner), x)
+    assert (actual - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def _forget() -> None:
@@ -217,21 +217,3 @@ def _several_convolutions() -> None:
     for seed, rows in enumerate([1, 3, 4, 5, 7, 8, 9, 11, 12, 13, 23, 24, 25, 33, 50]):
         for shape in ((1, 1, 0, 1), (3, 2, 1, 1), (3, 1, 2, 2)):
             _check(rows, 9, 1 + seed % 9, shape, (1 + seed % 3, 7, 5), seed % 2 == 0, seed)
-
-
-@compiled
-def test_without_openmp(compiler: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    script = tmp_path / "cc"
-    script.write_text('#!/bin/sh\ncase "$*" in *-fopenmp*) echo "no OpenMP" >&2; exit 1;; esac\nexec cc "$@"\n')
-    script.chmod(0o755)
-    compiler.setenv("CC", str(script))
-    assert runner.library() is not None
-    _several_convolutions()
-
-
-def test_without_a_compiler(compiler: pytest.MonkeyPatch) -> None:
-    compiler.setenv("CC", "/nowhere/cc")
-    assert runner.library() is None
-    model = tiny()
-    prune(model, "half", 1)
-    assert_exact(model, torch.rand(2, 3, 33, 40, generator=generator(1)))

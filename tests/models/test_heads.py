@@ -23,8 +23,8 @@ def test_atrous_convolution_is_the_plain_one_in_values_and_gradients(rate: int, 
         out = conv(x)
         (out * torch.arange(out.numel()).view(out.shape)).sum().backward()
         results.append((out, x.grad, conv.weight.grad, conv.bias.grad))
-    for name, one, other in zip(("values", "input", "weight", "bias"), *results, strict=True):
-        torch.testing.assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
+    for name, first, second in zip(("values", "input", "weight", "bias"), *results, strict=True):
+        torch.testing.assert_close(first, second, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_dense_head_is_a_pyramid_of_its_rates_width_and_dropout() -> None:

@@ -59,10 +59,10 @@ def _reached(anatomy: Anatomy, model: MultiTaskModel) -> dict[str, set[int]]:
     while border:
         seen |= border
         border = {source for node in border for source in edges.get(node, ())} - seen
-    found: dict[str, set[int]] = {}
+    alive: dict[str, set[int]] = {}
     for name, channel in seen:
-        found.setdefault(name, set()).add(channel)
-    return found
+        alive.setdefault(name, set()).add(channel)
+    return alive
 
 
 def _assert_plan(model: MultiTaskModel) -> Plan:
@@ -173,8 +173,8 @@ def test_each_filter_that_stays_has_an_effect(pattern: str) -> None:
 def _shapes(model: MultiTaskModel) -> dict[str, tuple[int, int, int]]:
     """Filters, inputs that are read, inputs that are there; per convolution that is left."""
     small, _ = make_compact(model)
-    found = {name: conv for name, conv in small.named_modules() if isinstance(conv, CompactConv2d)}
-    return {name: (conv.out_channels, conv.in_channels, conv.width) for name, conv in found.items()}
+    convs = {name: conv for name, conv in small.named_modules() if isinstance(conv, CompactConv2d)}
+    return {name: (conv.out_channels, conv.in_channels, conv.width) for name, conv in convs.items()}
 
 
 @pytest.fixture

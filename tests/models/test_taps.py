@@ -59,8 +59,8 @@ def _gradients(
     return [out.detach(), *torch.autograd.grad(out, tensors, out_gradient)]
 
 
-def _distance(found: Tensor, exact: Tensor) -> float:
-    return float((found.double() - exact.double()).norm() / exact.double().norm())
+def _distance(actual: Tensor, exact: Tensor) -> float:
+    return float((actual.double() - exact.double()).norm() / exact.double().norm())
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
@@ -70,11 +70,11 @@ def test_gradients_are_those_of_torch(
     shape: str, dtype: torch.dtype, tolerance: float, layout: torch.memory_format, tapped: list[int]
 ) -> None:
     tensors, (_, _, *how) = _tensors(shape, dtype, layout), SHAPES[shape]
-    found = _gradients(conv2d, tensors, *how)
+    actual = _gradients(conv2d, tensors, *how)
     assert len(tapped) == 1
-    for one, other in zip(found, _gradients(F.conv2d, tensors, *how), strict=True):
-        assert one.shape == other.shape and one.dtype == dtype
-        assert _distance(one, other) <= tolerance
+    for ours, theirs in zip(actual, _gradients(F.conv2d, tensors, *how), strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == dtype
+        assert _distance(ours, theirs) <= tolerance
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -83,12 +83,12 @@ def test_bfloat16_under_autocast_is_no_worse_than_torch_s_own(shape: str, tapped
     rounded = [tensor.detach().bfloat16().float().requires_grad_() for tensor in tensors]
     exact = _gradients(F.conv2d, rounded, *how)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, own = _gradients(conv2d, tensors, *how), _gradients(F.conv2d, tensors, *how)
+        actual, own = _gradients(conv2d, tensors, *how), _gradients(F.conv2d, tensors, *how)
     assert len(tapped) == 1
-    for one, other, reference in zip(found, own, exact, strict=True):
-        assert one.dtype == other.dtype
+    for ours, theirs, reference in zip(actual, own, exact, strict=True):
+        assert ours.dtype == theirs.dtype
         # What torch's own happens to round better on a few numbers is below half a unit in bfloat16's last place.
-        assert _distance(one, reference) <= max(_distance(other, reference), 2.0**-9)
+        assert _distance(ours, reference) <= max(_distance(theirs, reference), 2.0**-9)
 
 
 def test_under_autocast_float64_stays_float64(tapped: list[int]) -> None:
@@ -132,12 +132,12 @@ def test_any_shape(
     bias = torch.randn(rows, dtype=torch.float64, generator=g, requires_grad=True) if biased else None
     wanted = [x, weight] if bias is None else [x, weight, bias]
     # A sum: the gradient of the output is one number that is expanded.
-    found, expected = (
+    actual, expected = (
         torch.autograd.grad(function(x, weight, bias, (1, 1), padding, dilation).sum(), wanted)
         for function in (conv2d, F.conv2d)
     )
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_only_the_gradients_that_are_wanted() -> None:
@@ -158,8 +158,15 @@ def test_a_gradient_has_the_layout_of_its_weight(tapped: list[int]) -> None:
     assert len(tapped) == 2
 
 
-def _large_map(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return conv(torch.cat([x, x], 2).repeat(1, 1, 1, 2))
+def _with(**changes: Any) -> Callable[[nn.Conv2d, Tensor], Tensor]:
+    """Make a call with other attributes of the convolution."""
+
+    def call(conv: nn.Conv2d, x: Tensor) -> Tensor:
+        for name, value in changes.items():
+            setattr(conv, name, value)
+        return conv(x)
+
+    return call
 
 
 def _frozen(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -167,28 +174,9 @@ def _frozen(conv: nn.Conv2d, x: Tensor) -> Tensor:
     return conv(x)
 
 
-def _no_grad(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return conv(x)
-
-
-def _strided(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    conv.stride = (2, 2)
-    return conv(x)
-
-
-def _named_padding(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    conv.padding = "same"
-    return conv(x)
-
-
 def _groups(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    conv.groups = 2
+    conv.groups, conv.in_channels = 2, 8
     return conv(torch.cat([x, x], 1))
-
-
-def _one_image(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return conv(x[0])
 
 
 def _counted(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -203,15 +191,22 @@ def _forward_ad(conv: nn.Conv2d, x: Tensor) -> Tensor:
         return forward_ad.unpack_dual(conv(forward_ad.make_dual(x, torch.ones_like(x)))).primal
 
 
-def _functional(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    return torch.func.vmap(lambda image: conv(image[None])[0])(x)
+PLAIN: dict[str, Callable[[nn.Conv2d, Tensor], Tensor]] = {
+    "large map": lambda conv, x: conv(torch.cat([x, x], 2).repeat(1, 1, 1, 2)),
+    "frozen": _frozen,
+    "no gradient": torch.no_grad()(lambda conv, x: conv(x)),
+    "strided": _with(stride=(2, 2)),
+    "named padding": _with(padding="same"),
+    "groups": _groups,
+    "one image": lambda conv, x: conv(x[0]),
+    "counted": _counted,
+    "forward AD": _forward_ad,
+    "vmap": lambda conv, x: torch.func.vmap(lambda image: conv(image[None])[0])(x),
+}
 
 
-PLAIN = (_large_map, _frozen, _no_grad, _strided, _named_padding, _groups, _one_image, _counted, _forward_ad, _functional)
-
-
-@pytest.mark.parametrize("case", PLAIN)
-def test_torch_s_own_way_elsewhere(case: Callable[[nn.Conv2d, Tensor], Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", PLAIN)
+def test_torch_s_own_way_elsewhere(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*args: Any) -> Tensor:
         raise AssertionError("taken tap by tap")
 
@@ -220,12 +215,9 @@ def test_torch_s_own_way_elsewhere(case: Callable[[nn.Conv2d, Tensor], Tensor], 
     ours = DilatedConv2d(4, 4, 3, padding=4, dilation=4)
     plain = nn.Conv2d(4, 4, 3, padding=4, dilation=4)
     plain.load_state_dict(ours.state_dict())
-    if case is _groups:
-        for conv in (ours, plain):
-            conv.in_channels = 8
     with pytest.raises(AssertionError, match="tap by tap"):
         ours(x)
-    torch.testing.assert_close(case(ours, x), case(plain, x), rtol=0, atol=0)
+    torch.testing.assert_close(PLAIN[name](ours, x), PLAIN[name](plain, x), rtol=0, atol=0)
 
 
 def test_reflected_padding_is_torch_s() -> None:
@@ -255,15 +247,15 @@ def test_networks_train_as_with_torch_s_own(backbone: str, tapped: list[int], mo
     small, _ = compact(model, for_training=True, image_size=(48, 48))
     images = torch.rand(2, 3, 48, 48, dtype=torch.float64, generator=generator(0))
     for network in (model, small):
-        found, names = _step(network, images)
+        actual, names = _step(network, images)
         assert len(tapped) >= 2, "stage 4 reads 6 x 6 maps with dilation 4"
         with monkeypatch.context() as patch:
             patch.setattr(taps, "_taps_pay", lambda *args: False)
             tapped.clear()
             expected, _ = _step(network, images)
         assert not tapped
-        for one, other, name in zip(found, expected, names, strict=True):
-            assert (one - other).norm() <= 1e-9 * other.norm() + 1e-12, name
+        for ours, theirs, name in zip(actual, expected, names, strict=True):
+            assert (ours - theirs).norm() <= 1e-9 * theirs.norm() + 1e-12, name
 
 
 def _step(network: nn.Module, images: Tensor) -> tuple[list[Tensor], list[str]]:

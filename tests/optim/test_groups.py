@@ -30,39 +30,36 @@ def weight(request: pytest.FixtureRequest) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if request.param == "channels_last" else tensor
 
 
-def test_column_c_holds_the_weights_of_group_c(weight: Tensor) -> None:
-    columns = as_columns(weight)
-    assert columns.shape == (30, 4)
-    for c in range(4):
-        assert columns[:, c].sort().values.equal(weight[:, c].flatten().sort().values)
+WEIGHTS = {
+    "input channels": (INPUT_CHANNELS, (4, 5, 3, 2)),
+    "filters": (OUTPUT_CHANNELS, (5, 4, 3, 2)),
+    "rows of a linear layer": (OUTPUT_CHANNELS, (5, 12)),
+}
 
 
-@pytest.fixture(params=["contiguous", "channels_last", "linear"])
-def filters(request: pytest.FixtureRequest) -> Tensor:
-    """A weight that has groups along its output channels: of a convolution, or of a linear layer."""
-    generator = torch.Generator().manual_seed(1)
-    if request.param == "linear":
-        return torch.randn(5, 12, generator=generator)
-    tensor = torch.randn(5, 4, 3, 2, generator=generator)
-    return tensor.contiguous(memory_format=torch.channels_last) if request.param == "channels_last" else tensor
-
-
-def test_output_channels_are_filters_or_rows(filters: Tensor) -> None:
-    assert is_grouped(filters, OUTPUT_CHANNELS)
-    assert group_count(filters, OUTPUT_CHANNELS) == 5
-    size = group_size(filters, OUTPUT_CHANNELS)
-    assert size == filters[0].numel() in (12, 24)
-    assert group_weight(filters, OUTPUT_CHANNELS) == math.sqrt(size)
-    columns = as_columns(filters, OUTPUT_CHANNELS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_column_holds_the_weights_of_its_group_and_a_group_is_live_unless_all_are_zero(
+    name: str, layout: torch.memory_format
+) -> None:
+    axis, shape = WEIGHTS[name]
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    weight = weight.contiguous(memory_format=layout) if weight.ndim == 4 else weight
+    assert is_grouped(weight, axis)
+    assert group_count(weight, axis) == 5
+    size = group_size(weight, axis)
+    assert size == weight.select(axis, 0).numel() in (12, 24)
+    assert group_weight(weight, axis) == math.sqrt(size)
+    columns, groups = as_columns(weight, axis), weight.movedim(axis, 0)
     assert columns.shape == (size, 5)
-    for row in range(5):
-        assert columns[:, row].sort().values.equal(filters[row].flatten().sort().values)
-    filters[1] = 0
-    filters[3:] = 0
-    filters[4, 2] = 1e-30  # not exactly zero: alive, although its square is 0 in float32
-    expected = torch.stack([row.flatten().norm() for row in filters])
-    torch.testing.assert_close(group_norms(filters, OUTPUT_CHANNELS), expected)
-    assert live_groups(filters, OUTPUT_CHANNELS).tolist() == [True, False, True, False, True]
+    for number, group in enumerate(groups):
+        assert columns[:, number].sort().values.equal(group.flatten().sort().values)
+    groups[1] = 0
+    groups[3:] = 0
+    groups[4, 2] = 1e-30  # not exactly zero: alive, although its square is 0 in float32
+    expected = torch.stack([group.flatten().norm() for group in groups])
+    torch.testing.assert_close(group_norms(weight, axis), expected)
+    assert live_groups(weight, axis).tolist() == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
@@ -104,36 +101,15 @@ def test_columns_of_a_channels_last_weight_are_a_view() -> None:
     assert as_columns(weight).data_ptr() == weight.data_ptr()
 
 
-def test_norms_and_live_groups_are_per_input_channel(weight: Tensor) -> None:
-    weight[:, 1] = 0
-    weight[:, 3] = 0
-    weight[2, 3, 1, 1] = -1e-30  # not exactly zero: alive, although its square is 0 in float32
-    expected = torch.stack([weight[:, c].flatten().norm() for c in range(4)])
-    torch.testing.assert_close(group_norms(weight), expected)
-    assert live_groups(weight).tolist() == [True, False, True, True]
-
-
 def test_convolutions_of_the_backbone_have_groups_in_network_order() -> None:
     backbone = nn.Sequential(
-        nn.Conv2d(3, 8, 3),
-        nn.BatchNorm2d(8),
-        nn.Sequential(nn.Conv2d(8, 4, 1, bias=False)),
-        nn.Flatten(),
-        nn.Linear(4, 2),
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Sequential(nn.Conv2d(8, 4, 1, bias=False)), nn.Flatten(), nn.Linear(4, 2)
     )
     names, weights = zip(*grouped_weights(backbone), strict=True)
     assert names == ("0", "2.0")
     assert weights[0] is backbone[0].weight
     assert weights[1] is backbone[2][0].weight
-    assert [is_grouped(parameter) for parameter in backbone.parameters()] == [
-        True,
-        False,
-        False,
-        False,
-        True,
-        False,
-        False,
-    ]
+    assert [is_grouped(parameter) for parameter in backbone.parameters()] == [True, *[False] * 3, True, False, False]
 
 
 def test_along_output_channels_linear_layers_have_groups_too() -> None:

@@ -83,13 +83,13 @@ def counter(monkeypatch: pytest.MonkeyPatch) -> _Counter:
 
 def _assert_same(ours: list[Tensor], theirs: list[Tensor], axis: int) -> None:
     """Equal to rounding, and the same groups are dead."""
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.stride() == other.stride()
-        assert torch.equal(live_groups(one, axis), live_groups(other, axis))
-        torch.testing.assert_close(one, other, rtol=3e-6, atol=3e-8)  # weights are about 0.1
+    for left, right in zip(ours, theirs, strict=True):
+        assert left.stride() == right.stride()
+        assert torch.equal(live_groups(left, axis), live_groups(right, axis))
+        torch.testing.assert_close(left, right, rtol=3e-6, atol=3e-8)  # weights are about 0.1
 
 
-HARD = [GroupL0(0.02), GroupL0(0.02, saliency="fisher")]
+HARD = [GroupL0(0.02, "adam"), GroupL0(0.02, saliency="fisher")]
 HARD_0 = [penalty.with_strength(0.0) for penalty in HARD]
 PENALTIES = [GroupLasso(0.02), GroupMCP(0.02, gamma=3.0), *HARD]
 SHAPES: list[tuple[int, ...]] = [
@@ -278,7 +278,9 @@ def test_with_strength_0_the_kernel_only_measures_what_the_penalty_measures(pena
 
 
 @compiled
-@pytest.mark.parametrize("penalty", [GroupL0(0.5), GroupL0(0.5, saliency="fisher"), GroupLasso(0.0), GroupMCP(0.0)], ids=str)
+@pytest.mark.parametrize(
+    "penalty", [GroupL0(0.5, "adam"), GroupL0(0.5, saliency="fisher"), GroupLasso(0.0), GroupMCP(0.0)], ids=str
+)
 def test_more_groups_than_a_wide_tile_has_are_each_measured_by_their_own_numbers(penalty: Penalty) -> None:
     """Groups that lie side by side are read many at a time; the last tile is not full."""
     shape = (3, 1100, 3, 3)
@@ -292,6 +294,38 @@ def test_more_groups_than_a_wide_tile_has_are_each_measured_by_their_own_numbers
     expected = penalty.prox(weight, metric, 0.1, INPUT_CHANNELS)
     assert torch.equal(part.weight, expected)
     assert live_groups(expected).all() == (penalty.lambda_ == 0)
+
+
+@compiled
+@pytest.mark.parametrize("axis", [INPUT_CHANNELS, OUTPUT_CHANNELS])
+@pytest.mark.parametrize("layout", [NCHW, NHWC])
+def test_the_sums_of_products_over_groups_are_those_by_definition(layout: torch.memory_format, axis: int) -> None:
+    shapes = [*SHAPES, (3, 1100, 3, 3)]
+    pairs = [tuple(torch.randn(shape, generator=_generator(i)).to(memory_format=layout) for i in (0, 1)) for shape in shapes]
+    for (weight, other), sums in zip(pairs, native.group_dots(pairs, axis), strict=True):
+        assert sums is not None
+        products = (weight.double() * other.double()).movedim(axis, 0).flatten(1)
+        bound = 1e-6 * products.abs().sum(1) + 1e-12
+        assert bool(((sums - products.sum(1)).abs() <= bound).all())
+    doubles = [(weight.double(), other.double()) for weight, other in pairs]
+    assert native.group_dots(doubles, axis) == [None] * len(pairs)
+
+
+@compiled
+@pytest.mark.parametrize("share", [None, 0.5])
+@pytest.mark.parametrize("layout", [NCHW, NHWC])
+def test_the_products_of_the_kernel_choose_the_groups_that_torch_operations_choose(
+    layout: torch.memory_format, share: float | None
+) -> None:
+    penalty, trained = GroupL0(1e-4, "taylor"), []
+    for kernel in ("auto", "torch"):
+        optimizer = ProxAdam(_weights(SHAPES, layout), penalty=penalty, kernel=kernel, **SETTINGS)  # type: ignore[arg-type]
+        optimizer.zero_share = share
+        trained.append(_train(optimizer))
+    _assert_same(*trained, INPUT_CHANNELS)
+    alive = torch.cat([live_groups(weight) for weight in trained[0]])
+    assert alive.any()
+    assert not alive.all()
 
 
 # Compiling
@@ -345,11 +379,7 @@ FAILING = {
 
 @pytest.mark.parametrize("kind", ["none on the path", *FAILING])
 def test_without_a_compiler_that_works_one_line_of_the_log_says_so(
-    kind: str,
-    fresh: Find,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    kind: str, fresh: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if kind == "none on the path":
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -406,11 +436,7 @@ def test_it_is_compiled_once_per_cache(fresh: Find, monkeypatch: pytest.MonkeyPa
 @compiled
 @pytest.mark.parametrize("where", ["a file", "below a file"])
 def test_a_cache_that_cannot_be_written_is_no_obstacle(
-    where: str,
-    fresh: Find,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    where: str, fresh: Find, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("not a folder")

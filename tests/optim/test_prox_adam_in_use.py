@@ -70,11 +70,11 @@ def _snapshot(network: nn.Module, optimizer: ProxAdam | None = None) -> dict[str
     return {name: value.clone() for name, value in values.items()}
 
 
-def _assert_equal(one: dict[str, Tensor], other: dict[str, Tensor], **tolerance: float) -> None:
-    assert one.keys() == other.keys()
-    for name, value in one.items():
+def _assert_equal(actual: dict[str, Tensor], expected: dict[str, Tensor], **tolerance: float) -> None:
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
         torch.testing.assert_close(
-            value, other[name], **(tolerance or {"rtol": 0.0, "atol": 0.0}), msg=lambda text, n=name: f"{n}: {text}"
+            value, expected[name], **(tolerance or {"rtol": 0.0, "atol": 0.0}), msg=lambda text, n=name: f"{n}: {text}"
         )
 
 
@@ -112,13 +112,13 @@ def test_steps_of_a_resnet_without_strength_are_adamws_to_the_last_bit(
         optimizer.zero_grad()
         images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(step))
         (ours(images) - 0.1).square().mean().backward()
-        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-            assert one.grad is not None
-            other.grad = one.grad.clone()
+        for left, right in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert left.grad is not None
+            right.grad = left.grad.clone()
         optimizer.step()
         plain.step()
-        for (name, one), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-            assert torch.equal(one, other), f"{name} in step {step}"
+        for (name, left), right in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(left, right), f"{name} in step {step}"
 
 
 # (b) a convex problem
@@ -154,7 +154,7 @@ def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_so
     layer = nn.Conv2d(20, outputs, 1, bias=False).double()
     optimizer = ProxAdam(layer.parameters(), lr=0.03, betas=(0.9, 0.999), weight_decay=0.0, penalty=GroupLasso(lambda_))
     _descend(layer, optimizer, inputs[:, :, None, None], targets)
-    found = layer.weight.detach()[:, :, 0, 0].numpy().T
+    weights = layer.weight.detach()[:, :, 0, 0].numpy().T
 
     other = MultiTaskLasso(alpha=lambda_ * outputs**0.5, fit_intercept=False, tol=1e-12, max_iter=100_000)
     expected = other.fit(inputs.numpy(), targets.numpy()).coef_.T
@@ -164,9 +164,9 @@ def test_a_convex_problem_is_solved_to_the_support_and_the_optimum_of_another_so
         return float(fit + lambda_ * outputs**0.5 * np.linalg.norm(w, axis=1).sum())
 
     assert (np.any(expected != 0, axis=1) == matters).all()  # the problem is such that the support can be recovered
-    assert (np.any(found != 0, axis=1) == matters).all()
-    assert objective(found) <= objective(expected) * (1 + 1e-4)
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert (np.any(weights != 0, axis=1) == matters).all()
+    assert objective(weights) <= objective(expected) * (1 + 1e-4)
+    np.testing.assert_allclose(weights, expected, atol=2e-3)
 
 
 # (c) torch's tools
@@ -249,6 +249,21 @@ def test_a_bad_step_on_a_gpu_changes_no_weight(penalty: Penalty, metric: float) 
         assert torch.equal(penalty.prox(weight, torch.full_like(weight, metric), torch.zeros(())), weight)
 
 
+def _step_and_expected(optimizer: ProxAdam, weight: nn.Parameter, gradient: Tensor, rate: float) -> Tensor:
+    """Take a step; return what AdamW makes of the same state, and then the prox in Adam's metric, at least in float32."""
+    copied = nn.Parameter(weight.detach().clone())
+    plain = torch.optim.AdamW([copied], **SETTINGS)
+    plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    plain.param_groups[0]["lr"] = rate
+    weight.grad, copied.grad = gradient, gradient.clone()
+    plain.step()
+    optimizer.step()
+    solved_in = torch.promote_types(weight.dtype, torch.float32)
+    group, state = optimizer.param_groups[0], optimizer.state[weight]
+    metric = (state["exp_avg_sq"].to(solved_in) / (1 - 0.99 ** float(state["step"]))).sqrt() + group["eps"]
+    return group["penalty"].prox(copied.detach().to(solved_in), metric, rate).to(weight.dtype)
+
+
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, penalty: Penalty) -> None:
@@ -259,19 +274,10 @@ def test_a_step_of_weights_of_another_type_is_rounded_once(dtype: torch.dtype, p
     penalty = penalty.with_strength(0.1)
     optimizer = ProxAdam([weight], penalty=penalty, **settings)
     for _ in range(3):
-        copied = nn.Parameter(weight.detach().clone())
-        plain = torch.optim.AdamW([copied], **settings)
-        plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         gradient = torch.logspace(-2, 1, 12)[:, None, None] * torch.randn(weight.shape, generator=generator)
-        weight.grad, copied.grad = gradient.to(dtype), gradient.to(dtype)
-        plain.step()
-        optimizer.step()
-        solved_in = torch.promote_types(dtype, torch.float32)
-        state = optimizer.state[weight]
-        metric = (state["exp_avg_sq"].to(solved_in) / (1 - 0.99 ** float(state["step"]))).sqrt() + 1e-3
-        expected = penalty.prox(copied.detach().to(solved_in), metric, SETTINGS["lr"]).to(dtype)
+        expected = _step_and_expected(optimizer, weight, gradient.to(dtype), SETTINGS["lr"])
         torch.testing.assert_close(weight.detach(), expected, rtol=1.01 * torch.finfo(dtype).eps, atol=0)
-    assert weight.dtype == state["exp_avg_sq"].dtype == dtype
+    assert weight.dtype == optimizer.state[weight]["exp_avg_sq"].dtype == dtype
     alive = live_groups(weight.detach())
     assert alive.any()
     assert not alive.all()
@@ -296,18 +302,9 @@ def test_a_schedulers_learning_rate_is_that_of_the_prox(name: str, tensor: bool)
     scheduler = SCHEDULERS[name](optimizer)
     rates = []
     for _ in range(7):
-        copied = nn.Parameter(weight.detach().clone())
-        plain = torch.optim.AdamW([copied], **SETTINGS)
-        plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
         rate = float(optimizer.param_groups[0]["lr"])
-        plain.param_groups[0]["lr"] = rate
-        weight.grad = torch.logspace(-2, 0, 9)[:, None, None] * torch.randn(weight.shape, generator=generator)
-        copied.grad = weight.grad.clone()
-        plain.step()
-        optimizer.step()
-        state = optimizer.state[weight]
-        metric = (state["exp_avg_sq"] / (1 - 0.99 ** float(state["step"]))).sqrt() + SETTINGS["eps"]
-        expected = penalty.prox(copied.detach(), metric, rate)
+        gradient = torch.logspace(-2, 0, 9)[:, None, None] * torch.randn(weight.shape, generator=generator)
+        expected = _step_and_expected(optimizer, weight, gradient, rate)
         torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-8)
         rates.append(rate)
         scheduler.step(*([1.0] if name == "ReduceLROnPlateau" else []))
@@ -374,6 +371,26 @@ def test_a_copy_goes_on_as_the_original_does(copied: Callable[[Any], Any]) -> No
     assert repr(its_optimizer) == repr(optimizer)
 
 
+@pytest.mark.parametrize("penalty", [None, *PENALTIES], ids=str)
+def test_training_goes_on_from_a_saved_state_whatever_the_new_optimizer_was_made_with(
+    penalty: Penalty | None, tmp_path: Path
+) -> None:
+    network = _network()
+    optimizer = _optimizer(network, penalty)
+    _train(network, optimizer, range(5))
+    torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "state.pt")
+    assert optimizer.param_groups[0]["penalty"] == penalty, "saving changes nothing"
+    _train(network, optimizer, range(5, 10))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    again = _network(seed=1)
+    resumed = _optimizer(again, GroupLasso(77.0), lr=1.0)
+    again.load_state_dict(state["network"])
+    resumed.load_state_dict(state["optimizer"])
+    assert resumed.param_groups[0]["penalty"] == penalty
+    _train(again, resumed, range(5, 10))
+    _assert_equal(_snapshot(again, resumed), _snapshot(network, optimizer))
+
+
 @pytest.mark.slow
 def test_a_network_compiled_to_code_trains_as_it_does_otherwise() -> None:
     ours, theirs = _network(), _network()
@@ -399,8 +416,8 @@ def test_kept_zeros_stay_while_everything_else_trains_without_a_penalty(penalty:
     assert not all(values.all() for values in alive)
     assert any(values.any() for values in alive)
     free, its_optimizer = copy.deepcopy((network, optimizer))
-    for one in (optimizer, its_optimizer):
-        one.param_groups[0]["penalty"] = penalty.with_strength(0.0)
+    for part in (optimizer, its_optimizer):
+        part.param_groups[0]["penalty"] = penalty.with_strength(0.0)
     optimizer.keep_zeros()
     before = _snapshot(network)
     _train(network, optimizer, range(6, 12))
@@ -448,8 +465,8 @@ def _one_of_two(rank: int, folder: str) -> None:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
 def test_two_processes_train_as_one_does_with_both_their_batches(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
-    one, other = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
-    for penalty, left, right in zip(PENALTIES, one, other, strict=True):
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    for penalty, left, right in zip(PENALTIES, first, second, strict=True):
         _assert_equal(left, right)
         network = _network()
         optimizer = _optimizer(network, penalty, fused=True)

@@ -92,7 +92,7 @@ def mcp_candidates(x: Numbers, d: Numbers, mcp: MCP) -> list[Numbers]:
         return candidates
 
     def point(r: Decimal) -> Numbers:
-        """Where the gradient d (z - x) + step (strength / r - 1 / gamma) z vanishes."""
+        """Solve d (z - x) + step (strength / r - 1 / gamma) z = 0 for z."""
         pull = step * (strength / r - 1 / gamma)
         return [m * a / (m + pull) for m, a in zip(d, x, strict=True)]
 
@@ -181,8 +181,8 @@ def _elsewhere(problem: Problem, step: float, strength: Tensor, gamma: float | N
 
 
 def _on_gpu(problem: Problem, step: float, strength: Tensor, gamma: float | None) -> Tensor:
-    there = Problem(problem.x.cuda(), problem.v.cuda(), problem.d.cuda())
-    return _torch(there, step, strength.cuda(), gamma).cpu()
+    moved = Problem(problem.x.cuda(), problem.v.cuda(), problem.d.cuda())
+    return _torch(moved, step, strength.cuda(), gamma).cpu()
 
 
 def _kernel(problem: Problem, step: float, strength: Tensor, gamma: float | None, device: str = "cpu") -> Tensor:
@@ -198,10 +198,6 @@ def _kernel(problem: Problem, step: float, strength: Tensor, gamma: float | None
     return torch.cat([part.weight[:, [i], 0, 0].cpu() for i, part in enumerate(parts)], 1)
 
 
-def _kernel_on_gpu(problem: Problem, step: float, strength: Tensor, gamma: float | None) -> Tensor:
-    return _kernel(problem, step, strength, gamma, "cuda")
-
-
 IMPLEMENTATIONS: dict[str, tuple[Solve, torch.dtype]] = {
     "torch-float32": (_torch, torch.float32),
     "torch-float64": (_torch, torch.float64),
@@ -212,7 +208,7 @@ if native.kernel() is not None:
     IMPLEMENTATIONS["kernel-float32"] = (_kernel, torch.float32)
 if torch.cuda.is_available():
     IMPLEMENTATIONS |= {"gpu-float32": (_on_gpu, torch.float32), "gpu-float64": (_on_gpu, torch.float64)}
-    IMPLEMENTATIONS["gpu-kernel-float32"] = (_kernel_on_gpu, torch.float32)
+    IMPLEMENTATIONS["gpu-kernel-float32"] = (functools.partial(_kernel, device="cuda"), torch.float32)
 
 
 def each_implementation() -> pytest.MarkDecorator:
@@ -258,7 +254,7 @@ class Case:
         implementation, dtype = IMPLEMENTATIONS[name]
         before = copy.deepcopy(self.problem)
         z = implementation(self.problem, self.step, self.strength, self.gamma)
-        assert all(torch.equal(getattr(before, of), getattr(self.problem, of)) for of in ("x", "v", "d"))
+        assert all(torch.equal(getattr(before, part), getattr(self.problem, part)) for part in ("x", "v", "d"))
         assert z.dtype == dtype == before.x.dtype
         assert z.isfinite().all()
         growth = 1 + (0 if self.gamma is None else 16 * torch.finfo(dtype).eps)
@@ -315,6 +311,7 @@ def _random_problem(size: int, groups: int, decades: float, dtype: torch.dtype) 
 
 @functools.cache
 def _flat_at_x(dtype: torch.dtype) -> list[Case]:
+    """Rounding may find x too short to be kept, and the stationary point just too long to lie inside."""
     cases = []
     for step, gamma in ((1e-4, 30.0), (1.0, 10.0), (0.5, 3.0)):
         for size in (1, 2, 8):
@@ -325,29 +322,17 @@ def _flat_at_x(dtype: torch.dtype) -> list[Case]:
     return cases
 
 
-@each_implementation()
-def test_a_group_survives_where_the_penalty_becomes_flat_just_at_its_norm(name: str) -> None:
-    """Rounding may find x too short to be kept, and the stationary point just too long to lie inside."""
-    for case in _flat_at_x(IMPLEMENTATIONS[name][1]):
-        case.judge(name)
-
-
 @functools.cache
 def _below_rounding(dtype: torch.dtype) -> list[Case]:
+    """A bias of one bit per step would be a weight decay of its own."""
     problem = _random_problem(5, 50, 4.0, dtype)
     shares = (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-20, 1e-30)
     return [Case(problem, 1.0, _in_type(share * problem.norms(), dtype), None) for share in shares]
 
 
-@each_implementation()
-def test_a_threshold_below_the_rounding_of_x_changes_x_no_more_than_rounding_must(name: str) -> None:
-    """A bias of one bit per step would be a weight decay of its own."""
-    for case in _below_rounding(IMPLEMENTATIONS[name][1]):
-        case.judge(name)
-
-
 @functools.cache
 def _resonances(dtype: torch.dtype) -> list[Case]:
+    """Newton's worst case: S(r) is nearly 1 over many decades of r, if the part of d x with small d is as long as t."""
     offsets = np.concatenate([[0.0], *([10.0**e, -(10.0**e)] for e in np.linspace(-12, -1, 12))])
     large, small = (array.ravel() for array in np.meshgrid([0.05, 0.2, 0.5, 0.7, 0.9], offsets))
     t = np.sqrt(1 - large**2)  # (d x)^2 sums to about 1
@@ -360,15 +345,9 @@ def _resonances(dtype: torch.dtype) -> list[Case]:
     return cases
 
 
-@each_implementation()
-def test_a_threshold_that_one_part_of_a_group_just_reaches_is_no_obstacle(name: str) -> None:
-    """Newton's worst case: S(r) is nearly 1 over many decades of r, if the part of d x with small d is as long as t."""
-    for case in _resonances(IMPLEMENTATIONS[name][1]):
-        case.judge(name)
-
-
 @functools.cache
 def _nearly_flat(dtype: torch.dtype) -> list[Case]:
+    """The same for group MCP, whose curvature step / gamma may in addition equal entries of the metric."""
     offsets = np.array([0.0, *(sign * 10.0**e for e in (-12, -9, -7, -5, -4, -3, -2) for sign in (1, -1))])
     large, small, slopes = (array.ravel() for array in np.meshgrid([0.02, 0.7], offsets, offsets))
     p = np.sqrt(1 - large**2)
@@ -385,10 +364,18 @@ def _nearly_flat(dtype: torch.dtype) -> list[Case]:
     return cases
 
 
+HARD: dict[str, Callable[[torch.dtype], list[Case]]] = {
+    "the penalty becomes flat just at the group's norm": _flat_at_x,
+    "a threshold below the rounding of x": _below_rounding,
+    "a threshold that one part of a group just reaches": _resonances,
+    "a metric that one part of a group just cancels": _nearly_flat,
+}
+
+
+@pytest.mark.parametrize("hard", HARD)
 @each_implementation()
-def test_a_metric_that_one_part_of_a_group_just_cancels_is_no_obstacle(name: str) -> None:
-    """The same for group MCP, whose curvature step / gamma may in addition equal entries of the metric."""
-    for case in _nearly_flat(IMPLEMENTATIONS[name][1]):
+def test_hard_problems_are_no_obstacle(name: str, hard: str) -> None:
+    for case in HARD[hard](IMPLEMENTATIONS[name][1]):
         case.judge(name)
 
 
@@ -415,10 +402,10 @@ EXTREMES = {
 @pytest.mark.parametrize("extreme", EXTREMES)
 @each_implementation()
 def test_squares_out_of_range_do_no_harm(name: str, extreme: str) -> None:
-    dtype, of = IMPLEMENTATIONS[name][1], EXTREMES[extreme]
-    v = torch.tensor([[of.d - EPS]], dtype=dtype).square()
-    problem = Problem(torch.tensor([[of.x]], dtype=dtype), v, v.sqrt() + EPS)
-    Case(problem, of.step, torch.tensor([of.strength], dtype=dtype), of.gamma).judge(name)
+    dtype, extreme_case = IMPLEMENTATIONS[name][1], EXTREMES[extreme]
+    v = torch.tensor([[extreme_case.d - EPS]], dtype=dtype).square()
+    problem = Problem(torch.tensor([[extreme_case.x]], dtype=dtype), v, v.sqrt() + EPS)
+    Case(problem, extreme_case.step, torch.tensor([extreme_case.strength], dtype=dtype), extreme_case.gamma).judge(name)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
@@ -435,7 +422,7 @@ def test_no_groups_and_groups_of_nothing_are_fine(name: str, gamma: float | None
 @settings(max_examples=60)
 @given(data=st.data())
 def test_the_sparse_group_lasso_point_is_the_minimiser(dtype: torch.dtype, away: bool, data: st.DataObject) -> None:
-    """Where d (x - z) = l1 sign(z) + t z / ||z||; a weight is zero iff |d x| <= l1, or with its whole group."""
+    """It solves d (x - z) = l1 sign(z) + t z / ||z||; a weight is zero iff |d x| <= l1, or with its whole group."""
     problem = data.draw(problems(dtype))
     ratio = data.draw(st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.01, 0.99)))
     strength = float(_in_type(data.draw(SHARES) * problem.norms()[:1], dtype))

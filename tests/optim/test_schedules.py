@@ -1,6 +1,7 @@
 """The penalty's strength over the epochs: given, or found for a wanted sparsity."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from torch import nn
 
 from optim import (
+    BudgetController,
+    GroupL0,
     GroupLasso,
     GroupMCP,
     LambdaSchedule,
@@ -119,13 +122,13 @@ def test_the_wanted_share_holds_for_output_channels_too() -> None:
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
 def test_the_lambda_that_was_found_does_the_same_when_it_is_given(penalty: Penalty) -> None:
-    found, given = _problem(penalty), _problem(penalty)
-    found.zero_share = 0.4
-    _step(found, 0)
-    given.param_groups[0]["penalty"] = penalty.with_strength(float(found.found_lambda))  # type: ignore[arg-type]
+    searched, given = _problem(penalty), _problem(penalty)
+    searched.zero_share = 0.4
+    _step(searched, 0)
+    given.param_groups[0]["penalty"] = penalty.with_strength(float(searched.found_lambda))  # type: ignore[arg-type]
     _step(given, 0)
-    for one, other in zip(found.param_groups[0]["params"], given.param_groups[0]["params"], strict=True):
-        assert torch.equal(one, other)
+    for left, right in zip(searched.param_groups[0]["params"], given.param_groups[0]["params"], strict=True):
+        assert torch.equal(left, right)
 
 
 def _train(optimizer: ProxAdam, controller: SparsityController | LambdaSchedule, epochs: range, steps: int = 10) -> list[int]:
@@ -189,8 +192,8 @@ def test_a_training_that_was_saved_and_loaded_goes_on_as_if_it_had_not_been(cut:
     resumed = SparsityController(0.6, start=1, until=4)
     resumed.load_state_dict(controller.state_dict())
     _train(again, resumed, range(cut, 6))
-    for one, other in zip(again.param_groups[0]["params"], through.param_groups[0]["params"], strict=True):
-        assert torch.equal(one, other)
+    for left, right in zip(again.param_groups[0]["params"], through.param_groups[0]["params"], strict=True):
+        assert torch.equal(left, right)
 
 
 Control = LambdaSchedule | SparsityController | TwoControls
@@ -283,9 +286,9 @@ def test_two_controls_are_each_alone_until_both_end_in_one_debias_phase(kind: st
     strengths, zeros = [], []
     for step in range(60):
         now = step / 10
-        for one, what in ((optimizer, control), (first, alone), (second, LambdaSchedule(0.9, 1, 2, 4))):
-            what.apply(one, now, 0.1)
-            _noise_step(one, step)
+        for target, what in ((optimizer, control), (first, alone), (second, LambdaSchedule(0.9, 1, 2, 4))):
+            what.apply(target, now, 0.1)
+            _noise_step(target, step)
         assert control.strength(optimizer) == alone.strength(first)
         assert control.wanted(now) == alone.wanted(now)
         strengths.append(strength_of(optimizer, steered=False))
@@ -331,3 +334,22 @@ def test_a_ramp_rises_from_nothing_to_the_target_and_is_held(ramp: Any, half: fl
 def test_an_impossible_ramp_is_refused_with_its_value(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be .*{next(iter(wrong.values()))}"):
         SparsityController(0.6, 2, 12, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(24, range(24, 72)), (600, [*range(600, 1200, 10), *range(1200, 1800, 10), 1799])]
+)
+def test_a_budget_is_counted_in_some_steps_of_an_epoch_and_in_the_last(steps: int, expected: Sequence[int]) -> None:
+    control = BudgetController(0.4, 1, 3, lambda weights: lambda dead: 1.0)
+    optimizer = ProxAdam([nn.Parameter(torch.ones(2, 2, 1, 1))], penalty=GroupL0(0.0))
+    due = []
+    for step in range(4 * steps):
+        control.apply(optimizer, step / steps, 1 / steps)
+        if optimizer.budget is not None:
+            due.append((step, optimizer.budget.share))
+    assert [step for step, _ in due] == [*expected]
+    shares = [share for _, share in due]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] < 1
+    assert shares[-1] == pytest.approx(0.4)
+    assert control.debiasing

@@ -1,6 +1,7 @@
 """Aiming at a share of zero groups: who is selected, what stays, and that zeros of a penalty that selects are final."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from optim import GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso
 from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, group_norms, least_groups, live_groups
 from optim.penalties import Saliency
+from optim.selection import Budget, CostShare
 
 SHAPES = [(6, 3, 3, 3), (8, 20, 1, 1), (4, 33, 3, 3)]
 SALIENCIES: list[Saliency] = ["adam", "fisher", "taylor"]
@@ -78,13 +80,13 @@ def test_those_that_live_are_what_adamw_makes_of_them(penalty: Penalty) -> None:
     for step in range(5):
         _step(optimizer, step)
         generator = torch.Generator().manual_seed(100 + step)
-        for other in theirs:
-            other.grad = torch.randn(other.shape, generator=generator)
+        for right in theirs:
+            right.grad = torch.randn(right.shape, generator=generator)
         adamw.step()
-    for one, other in zip(ours, theirs, strict=True):
-        live = live_groups(one.detach())
+    for left, right in zip(ours, theirs, strict=True):
+        live = live_groups(left.detach())
         assert 0 < int(live.sum()) < len(live) or len(live) == 3
-        assert one.detach()[:, live].equal(other.detach()[:, live])
+        assert left.detach()[:, live].equal(right.detach()[:, live])
 
 
 @pytest.mark.parametrize("penalty", L0[:2], ids=str)
@@ -217,12 +219,12 @@ def test_a_training_that_is_saved_in_the_middle_goes_on_as_if_nothing_had_happen
             optimizer.zero_share = 0.1 * step
             _step(optimizer, step)
         ends.append(weights)
-    assert all(one.equal(other) for one, other in zip(*ends, strict=True))
+    assert all(left.equal(right) for left, right in zip(*ends, strict=True))
 
 
 def test_with_a_lambda_of_its_own_zeros_are_not_final() -> None:
     weight = nn.Parameter(torch.full((2, 3, 1, 1), 1e-3))
-    optimizer = _optimizer([weight], GroupL0(0.01), weight_decay=0.0, lr=0.1)
+    optimizer = _optimizer([weight], GroupL0(0.01, "adam"), weight_decay=0.0, lr=0.1)
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
     assert not weight.any()
@@ -262,3 +264,62 @@ def test_a_closure_is_called_once_and_its_gradients_count() -> None:
     assert float(optimizer.step(closure).detach()) > 0
     assert len(calls) == 1
     assert int(_dead(optimizer).sum()) == 14
+
+
+PRICES = [torch.tensor([3.0, 1.0, 2.0]), torch.ones(20), 0.5 * torch.ones(33)]
+"""Costs of the groups of ``SHAPES``."""
+
+
+def _share_of_prices(weights: Sequence[Tensor]) -> CostShare:
+    """Count the prices of the groups that live."""
+    prices = [PRICES[[tuple(weight.shape) for weight in weights].index(shape)] for shape in SHAPES]
+
+    def left(dead: Sequence[Tensor]) -> float:
+        return float(sum(price[~mask].sum() for price, mask in zip(prices, dead, strict=True)) / sum(p.sum() for p in prices))
+
+    return left
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
+def test_the_fewest_groups_die_that_keep_a_budget(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of their scores, as for a share of zeros."""
+    monkeypatch.setattr("optim.selection.BUDGET_TOLERANCE", 1.0)  # nobody is spared
+    by_budget, by_count = (_optimizer(_weights(), L0[0]) for _ in range(2))
+    by_budget.budget = Budget(share, _share_of_prices)
+    _step(by_budget, 0)
+    count = int(_dead(by_budget).sum())
+    left = _share_of_prices(by_budget.param_groups[0]["params"])
+    assert left(_dead(by_budget).split([3, 20, 33])) <= share
+    by_count.zero_share = count / 56
+    _step(by_count, 0)
+    assert torch.equal(_dead(by_budget), _dead(by_count))
+    fewer = _optimizer(_weights(), L0[0])
+    fewer.zero_share = (count - 1) / 56
+    _step(fewer, 0)
+    assert left(_dead(fewer).split([3, 20, 33])) > share
+
+
+def test_a_group_that_saves_far_too_much_is_spared() -> None:
+    def left(dead: Sequence[Tensor]) -> float:
+        lost = sum(int(mask.sum()) for mask in dead)
+        return 1 - lost / 56 - 0.4 * bool(dead[0].any())
+
+    optimizer = _optimizer(_weights(), L0[0])
+    optimizer.budget = Budget(0.5, lambda weights: left)
+    _step(optimizer, 0)
+    assert int(_dead(optimizer).sum()) == 28
+    assert not _dead(optimizer)[:3].any()
+
+
+def test_a_budget_out_of_reach_leaves_the_floor() -> None:
+    optimizer = _optimizer(_weights(), L0[0], floors=[1, 2, 3])
+    optimizer.budget = Budget(0.0, _share_of_prices)
+    _step(optimizer, 0)
+    assert [int(part.sum()) for part in (~_dead(optimizer)).split([3, 20, 33])] == [1, 2, 3]
+
+
+def test_a_budget_needs_final_zeros() -> None:
+    optimizer = _optimizer(_weights(), NORMS[0])
+    optimizer.budget = Budget(0.5, _share_of_prices)
+    with pytest.raises(ValueError, match="zeros are final"):
+        _step(optimizer, 0)

@@ -238,6 +238,7 @@ WRONG = [
     ("seed: 3000000000", "seed", ["3000000000", "< 2147483648"]),
     ("target_sparsity: 70", "target_sparsity", ["70", "< 1", "not a percentage: 0.7"]),
     ("target_sparsity: 0", "target_sparsity", ["0", "> 0"]),
+    ("target_macs: 25", "target_macs", ["25", "< 1", "not a percentage: 0.25"]),
     ("target_sparsity: 70%", "target_sparsity", ["'70%'", "a number", "not a percentage: 0.7"]),
     ("target_sparsity: '0,7'", "target_sparsity", ["'0,7'", "a number; with a point, 0.7"]),
     ("learning_rate: 1e-3", "learning_rate", ["unknown key", "it belongs into optimizer_params or bb_optimizer_params"]),
@@ -522,13 +523,24 @@ def test_a_time_below_1_is_a_share_of_the_epochs(time: float, epochs: int, epoch
 
 def test_a_target_needs_no_lambda(tmp_path: Path) -> None:
     config = _load(tmp_path, SPARSE + "target_sparsity: 7e-1\n")
-    assert (config.target_sparsity, config.sparsity_until, config.penalty_lambda) == (0.7, 0.6, 0)
-    assert config.epoch_at(config.sparsity_until) == 12
+    assert (config.target_sparsity, config.sparsity_until, config.penalty_lambda) == (0.7, 0.3, 0)
+    assert (config.sparsity_epoch, config.epoch_at(config.sparsity_until)) == (1, 6)
+    assert config.penalty.name == "group_l0"
+    assert _load(tmp_path, SPARSE + "target_sparsity: 0.7\n", "bb_optimizer_params.penalty=l1_l2").penalty.name == "l1_l2"
+    strength = _load(tmp_path, SPARSE, "bb_optimizer_params.lambda=1e-4")
+    assert (strength.penalty.name, strength.sparsity_epoch) == ("l1_l2", 0)
     assert unused_keys(config) == []
     given = _load(tmp_path, SPARSE + "target_sparsity: 0.7\n", "bb_optimizer_params.lambda=1e-4")
     assert given.penalty_lambda == 0
     assert unused_keys(given) == ["bb_optimizer_params.lambda (target_sparsity replaces it)"]
     assert _load(tmp_path, SPARSE + "target_sparsity: None\n").target_sparsity is None
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4, 7, 8, 14, 30, 1000])
+def test_a_target_has_a_schedule_in_a_training_of_any_length(epochs: int, tmp_path: Path) -> None:
+    config = _load(tmp_path, MINIMAL + f"group_sparsity: true\ntarget_sparsity: 0.7\nepochs: {epochs}\n")
+    assert 0 <= config.sparsity_epoch < config.epoch_at(config.sparsity_until) < epochs
+    assert config.sparsity_epoch == (0 if epochs < 5 else max(1, epochs // 14))
 
 
 @pytest.mark.parametrize(
@@ -546,15 +558,34 @@ def test_without_group_sparsity_all_of_it_is_a_dense_run(values: dict[str, Any],
     assert config.penalty_lambda == 0
 
 
+FINAL = {"bb_optimizer_params": {"penalty": "group_l0"}}
+"""A penalty whose zeros are final."""
+
 SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
     ({"target_sparsity": 0.5, "sparsity_until": 5, "sparsity_threshold": 5}, ["sparsity_until: 5", "sparsity_threshold: 5"]),
-    ({"target_sparsity": 0.5, "sparsity_threshold": 15}, ["sparsity_until: 0.6 means epoch 12", "sparsity_threshold: 15"]),
+    ({"target_sparsity": 0.5, "sparsity_threshold": 15}, ["sparsity_until: 0.3 means epoch 6", "sparsity_threshold: 15"]),
     ({"target_sparsity": 0.5, "sparsity_until": 60}, ["sparsity_until: 60 means epoch 60", "before epochs: 20"]),
     ({"target_sparsity": 0.5, "sparsity_until": 0.99}, ["sparsity_until: 0.99 means epoch 20", "before epochs: 20"]),
     ({"debias_from": 20}, ["debias_from: 20", "before epochs: 20"]),
     ({"debias_from": 0.2, "sparsity_threshold": 4}, ["debias_from: 0.2 means epoch 4", "sparsity_threshold: 4"]),
     ({"target_sparsity": 0.5, "debias_from": 10}, ["debias_from: contradicts target_sparsity", "sparsity_until"]),
     ({"target_sparsity": 0.5, "lambda_list": [1e-5]}, ["lambda_list: contradicts target_sparsity"]),
+    ({**FINAL, "target_macs": 0.5, "target_sparsity": 0.5}, ["target_macs: contradicts target_sparsity; give one of them"]),
+    ({**FINAL, "target_parameters": 0.5, "debias_from": 10}, ["debias_from: contradicts target_parameters", "sparsity_until"]),
+    ({**FINAL, "target_macs": 0.5, "sparsity_until": 60}, ["sparsity_until: 60 means epoch 60", "before epochs: 20"]),
+    (
+        {"target_macs": 0.5, "bb_optimizer_params": {"penalty": "l1_l2"}},
+        ["target_macs: needs a penalty whose zeros are final", "l1_l2", "bb_optimizer_params.penalty to group_l0"],
+    ),
+    (
+        {
+            **FINAL,
+            "target_macs": 0.5,
+            "sparsify": "backbone_and_heads",
+            "optimizer_params": {"lambda": 1e-4},
+        },
+        ["target_macs: contradicts sparsify: 'backbone_and_heads'", "set sparsify to 'backbone'"],
+    ),
     (
         {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": [[0, 1e-4], [5, 1e-3]]}},
         ["lambda_list: contradicts the points in bb_optimizer_params.lambda"],
@@ -869,7 +900,7 @@ def test_heads_cannot_be_sparsified_without_a_strength(lambda_: Any, tmp_path: P
         ),
         (
             {"optimizer_params": {"lambda": [[0, 0], ["13", 1e-4]]}, "target_sparsity": 0.5},
-            ["last point lies at epoch 13", "sparsity_until is 0.6"],
+            ["last point lies at epoch 13", "sparsity_until is 0.3"],
         ),
     ],
 )
@@ -904,7 +935,7 @@ def test_features_are_groups_of_all_heads_under_a_target_that_selects_alone(chan
 
 
 @pytest.mark.parametrize(
-    ("lambda_", "full"), [("1e-4", 1e-4), ({"value": 1e-4, "warmup": 12}, 1e-4), ([[0, 1e-3], [12, 1e-4]], 1e-4)]
+    ("lambda_", "full"), [("1e-4", 1e-4), ({"value": 1e-4, "warmup": 5}, 1e-4), ([[0, 1e-3], [6, 1e-4]], 1e-4)]
 )
 def test_the_heads_strength_is_used_only_if_heads_are_sparsified(lambda_: Any, full: float, tmp_path: Path) -> None:
     text = _changed(SPARSE, **HEADS, optimizer_params={"lambda": lambda_, "penalty": "group_mcp"}, target_sparsity=0.5)
@@ -921,7 +952,7 @@ def test_the_heads_strength_is_used_only_if_heads_are_sparsified(lambda_: Any, f
     [
         ({}, None),
         ({"debias_from": 0.5}, 10),
-        ({"target_sparsity": 0.5}, 12),
+        ({"target_sparsity": 0.5}, 6),
         ({"target_sparsity": 0.5, "sparsity_until": 7}, 7),
         ({"debias_from": 5, "group_sparsity": False}, None),
     ],

@@ -27,5 +27,5 @@ def whole(folder: Path) -> tuple[dict[str, tuple[int, int]], set[Path]]:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """Words beside each setting's name in a printed plan."""
-    return {words[0]: words[1:] for line in text.splitlines() if (words := line.split()) and "_" in words[0]}
+    """Words beside each setting's name in a printed plan, but for the two of its room on the disk."""
+    return {words[0]: words[1:-2] for line in text.splitlines() if (words := line.split()) and "_" in words[0]}

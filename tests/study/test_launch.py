@@ -75,7 +75,8 @@ def test_a_disk_that_is_full(rooms: Path, work: Path) -> None:
         (RuntimeError("two\nlines"), "RuntimeError: two lines"),
         (
             torch.OutOfMemoryError("tried to allocate\n2 GiB"),
-            "the device has too little memory; lower train_batch_size or input_shape (tried to allocate 2 GiB)",
+            "the device has too little memory; lower train_batch_size (and raise accumulate) or input_shape (tried to "
+            "allocate 2 GiB)",
         ),
     ],
 )

@@ -71,8 +71,8 @@ def test_the_sets_of_tasks(axes: dict[str, Any], sets: list[str], tmp_path: Path
     [
         ({"group_sparsity": False}, ["dense"]),
         ({"lambda": [1e-4, "1e-3"]}, ["l1_l2_lambda0.0001", "l1_l2_lambda0.001"]),
-        ({"target_sparsity": [0.5, 0.7]}, ["l1_l2_target0.5", "l1_l2_target0.7"]),
-        ({"group_sparsity": [False, True], "target_sparsity": 0.5}, ["dense", "l1_l2_target0.5"]),
+        ({"target_sparsity": [0.5, 0.7]}, ["group_l0_target0.5", "group_l0_target0.7"]),
+        ({"group_sparsity": [False, True], "target_sparsity": 0.5}, ["dense", "group_l0_target0.5"]),
         (
             {"group_sparsity": [False, True], "lambda": [1e-4, 1e-3], "penalty": ["group_mcp", "l1_l2"]},
             ["dense", *("group_mcp_lambda0.0001", "group_mcp_lambda0.001", "l1_l2_lambda0.0001", "l1_l2_lambda0.001")],
@@ -93,7 +93,7 @@ def test_dense_runs_are_multiplied_neither_by_strengths_nor_by_penalties(
     ("base", "axes", "kinds"),
     [
         ({}, {}, ["dense"]),
-        ({"group_sparsity": True, "target_sparsity": 0.6}, {}, ["l1_l2_target0.6"]),
+        ({"group_sparsity": True, "target_sparsity": 0.6}, {}, ["group_l0_target0.6"]),
         ({"group_sparsity": True, "target_sparsity": 0.6}, {"group_sparsity": False}, ["dense"]),
         ({"target_sparsity": 0.6}, {"lambda": 1e-3}, ["l1_l2_lambda0.001"]),
         ({"group_sparsity": True, "lambda_list": [1e-5, 1e-4]}, {}, ["l1_l2_lambda1e-05", "l1_l2_lambda0.0001"]),
@@ -103,8 +103,18 @@ def test_dense_runs_are_multiplied_neither_by_strengths_nor_by_penalties(
             {"group_sparsity": True},
             ["group_mcp_lambda0.0002"],
         ),
-        ({"bb_optimizer_params": {"lambda": 2e-4}}, {"target_sparsity": 0.5}, ["l1_l2_target0.5"]),
+        ({"bb_optimizer_params": {"lambda": 2e-4}}, {"target_sparsity": 0.5}, ["group_l0_target0.5"]),
         ({"bb_optimizer_params": {"penalty": "None"}}, {"lambda": 1e-3}, ["l1_l2_lambda0.001"]),
+        (
+            {"group_sparsity": True, "target_sparsity": 0.6, "bb_optimizer_params": {"penalty": "group_l0"}},
+            {"target_macs": [0.5, 0.25]},
+            ["group_l0_macs0.5", "group_l0_macs0.25"],
+        ),
+        (
+            {"target_parameters": 0.2, "bb_optimizer_params": {"penalty": "group_l0"}},
+            {"group_sparsity": [False, True]},
+            ["dense", "group_l0_parameters0.2"],
+        ),
         ({"bb_optimizer_params": {"lambda": [[0, 0], [5, 1e-3]]}}, {"group_sparsity": True}, ["l1_l2_lambda0.001"]),
     ],
     ids=str,
@@ -189,7 +199,7 @@ def test_rules_about_sparse_runs_do_not_refuse_dense_ones(tmp_path: Path) -> Non
     base = {"group_sparsity": True, "target_sparsity": 0.5, "sparsity_threshold": 30}
     assert names(planned(tmp_path, {"group_sparsity": False}, base=base)) == ["seg_depth_sn_dense"]
     said = refusal(tmp_path, {"group_sparsity": [False, True]}, base=base)
-    assert "axes.0: seg_depth_sn_l1_l2_target0.5: " in said
+    assert "axes.0: seg_depth_sn_group_l0_target0.5: " in said
     assert "sparsity_threshold: 30 is not below epochs: 20" in said
     said = refusal(tmp_path, {}, base=base)
     assert "study.yaml: axes.0 with the base base.yaml: " in said
@@ -288,7 +298,7 @@ def test_many_tasks_do_not_make_a_name_that_no_file_system_takes(tmp_path: Path)
         "loss_weights": None,
     }
     study = planned(tmp_path, {"target_sparsity": 0.7}, base=base)
-    assert names(study) == ["5-o-clock-shadow_and-39-more_l1_l2_target0.7"]
+    assert names(study) == ["5-o-clock-shadow_and-39-more_group_l0_target0.7"]
     some = planned(tmp_path, {"tasks": [["class_male", "class_Wearing_Hat"]]}, base=base)
     assert names(some) == ["wearing-hat_male_dense"]
 
@@ -342,7 +352,7 @@ def test_a_lambda_beside_the_axis_is_refused(how: str, tmp_path: Path) -> None:
 def test_runs_are_in_the_order_of_trials_and_paired_by_their_seeds(tmp_path: Path) -> None:
     grids = [{"tasks": [DEPTH], "trials": 1}, {"tasks": "all", "group_sparsity": [False, True], "target_sparsity": 0.7}]
     study = planned(tmp_path, grids, trials=3)
-    dense, sparse = "seg_depth_sn_dense", "seg_depth_sn_l1_l2_target0.7"
+    dense, sparse = "seg_depth_sn_dense", "seg_depth_sn_group_l0_target0.7"
     assert [run.name for run in study.runs] == [
         *("depth_dense_trial_0", f"{dense}_trial_0", f"{sparse}_trial_0"),
         *(f"{dense}_trial_1", f"{sparse}_trial_1"),

@@ -49,6 +49,18 @@ def test_a_second_call_says_that_all_is_done_and_touches_no_run(
     assert f"All runs are finished; the runs are in {study.folder}" in out
 
 
+def test_a_state_that_a_killed_run_left_is_removed(rooms: Path, work: Path, untimed: None) -> None:
+    study = make_study(work, rooms, keep_state=False)
+    for run in study.runs:
+        fake_run(run, {})
+        (run.folder / files.LAST).write_bytes(b"looked at by nobody")
+    go(study, work, plan_only=True)
+    assert all((run.folder / files.LAST).is_file() for run in study.runs)
+    with experiment_lock(study.folder, study.runs[0].name):
+        go(study, work, launcher=never)
+    assert [(run.folder / files.LAST).is_file() for run in study.runs] == [True] + [False] * (len(study.runs) - 1)
+
+
 def test_only_what_is_new_is_done(rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]) -> None:
     go(make_study(work, rooms), work, launcher=Recorder())
     more = [

@@ -65,8 +65,8 @@ def test_the_study_on_a_cpu_has_the_runs_that_it_needs() -> None:
     study = load_study(ROOT / "config" / "study_nyu_small.yaml")
     assert {setting.name: setting.trials for setting in study.settings} == {
         **dict.fromkeys(("seg_dense", "depth_dense", "sn_dense"), 1),
-        **dict.fromkeys(("seg_depth_sn_dense", "seg_depth_sn_l1_l2_target0.7"), 5),
-        **{f"seg_depth_sn_l1_l2_target{target}": 1 for target in (0.3, 0.5, 0.85, 0.95)},
+        **dict.fromkeys(("seg_depth_sn_dense", "seg_depth_sn_group_l0_target0.7"), 5),
+        **{f"seg_depth_sn_group_l0_target{target}": 1 for target in (0.3, 0.5, 0.85, 0.95)},
     }
     assert study.margin == 1
 

@@ -1,0 +1,96 @@
+"""A budget of a trial: the share of the network's cost that would be left if it were made compact now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from engine.optimizer import layer_floors
+from models import MultiTaskModel
+from models.compaction.share import CostKind, LeftShare, live_mask_of
+from optim.groups import Convolution
+from optim.selection import CostShare
+from settings.config import ExperimentConfig
+from utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from engine.trial import Trial
+
+
+class TrialBudget:
+    """Counter of the multiply-adds, or parameters, that the compact network of a trial would have.
+
+    Args:
+        trial: its network may be the dense one, or what is left of it.
+        kind: of cost.
+    """
+
+    def __init__(self, trial: Trial, kind: CostKind) -> None:
+        self.trial, self.kind = trial, kind
+
+    @cached_property
+    def share(self) -> LeftShare:
+        """The count for the dense network."""
+        return build_share(self.trial.model, self.trial.config, self.kind)
+
+    def left(self) -> float:
+        """Share of the dense network's cost that ``compact()`` would leave now."""
+        return self.counter([])([])
+
+    @torch.no_grad()
+    def counter(self, weights: Sequence[Tensor]) -> CostShare:
+        """Return what counts the share that is left if groups of ``weights``, which are of the network that trains, die."""
+        network, shrunk = self.trial.network, self.trial.shrunk
+        columns = {} if shrunk is None else {name: part.columns for name, part in shrunk.maps.items()}
+        places = {id(weight): number for number, weight in enumerate(weights)}
+        fixed: dict[str, Tensor] = {}
+        asked: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {}
+        for name, groups in self.share.groups.items():
+            conv = network.get_submodule(name)
+            assert isinstance(conv, nn.Conv2d | Convolution)
+            spread = _spread(columns.get(f"{name}.weight"), groups)
+            if id(conv.weight) in places:
+                asked[name] = places[id(conv.weight)], spread
+            else:
+                fixed[name] = spread(live_mask_of(conv.weight))
+
+        def left(dead: Sequence[Tensor]) -> float:
+            live = {name: spread(~dead[place]) for name, (place, spread) in asked.items()}
+            return self.share.of({**fixed, **live})
+
+        return left
+
+
+def _spread(columns: Tensor | None, groups: int) -> Callable[[Tensor], Tensor]:
+    """Return the function from a mask of the groups that are left to one of all groups of the dense convolution."""
+    if columns is None:
+        return lambda live: live
+    places = columns.cpu()
+    return lambda live: torch.zeros(groups, dtype=torch.bool).index_put_((places,), live)
+
+
+def build_share(model: MultiTaskModel, config: ExperimentConfig, kind: CostKind) -> LeftShare:
+    """Return the count of what is left of a dense model, on images of the experiment."""
+    return LeftShare(model, kind, config.input_img_channels, config.size)
+
+
+def check_budget(model: MultiTaskModel, config: ExperimentConfig) -> None:
+    """Refuse a budget that cannot be kept, as the heads are dense and each layer keeps some of its groups.
+
+    Raises:
+        ConfigError: the sentence names the least value.
+    """
+    target = config.target
+    if target is None or not target.kind.cost:
+        return
+    share = build_share(model, config, target.kind.cost)
+    least = share.least({f"backbone.{name}": floor for name, floor in layer_floors(model, config).items()})
+    if target.share < least:
+        raise ConfigError(
+            f"{target.key}: {target.share:g} cannot be reached: with the heads as they are and keep_layers: "
+            f"{config.keep_layers:g}, at least {least:.4f} is left; give more than that"
+        )

@@ -1,0 +1,106 @@
+"""A training with a budget ends with the asked share of the dense network's cost, as ``compact()`` counts it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import checkpoint as files
+from engine.budget import check_budget
+from engine.trainer import step_point
+from engine.trial import Trial
+from models import build_model, compact
+from optim.schedules import BudgetController
+from settings.config import ExperimentConfig
+from tests.engine.test_shrinking import Batches, batches, config_for, differences, largest_difference, narrow, train, trained
+from utils.errors import ConfigError
+
+__all__ = ["batches", "narrow"]
+
+
+@pytest.fixture(autouse=True)
+def narrow_resnetd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``resnetd50`` narrow and short."""
+    monkeypatch.setattr("models.resnetd.STAGE_WIDTHS", (16, 12, 20, 24))
+    monkeypatch.setattr("models.resnetd.STAGE_BLOCKS", {"resnetd50": (2, 2, 1, 2)})
+
+
+def budget_config(rooms: Path, **values: Any) -> ExperimentConfig:
+    """Five epochs with a ramp in the second and the third, and a budget in place of the share of zeros."""
+    return config_for(rooms, **{"target_sparsity": None, "head_width": 16, **values})
+
+
+def left(trial: Trial, kind: str) -> float:
+    """The share that ``compact()`` leaves of the trained network."""
+    trial.gather()
+    total = compact(trial.model, image_size=trial.config.size)[1].totals["model"]
+    return total[f"{kind}_left"] / total[kind]
+
+
+CASES = [
+    ("resnet18", "macs", 0.25, 0.02),
+    ("resnet18", "parameters", 0.3, 0.0),
+    ("resnetd50", "macs", 0.4, 0.0),
+    ("resnetd50", "parameters", 0.5, 0.02),
+]
+
+
+@pytest.mark.parametrize(("backbone", "kind", "share", "keep_layers"), CASES)
+def test_the_compact_network_has_the_asked_share(
+    batches: Batches, rooms: Path, tmp_path: Path, backbone: str, kind: str, share: float, keep_layers: float
+) -> None:
+    config = budget_config(rooms, backbone=backbone, keep_layers=keep_layers, **{f"target_{kind}": share})
+    trial = trained(config, batches, tmp_path, epochs=4)
+    reached = left(trial, kind)
+    assert trial.budget is not None
+    assert trial.budget.left() == reached
+    assert 0.99 * share <= reached <= share
+    assert trial.shrunk is not None
+
+
+def test_in_the_ramp_what_is_left_falls_as_the_zeros_rise(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    config = budget_config(rooms, target_macs=0.3)
+    trial = trained(config, batches, tmp_path, epochs=1)
+    assert isinstance(trial.control, BudgetController)
+    assert trial.control.wanted(1) == 1
+    assert trial.control.wanted(2) == pytest.approx(0.65)
+    assert trial.control.wanted(3) == pytest.approx(0.3)
+    train(trial, batches, 2)
+    assert left(trial, "macs") <= trial.control.wanted(2)
+    point = step_point(trial, 2.0)
+    assert point["wanted_cost"] == pytest.approx(65.0)
+    assert point["macs_left"] == pytest.approx(100 * left(trial, "macs"))
+    assert point["wanted_sparsity"] is None
+
+
+def test_shrinking_changes_nothing_but_rounding(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    trials = [
+        trained(budget_config(rooms, target_macs=0.4, shrink=shrink), batches, tmp_path, epochs=4) for shrink in (False, True)
+    ]
+    assert [trial.shrunk is None for trial in trials] == [True, False]
+    assert largest_difference(*trials) < 1e-9
+
+
+def test_a_training_resumed_in_the_ramp_is_the_same_to_the_bit(batches: Batches, rooms: Path, tmp_path: Path) -> None:
+    config = budget_config(rooms, target_macs=0.4)
+    straight = trained(config, batches, tmp_path, epochs=2)
+    files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
+    train(straight, batches, 4)
+    resumed = Trial(config, 0, torch.device("cpu"), tmp_path)
+    resumed.model.double()
+    resumed.weighting.double()
+    resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
+    train(resumed, batches, 4)
+    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
+
+
+@pytest.mark.parametrize("kind", ["macs", "parameters"])
+def test_less_than_the_heads_and_the_floors_leave_is_refused_with_the_least(rooms: Path, kind: str) -> None:
+    config = budget_config(rooms, head_width=64, keep_layers=0.1, **{f"target_{kind}": 0.02})
+    with pytest.raises(ConfigError, match=rf"target_{kind}: 0.02 .* keep_layers: 0.1, at least (0\.\d+) is left") as said:
+        check_budget(build_model(config), config)
+    least = float(str(said.value).split("at least ")[1].split()[0])
+    check_budget(build_model(config), config.with_values(**{f"target_{kind}": least + 1e-4}))
+    with pytest.raises(ConfigError):
+        check_budget(build_model(config), config.with_values(**{f"target_{kind}": least - 1e-4}))

@@ -1,0 +1,71 @@
+"""The share that is left, counted on masks, is what compact() leaves."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models import MultiTaskModel, compact
+from models.compaction.share import CostKind, LeftShare, live_now
+from tests.models.pruned import PATTERNS, Pattern, full, generator, prune, tiny, wild_norms
+
+KINDS: tuple[CostKind, ...] = ("macs", "parameters")
+SIZE = (64, 96)
+
+
+def assert_counted(model: MultiTaskModel, dense: MultiTaskModel) -> None:
+    """Both costs of the pruned ``model``, which was ``dense``, are those of the compact one."""
+    total = compact(model, image_size=SIZE)[1].totals["model"]
+    for kind in KINDS:
+        count = LeftShare(dense, kind, 3, SIZE)
+        assert count.dense == total[kind]
+        assert count.cost(live_now(model)) == total[f"{kind}_left"], kind
+        assert count.of(live_now(model)) == total[f"{kind}_left"] / total[kind]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("backbone", ["resnet18", "resnetd50"])
+def test_of_every_pattern_it_is_that_of_the_compact_network(backbone: str, pattern: str) -> None:
+    model = full("resnet18") if backbone == "resnet18" else tiny()
+    wild_norms(model, "usual", seed=1)
+    before = full("resnet18") if backbone == "resnet18" else tiny()
+    prune(model, pattern, seed=2, heads=pattern != "half")
+    assert_counted(model, before)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shares=st.lists(st.sampled_from([0.0, 0.3, 0.7, 0.95, 1.0]), min_size=1, max_size=9),
+    seed=st.integers(0, 2**16),
+    heads=st.booleans(),
+)
+def test_of_any_layers_with_any_zeros_it_is_that_of_the_compact_network(shares: list[float], seed: int, heads: bool) -> None:
+    model = tiny(blocks=(2, 1, 1, 2))
+    wild_norms(model, "usual", seed)
+    prune(model, _by_layer(shares), seed, heads=heads)
+    assert_counted(model, tiny(blocks=(2, 1, 1, 2)))
+
+
+def _by_layer(shares: list[float]) -> Pattern:
+    """A share of zeros per layer, drawn from ``shares``."""
+
+    def pattern(name: str, conv: torch.nn.Conv2d, g: torch.Generator) -> torch.Tensor:
+        share = shares[int(torch.randint(len(shares), (), generator=g))]
+        return torch.rand(conv.in_channels, generator=g) < share
+
+    return pattern
+
+
+def test_no_choice_of_as_many_groups_leaves_less_than_the_least() -> None:
+    model = tiny()
+    floors = {name: 2 for name in live_now(model) if name.startswith("backbone.")}
+    for kind in KINDS:
+        count = LeftShare(model, kind, 3, SIZE)
+        least, g = count.least(floors), generator(0)
+        for _ in range(30):
+            chosen = {
+                name: torch.randperm(len(mask), generator=g) < floors.get(name, len(mask))
+                for name, mask in live_now(model).items()
+            }
+            assert count.of(chosen) >= least
+        assert count.least({}) == pytest.approx(1.0, abs=0.02)  # batch norm is folded
