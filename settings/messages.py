@@ -389,8 +389,8 @@ def _budget(group_sparsity: bool, targets: list[Target], bb_optimizer_params: Op
             )
         if sparsify != "backbone":
             return (
-                f"{target.key}: contradicts sparsify: {sparsify!r}, as zero groups of the heads may come back; set sparsify to "
-                "'backbone'"
+                f"{target.key}: contradicts sparsify: {sparsify!r}, as a budget is counted on the backbone's groups alone; set "
+                "sparsify to 'backbone'"
             )
     return None
 

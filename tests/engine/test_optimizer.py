@@ -228,7 +228,7 @@ def test_a_dense_run_trains_its_heads_as_one_whatever_is_to_be_sparsified() -> N
 
 def head_schedule(lambda_: Any, **values: Any) -> LambdaSchedule:
     """The schedule of the heads' penalty in 20 epochs; the backbone's control is the one that it would be without it."""
-    given = {"group_sparsity": True, "epochs": 20, "bb_optimizer_params": {"lambda": 0.1}, **values}
+    given = {"group_sparsity": True, "epochs": 20, "bb_optimizer_params": {"lambda": 0.1, "penalty": "l1_l2"}, **values}
     control = build_control(make_config(**given, sparsify="backbone_and_heads", optimizer_params={"lambda": lambda_}))
     assert isinstance(control, TwoControls)
     assert vars(control.steered) == vars(build_control(make_config(**given)))

@@ -578,12 +578,7 @@ SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
         ["target_macs: needs a penalty whose zeros are final", "l1_l2", "bb_optimizer_params.penalty to group_l0"],
     ),
     (
-        {
-            **FINAL,
-            "target_macs": 0.5,
-            "sparsify": "backbone_and_heads",
-            "optimizer_params": {"lambda": 1e-4},
-        },
+        {**FINAL, "target_macs": 0.5, "sparsify": "backbone_and_heads"},
         ["target_macs: contradicts sparsify: 'backbone_and_heads'", "set sparsify to 'backbone'"],
     ),
     (
@@ -899,13 +894,16 @@ def test_heads_cannot_be_sparsified_without_a_strength(lambda_: Any, tmp_path: P
             ["warmup ends at epoch 5", "debias_from is 4"],
         ),
         (
-            {"optimizer_params": {"lambda": [[0, 0], ["13", 1e-4]]}, "target_sparsity": 0.5},
+            {
+                **{"optimizer_params": {"lambda": [[0, 0], ["13", 1e-4]]}, "target_sparsity": 0.5},
+                "bb_optimizer_params": {"penalty": "l1_l2"},
+            },
             ["last point lies at epoch 13", "sparsity_until is 0.3"],
         ),
     ],
 )
 def test_the_heads_strength_has_to_fit_the_training(values: dict[str, Any], said: list[str], tmp_path: Path) -> None:
-    problem = _problem(tmp_path, _changed(SPARSE, **HEADS, **values))
+    problem = _problem(tmp_path, _changed(SPARSE, **{**HEADS, **values}))
     for part in ("optimizer_params.lambda: ", *said):
         assert part in problem
     assert problem.startswith("optimizer_params.lambda")
@@ -939,6 +937,7 @@ def test_features_are_groups_of_all_heads_under_a_target_that_selects_alone(chan
 )
 def test_the_heads_strength_is_used_only_if_heads_are_sparsified(lambda_: Any, full: float, tmp_path: Path) -> None:
     text = _changed(SPARSE, **HEADS, optimizer_params={"lambda": lambda_, "penalty": "group_mcp"}, target_sparsity=0.5)
+    text = _changed(text, bb_optimizer_params={"penalty": "l1_l2"})
     config = _load(tmp_path, text, "bb_optimizer_params.lambda=null")
     assert (config.sparsifies_heads, config.head_penalty_lambda, config.penalty_lambda) == (True, full, 0)
     assert unused_keys(config) == []
