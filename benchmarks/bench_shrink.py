@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=96, help="side of the input in pixels")
     parser.add_argument("--targets", type=float, nargs="+", default=(0.7, 0.9), help="shares of the groups that are zero")
     parser.add_argument("--threads", type=int, help="of torch (default: its own)")
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--step", action="store_true", help="time one step, part by part")
     parser.add_argument("--steps", type=int, default=10, help="with --step: steps that are timed, after two others")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from engine.optimizer import layer_floors
+from engine.shrunk_network import ShrunkNetwork
 from models import MultiTaskModel
 from models.compaction.share import CostKind, LeftShare, live_mask_of
 from optim.groups import Convolution
@@ -17,8 +18,17 @@ from optim.selection import CostShare
 from settings.config import ExperimentConfig
 from utils.errors import ConfigError
 
-if TYPE_CHECKING:
-    from engine.trial import Trial
+
+class Counted(Protocol):
+    """Parts of a trial that a count is about."""
+
+    config: ExperimentConfig
+    model: MultiTaskModel
+    shrunk: ShrunkNetwork | None
+
+    @property
+    def network(self) -> MultiTaskModel:
+        """The network that trains."""
 
 
 class TrialBudget:
@@ -29,7 +39,7 @@ class TrialBudget:
         kind: of cost.
     """
 
-    def __init__(self, trial: Trial, kind: CostKind) -> None:
+    def __init__(self, trial: Counted, kind: CostKind) -> None:
         self.trial, self.kind = trial, kind
 
     @cached_property

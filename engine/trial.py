@@ -12,7 +12,7 @@ from engine import checkpoint as files
 from engine.budget import TrialBudget
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
-from engine.shrinking import ShrunkNetwork
+from engine.shrunk_network import ShrunkNetwork
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.compaction.costs import Costs

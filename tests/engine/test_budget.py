@@ -13,7 +13,8 @@ from engine.trial import Trial
 from models import build_model, compact
 from optim.schedules import BudgetController
 from settings.config import ExperimentConfig
-from tests.engine.test_shrinking import Batches, batches, config_for, differences, largest_difference, narrow, train, trained
+from tests.engine.test_shrinking import Batches, batches, config_for, largest_difference, narrow, train, trained
+from tests.equality import equal
 from utils.errors import ConfigError
 
 __all__ = ["batches", "narrow"]
@@ -92,7 +93,7 @@ def test_a_training_resumed_in_the_ramp_is_the_same_to_the_bit(batches: Batches,
     resumed.weighting.double()
     resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
     train(resumed, batches, 4)
-    assert differences(resumed.state_dict(None), straight.state_dict(None)) == []
+    assert equal(resumed.state_dict(None), straight.state_dict(None))
 
 
 @pytest.mark.parametrize("kind", ["macs", "parameters"])

@@ -499,7 +499,7 @@ def test_the_table_has_the_sparsity_that_was_asked_for(steered: Trained) -> None
     assert zeros == zero_groups(last["model"])
     assert best["epochs"] in (5, 6), "from the phase in which zeros stay zero"
     assert last["epochs"] == steered.table["epochs"].item() == 6
-    assert last["control"] == {"debiasing": True, "until": 4}
+    assert last["control"] == {"debiasing": True, "start": 1, "until": 4}
     exact = 100 * round(0.5 * groups) / groups
     assert steered.table["group_sparsity"].item() == pytest.approx(exact, abs=1e-9)
     assert pd.read_csv(steered.csv("_trials"))["group_sparsity"].item() == pytest.approx(50, abs=0.1)

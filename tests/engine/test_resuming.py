@@ -90,6 +90,7 @@ OTHER: dict[str, Any] = {
     **{"loss_weights": {"depth_euclidean": 2.0}, "loss_weight_lr": 0.5, "optimizer": "adam", "bb_optimizer": "adam"},
     **{"optimizer_params": OptimizerParams(eps=1e-3), "bb_optimizer_params": BackboneOptimizerParams(weight_decay=0.5)},
     **{"group_sparsity": True, "sparsify": "backbone_and_heads", "sparsity_threshold": 1, "target_sparsity": 0.5},
+    **{"target_macs": 0.5, "target_parameters": 0.5},
     **{"sparsity_until": 0.5, "debias_from": 0.5, "lr_schedule": LRSchedule(name="cosine"), "earlystop_patience": 3},
     **{
         "sparsity_ramp": "smooth",
@@ -423,6 +424,7 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
         {
             **{"target_sparsity": 0.5, "sparsity_until": 0.5, "sparsify": "backbone_and_heads"},
             "optimizer_params": {**PARAMS, "lambda": 1.0},
+            "bb_optimizer_params": {**PARAMS, "penalty": "l1_l2"},
         },
     ],
     ids=["debias", "target and heads"],

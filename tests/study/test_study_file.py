@@ -11,6 +11,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from settings.config import load_config, unused_keys
+from settings.targets import TARGETS
 from study.plan import Study, load_study, study_from_values, study_values
 from study.study_file import DECIDED, StudyFile, is_study, load_study_file, merge
 from tests.settings.mutations import JARGON, JUNK, UNCHECKED, misspelled
@@ -224,7 +225,7 @@ def test_what_the_study_decides_cannot_be_given(key: str, tmp_path: Path) -> Non
     value = yaml.safe_dump(section[key.split(".")[0]], default_flow_style=True).removesuffix("...\n").strip()
     for override in (f"{key}=1", f"{key.split('.')[0]}={value}"):
         problem = problem_of(study_file(tmp_path, {}), override)
-        axis = key in ("setup", "group_sparsity", "target_sparsity")
+        axis = key in ("setup", "group_sparsity", *TARGETS)
         assert problem.startswith(f"override {override!r}: {key} " + ("is changed in" if axis else "cannot be given in"))
 
 
