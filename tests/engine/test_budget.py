@@ -61,7 +61,7 @@ def test_the_compact_network_has_the_asked_share(
 
 
 def test_in_the_ramp_what_is_left_falls_as_the_zeros_rise(batches: Batches, rooms: Path, tmp_path: Path) -> None:
-    config = budget_config(rooms, target_macs=0.3)
+    config = budget_config(rooms, target_macs=0.3, sparsity_ramp="smooth")
     trial = trained(config, batches, tmp_path, epochs=1)
     assert isinstance(trial.control, BudgetController)
     assert trial.control.wanted(1) == 1
