@@ -33,7 +33,7 @@ def test_of_every_pattern_it_is_that_of_the_compact_network(backbone: str, patte
     assert_counted(model, before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25)
 @given(
     shares=st.lists(st.sampled_from([0.0, 0.3, 0.7, 0.95, 1.0]), min_size=1, max_size=9),
     seed=st.integers(0, 2**16),
