@@ -145,7 +145,7 @@ def part_of_step(passed: ForwardPass, counts: Mapping[str, int], weighting: Loss
 
 
 class Step(NamedTuple):
-    """What came of a step of training."""
+    """Outcome of a step of training."""
 
     losses: list[dict[str, float]]
     """Per batch: of the tasks that had a valid target, and ``total``, what was minimised, if anything was."""

@@ -73,7 +73,7 @@ def _taps_pay(x: Tensor, weight: Tensor, stride: Pair, dilation: Pair) -> bool:
 
 
 def _cast(tensor: Tensor | None, dtype: torch.dtype) -> Any:
-    """As autocast does: everything but float64."""
+    """Cast as autocast does: everything but float64."""
     return tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(dtype)
 
 

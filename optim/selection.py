@@ -119,11 +119,11 @@ def _fewest(order: Tensor, least: int, sizes: Sequence[int], share: float, cost:
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if left(middle) <= share else (middle + 1, high)
-        found, reached = order[:high], left(high)
-        first = found if first is None else first
+        chosen, reached = order[:high], left(high)
+        first = chosen if first is None else first
         if reached > share:
             break
         if high == least or reached >= (1 - BUDGET_TOLERANCE) * share:
-            return found
+            return chosen
         least, order = high - 1, torch.cat([order[: high - 1], order[high:]])
     return order[:0] if first is None else first

@@ -146,7 +146,7 @@ def _grouped_convs(model: MultiTaskModel, anatomy: Anatomy) -> Iterable[tuple[st
 
 
 def _note(dense: nn.Conv2d, left: CompactConv2d | None, *, in_head: bool) -> str:
-    """Why something stayed, or what became of a layer."""
+    """Say why something stayed, or what became of a layer."""
     if left is None:
         return "its result is constant or read by nobody: gone, with a bias in its place"
     if not left.in_channels:
