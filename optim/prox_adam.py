@@ -258,7 +258,7 @@ class ProxAdam(torch.optim.AdamW):
                     weight.masked_fill_(along_groups(keep == 0, weight, group["axis"]), 0.0)
 
     def _products(self, group: dict[str, Any]) -> list[tuple[Tensor, str, Tensor]]:
-        """Return what a step adds to running means: weight, name in its state, and (gradient . weight)^2 of each group: (groups,).
+        """Return what running means take in: weight, name in its state, and (gradient . weight)^2 of each group, (groups,).
 
         The products of joint groups are those of all weights that have a gradient together; one weight has them in its state.
         """
