@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from engine import checkpoint as files
 from engine.budget import check_budget
 from engine.trainer import step_point
 from engine.trial import Trial
 from models import build_model, compact
 from optim.schedules import BudgetController
 from settings.config import ExperimentConfig
-from tests.engine.test_shrinking import Batches, batches, config_for, largest_difference, narrow, train, trained
+from tests.engine.test_shrinking import Batches, batches, config_for, interrupted, largest_difference, narrow, train, trained
 from tests.equality import equal
 from utils.errors import ConfigError
 
@@ -85,14 +83,7 @@ def test_shrinking_changes_nothing_but_rounding(batches: Batches, rooms: Path, t
 
 def test_a_training_resumed_in_the_ramp_is_the_same_to_the_bit(batches: Batches, rooms: Path, tmp_path: Path) -> None:
     config = budget_config(rooms, target_macs=0.4)
-    straight = trained(config, batches, tmp_path, epochs=2)
-    files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
-    train(straight, batches, 4)
-    resumed = Trial(config, 0, torch.device("cpu"), tmp_path)
-    resumed.model.double()
-    resumed.weighting.double()
-    resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
-    train(resumed, batches, 4)
+    straight, resumed = interrupted(config, batches, tmp_path, epochs=2)
     assert equal(resumed.state_dict(None), straight.state_dict(None))
 
 

@@ -83,6 +83,17 @@ def train(trial: Trial, batches: Batches, epochs: int) -> None:
         trial.epoch += 1
 
 
+def interrupted(config: ExperimentConfig, batches: Batches, folder: Path, epochs: int) -> tuple[Trial, Trial]:
+    """A training that goes on after some epochs, and one that is resumed there from its saved state."""
+    straight = trained(config, batches, folder, epochs)
+    files.save_tensors(folder / "state.pt", straight.state_dict(None))
+    train(straight, batches, config.epochs)
+    resumed = trained(config, batches, folder, epochs=0)
+    resumed.load_state_dict(files.load_tensors(folder / "state.pt"))
+    train(resumed, batches, config.epochs)
+    return straight, resumed
+
+
 def largest_difference(trial: Trial, other: Trial) -> float:
     """Compare their networks' weights; statistics of filters that are gone do not count."""
     trial.gather()
@@ -220,14 +231,7 @@ def test_a_resumed_training_is_the_same_to_the_bit(
     batches: Batches, rooms: Path, tmp_path: Path, epochs: int, sparsify: str
 ) -> None:
     config = config_for(rooms, lr_schedule={"name": "cosine"}, sparsify=sparsify)
-    straight = trained(config, batches, tmp_path, epochs)
-    files.save_tensors(tmp_path / "state.pt", straight.state_dict(None))
-    train(straight, batches, 5)
-    resumed = Trial(config, 0, torch.device("cpu"), tmp_path)
-    resumed.model.double()
-    resumed.weighting.double()
-    resumed.load_state_dict(files.load_tensors(tmp_path / "state.pt"))
-    train(resumed, batches, 5)
+    straight, resumed = interrupted(config, batches, tmp_path, epochs)
     assert resumed.shrunk is not None
     assert equal(resumed.state_dict(None), straight.state_dict(None))
 
