@@ -172,13 +172,14 @@ def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
     norms, a budget that cannot be kept, and a tracker that is not installed; return the loaders of the data."""
     tracking_mode(config)
     check_anatomy(config)
+    # Before the loaders, which fill the cache.
+    if config.init_weights is not None or (config.target is not None and config.target.is_budget):
+        check_budget(build_model(config), config)
+    check_start(config)
     loaders = Loaders(config, device.type == "cuda")
     training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
     refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]
     refuse_unlabelled(validation.dataset, "val")  # type: ignore[arg-type]
-    if config.init_weights is not None or (config.target is not None and config.target.is_budget):
-        check_budget(build_model(config), config)
-    check_start(config)
     return loaders
 
 
