@@ -13,7 +13,18 @@ from torch import Tensor, nn
 from engine.optimizer import build_optimizer, build_scheduler
 from engine.sparsity_numbers import sparsity_numbers
 from engine.weighting import build_weighting
-from models import CompactReport, MultiTaskModel, build_model, carry_optimizer_state, compact, mask_dense, plan_removal
+from models import (
+    CompactReport,
+    MultiTaskModel,
+    build_model,
+    carry_optimizer_state,
+    compact,
+    mask_dense,
+    narrowed_optimizer,
+    plan_removal,
+    put_back,
+    return_optimizer_state,
+)
 from models.compaction.layers import CompactConv2d
 from models.compaction.report import ParameterMap
 from models.heads import ClassificationHead, DeepLabHead
@@ -22,6 +33,7 @@ from models.torchvision_resnet import TorchvisionResNet
 from optim import GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso, live_mask, sparsity_report
 from optim.groups import grouped_weights, keep_group_size, live_groups, penalised_group_size
 from tests.configs import make_config
+from tests.equality import equal
 from tests.narrow import make_resnet18_narrow
 
 Maps = Mapping[str, ParameterMap]
@@ -366,6 +378,37 @@ def test_a_share_of_zeros_and_what_was_removed_are_carried() -> None:
     plain = torch.optim.AdamW([{"params": group["params"]} for group in carried.param_groups])
     again.load_state_dict(plain.state_dict())
     assert [group["removed_groups"] for group in again.param_groups] == [*gone, 0], "it does not say: they stay"
+
+
+@pytest.mark.parametrize(("penalty", "kernel"), L0)
+def test_what_goes_into_a_compact_network_comes_back_as_it_was(penalty: Penalty, kernel: str) -> None:
+    model = small_model("resnetd18")
+    optimizer = make_optimizer(model, penalty, heads=False, kernel=kernel)
+    optimizer.zero_share = 0.6
+    for step in range(3):
+        step_of(model, optimizer, step)
+    small, report = compact(model, for_training=True, image_size=(32, 32))
+    mask_dense(model, report.maps, optimizer)
+    optimizer.keep_zeros()
+    weights, state = copy.deepcopy(dict(model.named_parameters())), copy.deepcopy(optimizer.state_dict())
+    narrow = narrowed_optimizer(optimizer, model, small, report.maps)
+    assert narrow.param_groups[0]["removed_groups"] > 0
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7)
+    for values in optimizer.state.values():
+        values["exp_avg"].fill_(7)
+    optimizer.param_groups[0]["keep"] = None
+    put_back(small, model, report.maps)
+    return_optimizer_state(narrow, small, optimizer, model, report.maps)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, weights[name]), name
+    returned = optimizer.state_dict()
+    assert equal(returned["param_groups"], state["param_groups"])
+    for number, values in returned["state"].items():
+        assert equal(values, state["state"][number]), number
+    gone = set(state["state"]) - set(returned["state"])
+    assert all(not state["state"][number]["exp_avg"].any() for number in gone)
 
 
 def test_a_frozen_head_stays_as_it_is() -> None:

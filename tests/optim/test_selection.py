@@ -234,6 +234,24 @@ def test_with_a_lambda_of_its_own_zeros_are_not_final() -> None:
     assert bool(weight.all())
 
 
+@pytest.mark.parametrize("kernel", ["auto", "torch"])
+def test_a_group_that_is_zero_goes_first_whatever_its_products_were(kernel: str) -> None:
+    """It is zero by another hand than the optimizer's, whose running mean still speaks of a group that lived."""
+    weight = nn.Parameter(torch.ones(4, 5, 3, 3))
+    optimizer = _optimizer([weight], GroupL0(0.0, "taylor"), weight_decay=0.0, kernel=kernel)
+    for _ in range(3):
+        weight.grad = torch.ones_like(weight) * torch.tensor([1.0, 9.0, 2.0, 3.0, 4.0])[:, None, None]
+        optimizer.step()
+    with torch.no_grad():
+        weight[:, 1] = 0
+    optimizer.state[weight]["exp_avg"][:, 1] = 0
+    weight.grad = torch.ones_like(weight)
+    weight.grad[:, 1] = 0
+    optimizer.zero_share = 0.2
+    optimizer.step()
+    assert live_groups(weight).tolist() == [True, False, True, True, True]
+
+
 def test_weights_without_a_gradient_are_left_alone() -> None:
     weights = _weights()
     optimizer = _optimizer(weights, L0[0])
