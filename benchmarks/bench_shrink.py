@@ -4,9 +4,10 @@
     python benchmarks/bench_shrink.py --step
 
 Trainings of config/nyu_small.yaml with group_l0, whose ramp ends at a third of the epochs (key=value changes that, and anything
-else): dense, and per target with shrink: false and shrink: true, each in a process of its own. The frames are real where the
-environment variable NYUD_MT_ROOT names a folder in NYUD_MT layout, else synthetic. MACs spent are three times those of the
-forward passes; memory is the largest resident size of the process (on a GPU: what tensors took).
+else): dense, and per target with shrink: false, with shrink: true, and with features that die for all heads together
+(sparsify: backbone_and_heads), each in a process of its own. The frames are real where the environment variable NYUD_MT_ROOT
+names a folder in NYUD_MT layout, else synthetic. MACs spent are three times those of the forward passes; memory is the largest
+resident size of the process (on a GPU: what tensors took).
 
 With --step, the dense network and compact ones of which 0 % and the --targets of the groups of each layer (at random) are zero
 take turns with training steps, in one process; medians over --steps.
@@ -83,8 +84,9 @@ def values_of(args: argparse.Namespace, folder: Path) -> list[str]:
 def runs_of(args: argparse.Namespace) -> dict[str, list[str]]:
     """Return per name of a run what is special about it."""
     runs = {"dense": ["group_sparsity=false"]}
-    for target, shrink in itertools.product(args.targets, ("false", "true")):
-        runs[f"{target:g}, shrink: {shrink}"] = [f"target_sparsity={target}", f"shrink={shrink}"]
+    kinds = {"shrink: false": "shrink=false", "shrink: true": "shrink=true", "with heads": "sparsify=backbone_and_heads"}
+    for target, (kind, value) in itertools.product(args.targets, kinds.items()):
+        runs[f"{target:g}, {kind}"] = [f"target_sparsity={target}", value]
     return runs
 
 

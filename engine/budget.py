@@ -13,7 +13,7 @@ from engine.optimizer import layer_floors
 from engine.shrunk_network import ShrunkNetwork
 from models import MultiTaskModel
 from models.compaction.share import CostKind, LeftShare, live_mask_of
-from optim.groups import Convolution
+from optim.groups import Convolution, grouped_weights
 from optim.selection import CostShare
 from settings.config import ExperimentConfig
 from utils.errors import ConfigError
@@ -59,6 +59,10 @@ class TrialBudget:
         places = {id(weight): number for number, weight in enumerate(weights)}
         fixed: dict[str, Tensor] = {}
         asked: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {}
+        if self.trial.config.joins_heads:  # one weight stands for all that read the features
+            readers = [id(conv.weight) for _, conv in network.feature_readers()]
+            for place in [places[reader] for reader in readers if reader in places]:
+                places |= dict.fromkeys(readers, place)
         for name, groups in self.share.groups.items():
             conv = network.get_submodule(name)
             assert isinstance(conv, nn.Conv2d | Convolution)
@@ -89,7 +93,7 @@ def build_share(model: MultiTaskModel, config: ExperimentConfig, kind: CostKind)
 
 
 def check_budget(model: MultiTaskModel, config: ExperimentConfig) -> None:
-    """Refuse a budget that cannot be kept, as the heads are dense and each layer keeps some of its groups.
+    """Refuse a budget that cannot be kept, as dense heads cost something and each layer keeps some of its groups.
 
     Raises:
         ConfigError: the sentence names the least value.
@@ -98,9 +102,13 @@ def check_budget(model: MultiTaskModel, config: ExperimentConfig) -> None:
     if target is None or not target.kind.cost:
         return
     share = build_share(model, config, target.kind.cost)
-    least = share.least({f"backbone.{name}": floor for name, floor in layer_floors(model, config).items()})
+    weights: list[tuple[str, Tensor]] = [(f"backbone.{name}", weight) for name, weight in grouped_weights(model.backbone)]
+    if config.joins_heads:
+        weights += [(f"heads.{name}", conv.weight) for name, conv in model.feature_readers()]
+    least = share.least(layer_floors(weights, config))
     if target.share < least:
+        heads = "heads that read the same features" if config.joins_heads else "the heads as they are"
         raise ConfigError(
-            f"{target.key}: {target.share:g} cannot be reached: with the heads as they are and keep_layers: "
-            f"{config.keep_layers:g}, at least {least:.4f} is left; give more than that"
+            f"{target.key}: {target.share:g} cannot be reached: with {heads} and keep_layers: {config.keep_layers:g}, at least "
+            f"{least:.4f} is left; give more than that"
         )

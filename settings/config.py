@@ -175,10 +175,10 @@ class ExperimentConfig(Schema):
         Literal["backbone", "backbone_and_heads"], about("numbers", "speed", penalty=True, used_with=("group_sparsity", True))
     ] = "backbone"
     """Groups that have a penalty: `backbone` means the shared convolutions'; `backbone_and_heads` also the input channels of
-    the heads' convolutions that read the shared features. With `target_sparsity` and a backbone's penalty that selects
-    (`group_l0`), a feature is one group for all heads together, and the target counts it beside the backbone's groups; else
-    each convolution of a head has its own groups, with the penalty and the lambda of `optimizer_params` (`target_sparsity` and
-    `lambda_list` are then about the backbone alone)."""
+    the heads' convolutions that read the shared features. With a target and a backbone's penalty that selects (`group_l0`),
+    a feature is one group for all heads together, which the target counts beside the backbone's groups; else each convolution
+    of a head has its own groups, with the penalty and the lambda of `optimizer_params` (`target_sparsity` and `lambda_list`
+    are then about the backbone alone)."""
     sparsity_threshold: Annotated[Annotated[Number, Field(ge=0)] | None, PENALTY] = None
     """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for; none: 0, or with
     a target a fourteenth of the epochs."""

@@ -376,7 +376,7 @@ def _one_target(targets: list[Target]) -> str | None:
     return None
 
 
-def _budget(group_sparsity: bool, targets: list[Target], bb_optimizer_params: OptimizerParams, sparsify: str) -> str | None:
+def _budget(group_sparsity: bool, targets: list[Target], bb_optimizer_params: OptimizerParams) -> str | None:
     for target in targets:
         if not group_sparsity or not target.is_budget:
             continue
@@ -386,11 +386,6 @@ def _budget(group_sparsity: bool, targets: list[Target], bb_optimizer_params: Op
             return (
                 f"{target.key}: needs a penalty whose zeros are final, and those of {penalty.name} may come back; set "
                 f"bb_optimizer_params.penalty to {' or '.join(final)}"
-            )
-        if sparsify != "backbone":
-            return (
-                f"{target.key}: contradicts sparsify: {sparsify!r}, as a budget is counted on the backbone's groups alone; set "
-                "sparsify to 'backbone'"
             )
     return None
 

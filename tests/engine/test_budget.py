@@ -37,19 +37,21 @@ def left(trial: Trial, kind: str) -> float:
     return total[f"{kind}_left"] / total[kind]
 
 
-CASES = [
-    ("resnet18", "macs", 0.25, 0.02),
-    ("resnet18", "parameters", 0.3, 0.0),
-    ("resnetd50", "macs", 0.4, 0.0),
-    ("resnetd50", "parameters", 0.5, 0.02),
+CASES: list[dict[str, Any]] = [
+    {"backbone": "resnet18", "target_macs": 0.25},
+    {"backbone": "resnet18", "target_parameters": 0.3, "keep_layers": 0},
+    {"backbone": "resnetd50", "target_macs": 0.4, "keep_layers": 0},
+    {"backbone": "resnetd50", "target_parameters": 0.5},
+    {"backbone": "resnet18", "target_macs": 0.1, "sparsify": "backbone_and_heads"},
+    {"backbone": "resnetd50", "target_parameters": 0.2, "sparsify": "backbone_and_heads", "keep_layers": 0},
 ]
 
 
-@pytest.mark.parametrize(("backbone", "kind", "share", "keep_layers"), CASES)
-def test_the_compact_network_has_the_asked_share(
-    batches: Batches, rooms: Path, tmp_path: Path, backbone: str, kind: str, share: float, keep_layers: float
-) -> None:
-    config = budget_config(rooms, backbone=backbone, keep_layers=keep_layers, **{f"target_{kind}": share})
+@pytest.mark.parametrize("values", CASES)
+def test_the_compact_network_has_the_asked_share(batches: Batches, rooms: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+    config = budget_config(rooms, **values)
+    assert config.target is not None
+    kind, share = config.target.kind.cost, config.target.share
     trial = trained(config, batches, tmp_path, epochs=4)
     reached = left(trial, kind)
     assert trial.budget is not None
@@ -74,9 +76,8 @@ def test_in_the_ramp_what_is_left_falls_as_the_zeros_rise(batches: Batches, room
 
 
 def test_shrinking_changes_nothing_but_rounding(batches: Batches, rooms: Path, tmp_path: Path) -> None:
-    trials = [
-        trained(budget_config(rooms, target_macs=0.4, shrink=shrink), batches, tmp_path, epochs=4) for shrink in (False, True)
-    ]
+    values = {"target_macs": 0.2, "sparsify": "backbone_and_heads"}
+    trials = [trained(budget_config(rooms, **values, shrink=shrink), batches, tmp_path, epochs=4) for shrink in (False, True)]
     assert [trial.shrunk is None for trial in trials] == [True, False]
     assert largest_difference(*trials) < 1e-9
 
@@ -87,9 +88,9 @@ def test_a_training_resumed_in_the_ramp_is_the_same_to_the_bit(batches: Batches,
     assert equal(resumed.state_dict(None), straight.state_dict(None))
 
 
-@pytest.mark.parametrize("kind", ["macs", "parameters"])
-def test_less_than_the_heads_and_the_floors_leave_is_refused_with_the_least(rooms: Path, kind: str) -> None:
-    config = budget_config(rooms, head_width=64, keep_layers=0.1, **{f"target_{kind}": 0.02})
+@pytest.mark.parametrize(("kind", "sparsify"), [("macs", "backbone"), ("parameters", "backbone_and_heads")])
+def test_less_than_the_heads_and_the_floors_leave_is_refused_with_the_least(rooms: Path, kind: str, sparsify: str) -> None:
+    config = budget_config(rooms, head_width=64, keep_layers=0.1, sparsify=sparsify, **{f"target_{kind}": 0.02})
     with pytest.raises(ConfigError, match=rf"target_{kind}: 0.02 .* keep_layers: 0.1, at least (0\.\d+) is left") as said:
         check_budget(build_model(config), config)
     least = float(str(said.value).split("at least ")[1].split()[0])

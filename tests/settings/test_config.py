@@ -578,10 +578,6 @@ SCHEDULES: list[tuple[dict[str, Any], list[str]]] = [
         ["target_macs: needs a penalty whose zeros are final", "l1_l2", "bb_optimizer_params.penalty to group_l0"],
     ),
     (
-        {**FINAL, "target_macs": 0.5, "sparsify": "backbone_and_heads"},
-        ["target_macs: contradicts sparsify: 'backbone_and_heads'", "set sparsify to 'backbone'"],
-    ),
-    (
         {"lambda_list": [1e-5], "bb_optimizer_params": {"lambda": [[0, 1e-4], [5, 1e-3]]}},
         ["lambda_list: contradicts the points in bb_optimizer_params.lambda"],
     ),

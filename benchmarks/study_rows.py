@@ -1,0 +1,179 @@
+"""Train the runs of a study that have no row yet in a file of rows, and print what the rows say.
+
+    python benchmarks/study_rows.py config/study_nyu_small_augmented.yaml docs/data/nyu_small_augmented.csv [key=value ...]
+    python benchmarks/study_rows.py STUDY ROWS --add FOLDER ...     rows of trials that are trained already
+    python benchmarks/study_rows.py STUDY ROWS --table              the table alone
+
+A row is written when its run is finished, so that the work can stop anywhere, and go on where the folders of the runs are gone.
+The command can run several times at once: a run that another process is at is left to it. A run is known by its digest: of all
+keys that change its numbers, without its name, its number of trials and what depends on the machine. The table has per setting
+the means over the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed,
+with its 95 % interval (Student's t).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from filelock import FileLock
+
+from engine import checkpoint as files
+from engine.resuming import saved_row
+from engine.saved_trial import load_trial
+from models import compact
+from settings.config import ExperimentConfig, load_config
+from settings.targets import TARGETS
+from study.launch import attempt
+from study.plan import Setting, Study, load_study
+from study.statistics import delta_mtl, estimate
+from study.twins import twin_of
+from tasks.table import get_task
+from utils.console import run_script, setup_logging
+from utils.errors import TrialError
+
+LAST_EPOCHS = 5
+"""Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
+
+Row = dict[str, Any]
+
+
+def digest(config: ExperimentConfig) -> str:
+    """Return a short text that is the same for two configurations whose trials with one seed have the same numbers."""
+    sparse = config.group_sparsity
+    values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
+    values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
+    left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
+    kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
+    return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def row_of(folder: Path, setting: Setting, commit: str) -> Row:
+    """Return the row of a finished trial, which was trained with the code of a commit."""
+    trial = load_trial(folder)
+    tested, lines = saved_row(folder), files.read_lines(folder / files.METRICS)
+    mains = [f"{task}_{get_task(task).main_metric}" for task in trial.config.task_list]
+    total = compact(trial.model, image_size=trial.config.size)[1].totals["model"]
+    spent = [line["images_per_second"] * line["train_seconds"] * line.get("train_GMACs", total["macs"] / 1e9) for line in lines]
+    return {
+        "setting": setting.name,
+        "seed": trial.seed,
+        "digest": digest(trial.config),
+        "commit": commit,
+        "date": datetime.now(UTC).date().isoformat(),
+        "precision": trial.config.precision,
+        "best_epoch": trial.best_epoch,
+        "group_sparsity": tested["group_sparsity"],
+        "dense_GMACs": total["macs"] / 1e9,
+        "compact_GMACs": total["macs_left"] / 1e9,
+        "compact_Mparameters": total["parameters_left"] / 1e6,
+        "training_minutes": sum(line["train_seconds"] + line["validation_seconds"] for line in lines) / 60,
+        "training_TMACs": 3 * sum(spent) / 1e3,
+        "val_loss": lines[trial.best_epoch - 1]["val/loss/total"],
+        **{name: tested[name] for name in mains},
+        **{f"val_{name}": statistics.mean(line[f"val/{name}"] for line in lines[-LAST_EPOCHS:]) for name in mains},
+    }
+
+
+def current_commit() -> str:
+    """Return the short name of the commit of the code, with a + where files differ from it."""
+    folder = Path(__file__).resolve().parents[1]
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of the file; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add_row(path: Path, row: Row) -> None:
+    """Append a row; columns that the file lacks are added to it."""
+    short = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        rows = [*read_rows(path), short]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def missing(study: Study, path: Path) -> list[Any]:
+    """Return the runs that have no row."""
+    known = {(row["digest"], int(row["seed"])) for row in read_rows(path)}
+    return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
+
+
+def metrics_of(row: Row, tasks: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Return the main metrics of a row."""
+    names = {task: get_task(task).main_metric for task in tasks}
+    return {task: {name: float(row[f"{task}_{name}"])} for task, name in names.items()}
+
+
+def table(study: Study, rows: Sequence[Row]) -> str:
+    """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown."""
+    lines: list[Sequence[str]] = []
+    mains = [f"{task}_{get_task(task).main_metric}" for task in study.settings[-1].config.task_list]
+    quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
+    for setting in study.settings:
+        own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
+        twin, tasks = twin_of(setting, study.settings), setting.config.task_list
+        dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
+        pairs = [(metrics_of(row, tasks), metrics_of(dense[seed], tasks)) for seed, row in own.items() if seed in dense]
+        delta = estimate([delta_mtl(*pair) for pair in pairs])
+        known = {name: [float(row[name]) for row in own.values() if row.get(name)] for name in quantities}
+        means = [f"{statistics.mean(values):.4g}" if values else "" for values in known.values()]
+        interval = "one pair" if len(pairs) == 1 else f"{delta.low:+.1f} to {delta.high:+.1f}"
+        told = "" if twin is setting or not pairs else f"{delta.mean:+.1f} ({interval})"
+        lines.append([setting.name, str(len(own)), *means, told])
+    header = ["setting", "seeds", *quantities, "delta_MTL against dense"]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
+
+
+def add_folders(study: Study, path: Path, folders: Iterable[Path], commit: str) -> None:
+    """Add the rows of trials in folders, each of which has the numbers of one setting of the study."""
+    by_digest = {digest(setting.config): setting for setting in study.settings}
+    for folder in folders:
+        setting = by_digest.get(digest(load_config(folder / files.CONFIG)))
+        if setting is None:
+            raise TrialError(f"{folder}: no setting of {study.name} has the configuration of this trial")
+        add_row(path, row_of(folder, setting, commit))
+
+
+def main() -> int:
+    """Train what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--add", type=Path, nargs="+", default=(), metavar="FOLDER", help="trials that are trained already")
+    parser.add_argument("--commit", default=current_commit(), help="of the code that trained them (default: today's)")
+    parser.add_argument("--table", action="store_true", help="print the table alone")
+    args = parser.parse_args()
+    setup_logging()
+    study = load_study(args.study, args.overrides)
+    add_folders(study, args.rows, args.add, args.commit)
+    if not args.table and not args.add:
+        for run in study.runs:
+            if run in missing(study, args.rows) and attempt(run).status == "finished":
+                add_row(args.rows, row_of(run.folder, run.setting, args.commit))
+    print(table(study, read_rows(args.rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
