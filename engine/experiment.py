@@ -184,7 +184,7 @@ def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
 
 
 def check_network(config: ExperimentConfig) -> None:
-    """Refuse a backbone that cannot keep norms, and a budget that cannot be kept; reads no file."""
+    """Refuse a backbone that cannot do what is asked of it, and a budget that cannot be kept; reads no file."""
     check_anatomy(config)
     if config.target is not None and config.target.is_budget:
         check_budget(build_model(config.model_copy(update={"init_weights": None})), config)
