@@ -158,8 +158,8 @@ def check_anatomy(config: ExperimentConfig) -> None:
         )
     if config.shrink:
         raise ConfigError(
-            f"shrink: true needs a backbone with a method anatomy(), and {config.backbone!r} has none: leave shrink out, or add "
-            "the method"
+            f"shrink: true needs a backbone with a method anatomy(), and {config.backbone!r} has none: leave shrink out, or "
+            "add the method"
         )
 
 
