@@ -168,19 +168,26 @@ def _run_one(
 
 
 def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
-    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, a backbone that cannot keep
-    norms, a budget that cannot be kept, and a tracker that is not installed; return the loaders of the data."""
+    """Refuse data that cannot be read or have no target, weights to start from that cannot be read, what :func:`check_network`
+    refuses, and a tracker that is not installed; return the loaders of the data."""
     tracking_mode(config)
-    check_anatomy(config)
     # Before the loaders, which fill the cache.
-    if config.init_weights is not None or (config.target is not None and config.target.is_budget):
-        check_budget(build_model(config), config)
+    check_network(config)
+    if config.init_weights is not None:
+        build_model(config)
     check_start(config)
     loaders = Loaders(config, device.type == "cuda")
     training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
     refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]
     refuse_unlabelled(validation.dataset, "val")  # type: ignore[arg-type]
     return loaders
+
+
+def check_network(config: ExperimentConfig) -> None:
+    """Refuse a backbone that cannot do what is asked of it, and a budget that cannot be kept; reads no file."""
+    check_anatomy(config)
+    if config.target is not None and config.target.is_budget:
+        check_budget(build_model(config.model_copy(update={"init_weights": None})), config)
 
 
 def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:

@@ -139,7 +139,7 @@ def layer_floors(weights: Iterable[tuple[str, Tensor]], config: ExperimentConfig
 
 
 def check_anatomy(config: ExperimentConfig) -> None:
-    """Refuse to keep norms or a budget in a backbone that does not say which convolution feeds which.
+    """Refuse to keep norms or a budget in, or to shrink, a backbone that does not say which convolution feeds which.
 
     Raises:
         ConfigError: its class has no method ``anatomy``.
@@ -156,6 +156,11 @@ def check_anatomy(config: ExperimentConfig) -> None:
         raise ConfigError(
             f"preserve_norm: true{because} needs a backbone with a method anatomy(), and {config.backbone!r} has none: set "
             "preserve_norm to false, or add the method"
+        )
+    if config.shrink:
+        raise ConfigError(
+            f"shrink: true needs a backbone with a method anatomy(), and {config.backbone!r} has none: leave shrink out, or "
+            "add the method"
         )
 
 

@@ -172,13 +172,14 @@ def saved_row(folder: Path) -> dict[str, Any]:
     Raises:
         TrialError: there is none, or the network that it is about is gone.
     """
-    again = "remove the file to test the trial again"
+    testable = (folder / files.LAST).is_file()
+    again, advice = ("remove the file to test the trial again", "") if testable else ("restore it", _OVERWRITE)
     try:
         row = files.load_json(folder / files.TEST).get("row")
     except TrialError as error:
-        raise TrialError(f"{error}; {again}") from None
+        raise TrialError(f"{error}; {again}", advice) from None
     if not isinstance(row, dict) or "trial" not in row:
-        raise TrialError(f"{folder / files.TEST}: holds no row of results; {again}")
+        raise TrialError(f"{folder / files.TEST}: holds no row of results; {again}", advice)
     if not (folder / files.BEST).is_file():
         raise TrialError(f"{folder} has no {files.BEST}, which its {files.TEST} is about: restore it", _OVERWRITE)
     return {name: math.nan if value is None else value for name, value in row.items()}

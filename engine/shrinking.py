@@ -38,6 +38,9 @@ def remove_dead(trial: Trial, batches: int) -> None:
     shrinks = trial.can_shrink and (trial.shrunk is not None or _saved_time(trial, removal, batches) > REBUILDING)
     trial.widen()
     mask_dense(trial.model, removal.maps(trial.model), trial.optimizer)
+    if trial.control.debiasing:
+        # A group with weights in nothing but filters that are gone, as l1 on single weights leaves it, is zero only now.
+        trial.optimizer.keep_zeros()
     if shrinks:
         trial.shrink(removal)
         log.info(

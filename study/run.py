@@ -16,7 +16,7 @@ from rich.table import Table
 
 from engine import checkpoint as files
 from engine.device import resolve
-from engine.experiment import check_inputs
+from engine.experiment import check_inputs, check_network
 from engine.resuming import check_folder, drop_state, existing_trials, nothing_to_resume
 from settings.config import ExperimentConfig
 from study.disk import gigabytes, run_size, told
@@ -67,6 +67,8 @@ def run_study(
         raise nothing_to_resume(f"run of study {study.name!r}", root, study.name, names)
     progress = _as_new(study) if overwrite else progress_of(study)
     wanted = list({obstacle.run.setting.name: obstacle.run.config for obstacle in progress if not obstacle.finished}.values())
+    for config in wanted:
+        check_network(config)
     _check_inputs(map(_uncached, wanted))
     clock = Clock(progress)
     _show(study, progress, clock, _strangers(study, overwrite))

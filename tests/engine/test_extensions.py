@@ -153,8 +153,10 @@ def test_a_backbone_is_a_module_in_the_registry(rooms: Path, work: Path, monkeyp
         run_experiment(
             small_config(rooms, work, backbone="two", group_sparsity=True, target_sparsity=0.5), out_dir=work / "out"
         )
-    sparse = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 0.1}, "epochs": 1}
-    run_experiment(small_config(rooms, work, backbone="two", **sparse), out_dir=work / "out")
+    sparse = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 0.1}}
+    with pytest.raises(ConfigError, match=r"shrink: true needs .* anatomy\(\), and 'two' has none"):
+        run_experiment(small_config(rooms, work, backbone="two", **sparse, debias_from=1, shrink=True), out_dir=work / "out")
+    run_experiment(small_config(rooms, work, backbone="two", **sparse, epochs=1), out_dir=work / "out")
     assert {"group_sparsity/stem", "group_sparsity/3"} <= lines(work)[-1].keys()
 
 

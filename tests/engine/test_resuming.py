@@ -230,6 +230,7 @@ def test_each_lambda_that_was_never_begun_is_named_though_the_experiment_was_wit
         ),
         ({files.TEST: b"[1]"}, rf"{files.TEST}: holds list, expected a JSON object; remove the file"),
         ({files.TEST: b"{}"}, rf"{files.TEST}: holds no row of results; remove the file"),
+        ({files.TEST: b"{}", files.LAST: None}, rf"{files.TEST}: holds no row of results; restore it, or use --overwrite$"),
         ({files.TEST: None, files.LAST: None}, rf"small_trial_0 has no {files.LAST}, so it cannot be continued: restore it"),
         ({files.CONFIG: None}, rf"small_trial_0 holds no {files.CONFIG}, so it is no trial: move it away"),
         ({files.CONFIG: b"epochs: x"}, rf"{files.CONFIG}: "),

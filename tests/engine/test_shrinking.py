@@ -147,6 +147,25 @@ def test_heads_whose_groups_may_come_back_keep_all_features(batches: Batches, ro
     assert largest_difference(whole, trial) < 1e-9
 
 
+def test_a_group_whose_last_weights_go_with_a_filter_stays_zero(
+    batches: Batches, rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.shrinking.REBUILDING", 0.0)
+    params, trials = {"penalty": "sparse_group_lasso", "learning_rate": 1e-4}, []
+    for shrink in (False, True):
+        trial = trained(config_for(rooms, shrink=shrink, bb_optimizer_params=params), batches, tmp_path, epochs=0)
+        trial.epoch, block = 3, trial.model.backbone.get_submodule("layer1.0")
+        with torch.no_grad():
+            block.conv2.weight[:, 0] = 0.0  # nobody reads filter 0 of conv1
+            block.conv1.weight[1:, 2] = 0.0  # all others ignore channel 2
+        train(trial, batches, 4)
+        trial.gather()
+        assert live_groups(block.conv1.weight)[1:4].tolist() == [True, False, True]
+        trials.append(trial)
+    assert trials[1].shrunk is not None
+    assert largest_difference(*trials) < 1e-9
+
+
 def features_of_readers(trial: Trial) -> torch.Tensor:
     """(readers, features) bool: which features each convolution of a head reads."""
     return torch.stack([live_groups(conv.weight.detach()) for _, conv in trial.model.feature_readers()])

@@ -17,7 +17,7 @@ from tests.small import listing
 from tests.studies import Recorder, fake_run, make_study, never
 from tests.study.conftest import TrainedStudy
 from tests.study.running import NAMES, go, rows
-from utils.errors import TrialError
+from utils.errors import ConfigError, TrialError
 from utils.locks import experiment_lock
 
 
@@ -94,6 +94,14 @@ def test_a_study_of_which_nothing_is_there_is_not_resumed(rooms: Path, work: Pat
     recorder = Recorder()
     go(make_study(work, rooms, {**first, "trials": 2}, "study=mine"), work, launcher=recorder, resume=True)
     assert recorder.launched == ["seg_dense_trial_1", "depth_dense_trial_1"]
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_whichever_setting_has_it(rooms: Path, work: Path, untimed: None) -> None:
+    axes = {"tasks": "all", "group_sparsity": True, "target_macs": [0.001, 0.9]}
+    study = make_study(work, rooms, axes, bb_optimizer_params={"penalty": "group_l0"})
+    with pytest.raises(ConfigError, match=r"^target_macs: 0\.001 cannot be reached"):
+        go(study, work, launcher=never)
+    assert not study.folder.exists()
 
 
 def test_a_failure_stops_nothing_is_listed_and_tried_again(
