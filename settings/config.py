@@ -192,7 +192,7 @@ class ExperimentConfig(Schema):
     own is not used."""
     target_macs: Annotated[Share | None, BUDGET] = None
     """In place of `target_sparsity`: share of the dense network's multiply-adds (whole model, at `input_shape`) that is left in
-    the compact one, such as 0.25. It needs `group_l0`, and is reached at `sparsity_until`."""
+    the compact one, such as 0.25. It needs `group_l0`, its default, and is reached at `sparsity_until`."""
     target_parameters: Annotated[Share | None, BUDGET] = None
     """The same for the parameters, such as 0.1."""
     sparsity_until: Annotated[Time, PENALTY] = 0.3
