@@ -287,8 +287,10 @@ class ProxAdam(torch.optim.AdamW):
     def _update_mean(self, weight: Tensor, name: str, value: Tensor, taken: Tensor | None) -> None:
         """Take the value of a step into its running mean."""
         mean = self.state[weight].get(name)
-        mean = torch.zeros_like(value) if mean is None else mean
-        moved = mean.lerp(value, 1 - DECAY)
+        if mean is None:  # Where AdamW's state was loaded, many steps are counted already: it begins as if all had been alike.
+            mean, moved = torch.zeros_like(value), value * self._corrections([weight], DECAY)[0]
+        else:
+            moved = mean.lerp(value, 1 - DECAY)
         self.state[weight][name] = moved if taken is None else torch.where(taken, moved, mean)
 
     def _prox(self, group: dict[str, Any], penalty: Penalty, lr: Tensor | float, aims: Sequence[Aim] = ()) -> None:

@@ -343,7 +343,8 @@ class ExperimentConfig(Schema):
     @property
     def preserves_norm(self) -> bool:
         """True if a penalty on norms keeps the norm of what it leaves of a layer: `preserve_norm`, or its default here."""
-        return self.target is not None if self.preserve_norm is None else self.preserve_norm
+        wanted = self.target is not None if self.preserve_norm is None else self.preserve_norm
+        return wanted and not self.penalty.selects
 
     @property
     def shrinks(self) -> bool:

@@ -13,7 +13,7 @@ class Backbone(NamedTuple):
 
     It turns images (B, in_channels, H, W) into features (B, ``out_channels``, ~H / output_stride, ~W / output_stride).
     ``stage_names`` may say what the stage of a top-level module is called, where that is not the module's own name.
-    ``anatomy()``, an ``Anatomy`` of ``models/compaction/anatomy.py``, is for compaction and ``preserve_norm`` alone.
+    ``anatomy()``, an ``Anatomy`` of ``models/compaction/anatomy.py``, is for compaction, budgets and ``preserve_norm`` alone.
     """
 
     place: str

@@ -252,6 +252,19 @@ def test_a_group_that_is_zero_goes_first_whatever_its_products_were(kernel: str)
     assert live_groups(weight).tolist() == [True, False, True, True, True]
 
 
+def test_the_mean_of_the_products_is_unbiased_after_steps_of_adamw_too() -> None:
+    weight = nn.Parameter(torch.ones(2, 3, 1, 1))
+    adamw = torch.optim.AdamW([weight], lr=1e-6)
+    weight.grad = torch.ones_like(weight)
+    for _ in range(200):
+        adamw.step()
+    optimizer = _optimizer([weight], GroupL0(0.0, "taylor"))
+    optimizer.load_state_dict(adamw.state_dict())
+    optimizer.zero_share = 1 / 3
+    optimizer.step()  # (gradient . weight)^2 = 4
+    assert float(optimizer.found_lambda) == pytest.approx(4 / (2 * 1e-6 * 2**0.5), rel=1e-3)  # type: ignore[arg-type]
+
+
 def test_weights_without_a_gradient_are_left_alone() -> None:
     weights = _weights()
     optimizer = _optimizer(weights, L0[0])
