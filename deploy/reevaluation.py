@@ -18,6 +18,7 @@ from engine.sparsity_numbers import warn_of_dead_layers
 from settings.config import ExperimentConfig
 from tasks.data_sets import DATA_SETS
 from utils.errors import TrialError
+from utils.numbers import counted
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ def evaluate_experiment(
     name = trial.folder.name if exact else trial.config.Experiment_name
     name += f"_first_{len(rows)}" * (len(rows) < len(complete)) + options.name_end
     table = write_results(out_dir, name, trial.config.Experiment_name, rows)
-    log.info("results of %d trials: %s", len(rows), result_paths(out_dir, name)[0])
+    log.info("results of %s: %s", counted(len(rows), "trial"), result_paths(out_dir, name)[0])
     return table
 
 

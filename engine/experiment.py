@@ -41,6 +41,7 @@ from settings.sections import OptimizerParams, Strength
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
+from utils.numbers import counted
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +141,8 @@ def _run_one(
         if overwrite:
             _remove_results(config, out_dir)
         log.info(
-            "experiment %s: %d trials on %s (%s), trials in %s, tables in %s",
-            *(config.Experiment_name, config.num_trials, device, config.precision, root, out_dir),
+            "experiment %s: %s on %s (%s), trials in %s, tables in %s",
+            *(config.Experiment_name, counted(config.num_trials, "trial"), device, config.precision, root, out_dir),
         )
         rows, failures = [], []
         for number in range(config.num_trials):
@@ -163,7 +164,7 @@ def _run_one(
                 failures.append(str(error))
         if rows:
             write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
-            log.info("results of %d trials: %s", len(rows), result_paths(out_dir, config.Experiment_name)[0])
+            log.info("results of %s: %s", counted(len(rows), "trial"), result_paths(out_dir, config.Experiment_name)[0])
     return rows, failures
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from optim.penalties import PENALTIES, Penalty
 from settings.messages import Phases, describe_problems, epoch_at, rule_problems, shown
-from settings.nature import NUMBERS, PENALTY, RECORD, WORK, Nature, about, natures
+from settings.nature import NUMBERS, PENALTY, RECORD, TARGETED, WORK, Nature, about, natures
 from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
     Adam,
@@ -42,7 +42,7 @@ from settings.sections import (
     Tracking,
     default_penalty,
 )
-from settings.targets import Target, given_targets
+from settings.targets import TARGETS, Target, given_targets
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
 from tasks.table import SEGMENTATION_LOSSES
@@ -195,13 +195,13 @@ class ExperimentConfig(Schema):
     the compact one, such as 0.25. It needs `group_l0`, its default, and is reached at `sparsity_until`."""
     target_parameters: Annotated[Share | None, BUDGET] = None
     """The same for the parameters, such as 0.1."""
-    sparsity_until: Annotated[Time, PENALTY] = 0.3
+    sparsity_until: Annotated[Time, TARGETED] = 0.3
     """When the target is reached; then zero groups stay zero, and the rest trains on without the penalty. An epoch, or a
     share of `epochs` if below 1."""
-    sparsity_ramp: Annotated[Literal["smooth", "cubic"], PENALTY] = "cubic"
+    sparsity_ramp: Annotated[Literal["smooth", "cubic"], TARGETED] = "cubic"
     """Way from the dense network to the target: `smooth` is slow at both ends, `cubic` begins at once
     (1 - (1 - t)^3)."""
-    keep_layers: Annotated[Number, Field(ge=0, lt=1), PENALTY] = 0.02
+    keep_layers: Annotated[Number, Field(ge=0, lt=1), TARGETED] = 0.02
     """With a target: share of its groups, but at least one, that each layer keeps, and the features, where they are groups; 0
     lets layers die."""
     preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True)] = None
@@ -439,12 +439,18 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     values, defaults = (some.select(lambda nature: True) for some in (config, ExperimentConfig.model_validate(_REQUIRED)))
     given = {key: nature for key, nature in natures(ExperimentConfig).items() if values[key] != defaults[key]}
     of_others = {key for data_set in DATA_SETS.values() for key in data_set.own_keys} - {*config.data_set.own_keys}
+    parameters = {name for penalty in PENALTIES.values() for name in penalty.parameters()}
     unused = {}
     for key, nature in given.items():
-        section = key.split(".")[0]
+        section, _, name = key.partition(".")
         reason = f"dataset_name is {config.dataset_name!r}" if section in of_others else _reason(nature, values)
         if not reason and config.joins_heads and nature.penalty and section == "optimizer_params":
             reason = "features are groups of the backbone's penalty"
+        penalty = config.head_penalty if section == "optimizer_params" else config.penalty
+        if not reason and config.group_sparsity and name in parameters - {*penalty.parameters()}:
+            reason = f"the penalty is {penalty.name}"
+        if not reason and config.group_sparsity and nature.of_target and config.target is None:
+            reason = f"none of {', '.join(TARGETS)} is given"
         if reason:
             unused[key] = reason
         elif nature.replaces in given:

@@ -341,6 +341,8 @@ def _threshold(group_sparsity: bool, sparsity_threshold: float | None, epochs: i
 def _time_problem(key: str, time: float, phases: Phases) -> str | None:
     start, at = phases.start, epoch_at(time, phases.epochs)
     problem = _between_epochs(key, time)
+    if problem is None and phases.epochs < 2:
+        return f"{key}: has no place in {phases.epochs} epoch; give epochs: 2 or more, or group_sparsity: false for a first try"
     if problem is None and not start < at < phases.epochs:
         return (
             f"{key}: {time:g} means epoch {at}; expected one after sparsity_threshold: {start} and before epochs: "

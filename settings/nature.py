@@ -27,6 +27,8 @@ class Nature:
     """True if the value depends on the machine, so that the finished runs of one study may differ in it."""
     penalty: bool = False
     """True if the key is about the penalty alone, so that a dense training does not read it."""
+    of_target: bool = False
+    """True if the key has an effect only where the configuration gives a target."""
     used_with: tuple[str, Any] | None = None
     """Another key, and its only value with which this key has an effect; None: there is no such condition. At a section: the
     condition of the section's keys that are about the penalty."""
@@ -47,6 +49,8 @@ WORK = about("numbers", "speed")
 """Changes results, and how long an epoch takes."""
 PENALTY = about("numbers", penalty=True)
 """Changes the results of sparse trainings."""
+TARGETED = about("numbers", penalty=True, of_target=True)
+"""Changes the results of trainings with a target."""
 RECORD = about("record", may_become="anything")
 """Changes what is written down about a training."""
 

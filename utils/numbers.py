@@ -25,3 +25,8 @@ def short_number(value: float) -> str:
         digits, exponent = f"{value:e}".split("e")
         return f"{float(digits):g}e{int(exponent)}"
     return f"{value:g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things, such as ``1 trial`` and ``3 trials``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -785,6 +785,13 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
     assert unused_keys(make_config(target_sparsity=0.5)) == [f"target_sparsity {dense}"]
     assert unused_keys(make_config(sparsify="backbone_and_heads")) == [f"sparsify {dense}"]
     assert unused_keys(make_config(optimizer_params={"l1_ratio": 0.2})) == [f"optimizer_params.l1_ratio {dense}"]
+    own = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 1e-4, "saliency": "fisher", "l1_ratio": 0.2}}
+    nothing = "(none of target_sparsity, target_macs, target_parameters is given)"
+    assert unused_keys(make_config(**own, keep_layers=0.1)) == [
+        *(f"bb_optimizer_params.{name} (the penalty is l1_l2)" for name in ("l1_ratio", "saliency")),
+        f"keep_layers {nothing}",
+    ]
+    assert unused_keys(make_config(bb_optimizer_params=own["bb_optimizer_params"], keep_layers=0.1)) == []
 
 
 def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> None:
