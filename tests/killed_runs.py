@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -153,7 +154,7 @@ def install(moment: Moment) -> None:
 
 def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
     """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt`` and a
-    small ``resnetd18``."""
+    small ``resnetd18`` that shrinks whenever it can."""
     os.chdir(cwd)
     obey_permissions()
     with open(f"stderr_{os.getpid()}.txt", "wb") as messages:
@@ -167,7 +168,7 @@ def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
     sys.argv = [str(ROOT / "main_multi_trials.py"), *arguments]
     if moment is not None:
         install(moment)
-    with narrow_resnetd():
+    with narrow_resnetd(), mock.patch("engine.shrinking.REBUILDING", 0.0):
         runpy.run_path(sys.argv[0], run_name="__main__")
 
 

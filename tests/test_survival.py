@@ -132,6 +132,7 @@ MOMENTS = {
     "between metrics.jsonl and last.pt": Moment("engine.checkpoint:append_lines", kill_after),
     "at the begin of the second epoch": Moment("engine.trainer:train_one_epoch", kill_before, 2),
     "in the third epoch, with processes that load frames": Moment("engine.trainer:forward_losses", kill_before, 4),
+    "in the middle of a shrink": Moment("engine.shrunk_network:narrowed_optimizer", kill_before),
     "between checkpoint.pt and last.pt": Moment("engine.checkpoint:save_tensors", kill_after),
     "in the middle of checkpoint.pt": Moment("torch:save", half_a_save),
     "before the figure": Moment("engine.experiment:save_figure", kill_before),
@@ -154,6 +155,8 @@ def test_a_run_that_is_killed_at_every_bad_moment_ends_as_if_it_had_not_been(who
     last = finish(work, "--resume")
     assert "epoch" not in last.stderr, "both trials were finished"
     check_same(work, whole, "killed at every moment")
+    macs = [line["train_GMACs"] for line in lines(trials(work)[0] / files.METRICS)]
+    assert macs[2] < macs[1] == macs[0]
 
 
 CACHE_MOMENTS = {
