@@ -24,7 +24,7 @@ SPARSE: dict[str, Any] = {
     "comb_loss": "uncertainity",
     "augmentation": {"hflip": True, "scale_crop": [1.0, 1.5]},
     "group_sparsity": True,
-    "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1, "penalty": "l1_l2", "lambda": 0.1},
+    "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1, "penalty": "l1_l2", "lambda": 0.5},
 }
 """Values of the experiment of the fixture ``trained`` beside those of ``small_config``."""
 
