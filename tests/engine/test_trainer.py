@@ -249,7 +249,7 @@ def test_layers_that_died_altogether_are_named_when_they_die(
 HEADS_TOO: dict[str, Any] = {
     "sparsify": "backbone_and_heads",
     "group_sparsity": True,
-    "bb_optimizer_params": SPARSE,
+    "bb_optimizer_params": {**SPARSE, "lambda": 0.03},
     "optimizer_params": {"learning_rate": 1e-3, "lambda": 1.0},
 }
 
@@ -262,7 +262,7 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     trial = make_trial(small_config(rooms, work, epochs=4, sparsity_threshold=1, **HEADS_TOO))
     lines = train(trial)
     assert [line["head_lambda"] for line in lines] == [0, 1, 1, 1]
-    assert [line["lambda"] for line in lines] == [0, 1, 1, 1]
+    assert [line["lambda"] for line in lines] == [0, 0.03, 0.03, 0.03]
     assert lines[0]["head_group_sparsity"] == lines[0]["unread_features"] == 0
     convs = [m for head in trial.model.heads.values() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
     features = trial.model.backbone.out_channels
@@ -276,8 +276,8 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     assert lines[-1]["unread_features"] == pytest.approx(100 * float(zeros.all(0).double().mean()))
     backbone = 100 * float((~live_mask(trial.model)).double().mean())
     assert lines[-1]["group_sparsity"] == pytest.approx(backbone), "of the backbone alone"
-    assert lines[-1]["penalty"] == pytest.approx(full_strength(trial), rel=1e-5)
-    assert f"of groups zero (lambda 1.0e+00), {lines[-1]['head_group_sparsity']:.1f} % of the heads' (lambda" in caplog.text
+    assert lines[-1]["penalty"] == pytest.approx(0.03 * full_strength(trial), rel=1e-5)
+    assert f"of groups zero (lambda 3.0e-02), {lines[-1]['head_group_sparsity']:.1f} % of the heads' (lambda" in caplog.text
 
 
 def test_features_that_a_target_selects_are_counted_with_the_backbones_groups(
