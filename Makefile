@@ -48,10 +48,10 @@ lint: $(VENV)/.dev-ready
 	$(RUN) -m mypy
 
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n $(JOBS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" -n $(JOBS) --dist worksteal
 
 test-long: $(VENV)/.dev-ready
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m slow -n $(JOBS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m slow -n $(JOBS) --dist worksteal
 
 clean:
 	rm -rf $(DEMO_DATA) results/runs/demo_trial_0 results/runs/demo_trial_1 out_csv/demo.csv out_csv/demo_trials.csv

@@ -1,5 +1,7 @@
 """A ResNet-18 with few channels behind its first stage, for tests that train one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -23,3 +25,18 @@ def make_resnet18_narrow(patch: pytest.MonkeyPatch) -> None:
     """Let ``resnet18`` be this network while ``patch`` lasts."""
     patch.setitem(OUT_CHANNELS, "resnet18", 512 // SHARE)
     patch.setattr("models.torchvision_resnet.get_model", lambda name, weights: NarrowResNet(BasicBlock, [2, 2, 2, 2]))
+
+
+@contextmanager
+def resnet18_narrow() -> Iterator[None]:
+    """Let ``resnet18`` be this network for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_resnet18_narrow(patch)
+        yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def narrow_networks() -> Iterator[None]:
+    """Make ``resnet18`` narrow for all tests of a folder: the time of a step and of a checkpoint is that of its width."""
+    with resnet18_narrow():
+        yield

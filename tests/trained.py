@@ -1,4 +1,4 @@
-"""Frames and trained experiments that many tests look at (and none changes)."""
+"""Frames and trained experiments of a narrow network that many tests look at (and none changes)."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from datasets.synthetic.rooms import write_rooms
 from deploy import latency, trial_compaction
 from engine import run_experiment
 from settings.config import ExperimentConfig
+from tests.narrow import resnet18_narrow
 from tests.small import FACES, ROOMS, SIZE, small_config
 
 SPARSE: dict[str, Any] = {
@@ -23,7 +24,7 @@ SPARSE: dict[str, Any] = {
     "comb_loss": "uncertainity",
     "augmentation": {"hflip": True, "scale_crop": [1.0, 1.5]},
     "group_sparsity": True,
-    "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1, "penalty": "l1_l2", "lambda": 0.1},
+    "bb_optimizer_params": {"learning_rate": 1e-3, "weight_decay": 0.1, "penalty": "l1_l2", "lambda": 0.5},
 }
 """Values of the experiment of the fixture ``trained`` beside those of ``small_config``."""
 
@@ -78,7 +79,8 @@ def faces(scratch: Path) -> Path:
 def trained(rooms: Path, scratch: Path) -> Trained:
     """Two sparse trials of three tasks on rooms."""
     config = small_config(rooms, scratch / "trained", **SPARSE)
-    return Trained(config, scratch / "trained" / "out", run_experiment(config, out_dir=scratch / "trained" / "out"))
+    with resnet18_narrow():
+        return Trained(config, scratch / "trained" / "out", run_experiment(config, out_dir=scratch / "trained" / "out"))
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +96,8 @@ def trained_faces(faces: Path, scratch: Path) -> Trained:
         wandb_img_log=True,
     )
     out = scratch / "trained_faces" / "out"
-    return Trained(config, out, run_experiment(config, out_dir=out))
+    with resnet18_narrow():
+        return Trained(config, out, run_experiment(config, out_dir=out))
 
 
 @pytest.fixture

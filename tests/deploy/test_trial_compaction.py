@@ -24,13 +24,15 @@ from deploy.latency import alternate, time_networks
 from deploy.peak_memory import cpu_peaks
 from deploy.reevaluation import EvaluationOptions, evaluate_experiment
 from deploy.trial_compaction import check_images, compact_trial
+from engine import checkpoint as files
 from engine import load_trial
 from engine.evaluation import Evaluation
 from engine.results import result_paths
 from models import MultiTaskModel, build_model, compact, fold_batch_norm, load_compact, save_compact
+from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS, make_config
 from tests.equality import equal
-from tests.small import copy_without, listing, snapshot
+from tests.small import copy_without, listing, make_trial, small_config, snapshot
 from tests.trained import Trained
 from utils.errors import DataError, UserError
 
@@ -299,7 +301,15 @@ def test_each_network_runs_in_its_faster_layout(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell a process's peak memory")
-def test_memory_counts_the_weights_and_grows_with_the_batch(trial: Path) -> None:
+def test_memory_counts_the_weights_and_grows_with_the_batch(work: Path) -> None:
+    """Of a network of the usual width, half of whose groups are zero: another process builds it."""
+    untrained = make_trial(small_config(Path("nowhere"), work, backbone="resnetd18"))
+    with torch.no_grad():
+        for _, weight in grouped_weights(untrained.model.backbone):
+            weight[:, ::2] = 0
+    trial = untrained.folder
+    untrained.config.save(trial / files.CONFIG)
+    files.save_tensors(trial / files.BEST, untrained.best_state(None))
     source = load_trial(trial)
     small, _ = compact(source.model)
     save_compact(small, trial / "compact.safetensors", source.config)
@@ -371,8 +381,13 @@ def test_a_missing_package_is_named_before_any_work(trial: Path, monkeypatch: py
 
 @pytest.mark.parametrize("fixture", ["trained", "trained_faces"])
 def test_compact_models_have_the_rows_of_the_trained_ones(
-    fixture: str, request: pytest.FixtureRequest, work: Path, caplog: pytest.LogCaptureFixture
+    fixture: str,
+    request: pytest.FixtureRequest,
+    work: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(latency, "PATIENCE", 0.0)
     experiment: Trained = request.getfixturevalue(fixture)
     config = experiment.config
     options = EvaluationOptions(compact=True)

@@ -11,11 +11,11 @@ from engine.trial import Trial
 from models import build_model, compact
 from optim.schedules import BudgetController
 from settings.config import ExperimentConfig
-from tests.engine.test_shrinking import Batches, batches, config_for, interrupted, largest_difference, narrow, train, trained
+from tests.engine.test_shrinking import Batches, batches, config_for, interrupted, largest_difference, train, trained
 from tests.equality import equal
 from utils.errors import ConfigError
 
-__all__ = ["batches", "narrow"]
+__all__ = ["batches"]
 
 
 @pytest.fixture(autouse=True)

@@ -421,7 +421,7 @@ def test_more_epochs_on_a_cosine_follow_the_longer_curve_from_there(
 @pytest.mark.parametrize(
     "values",
     [
-        {"debias_from": 0.5, "bb_optimizer_params": {**PARAMS, "lambda": 0.03}},
+        {"debias_from": 0.5, "bb_optimizer_params": {**PARAMS, "lambda": 1.0}},
         {
             **{"target_sparsity": 0.5, "sparsity_until": 0.5, "sparsify": "backbone_and_heads"},
             "optimizer_params": {**PARAMS, "lambda": 1.0},

@@ -39,7 +39,7 @@ from tests.small import make_trial, small_config, snapshot, unlabelled
 SEG, DEPTH, NORMALS = NYU_TASKS
 STEPS = 2
 """Steps in an epoch of five frames, two at a time."""
-SPARSE = {"learning_rate": 1e-3, "lambda": 0.03}
+SPARSE = {"learning_rate": 1e-3, "lambda": 1.0}
 
 Script = Callable[..., None]
 
@@ -132,7 +132,7 @@ def test_a_sparse_run_looks_for_its_best_network_under_the_penalty(rooms: Path, 
     lines = train(trial)
     assert saved == [False, False, False, True], "nothing is saved before the penalty acts"
     assert best_epoch(trial) == 4
-    assert [line["lambda"] for line in lines] == [0, 0, 0.03, 0.03]
+    assert [line["lambda"] for line in lines] == [0, 0, 1, 1]
     assert [line["penalty"] > 0 for line in lines] == [False, False, True, True]
     assert [line["group_sparsity"] > 0 for line in lines] == [False, False, True, True]
     assert not trial.done, "epochs before the penalty acts use up no patience"
@@ -183,9 +183,10 @@ def test_a_steered_run_reaches_its_target_and_then_trains_without_penalty(
     assert [line["penalty"] for line in lines] == pytest.approx(penalties, rel=1e-5)
     assert not any(saved), "no network is the best one before the last phase"
     assert best_epoch(trial) == 6
-    report = f"from epoch 6 on, {half} of {groups} groups (50.0 %) stay zero, and the rest trains without the penalty"
+    share = f"{100 * half / groups:.1f} %"
+    report = f"from epoch 6 on, {half} of {groups} groups ({share}) stay zero, and the rest trains without the penalty"
     assert caplog.text.count(report) == caplog.text.count("stay zero") == 1
-    assert "50.0 % of groups zero (lambda " in caplog.text.split("epoch 5/6")[1].splitlines()[0]
+    assert f"{share} of groups zero (lambda " in caplog.text.split("epoch 5/6")[1].splitlines()[0]
     assert "lambda" not in caplog.text.split("epoch 6/6")[1].splitlines()[0]
     check_points(trial, lines, groups)
 
@@ -218,7 +219,7 @@ def check_points(trial: Trial, lines: list[dict[str, Any]], groups: int) -> None
 def test_groups_that_come_back_are_counted(rooms: Path, work: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda falls to 0, and nothing keeps the zeros."""
     monkeypatch.setattr(trainer, "POINTS_PER_EPOCH", 1)
-    params = {"learning_rate": 1e-3, "lambda": [[0, 0.1], [1, 0.1], [1, 0.0]]}
+    params = {"learning_rate": 1e-3, "lambda": [[0, 1.0], [1, 1.0], [1, 0.0]]}
     trial = make_trial(small_config(rooms, work, epochs=2, group_sparsity=True, bb_optimizer_params=params))
     masks = [live_mask(trial.model)]
     script((1, 1, 1), (1, 1, 1), watch=lambda: masks.append(live_mask(trial.model)))
@@ -226,9 +227,9 @@ def test_groups_that_come_back_are_counted(rooms: Path, work: Path, script: Scri
     died, revived = int((~masks[1]).sum()), int((~masks[1] & masks[2]).sum())
     assert died >= revived > 0
     assert [(line["groups_died"], line["groups_revived"]) for line in lines] == [(died, 0), (0, revived)]
-    assert [line["lambda"] for line in lines] == [0.1, 0]
+    assert [line["lambda"] for line in lines] == [1, 0]
     points = files.read_lines(trial.folder / files.STEPS)
-    assert [(point["step"], point["lambda"], point["wanted_sparsity"]) for point in points] == [(1, 0.1, None), (3, 0, None)]
+    assert [(point["step"], point["lambda"], point["wanted_sparsity"]) for point in points] == [(1, 1, None), (3, 0, None)]
 
 
 def test_layers_that_died_altogether_are_named_when_they_die(
@@ -248,7 +249,7 @@ def test_layers_that_died_altogether_are_named_when_they_die(
 HEADS_TOO: dict[str, Any] = {
     "sparsify": "backbone_and_heads",
     "group_sparsity": True,
-    "bb_optimizer_params": SPARSE,
+    "bb_optimizer_params": {**SPARSE, "lambda": 0.03},
     "optimizer_params": {"learning_rate": 1e-3, "lambda": 1.0},
 }
 
@@ -264,10 +265,11 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     assert [line["lambda"] for line in lines] == [0, 0.03, 0.03, 0.03]
     assert lines[0]["head_group_sparsity"] == lines[0]["unread_features"] == 0
     convs = [m for head in trial.model.heads.values() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
-    zeros = torch.stack([~live_groups(conv.weight.detach()) for conv in convs if conv.in_channels == 512])
+    features = trial.model.backbone.out_channels
+    zeros = torch.stack([~live_groups(conv.weight.detach()) for conv in convs if conv.in_channels == features])
     assert 0 < zeros.float().mean() < 1
     assert zeros.all(0).any()
-    assert all(live_groups(conv.weight.detach()).all() for conv in convs if conv.in_channels != 512), (
+    assert all(live_groups(conv.weight.detach()).all() for conv in convs if conv.in_channels != features), (
         "only what reads the features"
     )
     assert lines[-1]["head_group_sparsity"] == pytest.approx(100 * float(zeros.double().mean()))
@@ -516,8 +518,7 @@ def merged(batches: list[Sample]) -> Sample:
     return Sample(image=torch.cat([batch["image"] for batch in batches]), name=["frame"] * 4, **joined)  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize("combination", ["sum", "uncertainity"])
-@pytest.mark.parametrize("without", [(), (DEPTH,)])
+@pytest.mark.parametrize(("combination", "without"), [("sum", ()), ("uncertainity", (DEPTH,))])
 def test_a_step_of_two_batches_is_that_of_one_twice_as_large(
     rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch, combination: str, without: tuple[str, ...]
 ) -> None:

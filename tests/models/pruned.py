@@ -15,6 +15,7 @@ from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from models.resnetd import ResNetD
 from tests.configs import make_config
 from tests.equality import equal
+from tests.narrow import resnet18_narrow
 from tests.small import snapshot
 
 DENSE_TASKS = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
@@ -49,6 +50,13 @@ def _full(backbone: str, stride: int, channels: int, faces: bool) -> MultiTaskMo
 def full(backbone: str, stride: int = 8, channels: int = 3, *, faces: bool = False) -> MultiTaskModel:
     """A network of the project as it is, with small heads."""
     return copy.deepcopy(_full(backbone, stride, channels, faces))
+
+
+def narrow() -> MultiTaskModel:
+    """A ResNet-18 with few channels behind its first stage, with all dense heads."""
+    torch.manual_seed(0)
+    with resnet18_narrow():
+        return build_model(make_config(backbone="resnet18", output_stride=8, normalize="none", task_list=DENSE_TASKS))
 
 
 def convs(model: MultiTaskModel) -> dict[str, nn.Conv2d]:

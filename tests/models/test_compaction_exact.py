@@ -71,7 +71,7 @@ def test_every_pattern_of_zero_groups(pattern: str) -> None:
     assert_exact(model, _images(2, 3, 33, 40, seed=seed))
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     st.sampled_from(["resnetd18", "resnetd50"]),
     st.sampled_from([8, 16]),
@@ -118,9 +118,14 @@ def test_whole_networks_with_every_head(backbone: str, stride: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("backbone", ["resnet18", "resnetd18", "resnet50", "resnetd50", "resnet101", "resnetd101"])
-@pytest.mark.parametrize("statistics", STATISTICS)
+@pytest.mark.parametrize(
+    ("backbone", "stride", "statistics"),
+    [
+        *(("resnet18", 8, "usual"), ("resnet18", 16, "variances"), ("resnetd18", 8, "signs"), ("resnetd18", 16, "shifts")),
+        *(("resnet50", 8, "shifts"), ("resnet50", 16, "signs"), ("resnetd50", 8, "variances"), ("resnetd50", 16, "usual")),
+        *(("resnet101", 16, "usual"), ("resnetd101", 8, "signs")),
+    ],
+)
 def test_whole_networks_with_more_patterns(backbone: str, stride: int, statistics: str) -> None:
     for seed, pattern in enumerate(
         ["nothing", "half", "most", "everything", "layers", "conv2", "shortcuts", "branch and shortcut"]
@@ -128,7 +133,7 @@ def test_whole_networks_with_more_patterns(backbone: str, stride: int, statistic
         model = full(backbone, stride, faces=seed % 2 == 0)
         wild_norms(model, statistics, seed)
         prune(model, pattern, seed, heads=seed % 3 > 0)
-        assert_exact(model, _images(2, 3, 65, 48, seed=seed))
+        assert_exact(model, _images(2, 3, 33, 40, seed=seed))
 
 
 def test_a_model_without_heads_keeps_all_features() -> None:

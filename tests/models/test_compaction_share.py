@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from models import MultiTaskModel, compact
 from models.compaction.share import CostKind, LeftShare, live_now
-from tests.models.pruned import PATTERNS, Pattern, full, generator, prune, tiny, wild_norms
+from tests.models.pruned import PATTERNS, Pattern, generator, narrow, prune, tiny, wild_norms
 
 KINDS: tuple[CostKind, ...] = ("macs", "parameters")
-SIZE = (64, 96)
+SIZE = (32, 48)
 
 
 def assert_counted(model: MultiTaskModel, dense: MultiTaskModel) -> None:
@@ -24,16 +24,15 @@ def assert_counted(model: MultiTaskModel, dense: MultiTaskModel) -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("backbone", ["resnet18", "resnetd50"])
-def test_of_every_pattern_it_is_that_of_the_compact_network(backbone: str, pattern: str) -> None:
-    model = full("resnet18") if backbone == "resnet18" else tiny()
+def test_of_every_pattern_it_is_that_of_the_compact_network(pattern: str) -> None:
+    make = (narrow, tiny)[list(PATTERNS).index(pattern) % 2]
+    model, before = make(), make()
     wild_norms(model, "usual", seed=1)
-    before = full("resnet18") if backbone == "resnet18" else tiny()
     prune(model, pattern, seed=2, heads=pattern != "half")
     assert_counted(model, before)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(
     shares=st.lists(st.sampled_from([0.0, 0.3, 0.7, 0.95, 1.0]), min_size=1, max_size=9),
     seed=st.integers(0, 2**16),

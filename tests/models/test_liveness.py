@@ -98,7 +98,7 @@ def test_what_is_kept_is_what_reaches_an_output(pattern: str) -> None:
     _assert_plan(model)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     st.sampled_from(["resnetd18", "resnetd50"]),
     st.lists(st.integers(1, 3), min_size=4, max_size=4),

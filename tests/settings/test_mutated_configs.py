@@ -18,6 +18,7 @@ from engine.trial import Trial
 from settings.config import ExperimentConfig, load_config
 from study.study_file import is_study
 from tasks.table import IGNORE_INDEX, Task, get_task
+from tests.narrow import resnet18_narrow
 from tests.settings.test_config import PUBLISHED_GRID, PUBLISHED_NYU
 from tests.small import narrow_resnetd
 from utils.errors import ConfigError
@@ -178,7 +179,7 @@ def test_what_loads_can_be_trained_and_what_does_not_is_told_by_name(tmp_path: P
             continue
         if trained < TRAINED:
             trained += 1
-            with narrow_resnetd():
+            with narrow_resnetd(), resnet18_narrow():
                 train_one_step(config, tmp_path)
     assert trained == TRAINED
     assert 30 <= refused <= CHANGED - 30, "both ways have to be seen"

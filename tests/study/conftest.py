@@ -16,7 +16,10 @@ from study.launch import Outcome
 from study.plan import Run, Study
 from study.record import Command
 from study.run import run_study
+from tests.narrow import narrow_networks, resnet18_narrow
 from tests.studies import make_study
+
+__all__ = ["narrow_networks"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def trained_study(rooms: Path, scratch: Path) -> TrainedStudy:
     folder = scratch / "trained_study"
     folder.mkdir()
     study = make_study(folder, rooms)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, resnet18_narrow():
         patch.setattr(estimate, "time_steps", minutes)
         outcomes = run_study(study, Command("python main_multi_trials.py --config_exp study.yaml", folder / "study.yaml"))
     return TrainedStudy(study, folder / "study.yaml", outcomes)

@@ -1,19 +1,27 @@
 """Room on the disk that runs take, before they are there."""
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from engine import checkpoint as files
 from study.disk import RunSize, gigabytes, run_size, told
-from tests.trained import Trained
+from tests.small import make_trial, small_config
 
 
-def test_sizes_are_those_of_the_files(trained: Trained) -> None:
-    folder = trained.runs / "sparse__trial_0"
-    best, last = ((folder / name).stat().st_size for name in (files.BEST, files.LAST))
-    size = run_size(trained.config.model_copy(update={"keep_state": False, "init_weights": "a name that nobody has"}))
+def test_sizes_are_those_of_the_files(work: Path) -> None:
+    trial = make_trial(small_config(Path("nowhere"), work, backbone="resnetd18"))
+    for parameter in trial.model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    trial.optimizer.step()
+    files.save_tensors(work / files.BEST, trial.best_state(None))
+    files.save_tensors(work / files.LAST, trial.state_dict(None))
+    best, last = ((work / name).stat().st_size for name in (files.BEST, files.LAST))
+    size = run_size(trial.config.model_copy(update={"keep_state": False, "init_weights": "a name that nobody has"}))
     assert size.kept == pytest.approx(best, rel=0.02)
     assert size.training == pytest.approx(2 * last, rel=0.02), "the one that is there, and the one that is being written"
-    size = run_size(trained.config.model_copy(update={"keep_state": True}))
+    size = run_size(trial.config.model_copy(update={"keep_state": True}))
     assert size == pytest.approx((best + last, last), rel=0.02)
 
 

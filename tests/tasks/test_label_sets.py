@@ -19,9 +19,12 @@ from models import compact, save_compact
 from tasks.data_sets import CELEBA_19_CLASSES
 from tests.configs import NYU_TASKS
 from tests.datasets.mtan_frames import write_mtan
+from tests.narrow import narrow_networks
 from tests.small import FACES, SIZE, small_config
 from tests.trained import Trained
 from utils.errors import TrialError
+
+__all__ = ["narrow_networks"]
 
 
 @pytest.fixture(scope="module")
