@@ -20,6 +20,7 @@ from engine.evaluation import Evaluation
 from engine.tracking import NoTracker
 from engine.trainer import (
     EpochSums,
+    announce_debias,
     fit,
     forward_losses,
     train_one_epoch,
@@ -301,6 +302,20 @@ def test_features_that_a_target_selects_are_counted_with_the_backbones_groups(
     assert lines[-1]["joint_group_sparsity"] == pytest.approx(100 * zeros / groups)
     assert lines[-1]["head_group_sparsity"] == lines[-1]["unread_features"] > 0
     assert f"of the {len(read)} features, the heads read {int(read.sum())}" in caplog.text
+
+
+@pytest.mark.parametrize(("share", "warnings"), [(0.5, 0), (0.9, 1)])
+def test_a_share_that_the_floors_prevent_is_said(
+    rooms: Path, work: Path, caplog: pytest.LogCaptureFixture, share: float, warnings: int
+) -> None:
+    trial = make_trial(small_config(rooms, work, group_sparsity=True, target_sparsity=share))
+    with torch.no_grad():
+        for _, weight in grouped_weights(trial.model.backbone):
+            weight[:, : weight.shape[1] // 2 + 1] = 0
+    announce_debias(trial)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(said) == warnings
+    assert all(f"and not target_sparsity: {share:g}: the groups that keep_layers protects" in message for message in said)
 
 
 def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, script: Script) -> None:
