@@ -315,7 +315,7 @@ def test_a_share_that_the_floors_prevent_is_said(
     announce_debias(trial)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == warnings
-    assert all(f"and not target_sparsity: {share:g}: the groups that keep_layers protects" in message for message in said)
+    assert all(f"(target_sparsity: {share:g}): the groups that keep_layers protects" in message for message in said)
 
 
 def test_a_stopped_head_is_left_alone_by_its_penalty(rooms: Path, work: Path, script: Script) -> None:
