@@ -395,7 +395,7 @@ def announce_debias(trial: Trial) -> None:
         reached = joint_group_sparsity(trial.model, report) if trial.config.joins_heads else report.group_sparsity
         if reached < 100 * (1 - BUDGET_TOLERANCE) * target.share:
             log.warning(
-                "trial %d: %.1f %% of the groups are zero (%s: %g): the groups that keep_layers protects stand in the way of more",
+                "trial %d: %.1f %% of the groups are zero (%s: %g): the groups that keep_layers protects stand in the way",
                 *(trial.number, reached, target.key, target.share),
             )
     floor = report.at_floor(trial.config.keep_layers) if target is not None else []
