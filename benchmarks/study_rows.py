@@ -40,6 +40,7 @@ from study.plan import Setting, Study, load_study
 from study.statistics import delta_mtl, estimate
 from study.twins import twin_of
 from tasks.table import get_task
+from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import TrialError
 
@@ -157,11 +158,15 @@ def add_folders(study: Study, path: Path, folders: Iterable[Path], commit: str) 
 def main() -> int:
     """Train what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path)
-    parser.add_argument("rows", type=Path)
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument("rows", type=path_argument)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument("--add", type=Path, nargs="+", default=(), metavar="FOLDER", help="trials that are trained already")
-    parser.add_argument("--commit", default=current_commit(), help="of the code that trained them (default: today's)")
+    parser.add_argument(
+        "--add", type=path_argument, nargs="+", default=(), metavar="FOLDER", help="trials that are trained already"
+    )
+    parser.add_argument(
+        "--commit", type=str.strip, default=current_commit(), help="of the code that trained them (default: today's)"
+    )
     parser.add_argument("--table", action="store_true", help="print the table alone")
     args = parser.parse_args()
     setup_logging()

@@ -29,13 +29,14 @@ def run_size(config: ExperimentConfig) -> RunSize:
     return RunSize(weights + state, state) if config.keep_state else RunSize(weights, 2 * state)
 
 
-def gigabytes(size: int) -> str:
+def bytes_text(size: int) -> str:
     """Write a number of bytes with two digits."""
-    return f"{float(f'{size / 1e9:.2g}'):g} GB"
+    value, unit = (size / 1e9, "GB") if size >= 1e9 else (size / 1e6, "MB")
+    return f"{float(f'{value:.2g}'):g} {unit}"
 
 
 def told(sizes: Iterable[tuple[RunSize, int]]) -> str:
     """Say how much room a study takes, of the sizes of its kinds of runs and the number of each."""
     sizes = list(sizes)
     kept, training = sum(size.kept * trials for size, trials in sizes), max(size.training for size, _ in sizes)
-    return f"All runs take about {gigabytes(kept)} of the disk, and each that trains up to {gigabytes(training)} more"
+    return f"All runs take about {bytes_text(kept)} of the disk, and each that trains up to {bytes_text(training)} more"

@@ -19,7 +19,7 @@ from engine.device import resolve
 from engine.experiment import check_inputs, check_network
 from engine.resuming import check_folder, drop_state, existing_trials, nothing_to_resume
 from settings.config import ExperimentConfig
-from study.disk import gigabytes, run_size, told
+from study.disk import bytes_text, run_size, told
 from study.estimate import Clock
 from study.launch import Launcher, Outcome, one_after_another
 from study.plan import Study
@@ -140,7 +140,7 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
         words = Counter(run_progress.word for run_progress in trials)
         state = ", ".join(f"{count} {word}" if setting.trials > 1 else word for word, count in words.items())
         left = "" if all(run_progress.finished for run_progress in trials) else duration(sum(map(clock.seconds, trials)))
-        table.add_row(setting.name, str(setting.trials), state, left, gigabytes(size.kept * setting.trials))
+        table.add_row(setting.name, str(setting.trials), state, left, bytes_text(size.kept * setting.trials))
     console = Console()
     # Names are to be read, and copied, whole: a line that is longer than the terminal is better than half a name.
     console.width = max(console.width, max(len(setting.name) for setting in study.settings) + 50)

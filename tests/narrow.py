@@ -37,6 +37,7 @@ def resnet18_narrow() -> Iterator[None]:
 
 @pytest.fixture(scope="package", autouse=True)
 def narrow_networks() -> Iterator[None]:
-    """Make ``resnet18`` narrow for all tests of a folder: the time of a step and of a checkpoint is that of its width."""
+    """Make ``resnet18`` narrow for all tests of the folder whose ``conftest.py`` imports this fixture: the time of a step and
+    of a checkpoint is that of its width. (Imported into a module, it would stay for all tests that follow.)"""
     with resnet18_narrow():
         yield

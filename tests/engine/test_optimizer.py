@@ -1,5 +1,6 @@
 """Every parameter is trained as the configuration says."""
 
+import math
 from typing import Any
 
 import pytest
@@ -199,7 +200,7 @@ def test_under_a_target_that_selects_features_are_groups_of_all_heads_with_the_b
     )
     assert backbone["penalty"] == readers["penalty"] == GroupL0(0.0, "taylor")
     assert [(group["steered"], group["joint"]) for group in (backbone, readers)] == [(True, False), (True, True)]
-    assert readers["floors"] == [52] * len(model.feature_readers())
+    assert readers["floors"] == [math.ceil(0.1 * conv.weight.shape[1]) for _, conv in model.feature_readers()]
     assert (readers["lr"], backbone["lr"]) == (0.004, 0.002)
     assert {id(p) for p in readers["params"]} == {id(conv.weight) for _, conv in model.feature_readers()}
     assert type(build_control(make_config(**{**SETTINGS, **values}, epochs=20))) is SparsityController

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine import checkpoint as files
-from study.disk import RunSize, gigabytes, run_size, told
+from study.disk import RunSize, bytes_text, run_size, told
 from tests.small import make_trial, small_config
 
 
@@ -26,6 +26,6 @@ def test_sizes_are_those_of_the_files(work: Path) -> None:
 
 
 def test_numbers_have_two_digits() -> None:
-    assert [gigabytes(size) for size in (1_234_000_000, 45_600_000, 123_400_000_000)] == ["1.2 GB", "0.046 GB", "120 GB"]
+    assert [bytes_text(size) for size in (1_234_000_000, 45_600_000, 123_400_000_000)] == ["1.2 GB", "46 MB", "120 GB"]
     sizes = [(RunSize(1_000_000_000, 6_000_000_000), 3), (RunSize(500_000_000, 3_000_000_000), 1)]
     assert told(sizes) == "All runs take about 3.5 GB of the disk, and each that trains up to 6 GB more"

@@ -10,7 +10,7 @@ import pytest
 
 from engine import checkpoint as files
 from study import estimate
-from study.disk import gigabytes, run_size, told
+from study.disk import bytes_text, run_size, told
 from study.estimate import Speed
 from study.launch import Outcome
 from study.plan import Run
@@ -38,7 +38,7 @@ def test_the_plan_comes_first_and_says_what_how_many_and_how_long(
     assert f"In all about 15 min 00 s are left, less where runs stop early; the runs are in {study.folder}" in shown[0]
     assert shown[0].splitlines()[-1] == told([(run_size(setting.config), setting.trials) for setting in study.settings])
     for line, setting in zip((line for line in shown[0].splitlines() if "_" in line), study.settings, strict=False):
-        assert line.rstrip().endswith(gigabytes(run_size(setting.config).kept * setting.trials))
+        assert line.rstrip().endswith(bytes_text(run_size(setting.config).kept * setting.trials))
 
 
 def test_names_are_whole_on_a_narrow_terminal(

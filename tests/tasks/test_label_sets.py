@@ -19,12 +19,17 @@ from models import compact, save_compact
 from tasks.data_sets import CELEBA_19_CLASSES
 from tests.configs import NYU_TASKS
 from tests.datasets.mtan_frames import write_mtan
-from tests.narrow import narrow_networks
+from tests.narrow import resnet18_narrow
 from tests.small import FACES, SIZE, small_config
 from tests.trained import Trained
 from utils.errors import TrialError
 
-__all__ = ["narrow_networks"]
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_networks() -> Iterator[None]:
+    """Make ``resnet18`` narrow."""
+    with resnet18_narrow():
+        yield
 
 
 @pytest.fixture(scope="module")
