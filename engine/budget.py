@@ -14,7 +14,7 @@ from engine.shrunk_network import ShrunkNetwork
 from models import MultiTaskModel
 from models.compaction.share import CostKind, LeftShare, live_mask_of
 from optim.groups import Convolution, grouped_weights
-from optim.selection import CostShare
+from optim.selection import Count
 from settings.config import ExperimentConfig
 from utils.errors import ConfigError
 
@@ -49,15 +49,18 @@ class TrialBudget:
 
     def left(self) -> float:
         """Share of the dense network's cost that ``compact()`` would leave now."""
-        return self.counter([])([])
+        return self.counter([]).left([])
 
     @torch.no_grad()
-    def counter(self, weights: Sequence[Tensor]) -> CostShare:
-        """Return what counts the share that is left if groups of ``weights``, which are of the network that trains, die."""
+    def counter(self, weights: Sequence[Tensor]) -> Count:
+        """Return the share that is left if groups of ``weights`` die, which are of the network that trains, and their prices.
+
+        A price is in percent of the dense network's cost.
+        """
         network, shrunk = self.trial.network, self.trial.shrunk
         columns = {} if shrunk is None else {name: part.columns for name, part in shrunk.maps.items()}
         places = {id(weight): number for number, weight in enumerate(weights)}
-        fixed: dict[str, Tensor] = {}
+        now: dict[str, Tensor] = {}
         asked: dict[str, tuple[int, Callable[[Tensor], Tensor]]] = {}
         if self.trial.config.joins_heads:  # one weight stands for all that read the features
             readers = [id(conv.weight) for _, conv in network.feature_readers()]
@@ -67,16 +70,18 @@ class TrialBudget:
             conv = network.get_submodule(name)
             assert isinstance(conv, nn.Conv2d | Convolution)
             spread = _spread(columns.get(f"{name}.weight"), groups)
+            now[name] = spread(live_mask_of(conv.weight))
             if id(conv.weight) in places:
                 asked[name] = places[id(conv.weight)], spread
-            else:
-                fixed[name] = spread(live_mask_of(conv.weight))
 
         def left(dead: Sequence[Tensor]) -> float:
             live = {name: spread(~dead[place]) for name, (place, spread) in asked.items()}
-            return self.share.of({**fixed, **live})
+            return self.share.of({**now, **live})
 
-        return left
+        costs, prices = self.share.column_costs(now), [0.0] * len(weights)
+        for name, (place, _) in asked.items():
+            prices[place] += 100 * costs[name] / self.share.dense
+        return Count(left, prices)
 
 
 def _spread(columns: Tensor | None, groups: int) -> Callable[[Tensor], Tensor]:

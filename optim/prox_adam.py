@@ -213,8 +213,12 @@ class ProxAdam(torch.optim.AdamW):
             return aims
         if not all(group["penalty"].selects for group in groups):
             raise ValueError("a budget needs penalties whose zeros are final, such as GroupL0")
-        weights = [group["params"][aim.place] for group in groups for aim in aims[id(group)]]
-        self.found_lambda = select(flat, removed, self.budget.share, self.budget.counter(weights))
+        count = self.budget.counter([group["params"][aim.place] for group in groups for aim in aims[id(group)]])
+        sizes = [_group_size(group, aim.place) for group in groups for aim in aims[id(group)]]
+        for aim, size, price in zip(flat, sizes, count.prices, strict=True):
+            # The lambda of a group is weighted with what it costs, and not with the square root of its size.
+            aim.critical = aim.critical * (size**0.5 / price)
+        self.found_lambda = select(flat, removed, self.budget.share, count.left)
         return aims
 
     def _found_strength(self) -> Tensor | float:
@@ -469,6 +473,12 @@ class ProxAdam(torch.optim.AdamW):
     def penalised(self) -> Iterator[dict[str, Any]]:
         """The parameter groups that carry a penalty."""
         return (group for group in self.param_groups if group["penalty"] is not None)
+
+
+def _group_size(group: dict[str, Any], place: int) -> int:
+    """Return the weights in a group of channels of the weight at ``place``; of joint groups, those in all weights together."""
+    weights = group["params"] if group["joint"] else [group["params"][place]]
+    return sum(penalised_group_size(weight, group["axis"]) for weight in weights)
 
 
 def _is_number(value: Tensor | float) -> bool:

@@ -21,8 +21,17 @@ MOST_SPARED = 32
 CostShare = Callable[[Sequence[Tensor]], float]
 """Share of the whole network's cost that is left if the marked groups die too: one (groups,) bool per weight, on the CPU."""
 
-Counter = Callable[[Sequence[Tensor]], CostShare]
-"""Takes the weights whose groups may die, and returns the function that counts what is left."""
+
+class Count(NamedTuple):
+    """What groups of some weights cost."""
+
+    left: CostShare
+    prices: Sequence[float]
+    """Per weight the cost of one of its groups alone: of its column in the filters that are left now; above 0, in any unit."""
+
+
+Counter = Callable[[Sequence[Tensor]], Count]
+"""Takes the weights whose groups may die."""
 
 
 class Budget(NamedTuple):

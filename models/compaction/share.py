@@ -14,7 +14,7 @@ from models.compaction.constants import computed_units
 from models.compaction.dense import require_dense
 from models.compaction.heads import fold_norms
 from models.compaction.layers import positions, selects_pay
-from models.compaction.liveness import feature_order, needed_channels
+from models.compaction.liveness import Channels, feature_order, needed_channels
 from models.compaction.report import count_macs, count_parameters
 from models.heads import feature_convs
 from models.multi_task import MultiTaskModel
@@ -88,8 +88,13 @@ class LeftShare:
         """Return the share that is left where ``live`` says which groups are not zero."""
         return self.cost(live) / self.dense
 
-    def cost(self, live: Live) -> int:
-        """Return the multiply-adds, or parameters, that are left."""
+    def column_costs(self, live: Live) -> dict[str, int]:
+        """Return the cost of one channel of each convolution with groups, in the filters that are left; of one filter at least."""
+        rows = {f"backbone.{name}": int(mask.sum()) for name, mask in self._needed(live)[1].rows.items()}
+        return {name: max(1, rows.get(name, shape[0])) * self._pairs[name] for name, shape in self._shapes.items()}
+
+    def _needed(self, live: Live) -> tuple[Tensor, Channels]:
+        """Return which features some head reads, and what of the backbone is needed for them."""
         last = self.anatomy.blocks[-1].branch[-1].conv.out_channels
         masks = [live[name] for name in self._readers]
         features = torch.stack(masks).any(0) if masks else torch.ones(last, dtype=torch.bool)
@@ -97,7 +102,11 @@ class LeftShare:
         def read(unit: Unit, rows: Tensor) -> Tensor:
             return live[f"backbone.{unit.name}"] & rows.any()
 
-        needed = needed_channels(self.anatomy, features, read)
+        return features, needed_channels(self.anatomy, features, read)
+
+    def cost(self, live: Live) -> int:
+        """Return the multiply-adds, or parameters, that are left."""
+        features, needed = self._needed(live)
         rows, columns = ({name: int(mask.sum()) for name, mask in part.items()} for part in (needed.rows, needed.columns))
         computed = computed_units(self.anatomy, columns)
         total = self._fixed

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import MultiTaskModel, compact
+from models.compaction.anatomy import dissect
 from models.compaction.share import CostKind, LeftShare, live_now
 from tests.models.pruned import PATTERNS, Pattern, generator, narrow, prune, tiny, wild_norms
 
@@ -53,6 +54,19 @@ def _by_layer(shares: list[float]) -> Pattern:
         return torch.rand(conv.in_channels, generator=g) < share
 
     return pattern
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_channel_costs_what_its_death_saves_where_another_convolution_reads_it_too(kind: CostKind) -> None:
+    """As of the first convolution of a branch, beside which the stream goes on; half of its filters are gone."""
+    model = tiny()
+    count, live = LeftShare(model, kind, 3, SIZE), live_now(model)
+    for block in dissect(model.backbone).blocks:
+        live[f"backbone.{block.branch[1].name}"][::2] = False
+    for block in dissect(model.backbone).blocks:
+        name = f"backbone.{block.branch[0].name}"
+        fewer = {**live, name: live[name].index_fill(0, torch.tensor(1), False)}
+        assert count.cost(live) - count.cost(fewer) == count.column_costs(live)[name]
 
 
 def test_no_choice_of_as_many_groups_leaves_less_than_the_least() -> None:

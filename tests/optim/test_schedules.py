@@ -22,6 +22,7 @@ from optim import (
     strength_of,
 )
 from optim.groups import OUTPUT_CHANNELS, live_groups
+from optim.selection import Count
 
 
 def test_strength_is_zero_before_its_first_epoch_and_full_from_it_on() -> None:
@@ -340,7 +341,7 @@ def test_an_impossible_ramp_is_refused_with_its_value(wrong: dict[str, Any]) -> 
     ("steps", "expected"), [(24, range(24, 72)), (600, [*range(600, 1200, 10), *range(1200, 1800, 10), 1799])]
 )
 def test_a_budget_is_counted_in_some_steps_of_an_epoch_and_in_the_last(steps: int, expected: Sequence[int]) -> None:
-    control = BudgetController(0.4, 1, 3, lambda weights: lambda dead: 1.0)
+    control = BudgetController(0.4, 1, 3, lambda weights: Count(lambda dead: 1.0, [1.0]))
     optimizer = ProxAdam([nn.Parameter(torch.ones(2, 2, 1, 1))], penalty=GroupL0(0.0))
     due = []
     for step in range(4 * steps):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from optim import GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupLasso
-from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, group_norms, least_groups, live_groups
+from optim.groups import INPUT_CHANNELS, OUTPUT_CHANNELS, group_norms, group_weight, least_groups, live_groups
 from optim.penalties import Saliency
-from optim.selection import Budget, CostShare
+from optim.selection import Budget, Count
 
 SHAPES = [(6, 3, 3, 3), (8, 20, 1, 1), (4, 33, 3, 3)]
 SALIENCIES: list[Saliency] = ["adam", "fisher", "taylor"]
@@ -301,14 +301,14 @@ PRICES = [torch.tensor([3.0, 1.0, 2.0]), torch.ones(20), 0.5 * torch.ones(33)]
 """Costs of the groups of ``SHAPES``."""
 
 
-def _share_of_prices(weights: Sequence[Tensor]) -> CostShare:
-    """Count the prices of the groups that live."""
+def _share_of_prices(weights: Sequence[Tensor]) -> Count:
+    """Count the prices of the groups that live; what a step is told of them is as without a budget."""
     prices = [PRICES[[tuple(weight.shape) for weight in weights].index(shape)] for shape in SHAPES]
 
     def left(dead: Sequence[Tensor]) -> float:
         return float(sum(price[~mask].sum() for price, mask in zip(prices, dead, strict=True)) / sum(p.sum() for p in prices))
 
-    return left
+    return Count(left, [group_weight(weight) for weight in weights])
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
@@ -319,7 +319,7 @@ def test_the_fewest_groups_die_that_keep_a_budget(share: float, monkeypatch: pyt
     by_budget.budget = Budget(share, _share_of_prices)
     _step(by_budget, 0)
     count = int(_dead(by_budget).sum())
-    left = _share_of_prices(by_budget.param_groups[0]["params"])
+    left = _share_of_prices(by_budget.param_groups[0]["params"]).left
     assert left(_dead(by_budget).split([3, 20, 33])) <= share
     by_count.zero_share = count / 56
     _step(by_count, 0)
@@ -336,10 +336,24 @@ def test_a_group_that_saves_far_too_much_is_spared() -> None:
         return 1 - lost / 56 - 0.4 * bool(dead[0].any())
 
     optimizer = _optimizer(_weights(), L0[0])
-    optimizer.budget = Budget(0.5, lambda weights: left)
+    optimizer.budget = Budget(0.5, lambda weights: Count(left, [1.0] * len(weights)))
     _step(optimizer, 0)
     assert int(_dead(optimizer).sum()) == 28
     assert not _dead(optimizer)[:3].any()
+
+
+@pytest.mark.parametrize("penalty", L0, ids=lambda penalty: penalty.saliency)
+def test_under_a_budget_groups_die_in_the_order_of_saliency_per_price(penalty: Penalty) -> None:
+    prices = [7.0, 0.5, 3.0]
+    optimizer, plain = (_optimizer(_weights(), penalty) for _ in range(2))
+    optimizer.budget = Budget(0.6, lambda weights: Count(lambda dead: 1 - sum(int(mask.sum()) for mask in dead) / 56, prices))
+    _step(plain, 0)
+    measured = plain._measure(plain.param_groups[0])
+    weights = plain.param_groups[0]["params"]
+    scores = [values * group_weight(weight) / price for values, weight, price in zip(measured, weights, prices, strict=True)]
+    _step(optimizer, 0)
+    assert set(_dead(optimizer).nonzero().flatten().tolist()) == set(torch.cat(scores).argsort()[:23].tolist())
+    assert float(optimizer.found_lambda or 0) == pytest.approx(float(torch.cat(scores).sort().values[22]), rel=1e-3)
 
 
 def test_a_budget_out_of_reach_leaves_the_floor() -> None:
