@@ -27,6 +27,12 @@ def make_resnet18_narrow(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("models.torchvision_resnet.get_model", lambda name, weights: NarrowResNet(BasicBlock, [2, 2, 2, 2]))
 
 
+def make_resnet18_usual(patch: pytest.MonkeyPatch) -> None:
+    """Let ``resnet18`` be torchvision's network while ``patch`` lasts."""
+    patch.setitem(OUT_CHANNELS, "resnet18", 512)
+    patch.setattr("models.torchvision_resnet.get_model", torchvision.models.get_model)
+
+
 @contextmanager
 def resnet18_narrow() -> Iterator[None]:
     """Let ``resnet18`` be this network for a while."""

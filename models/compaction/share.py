@@ -89,7 +89,7 @@ class LeftShare:
         return self.cost(live) / self.dense
 
     def column_costs(self, live: Live) -> dict[str, int]:
-        """Return the cost of one channel of each convolution with groups, in the filters that are left; of one filter at least."""
+        """Return the cost of a channel of each convolution with groups: in the filters that are left, or in one if none is."""
         rows = {f"backbone.{name}": int(mask.sum()) for name, mask in self._needed(live)[1].rows.items()}
         return {name: max(1, rows.get(name, shape[0])) * self._pairs[name] for name, shape in self._shapes.items()}
 

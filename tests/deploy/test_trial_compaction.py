@@ -32,6 +32,7 @@ from models import MultiTaskModel, build_model, compact, fold_batch_norm, load_c
 from optim.groups import grouped_weights
 from tests.configs import NYU_TASKS, make_config
 from tests.equality import equal
+from tests.narrow import make_resnet18_usual
 from tests.small import copy_without, listing, make_trial, small_config, snapshot
 from tests.trained import Trained
 from utils.errors import DataError, UserError
@@ -301,9 +302,10 @@ def test_each_network_runs_in_its_faster_layout(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell a process's peak memory")
-def test_memory_counts_the_weights_and_grows_with_the_batch(work: Path) -> None:
+def test_memory_counts_the_weights_and_grows_with_the_batch(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a network of the usual width, half of whose groups are zero: another process builds it."""
-    untrained = make_trial(small_config(Path("nowhere"), work, backbone="resnetd18"))
+    make_resnet18_usual(monkeypatch)
+    untrained = make_trial(small_config(Path("nowhere"), work))
     with torch.no_grad():
         for _, weight in grouped_weights(untrained.model.backbone):
             weight[:, ::2] = 0
@@ -319,7 +321,7 @@ def test_memory_counts_the_weights_and_grows_with_the_batch(work: Path) -> None:
     assert many is not None
     for name, model in (("dense", source.model), ("compact", small)):
         weights = sum(tensor.nbytes for tensor in model.state_dict().values()) / 1e6
-        assert 0.9 * weights < single[name] < weights * 2 + 30
+        assert 0.9 * weights < single[name] < weights * 2 + 60
         assert many[name] > single[name] + 5
     assert single["compact"] < single["dense"]
 
