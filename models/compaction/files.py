@@ -71,7 +71,8 @@ def load_compact(path: str | Path) -> CompactModel:
             described: dict[str, str] = file.metadata() or {}
             if described.get("format") != FORMAT:
                 raise TrialError(f"{path}: is no compact model of this project; expected a file that compact_model.py wrote")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no dict
+            # copies: a single view of the file, a bias for example, keeps all of it in memory
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - the file is no dict
         config = validate_config(json.loads(described["config"]), str(path))
         return _rebuild(config, json.loads(described["stream"]), json.loads(described["inputs"]), tensors)
     except (SafetensorError, AttributeError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:

@@ -161,16 +161,17 @@ def _pack(conv: CompactConv2d) -> _Packed:
     assert loaded is not None
     lanes, most = _lanes(), int(loaded.most_vectors())
     rows, columns, height, width = conv.weight.shape
-    weight = torch.zeros(_padded(rows), columns, height, width, **FLOAT)
-    weight[:rows] = conv.weight.detach()
+    vectors, numbers = _padded(rows) // lanes, columns * height * width
+    groups = -(-vectors // most)
+    edges = [vectors * i // groups * lanes for i in range(groups + 1)] if groups else [0]
+    weight = torch.zeros(_padded(rows) * numbers + lanes, **FLOAT)
+    for start, end in itertools.pairwise(edges):
+        part = conv.weight.detach()[start:end].permute(2, 3, 1, 0)
+        weight[start * numbers : end * numbers].view(height, width, columns, end - start)[..., : part.shape[-1]] = part
     bias = torch.zeros(_padded(rows), **FLOAT)
     if conv.bias is not None:
         bias[:rows] = conv.bias.detach()
-    vectors = len(weight) // lanes
-    groups = -(-vectors // most)
-    edges = [vectors * i // groups * lanes for i in range(groups + 1)] if groups else [0]
-    parts = [weight[a:b].permute(2, 3, 1, 0).reshape(-1) for a, b in itertools.pairwise(edges)]
-    return _Packed(torch.cat([*parts, torch.zeros(lanes, **FLOAT)]), bias, conv.columns().to(torch.int32))
+    return _Packed(weight, bias, conv.columns().to(torch.int32))
 
 
 class _Program:

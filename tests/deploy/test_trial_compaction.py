@@ -303,7 +303,8 @@ def test_each_network_runs_in_its_faster_layout(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell a process's peak memory")
 def test_memory_counts_the_weights_and_grows_with_the_batch(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a network of the usual width, half of whose groups are zero: another process builds it."""
+    """Of a network of the usual width, half of whose groups are zero: another process builds it. The compact one holds its
+    weights twice, as parameters and packed for its kernel, and not its file nor what packing them took."""
     make_resnet18_usual(monkeypatch)
     untrained = make_trial(small_config(Path("nowhere"), work))
     with torch.no_grad():
@@ -321,7 +322,7 @@ def test_memory_counts_the_weights_and_grows_with_the_batch(work: Path, monkeypa
     assert many is not None
     for name, model in (("dense", source.model), ("compact", small)):
         weights = sum(tensor.nbytes for tensor in model.state_dict().values()) / 1e6
-        assert 0.9 * weights < single[name] < weights * 2 + 60
+        assert 0.9 * weights < single[name] < weights * 2 + 10
         assert many[name] > single[name] + 5
     assert single["compact"] < single["dense"]
 
