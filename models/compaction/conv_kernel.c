@@ -1,5 +1,5 @@
 /* A convolutional network in eval mode on the CPU (float32): convolutions that read only the channels they use, with bias,
- * sum and ReLU in the same pass over memory, and max-pooling. Compiled by optim/kernels/compiler.py, called by models/compaction/kernel.py.
+ * sum and ReLU in the same pass over memory, and max-pooling. Compiled by optim/kernels/compiler.py, called by models/compaction/runner.py.
  *
  * Maps are stored pixel by pixel (NHWC), `*_ld` numbers from one pixel to the next. A convolution is a matrix product: a tile
  * of ROWS output pixels by 1 to 3 vectors of output channels stays in registers while the kernel's taps and the input channels
