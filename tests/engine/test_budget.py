@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from engine.budget import check_budget
 from engine.trainer import step_point
@@ -58,6 +59,18 @@ def test_the_compact_network_has_the_asked_share(batches: Batches, rooms: Path, 
     assert trial.budget.left() == reached
     assert 0.99 * share <= reached <= share
     assert trial.shrunk is not None
+
+
+def test_a_feature_costs_what_all_heads_multiply_with_it(rooms: Path, tmp_path: Path) -> None:
+    """One weight stands for all that read it. Its price is in percent of the dense network's cost."""
+    config = budget_config(rooms, target_macs=0.3, sparsify="backbone_and_heads")
+    trial = Trial(config, 0, torch.device("cpu"), tmp_path)
+    readers = [conv for _, conv in trial.network.feature_readers()]
+    assert trial.budget is not None
+    (price,) = trial.budget.counter([readers[0].weight]).prices
+    layers = {layer.layer: layer.macs for layer in compact(trial.model, image_size=config.size)[1].layers}
+    macs = sum(layers[f"heads.{name}"] / conv.weight.shape[1] for name, conv in trial.network.feature_readers())
+    assert price == pytest.approx(100 * macs / trial.budget.share.dense)
 
 
 def test_in_the_ramp_what_is_left_falls_as_the_zeros_rise(batches: Batches, rooms: Path, tmp_path: Path) -> None:
