@@ -23,7 +23,7 @@ CostShare = Callable[[Sequence[Tensor]], float]
 
 
 class Count(NamedTuple):
-    """What groups of some weights cost."""
+    """Costs of the groups of some weights."""
 
     left: CostShare
     prices: Sequence[float]

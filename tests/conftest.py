@@ -18,7 +18,7 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
-settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, max_examples=20)
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
 
 pytest_plugins = ["tests.trained"]

@@ -103,10 +103,11 @@ PENALTIES = {
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
-def test_the_steps_are_those_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path, penalty: str) -> None:
-    params = {**PENALTIES[penalty], "learning_rate": 1e-4}
+def test_fifty_steps_are_those_of_the_whole_network(batches: Batches, rooms: Path, tmp_path: Path, penalty: str) -> None:
+    params, more = {**PENALTIES[penalty], "learning_rate": 1e-4}, Batches(4 * batches)
+    assert 5 * len(more) >= 50
     whole, small = (
-        trained(config_for(rooms, shrink=shrink, bb_optimizer_params=params), batches, tmp_path) for shrink in (False, None)
+        trained(config_for(rooms, shrink=shrink, bb_optimizer_params=params), more, tmp_path) for shrink in (False, None)
     )
     assert whole.shrunk is None
     assert small.shrunk is not None

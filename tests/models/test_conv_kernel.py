@@ -82,7 +82,7 @@ def _check(
 
 
 @compiled
-@settings(max_examples=50)
+@settings(max_examples=250)
 @given(
     st.one_of(st.integers(1, 70), st.sampled_from([15, 16, 17, 47, 48, 49, 63, 64, 65, 96, 97, 128])),
     st.integers(1, 40),

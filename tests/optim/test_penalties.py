@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
@@ -303,6 +303,7 @@ def _live(penalty: Penalty, step: tuple[Tensor, Tensor, float, int]) -> Tensor:
 
 
 @pytest.mark.parametrize("penalty", [*ALL, *EXTREME], ids=str)
+@settings(max_examples=30)
 @given(step=steps())
 def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
     penalty: Penalty, step: tuple[Tensor, Tensor, float, int]
@@ -318,6 +319,7 @@ def test_the_critical_lambda_is_the_smallest_that_zeroes_the_group(
             assert not _live(penalty.with_strength(factor * value), step)[c], f"group {c}, {factor} times {value}"
 
 
+@settings(max_examples=60)
 @given(step=steps(), gamma=st.floats(-3, 3), lambda_=st.floats(0, 10))
 def test_the_critical_lambda_does_not_depend_on_lambda(
     step: tuple[Tensor, Tensor, float, int], gamma: float, lambda_: float

@@ -15,7 +15,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
@@ -419,6 +419,7 @@ def test_no_groups_and_groups_of_nothing_are_fine(name: str, gamma: float | None
 
 @pytest.mark.parametrize("away", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_the_sparse_group_lasso_point_is_the_minimiser(dtype: torch.dtype, away: bool, data: st.DataObject) -> None:
     """It solves d (x - z) = l1 sign(z) + t z / ||z||; a weight is zero iff |d x| <= l1, or with its whole group."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -69,11 +69,13 @@ POSITIVE = st.floats(0.01, 100)
 VALUES = st.fixed_dictionaries(
     {task: st.fixed_dictionaries(dict.fromkeys(metrics, POSITIVE)) for task, metrics in SINGLE.items()}
 )
+QUICK = settings(max_examples=50)
 BOTH = pytest.mark.parametrize("delta", [delta_mtl, delta_mtl_all_metrics])
 
 
 @BOTH
 def test_an_equal_model_has_a_delta_of_0(delta: type) -> None:
+    @QUICK
     @given(VALUES)
     def every(metrics: Metrics) -> None:
         assert delta(metrics, metrics) == 0
@@ -83,6 +85,7 @@ def test_an_equal_model_has_a_delta_of_0(delta: type) -> None:
 
 @BOTH
 def test_the_unit_of_a_metric_does_not_matter(delta: type) -> None:
+    @QUICK
     @given(VALUES, VALUES, POSITIVE)
     def every(model: Metrics, single: Metrics, unit: float) -> None:
         def scaled(metrics: Metrics) -> Metrics:
