@@ -6,7 +6,8 @@
 
 A row is written when its run is finished, so that the work can stop anywhere, and go on where the folders of the runs are gone.
 The command can run several times at once: a run that another process is at is left to it. A run is known by its digest: of all
-keys that change its numbers, without its name, its number of trials and what depends on the machine. The table has per setting
+keys that change its numbers, without its name, its number of trials and what depends on the machine: after a version with a new
+such key all runs count as others, and are trained anew. The table has per setting
 the means over the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed,
 with its 95 % interval (Student's t).
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import io
 import json
 import statistics
 import subprocess
@@ -42,7 +44,8 @@ from study.twins import twin_of
 from tasks.table import get_task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
-from utils.errors import TrialError
+from utils.errors import ConfigError, TrialError
+from utils.files import write_text
 
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
@@ -88,10 +91,17 @@ def row_of(folder: Path, setting: Setting, commit: str) -> Row:
 
 
 def current_commit() -> str:
-    """Return the short name of the commit of the code, with a + where files differ from it."""
+    """Return the short name of the commit of the code, with a + where files differ from it.
+
+    Raises:
+        ConfigError: the code is in no repository.
+    """
     folder = Path(__file__).resolve().parents[1]
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        raise ConfigError("--commit: is missing, and git does not tell the commit of this code; give it") from None
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -103,19 +113,25 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def add_row(path: Path, row: Row) -> None:
-    """Append a row; columns that the file lacks are added to it."""
-    short = {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+    """Append a row, or put it in the place of that of the same run; columns that the file lacks are added to it."""
+    short = {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in row.items()}
     with FileLock(path.with_name(f"{path.name}.lock")):
-        rows = [*read_rows(path), short]
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for each in rows for name in each)), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        others = [each for each in read_rows(path) if key_of(each) != key_of(short)]
+        rows, text = [*others, short], io.StringIO()
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for each in rows for name in each)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(path, text.getvalue())
+
+
+def key_of(row: Row) -> tuple[str, int]:
+    """Return what tells a run from others: its digest and its seed."""
+    return row["digest"], int(row["seed"])
 
 
 def missing(study: Study, path: Path) -> list[Any]:
     """Return the runs that have no row."""
-    known = {(row["digest"], int(row["seed"])) for row in read_rows(path)}
+    known = {key_of(row) for row in read_rows(path)}
     return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
 
 
@@ -164,20 +180,23 @@ def main() -> int:
     parser.add_argument(
         "--add", type=path_argument, nargs="+", default=(), metavar="FOLDER", help="trials that are trained already"
     )
-    parser.add_argument(
-        "--commit", type=str.strip, default=current_commit(), help="of the code that trained them (default: today's)"
-    )
+    parser.add_argument("--commit", type=str.strip, help="of the code that trained them (default: that of this code)")
     parser.add_argument("--table", action="store_true", help="print the table alone")
     args = parser.parse_args()
     setup_logging()
     study = load_study(args.study, args.overrides)
-    add_folders(study, args.rows, args.add, args.commit)
+    commit = "" if args.table else args.commit or current_commit()
+    add_folders(study, args.rows, args.add, commit)
+    failed = False
     if not args.table and not args.add:
         for run in study.runs:
-            if run in missing(study, args.rows) and attempt(run).status == "finished":
-                add_row(args.rows, row_of(run.folder, run.setting, args.commit))
+            if run in missing(study, args.rows):
+                outcome = attempt(run)
+                failed |= outcome.status == "failed"
+                if outcome.status == "finished":
+                    add_row(args.rows, row_of(run.folder, run.setting, commit))
     print(table(study, read_rows(args.rows)))
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

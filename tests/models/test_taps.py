@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd import forward_ad
@@ -105,6 +105,7 @@ def test_first_and_second_gradients_are_derivatives(shape: str) -> None:
     assert torch.autograd.gradgradcheck(lambda *args: conv2d(*args, (1, 1), *how), tensors)
 
 
+@settings(max_examples=200)
 @given(
     st.tuples(*[st.integers(0, 3), st.integers(1, 5), st.integers(1, 5)]),
     st.tuples(*[st.integers(1, 7)] * 2),
