@@ -107,10 +107,10 @@ def check_budget(model: MultiTaskModel, config: ExperimentConfig) -> None:
     if target is None or not target.kind.cost:
         return
     share = build_share(model, config, target.kind.cost)
-    weights: list[tuple[str, Tensor]] = [(f"backbone.{name}", weight) for name, weight in grouped_weights(model.backbone)]
+    weights: dict[str, Tensor] = {f"backbone.{name}": weight for name, weight in grouped_weights(model.backbone)}
     if config.joins_heads:
-        weights += [(f"heads.{name}", conv.weight) for name, conv in model.feature_readers()]
-    least = share.least(layer_floors(weights, config))
+        weights |= {f"heads.{name}": conv.weight for name, conv in model.feature_readers()}
+    least = share.least(dict(zip(weights, layer_floors([*weights.values()], config), strict=True)))
     if target.share < least:
         heads = "heads that read the same features" if config.joins_heads else "the heads as they are"
         raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -80,15 +80,14 @@ def build_optimizer(model: MultiTaskModel, weighting: nn.Module, config: Experim
     convs = [weight for _, weight in grouped_weights(model.backbone)]
     conv_ids = {id(weight) for weight in convs}
     other = [parameter for parameter in model.backbone.parameters() if id(parameter) not in conv_ids]
-    named = [(name, conv.weight) for name, conv in model.feature_readers()] if config.sparsifies_heads else []
-    readers = [weight for _, weight in named]
+    readers = [conv.weight for _, conv in model.feature_readers()] if config.sparsifies_heads else []
     reader_ids = {id(weight) for weight in readers}
     rest = [parameter for parameter in model.heads.parameters() if id(parameter) not in reader_ids]
     backbone, heads = _settings(config.bb_optimizer_params), _settings(config.optimizer_params)
     groups: list[dict[str, Any]] = [
         {"name": "backbone_convs", "params": convs, "penalty": build_penalty(config), **backbone, **_limits(model, config)},
         {"name": "backbone_other", "params": other, **backbone},
-        {"name": "heads_convs", "params": readers, **_reader_options(named, config), **heads},
+        {"name": "heads_convs", "params": readers, **_reader_options(readers, config), **heads},
         {"name": "heads", "params": rest, **heads},
         {
             "name": "loss_weights",
@@ -113,10 +112,10 @@ def _settings(params: OptimizerParams) -> dict[str, Any]:
     }
 
 
-def _reader_options(readers: Iterable[tuple[str, Tensor]], config: ExperimentConfig) -> dict[str, Any]:
+def _reader_options(readers: Sequence[Tensor], config: ExperimentConfig) -> dict[str, Any]:
     """Return the options of the parameter group of the convolutions that read the shared features."""
     joint, penalty = config.joins_heads, build_head_penalty(config)
-    floors = [*layer_floors(readers, config).values()] if joint else None
+    floors = layer_floors(readers, config) if joint else None
     return {"penalty": penalty, "steered": joint, "joint": joint, "floors": floors}
 
 
@@ -128,14 +127,14 @@ def _limits(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, Any]:
     check_anatomy(config)
     normalised = normalised_convolutions(model.backbone) if config.preserves_norm else set()
     return {
-        "floors": [*layer_floors(convs, config).values()] if config.target is not None else None,
+        "floors": layer_floors([weight for _, weight in convs], config) if config.target is not None else None,
         "normalised": [name in normalised for name, _ in convs] if normalised else None,
     }
 
 
-def layer_floors(weights: Iterable[tuple[str, Tensor]], config: ExperimentConfig) -> dict[str, int]:
-    """Return how many groups each of these weights keeps under a target, by its name."""
-    return {name: least_groups(group_count(weight), config.keep_layers) for name, weight in weights}
+def layer_floors(weights: Sequence[Tensor], config: ExperimentConfig) -> list[int]:
+    """Return how many groups each of these weights keeps under a target."""
+    return [least_groups(group_count(weight), config.keep_layers) for weight in weights]
 
 
 def check_anatomy(config: ExperimentConfig) -> None:

@@ -204,7 +204,7 @@ class ExperimentConfig(Schema):
     keep_layers: Annotated[Number, Field(ge=0, lt=1), TARGETED] = 0.02
     """With a target: share of its groups, but at least one, that each layer keeps, and the features, where they are groups; 0
     lets layers die."""
-    preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True)] = None
+    preserve_norm: Annotated[Bool | None, about("numbers", "speed", penalty=True, of_norms=True)] = None
     """Keep the norm of what a penalty on norms leaves of a shared layer before batch norm, so that it is not shrunk;
     none: with a target. `group_l0` shrinks nothing."""
     debias_from: Annotated[Time | None, PENALTY] = None
@@ -299,7 +299,7 @@ class ExperimentConfig(Schema):
 
     @property
     def target(self) -> Target | None:
-        """What a training with the penalty steers towards; None: nothing."""
+        """Target of a training with the penalty; None: it has none."""
         return next(iter(given_targets(dict(self))), None) if self.group_sparsity else None
 
     @property
@@ -447,7 +447,8 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
         if not reason and config.joins_heads and nature.penalty and section == "optimizer_params":
             reason = "features are groups of the backbone's penalty"
         penalty = config.head_penalty if section == "optimizer_params" else config.penalty
-        if not reason and config.group_sparsity and name in parameters - {*penalty.parameters()}:
+        other = name in parameters - {*penalty.parameters()} or (nature.of_norms and penalty.selects)
+        if not reason and config.group_sparsity and other:
             reason = f"the penalty is {penalty.name}"
         if not reason and config.group_sparsity and nature.of_target and config.target is None:
             reason = f"none of {', '.join(TARGETS)} is given"

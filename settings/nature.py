@@ -27,6 +27,8 @@ class Nature:
     """True if the value depends on the machine, so that the finished runs of one study may differ in it."""
     penalty: bool = False
     """True if the key is about the penalty alone, so that a dense training does not read it."""
+    of_norms: bool = False
+    """True if the key has an effect only with a penalty on norms, and not with one that selects."""
     of_target: bool = False
     """True if the key has an effect only where the configuration gives a target."""
     used_with: tuple[str, Any] | None = None

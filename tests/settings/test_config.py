@@ -792,6 +792,9 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
         f"keep_layers {nothing}",
     ]
     assert unused_keys(make_config(bb_optimizer_params=own["bb_optimizer_params"], keep_layers=0.1)) == []
+    sparse = {"group_sparsity": True, "target_sparsity": 0.5, "preserve_norm": True}
+    assert unused_keys(make_config(**sparse, bb_optimizer_params={"penalty": "l1_l2"})) == []
+    assert unused_keys(make_config(**sparse)) == ["preserve_norm (the penalty is group_l0)"]
 
 
 def test_unused_keys_stay_quiet_about_a_saved_configuration(tmp_path: Path) -> None:
