@@ -62,7 +62,7 @@ class TaskDifference:
 
     @property
     def obstacle(self) -> str | None:
-        """Why nothing is proven, whatever the difference is; None: nothing stands against it."""
+        """Reason why nothing is proven, whatever the difference is; None: nothing stands against it."""
         if self.not_finite:
             total = self.outputs + self.not_finite
             return f"{self.not_finite} of the trained network's {total} outputs are not finite (NaN or infinity)"

@@ -55,7 +55,7 @@ class _Folded:
         return self.bias.clamp(min=0) if relu else self.bias
 
     def module(self, relu: bool, free_selects: bool) -> CompactUnit:
-        """As a module, in the dense network's precision."""
+        """Return it as a module, in the dense network's precision."""
         dense = self.unit.conv
         weight, bias = self.weight.to(dense.weight.dtype), self.bias.to(dense.weight.dtype)
         conv = CompactConv2d(weight, bias, self.width, self.columns, dense, dense.weight)
