@@ -6,10 +6,10 @@
 
 A row is written when its run is finished, so that the work can stop anywhere, and go on where the folders of the runs are gone.
 The command can run several times at once: a run that another process is at is left to it. A run is known by its digest: of all
-keys that change its numbers, without its name, its number of trials and what depends on the machine: after a version with a new
-such key all runs count as others, and are trained anew. The table has per setting
-the means over the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed,
-with its 95 % interval (Student's t).
+keys that change its numbers, without its name, its number of trials and what depends on the machine (a key that is younger than
+the rows goes into ADDED, or all runs count as others and are trained anew). The table has per setting the means over the seeds of
+the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed, with its 95 % interval
+(Student's t).
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ from utils.files import write_text
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
 
+ADDED = {"lr_schedule.step_size": 100}
+"""Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
+
 Row = dict[str, Any]
 
 
@@ -59,6 +62,7 @@ def digest(config: ExperimentConfig) -> str:
     values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
     values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
     left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
+    left_out |= {key for key, value in ADDED.items() if values.get(key) == value}
     kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from models import MultiTaskModel, normalised_convolutions
 from optim import BudgetController, LambdaSchedule, Penalty, PenaltyControl, ProxAdam, SparsityController, TwoControls
@@ -15,7 +16,7 @@ from optim.groups import group_count, grouped_weights, least_groups
 from optim.selection import Counter
 from settings.config import ExperimentConfig
 from settings.registries import BACKBONES
-from settings.sections import OptimizerParams, Strength
+from settings.sections import LRSchedule, OptimizerParams, Strength
 from utils.errors import ConfigError
 from utils.places import load
 
@@ -173,7 +174,15 @@ def build_scheduler(optimizer: ProxAdam, config: ExperimentConfig) -> LRSchedule
         )
     if schedule.name == "cosine":
         return CosineAnnealingLR(optimizer, T_max=config.epochs, eta_min=schedule.min_lr)
+    if schedule.name == "step":
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return LambdaLR(optimizer, [partial(_step_factor, schedule, schedule.min_lr / rate) for rate in rates])
     return ConstantLR(optimizer, factor=1.0)
+
+
+def _step_factor(schedule: LRSchedule, least: float, epoch: int) -> float:
+    """Return the factor of a learning rate after ``epoch`` epochs of ``step``; at least ``least``, or 1 where that is more."""
+    return max(schedule.factor ** (epoch // schedule.step_size), min(1.0, least))
 
 
 def stretch_schedule(scheduler: LRScheduler | ReduceLROnPlateau, optimizer: ProxAdam, epochs: int) -> None:

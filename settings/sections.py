@@ -265,10 +265,13 @@ class Splits(Section):
 class LRSchedule(Section):
     """Change of the learning rates over the epochs."""
 
-    name: Annotated[Literal["plateau", "cosine", "constant"], NUMBERS] = "plateau"
-    """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `constant` does nothing."""
+    name: Annotated[Literal["plateau", "cosine", "step", "constant"], NUMBERS] = "plateau"
+    """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `step` divides every
+    `step_size` epochs, `constant` does nothing."""
     factor: Annotated[Share, NUMBERS] = 0.1
-    """Factor of `plateau`."""
+    """Factor of `plateau` and `step`."""
+    step_size: Annotated[Int, Field(ge=1), NUMBERS] = 100
+    """Epochs between two steps of `step`."""
     patience: Annotated[Int, Field(ge=0), NUMBERS] = 5
     """Epochs in a row without improvement that `plateau` lets pass: it acts at the end of the next one, the `patience` + 1st
     (torch's rule)."""

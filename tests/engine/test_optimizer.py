@@ -260,8 +260,16 @@ def test_plateau_multiplies_every_learning_rate_and_stops_at_the_smallest() -> N
     assert rates == [pytest.approx(row) for row in (start, start, start, half, half, lowest)]
 
 
-def test_cosine_falls_to_the_smallest_rate_over_the_epochs() -> None:
-    config = make_config(**SETTINGS, epochs=4, lr_schedule={"name": "cosine", "min_lr": 1e-5})
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({"name": "cosine", "min_lr": 1e-5}, [1e-5 + (0.002 - 1e-5) * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(5)]),
+        ({"name": "step", "step_size": 2, "factor": 0.5, "min_lr": 6e-4}, [0.002, 0.002, 0.001, 0.001, 6e-4]),
+        ({"name": "step", "step_size": 2, "factor": 0.5, "min_lr": 0.1}, [0.002] * 5),
+    ],
+)
+def test_other_schedules_follow_their_curve_over_the_epochs(schedule: dict[str, Any], expected: list[float]) -> None:
+    config = make_config(**SETTINGS, epochs=4, lr_schedule=schedule)
     optimizer = build_optimizer(build_model(config), build_weighting(config), config)
     scheduler = build_scheduler(optimizer, config)
     rates = [optimizer.param_groups[0]["lr"]]
@@ -269,6 +277,4 @@ def test_cosine_falls_to_the_smallest_rate_over_the_epochs() -> None:
         optimizer.step()
         scheduler.step()  # type: ignore[call-arg]
         rates.append(optimizer.param_groups[0]["lr"])
-    angle = torch.pi * torch.arange(5, dtype=torch.float64) / 4
-    expected = 1e-5 + (0.002 - 1e-5) * (1 + torch.cos(angle)) / 2
-    assert rates == pytest.approx(expected.tolist())
+    assert rates == pytest.approx(expected)

@@ -1,0 +1,406 @@
+"""Train what people would use in place of group_l0, with the same trainer, data, epochs and multiply-adds.
+
+    python benchmarks/compare_methods.py STUDY ROWS --method thin --macs 0.174 [--seed 0] [key=value ...]
+    python benchmarks/compare_methods.py STUDY ROWS --method own_architecture --like FOLDER [--seed 0] [key=value ...]
+    python benchmarks/compare_methods.py STUDY ROWS --table OURS
+
+The first two train one network with the dense setting of all tasks of a study (its epochs, schedule and augmentation) to --macs
+(GMACs of the whole model), or to those of the sparse trial in FOLDER, and add a row to a file of rows. The last one compares:
+OURS is a file of rows of benchmarks/study_rows.py, of which those with the multiply-adds of the peers are taken. Methods:
+
+- ``thin``: a network whose layers are all narrower by one factor, from random weights.
+- ``own_architecture``: the channels that are left of the trial in FOLDER, from random weights.
+- ``layer_safe_magnitude``: input channels, in the epochs of group_l0, but by their norm relative to their layer's mean.
+- ``torch_pruning``: Torch-Pruning's group magnitude over all layers: trained dense for a third of the epochs, pruned at the ends
+  of the last of them, trained on. No layer loses more than 98 % of its channels.
+- ``torch_pruning_early``: the same, pruned in the epochs in which group_l0 selects by default.
+- ``torch_pruning_group_norm``: as ``torch_pruning``, after its regularisation of group norms (DepGraph), with its defaults.
+
+They prune the backbone; the heads follow where they read it. Torch-Pruning is in requirements-benchmarks.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.study_rows import LAST_EPOCHS, Row, add_row, current_commit, digest, metrics_of, read_rows
+from datasets import Loaders
+from engine import checkpoint as files
+from engine.device import resolve
+from engine.evaluation import evaluate
+from engine.monitor import Patience
+from engine.optimizer import build_optimizer
+from engine.saved_trial import load_trial
+from engine.tracking import make_tracker
+from engine.trainer import fit_one_epoch
+from engine.trial import Trial
+from models import MultiTaskModel, build_compact, build_model, compact, mask_dense, plan_removal
+from models.compaction.removal import Removal
+from models.compaction.report import count_macs, count_parameters
+from optim.groups import as_columns, grouped_weights
+from settings.config import ExperimentConfig
+from study.plan import Study, load_study
+from study.statistics import delta_mtl, estimate
+from tasks.table import get_task
+from utils.cli import path_argument
+from utils.console import run_script, setup_logging
+from utils.errors import ConfigError
+
+TOLERANCE = 0.02
+"""Part of the multiply-adds by which a peer may miss those that are asked for."""
+STEPS = 5
+"""Epochs at whose ends a peer prunes."""
+MOST_PRUNED = 0.98
+"""Share of a layer's channels that Torch-Pruning may take: what ``keep_layers`` leaves by default."""
+PRUNER_STEPS = 1000
+"""Parts of all channels, one of which Torch-Pruning takes at a time until the multiply-adds are right."""
+
+
+@dataclass
+class Peer:
+    """A trial under a method."""
+
+    trial: Trial
+    goal: float
+    """Multiply-adds of the whole model, for one image."""
+    removal: Removal | None
+    """What is gone from the trial that the method copies."""
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds of the network now."""
+        trial = self.trial
+        return float(trial.train_macs) if trial.shrunk is not None else macs_of(trial.model, trial.config)
+
+    def take(self, network: MultiTaskModel) -> None:
+        """Let ``network`` train on, with new moments at the learning rates of now."""
+        trial = self.trial
+        trial.model = network.to(trial.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        rates = [{key: group[key] for key in ("lr", "initial_lr")} for group in trial.optimizer.param_groups]
+        trial.optimizer = trial.scheduler.optimizer = build_optimizer(trial.model, trial.weighting, trial.config)
+        for group, rate in zip(trial.optimizer.param_groups, rates, strict=True):
+            group.update(rate)
+        # The best network is one that is pruned.
+        trial.total_patience = Patience(trial.config.earlystop_patience)
+
+
+Between = Callable[[Peer], None]
+"""Called before each epoch."""
+
+
+def macs_of(model: nn.Module, config: ExperimentConfig) -> float:
+    """Return the multiply-adds of a model for one image of a configuration's size."""
+    return float(count_macs(model, config.input_img_channels, config.size)[""])
+
+
+def from_scratch(peer: Peer, removal: Removal) -> None:
+    """Let what a removal leaves train, from new random weights."""
+    network = build_compact(peer.trial.model, removal, for_training=True)
+    for _, weight in grouped_weights(network.backbone):
+        if weight.numel():
+            nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
+    for head in network.heads.values():
+        for module in head.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.reset_parameters()
+    peer.take(network)
+
+
+def own_architecture(peer: Peer) -> Between:
+    """Train the channels that are left of another trial."""
+    if peer.removal is None:
+        raise ConfigError("--method own_architecture: needs the folder of a sparse trial; give --like FOLDER")
+    from_scratch(peer, Removal.from_state(peer.removal.state_dict(), peer.trial.model))
+    return lambda _: None
+
+
+def thin(peer: Peer) -> Between:
+    """Train a network whose layers are all narrower by the factor that makes the multiply-adds right."""
+    config = peer.trial.config
+
+    def narrow(share: float) -> Removal:
+        model = build_model(config)
+        convs = [*(conv for _, conv in grouped_weights(model.backbone)), *(conv.weight for _, conv in model.feature_readers())]
+        with torch.no_grad():
+            for weight in convs:
+                if weight.shape[1] > config.input_img_channels:
+                    weight[:, round(share * weight.shape[1]) :] = 0
+        return plan_removal(model)
+
+    low, high = 0.0, 1.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        model = build_compact(peer.trial.model, narrow(middle), for_training=True)
+        low, high = (low, middle) if macs_of(model, config) > peer.goal else (middle, high)
+    from_scratch(peer, narrow(low))
+    return lambda _: None
+
+
+@dataclass
+class Schedule:
+    """Epochs at whose ends a peer prunes, and the multiply-adds that it leaves then."""
+
+    dense: float
+    goal: float
+    epochs: list[int]
+    """Numbers of epochs that are done."""
+    power: int
+    """1: equal steps; 3: as the ramp of group_l0."""
+
+    @classmethod
+    def late(cls, peer: Peer) -> Schedule:
+        """The last steps of the first third of the epochs."""
+        last = round(peer.trial.config.epochs / 3)
+        return cls(peer.macs, peer.goal, list(range(last - STEPS + 1, last + 1)), power=1)
+
+    @classmethod
+    def early(cls, peer: Peer) -> Schedule:
+        """The epochs in which group_l0 selects by default."""
+        epochs = peer.trial.config.epochs
+        return cls(peer.macs, peer.goal, list(range(round(epochs / 14) + 1, round(0.3 * epochs) + 1)), power=3)
+
+    def wanted(self, epoch: int) -> float:
+        """Return the multiply-adds that are to be left after an epoch."""
+        done = (self.epochs.index(epoch) + 1) / len(self.epochs)
+        return self.dense + (self.goal - self.dense) * (1 - (1 - done) ** self.power)
+
+
+def layer_safe_magnitude(peer: Peer) -> Between:
+    """Zero the input channels of smallest norm, relative to the mean of their layer's, for good; one of each layer stays."""
+    trial, schedule = peer.trial, Schedule.early(peer)
+
+    def remove(order: Tensor, sizes: list[int], count: int) -> Removal:
+        dead = torch.zeros(sum(sizes), dtype=torch.bool).index_fill_(0, order[:count], True)
+        for (_, weight), part in zip(grouped_weights(trial.model.backbone), dead.split(sizes), strict=True):
+            weight.masked_fill_(part[None, :, None, None], 0.0)
+        return plan_removal(trial.model)
+
+    @torch.no_grad()
+    def between(peer: Peer) -> None:
+        if trial.epoch not in schedule.epochs:
+            return
+        trial.gather()
+        weights = [weight for _, weight in grouped_weights(trial.model.backbone)]
+        norms = [as_columns(weight).norm(dim=0) for weight in weights]
+        scores = [norm / norm[norm > 0].mean() for norm in norms]
+        for score in scores:
+            score[score.argmax()] = torch.inf
+        order, sizes = torch.cat(scores).argsort(), [len(score) for score in scores]
+        kept = [weight.clone() for weight in weights]
+        low, high = 0, len(order) - len(sizes)
+        while low < high:
+            middle = (low + high) // 2
+            enough = trial.costs.of(remove(order, sizes, middle)) <= schedule.wanted(trial.epoch)
+            for weight, before in zip(weights, kept, strict=True):
+                weight.copy_(before)
+            low, high = (low, middle) if enough else (middle + 1, high)
+        removal = remove(order, sizes, low)
+        trial.widen()
+        mask_dense(trial.model, removal.maps(trial.model), trial.optimizer)
+        trial.shrink(removal)
+        trial.total_patience = Patience(trial.config.earlystop_patience)
+
+    return between
+
+
+def torch_pruning(peer: Peer, schedule: Schedule, regularised: bool = False) -> Between:
+    """Prune by the magnitude of groups over all layers, and train on.
+
+    Args:
+        peer: its network is pruned in place.
+        schedule: of the pruning.
+        regularised: push the norms of groups down before.
+    """
+    import torch_pruning as pruning
+
+    trial, config = peer.trial, peer.trial.config
+    kind = pruning.pruner.GroupNormPruner if regularised else pruning.pruner.MagnitudePruner
+    pruner = kind(
+        trial.model,
+        torch.zeros(1, config.input_img_channels, *config.size, device=trial.device),
+        importance=pruning.importance.GroupMagnitudeImportance(p=2),
+        global_pruning=True,
+        pruning_ratio=1.0,
+        max_pruning_ratio=MOST_PRUNED,
+        iterative_steps=PRUNER_STEPS,
+        ignored_layers=list(trial.model.heads.values()),
+    )
+    if regularised:
+
+        def push(*_: object) -> None:
+            if trial.epoch < schedule.epochs[0]:
+                pruner.regularize(trial.model)
+
+        trial.optimizer.register_step_pre_hook(push)
+
+    def between(peer: Peer) -> None:
+        if trial.epoch not in schedule.epochs:
+            return
+        trial.model.eval()
+        while peer.macs > schedule.wanted(trial.epoch):
+            if pruner.current_step == PRUNER_STEPS:
+                raise ConfigError(f"--macs: Torch-Pruning leaves {peer.macs / 1e9:.4f} GMACs at least")
+            pruner.step()
+        peer.take(trial.model)
+
+    return between
+
+
+METHODS: dict[str, Callable[[Peer], Between]] = {
+    "thin": thin,
+    "own_architecture": own_architecture,
+    "layer_safe_magnitude": layer_safe_magnitude,
+    "torch_pruning": lambda peer: torch_pruning(peer, Schedule.late(peer)),
+    "torch_pruning_early": lambda peer: torch_pruning(peer, Schedule.early(peer)),
+    "torch_pruning_group_norm": lambda peer: torch_pruning(peer, Schedule.late(peer), regularised=True),
+}
+
+
+def train(config: ExperimentConfig, method: str, goal: float, removal: Removal | None, folder: Path) -> Row:
+    """Train one peer, test its best network, and return its figures."""
+    config, device = resolve(config)
+    peer = Peer(Trial(config, 0, device, folder), goal, removal)
+    trial, loaders = peer.trial, Loaders(config, device.type == "cuda")
+    between = METHODS[method](peer)
+    training, validation = loaders.training(trial.seed), loaders.evaluation("val")
+    tracker = make_tracker(config, method, folder, None)
+    spent, start = 0.0, time.perf_counter()
+    while trial.epoch < config.epochs:
+        between(peer)
+        line, improved = fit_one_epoch(trial, training, validation, tracker)
+        images = line["images_per_second"] * line["train_seconds"]
+        spent += 3 * images * peer.macs
+        print(
+            f"epoch {trial.epoch}: val {line['val/loss/total']:.4f}{' *' if improved else ''}, {peer.macs / 1e9:.4f} GMACs",
+            flush=True,
+        )
+    lines, state = files.read_lines(folder / files.METRICS), files.load_tensors(folder / files.BEST)
+    trial.model.load_state_dict(state["model"])
+    left = trial.model if trial.shrunk is None else compact(trial.model, image_size=config.size)[0]
+    macs = macs_of(left, config)
+    if abs(macs - goal) > TOLERANCE * goal:
+        raise ConfigError(
+            f"--macs: {method} ended at {macs / 1e9:.4f} GMACs, and {goal / 1e9:.4f} are asked for, to {TOLERANCE:.0%}"
+        )
+    tested = evaluate(trial.model, loaders.evaluation("test"), trial.losses, config, device).flat()
+    mains = [f"{task}_{get_task(task).main_metric}" for task in config.task_list]
+    return {
+        "best_epoch": state["epochs"],
+        "dense_GMACs": macs_of(build_model(config), config) / 1e9,
+        "compact_GMACs": macs / 1e9,
+        "compact_Mparameters": count_parameters(left) / 1e6,
+        "training_minutes": (time.perf_counter() - start) / 60,
+        "training_TMACs": spent / 1e12,
+        "val_loss": lines[state["epochs"] - 1]["val/loss/total"],
+        **{name: tested[name] for name in mains},
+        **{f"val_{name}": statistics.mean(line[f"val/{name}"] for line in lines[-LAST_EPOCHS:]) for name in mains},
+    }
+
+
+def dense_config(study: Study) -> ExperimentConfig:
+    """Return the configuration of the dense setting of most tasks."""
+    dense = [setting.config for setting in study.settings if not setting.sparse]
+    if not dense:
+        raise ConfigError(f"{study.name}: has no dense setting")
+    return max(dense, key=lambda config: len(config.task_list))
+
+
+def add(args: argparse.Namespace, study: Study) -> None:
+    """Train one peer and add its row."""
+    removal = None
+    if args.like is not None:
+        other = load_trial(args.like)
+        removal = plan_removal(other.model)
+        goal = float(compact(other.model, image_size=other.config.size)[1].totals["model"]["macs_left"])
+    elif args.macs is not None:
+        goal = 1e9 * args.macs
+    else:
+        raise ConfigError("--macs: is missing; give the GMACs of the whole model, or --like FOLDER of a sparse trial")
+    dense = dense_config(study)
+    config = dense.with_values(seed=args.seed, num_trials=1, tracking="disabled")
+    with tempfile.TemporaryDirectory() as folder:
+        row = train(config, args.method, goal, removal, Path(folder))
+    known = {"setting": args.method, "seed": args.seed, "digest": f"{args.method}_{digest(dense)}"}
+    date = datetime.now(UTC).date().isoformat()
+    add_row(args.rows, {**known, "commit": args.commit or current_commit(), "date": date, "precision": config.precision, **row})
+
+
+def table(study: Study, rows: Iterable[Row], ours: Iterable[Row]) -> str:
+    """Write means per method, and the paired difference of ours from it, as a table in Markdown."""
+    dense = dense_config(study)
+    tasks, mains = dense.task_list, [f"{task}_{get_task(task).main_metric}" for task in dense.task_list]
+    baseline = {int(row["seed"]): metrics_of(row, tasks) for row in ours if row["digest"] == digest(dense)}
+    sparse = {setting.name: digest(setting.config) for setting in study.settings if setting.sparse}
+    by_method: dict[str, list[Row]] = {}
+    for row in rows:
+        by_method.setdefault(row["setting"], []).append(row)
+    if not by_method:
+        raise ConfigError("--table: there is no row of any method")
+    goal = statistics.mean(float(row["compact_GMACs"]) for row in itertools.chain(*by_method.values()))
+    near = [row for row in ours if abs(float(row["compact_GMACs"]) - goal) <= 2 * TOLERANCE * goal]
+    own = {name: [row for row in near if row["digest"] == known] for name, known in sparse.items()}
+    name, own_rows = max(own.items(), key=lambda entry: len(entry[1]))
+    deltas = {
+        method: {
+            int(row["seed"]): delta_mtl(metrics_of(row, tasks), baseline[int(row["seed"])])
+            for row in some
+            if int(row["seed"]) in baseline
+        }
+        for method, some in {name: own_rows, **by_method}.items()
+    }
+    lines = []
+    for method, some in {name: own_rows, **by_method}.items():
+        pairs = [deltas[name][seed] - delta for seed, delta in deltas[method].items() if seed in deltas[name]]
+        difference = estimate(pairs)
+        told = (
+            f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
+            if len(pairs) > 1
+            else ", ".join(f"{pair:+.1f}" for pair in pairs)
+        )
+        quantities = ("compact_GMACs", "training_TMACs", *mains)
+        means = [f"{statistics.mean(float(row[quantity]) for row in some):.4g}" for quantity in quantities]
+        delta = f"{statistics.mean(deltas[method].values()):+.1f}" if deltas[method] else ""
+        lines.append([method, str(len(some)), *means, delta, "" if method == name else told])
+    header = ["method", "seeds", "GMACs", "training TMACs", *mains, "delta_MTL against dense", f"{name} minus method"]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
+
+
+def main() -> None:
+    """Train one peer, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument("rows", type=path_argument)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--method", choices=METHODS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--macs", type=float, metavar="GMACS", help="of the whole model, for one image")
+    parser.add_argument("--like", type=path_argument, metavar="FOLDER", help="of a sparse trial")
+    parser.add_argument("--commit", type=str.strip, help="of this code (default: what git says)")
+    parser.add_argument("--table", type=path_argument, metavar="OURS", help="rows of group_l0 to compare with")
+    args = parser.parse_args()
+    setup_logging()
+    study = load_study(args.study, args.overrides)
+    if args.table is not None:
+        print(table(study, read_rows(args.rows), read_rows(args.table)))
+    elif args.method is None:
+        raise ConfigError(f"--method: is missing; expected one of {', '.join(METHODS)}, or --table OURS")
+    else:
+        add(args, study)
+
+
+if __name__ == "__main__":
+    run_script(main)
