@@ -11,8 +11,8 @@ OURS is a file of rows of benchmarks/study_rows.py, of which those with the mult
 - ``thin``: a network whose layers are all narrower by one factor, from random weights.
 - ``own_architecture``: the channels that are left of the trial in FOLDER, from random weights.
 - ``layer_safe_magnitude``: input channels, in the epochs of group_l0, but by their norm relative to their layer's mean.
-- ``torch_pruning``: Torch-Pruning's group magnitude over all layers: trained dense for a third of the epochs, pruned at the ends
-  of the last of them, trained on. No layer loses more than 98 % of its channels.
+- ``torch_pruning``: Torch-Pruning's group magnitude over all layers: dense for a third of the epochs, pruned at the ends of the
+  last of them, trained on. No layer loses more than 98 % of its channels.
 - ``torch_pruning_early``: the same, pruned in the epochs in which group_l0 selects by default.
 - ``torch_pruning_group_norm``: as ``torch_pruning``, after its regularisation of group norms (DepGraph), with its defaults.
 
@@ -22,12 +22,11 @@ They prune the backbone; the heads follow where they read it. Torch-Pruning is i
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +36,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
-from benchmarks.study_rows import LAST_EPOCHS, Row, add_row, current_commit, digest, metrics_of, read_rows
+from benchmarks.study_rows import (
+    LAST_EPOCHS,
+    Row,
+    add_row,
+    current_commit,
+    digest,
+    judged_values,
+    markdown,
+    read_rows,
+    told_difference,
+)
 from datasets import Loaders
 from engine import checkpoint as files
 from engine.device import resolve
@@ -54,7 +63,7 @@ from models.compaction.report import count_macs, count_parameters
 from optim.groups import as_columns, grouped_weights
 from settings.config import ExperimentConfig
 from study.plan import Study, load_study
-from study.statistics import delta_mtl, estimate
+from study.statistics import delta_mtl
 from tasks.table import get_task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
@@ -339,47 +348,46 @@ def add(args: argparse.Namespace, study: Study) -> None:
     add_row(args.rows, {**known, "commit": args.commit or current_commit(), "date": date, "precision": config.precision, **row})
 
 
-def table(study: Study, rows: Iterable[Row], ours: Iterable[Row]) -> str:
-    """Write means per method, and the paired difference of ours from it, as a table in Markdown."""
-    dense = dense_config(study)
-    tasks, mains = dense.task_list, [f"{task}_{get_task(task).main_metric}" for task in dense.task_list]
-    baseline = {int(row["seed"]): metrics_of(row, tasks) for row in ours if row["digest"] == digest(dense)}
-    sparse = {setting.name: digest(setting.config) for setting in study.settings if setting.sparse}
-    by_method: dict[str, list[Row]] = {}
-    for row in rows:
-        by_method.setdefault(row["setting"], []).append(row)
-    if not by_method:
-        raise ConfigError("--table: there is no row of any method")
-    goal = statistics.mean(float(row["compact_GMACs"]) for row in itertools.chain(*by_method.values()))
-    near = [row for row in ours if abs(float(row["compact_GMACs"]) - goal) <= 2 * TOLERANCE * goal]
-    own = {name: [row for row in near if row["digest"] == known] for name, known in sparse.items()}
-    name, own_rows = max(own.items(), key=lambda entry: len(entry[1]))
-    deltas = {
-        method: {
-            int(row["seed"]): delta_mtl(metrics_of(row, tasks), baseline[int(row["seed"])])
-            for row in some
-            if int(row["seed"]) in baseline
-        }
-        for method, some in {name: own_rows, **by_method}.items()
+def deltas_of(rows: Iterable[Row], baseline: Mapping[int, Row], tasks: Sequence[str]) -> dict[int, float]:
+    """Return delta_MTL against the dense run of the same seed, by seed."""
+    by_seed = {int(row["seed"]): row for row in rows if int(row["seed"]) in baseline}
+    return {
+        seed: delta_mtl(*(judged_values(each, tasks, {}) for each in (row, baseline[seed]))) for seed, row in by_seed.items()
     }
+
+
+def table(study: Study, rows: Sequence[Row], others: Sequence[Row]) -> str:
+    """Write means per method, and the paired difference of ours from it, as a table in Markdown.
+
+    Args:
+        study: whose dense setting trained the peers.
+        rows: of the peers.
+        others: of the study's settings.
+    """
+    if not rows:
+        raise ConfigError("--table: there is no row of any method")
+    dense = dense_config(study)
+    goal = statistics.mean(float(row["compact_GMACs"]) for row in rows)
+    near = [row for row in others if abs(float(row["compact_GMACs"]) - goal) <= 2 * TOLERANCE * goal]
+    settings = [(setting.name, digest(setting.config)) for setting in study.settings if setting.sparse]
+    own = {name: [row for row in near if row["digest"] == known] for name, known in settings}
+    ours = max(own, key=lambda name: len(own[name]))
+    methods = {ours: own[ours]} | {name: [row for row in rows if row["setting"] == name] for name in METHODS}
+    baseline = {int(row["seed"]): row for row in others if row["digest"] == digest(dense)}
+    deltas = {name: deltas_of(some, baseline, dense.task_list) for name, some in methods.items()}
+    mains = [f"{task}_{get_task(task).main_metric}" for task in dense.task_list]
+    quantities = ("compact_GMACs", "training_TMACs", *mains)
     lines = []
-    for method, some in {name: own_rows, **by_method}.items():
-        pairs = [deltas[name][seed] - delta for seed, delta in deltas[method].items() if seed in deltas[name]]
-        difference = estimate(pairs)
-        told = (
-            f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
-            if len(pairs) > 1
-            else ", ".join(f"{pair:+.1f}" for pair in pairs)
-        )
-        quantities = ("compact_GMACs", "training_TMACs", *mains)
-        means = [f"{statistics.mean(float(row[quantity]) for row in some):.4g}" for quantity in quantities]
-        delta = f"{statistics.mean(deltas[method].values()):+.1f}" if deltas[method] else ""
-        lines.append([method, str(len(some)), *means, delta, "" if method == name else told])
-    header = ["method", "seeds", "GMACs", "training TMACs", *mains, "delta_MTL against dense", f"{name} minus method"]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
+    for name, some in methods.items():
+        if some:
+            means = [f"{statistics.mean(float(row[quantity]) for row in some):.4g}" for quantity in quantities]
+            pairs = [deltas[ours][seed] - delta for seed, delta in deltas[name].items() if seed in deltas[ours]]
+            told = "" if name == ours else told_difference(pairs)
+            lines.append([name, str(len(some)), *means, told_difference(list(deltas[name].values())), told])
+    return markdown(["method", "seeds", *quantities, "delta_MTL against dense", f"{ours} minus method"], lines)
 
 
-def main() -> None:
+def main() -> int:
     """Train one peer, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=path_argument)
@@ -400,6 +408,7 @@ def main() -> None:
         raise ConfigError(f"--method: is missing; expected one of {', '.join(METHODS)}, or --table OURS")
     else:
         add(args, study)
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@
 
 A row is written when its run is finished, so that the work can stop anywhere, and go on where the folders of the runs are gone.
 The command can run several times at once: a run that another process is at is left to it. A run is known by its digest: of all
-keys that change its numbers, without its name, its number of trials and what depends on the machine (a key that is younger than
-the rows goes into ADDED, or all runs count as others and are trained anew). The table has per setting the means over the seeds of
-the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed, with its 95 % interval
-(Student's t).
+keys that change its numbers, without its name, its number of trials and what depends on the machine. (A key that is younger
+than the rows goes into ADDED; else all runs count as others, and are trained anew.) The table has per setting the means over
+the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed, with its 95 %
+interval (Student's t). --metric class_Male=auroc judges a task by another metric than its main one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,14 @@ from engine.resuming import saved_row
 from engine.saved_trial import load_trial
 from models import compact
 from settings.config import ExperimentConfig, load_config
+from settings.messages import nearest
 from settings.targets import TARGETS
 from study.launch import attempt
 from study.plan import Setting, Study, load_study
-from study.statistics import delta_mtl, estimate
+from study.statistics import delta_mtl_all_metrics, estimate
 from study.twins import twin_of
-from tasks.table import get_task
+from tasks.objectives import metrics_of
+from tasks.table import get_task, is_task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError, TrialError
@@ -67,11 +69,36 @@ def digest(config: ExperimentConfig) -> str:
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def row_of(folder: Path, setting: Setting, commit: str) -> Row:
+Judged = Mapping[str, str]
+"""Per task a metric in place of its main one."""
+
+
+def judged_metrics(tasks: Iterable[str], judged: Judged) -> dict[str, str]:
+    """Return per task the metric by which it is judged."""
+    return {task: judged.get(task, get_task(task).main_metric) for task in tasks}
+
+
+def read_judged(given: Iterable[str]) -> Judged:
+    """Read ``task=metric`` from the command line.
+
+    Raises:
+        ConfigError: there is no such task, or it has no such metric.
+    """
+    judged = {task: metric for task, _, metric in (text.partition("=") for text in given)}
+    for task, metric in judged.items():
+        known = metrics_of(task) if is_task(task) else {}
+        if metric not in known:
+            raise ConfigError(
+                f"--metric: {task}={metric}; expected task=metric, such as class_Male=auroc{nearest(metric, known)}"
+            )
+    return judged
+
+
+def row_of(folder: Path, setting: Setting, commit: str, judged: Judged) -> Row:
     """Return the row of a finished trial, which was trained with the code of a commit."""
     trial = load_trial(folder)
     tested, lines = saved_row(folder), files.read_lines(folder / files.METRICS)
-    mains = [f"{task}_{get_task(task).main_metric}" for task in trial.config.task_list]
+    mains = [f"{task}_{metric}" for task, metric in judged_metrics(trial.config.task_list, judged).items()]
     total = compact(trial.model, image_size=trial.config.size)[1].totals["model"]
     spent = [line["images_per_second"] * line["train_seconds"] * line.get("train_GMACs", total["macs"] / 1e9) for line in lines]
     return {
@@ -139,40 +166,58 @@ def missing(study: Study, path: Path) -> list[Any]:
     return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
 
 
-def metrics_of(row: Row, tasks: Iterable[str]) -> dict[str, dict[str, float]]:
-    """Return the main metrics of a row."""
-    names = {task: get_task(task).main_metric for task in tasks}
-    return {task: {name: float(row[f"{task}_{name}"])} for task, name in names.items()}
+def judged_values(row: Row, tasks: Iterable[str], judged: Judged) -> dict[str, dict[str, float]]:
+    """Return the metrics of a row by which its tasks are judged."""
+    return {task: {metric: float(row[f"{task}_{metric}"])} for task, metric in judged_metrics(tasks, judged).items()}
 
 
-def table(study: Study, rows: Sequence[Row]) -> str:
-    """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown."""
-    lines: list[Sequence[str]] = []
-    mains = [f"{task}_{get_task(task).main_metric}" for task in study.settings[-1].config.task_list]
-    quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
-    for setting in study.settings:
-        own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
-        twin, tasks = twin_of(setting, study.settings), setting.config.task_list
-        dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
-        pairs = [(metrics_of(row, tasks), metrics_of(dense[seed], tasks)) for seed, row in own.items() if seed in dense]
-        delta = estimate([delta_mtl(*pair) for pair in pairs])
-        known = {name: [float(row[name]) for row in own.values() if row.get(name)] for name in quantities}
-        means = [f"{statistics.mean(values):.4g}" if values else "" for values in known.values()]
-        interval = "one pair" if len(pairs) == 1 else f"{delta.low:+.1f} to {delta.high:+.1f}"
-        told = "" if twin is setting or not pairs else f"{delta.mean:+.1f} ({interval})"
-        lines.append([setting.name, str(len(own)), *means, told])
-    header = ["setting", "seeds", *quantities, "delta_MTL against dense"]
+def dense_like(setting: Setting, study: Study) -> Setting | None:
+    """Return the dense setting that one is compared with: its twin, else that of the same tasks without a variant."""
+    alike = [other for other in study.settings if not other.sparse and other.config.task_list == setting.config.task_list]
+    return twin_of(setting, study.settings) or next((other for other in alike if not other.variant), None)
+
+
+def told_difference(pairs: Sequence[float]) -> str:
+    """Write the mean of some paired differences with its 95 % interval (Student's t)."""
+    difference = estimate(pairs)
+    if len(pairs) < 2:
+        return f"{difference.mean:+.1f} (one pair)" if pairs else ""
+    return f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
 
 
-def add_folders(study: Study, path: Path, folders: Iterable[Path], commit: str) -> None:
+def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
+    """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown."""
+    lines = []
+    mains = [f"{task}_{metric}" for task, metric in judged_metrics(study.settings[0].config.task_list, judged).items()]
+    quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
+    for setting in study.settings:
+        own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
+        twin, tasks = dense_like(setting, study), setting.config.task_list
+        dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
+        pairs = [
+            [judged_values(each, tasks, judged) for each in (row, dense[seed])] for seed, row in own.items() if seed in dense
+        ]
+        known = {name: [float(row[name]) for row in own.values() if row.get(name)] for name in quantities}
+        means = [f"{statistics.mean(values):.4g}" if values else "" for values in known.values()]
+        # One metric per task: the mean over them is delta_MTL.
+        told = "" if twin is setting else told_difference([delta_mtl_all_metrics(*pair) for pair in pairs])
+        lines.append([setting.name, str(len(own)), *means, told])
+    return markdown(["setting", "seeds", *quantities, "delta_MTL against dense"], lines)
+
+
+def add_folders(study: Study, path: Path, folders: Iterable[Path], commit: str, judged: Judged) -> None:
     """Add the rows of trials in folders, each of which has the numbers of one setting of the study."""
     by_digest = {digest(setting.config): setting for setting in study.settings}
     for folder in folders:
         setting = by_digest.get(digest(load_config(folder / files.CONFIG)))
         if setting is None:
             raise TrialError(f"{folder}: no setting of {study.name} has the configuration of this trial")
-        add_row(path, row_of(folder, setting, commit))
+        add_row(path, row_of(folder, setting, commit, judged))
 
 
 def main() -> int:
@@ -185,12 +230,15 @@ def main() -> int:
         "--add", type=path_argument, nargs="+", default=(), metavar="FOLDER", help="trials that are trained already"
     )
     parser.add_argument("--commit", type=str.strip, help="of the code that trained them (default: that of this code)")
+    parser.add_argument(
+        "--metric", nargs="+", default=(), metavar="TASK=METRIC", help="judges a task in place of its main metric"
+    )
     parser.add_argument("--table", action="store_true", help="print the table alone")
     args = parser.parse_args()
     setup_logging()
-    study = load_study(args.study, args.overrides)
+    study, judged = load_study(args.study, args.overrides), read_judged(args.metric)
     commit = "" if args.table else args.commit or current_commit()
-    add_folders(study, args.rows, args.add, commit)
+    add_folders(study, args.rows, args.add, commit, judged)
     failed = False
     if not args.table and not args.add:
         for run in study.runs:
@@ -198,8 +246,8 @@ def main() -> int:
                 outcome = attempt(run)
                 failed |= outcome.status == "failed"
                 if outcome.status == "finished":
-                    add_row(args.rows, row_of(run.folder, run.setting, commit))
-    print(table(study, read_rows(args.rows)))
+                    add_row(args.rows, row_of(run.folder, run.setting, commit, judged))
+    print(table(study, read_rows(args.rows), judged))
     return int(failed)
 
 

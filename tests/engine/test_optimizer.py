@@ -263,7 +263,10 @@ def test_plateau_multiplies_every_learning_rate_and_stops_at_the_smallest() -> N
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        ({"name": "cosine", "min_lr": 1e-5}, [1e-5 + (0.002 - 1e-5) * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(5)]),
+        (
+            {"name": "cosine", "min_lr": 1e-5},
+            [1e-5 + (0.002 - 1e-5) * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(5)],
+        ),
         ({"name": "step", "step_size": 2, "factor": 0.5, "min_lr": 6e-4}, [0.002, 0.002, 0.001, 0.001, 6e-4]),
         ({"name": "step", "step_size": 2, "factor": 0.5, "min_lr": 0.1}, [0.002] * 5),
     ],
