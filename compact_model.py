@@ -2,9 +2,10 @@
 
     python compact_model.py --exp_folder_path results/runs/8_2_multi_seg_sn_depth__trial_0 --onnx
 
-Writes into the trial's folder compact.safetensors, compact_report.json, .md and .png, and with --onnx compact.onnx; those of an
-earlier run are replaced, as they follow from the checkpoint. Exit codes: 0 done, 1 the compact model's outputs are not those of
-the trained one, or these are no numbers (nothing is written), or the system refused, 2 wrong use, 130 interrupted.
+Writes into the trial's folder compact.safetensors, model_card.md, compact_report.json, .md and .png, with --onnx compact.onnx,
+and with --half compact_half.safetensors; those of an earlier run are replaced, as they follow from the checkpoint. Exit codes:
+0 done, 1 the compact model's outputs are not those of the trained one, or these are no numbers (nothing is written), or the
+system refused, 2 wrong use, 130 interrupted.
 """
 
 import argparse
@@ -18,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exp_folder_path", required=True, type=path_argument, help="folder of a trained trial")
     parser.add_argument("--onnx", action="store_true", help="write compact.onnx too, check it and time it in onnxruntime")
+    parser.add_argument("--half", action="store_true", help="write the weights in half precision too, half as large")
     parser.add_argument(
         "--check", type=positive, default=8, metavar="N", help="on how many images the outputs are compared (default: 8)"
     )
@@ -30,7 +32,9 @@ def main() -> int:
 
     from deploy.trial_compaction import compact_trial
 
-    equal = compact_trial(args.exp_folder_path, args.device, images=args.check, onnx=args.onnx, data_dir=args.data_dir)
+    equal = compact_trial(
+        args.exp_folder_path, args.device, images=args.check, onnx=args.onnx, half=args.half, data_dir=args.data_dir
+    )
     return 0 if equal else 1
 
 

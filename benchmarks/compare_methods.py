@@ -75,7 +75,7 @@ STEPS = 5
 """Epochs at whose ends a peer prunes."""
 MOST_PRUNED = 0.98
 """Share of a layer's channels that Torch-Pruning may take: what ``keep_layers`` leaves by default."""
-PRUNER_STEPS = 1000
+PRUNER_STEPS = 200
 """Parts of all channels, one of which Torch-Pruning takes at a time until the multiply-adds are right."""
 
 

@@ -23,6 +23,7 @@ from datasets import build_dataset
 from deploy.compact_report import report_text
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import Timing, time_networks
+from deploy.model_card import model_card
 from deploy.onnx_export import CHECKED_BATCHES, TOLERANCE, check_export, export_onnx, require_onnx, time_sessions
 from deploy.peak_memory import HOW, cpu_peaks, gpu_peak
 from deploy.sparsity_plot import figure_title
@@ -41,7 +42,8 @@ from utils.errors import UserError
 
 log = logging.getLogger(__name__)
 
-MODEL, ONNX, REPORT = "compact.safetensors", "compact.onnx", "compact_report"
+MODEL, HALF, ONNX = "compact.safetensors", "compact_half.safetensors", "compact.onnx"
+REPORT, CARD = "compact_report", "model_card.md"
 BATCHES = (1, 8)
 """Sizes of the batches that are timed."""
 CHECK_BATCH = 4
@@ -74,7 +76,13 @@ def make_compact(trial: SavedTrial, device: torch.device) -> Networks:
 
 
 def compact_trial(
-    folder: Path, device: str = "cpu", *, images: int = 8, onnx: bool = False, data_dir: Path | None = None
+    folder: Path,
+    device: str = "cpu",
+    *,
+    images: int = 8,
+    onnx: bool = False,
+    half: bool = False,
+    data_dir: Path | None = None,
 ) -> bool:
     """Write the compact model of a trial, and the report, into the trial's folder; those of an earlier run are replaced.
 
@@ -83,6 +91,7 @@ def compact_trial(
         device: to compact for, and to measure on.
         images: on how many the outputs are compared.
         onnx: write ``compact.onnx`` too.
+        half: write ``compact_half.safetensors`` too, with weights in half precision.
         data_dir: in place of what the configuration says.
 
     Returns:
@@ -111,6 +120,7 @@ def compact_trial(
         if not _is_equal(differences, source):
             return False
         report = _describe(made, differences, source, len(photos))
+        report |= {"half": _half(made, staging, photos, where) if half else None}
         report |= {"latency": _latency(made, where), "memory": None, "onnx": None}
         report["memory"] = _memory(made, where, staging / MODEL, report["latency"])
         if onnx:
@@ -118,7 +128,8 @@ def compact_trial(
             if report["onnx"] is None:
                 return False
         _write_report(staging, report, figure_title(trial))
-        _move(staging, folder, onnx)
+        (staging / CARD).write_text(model_card(trial, report, HALF if half else MODEL), encoding="utf-8")
+        _move(staging, folder, onnx=onnx, half=half)
     return True
 
 
@@ -237,6 +248,16 @@ def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
     return rows
 
 
+def _half(made: Networks, staging: Path, photos: Tensor, device: torch.device) -> dict[str, Any]:
+    """Write the weights in half precision; return the file's size, and how far its outputs are from the trained network's."""
+    assert made.compact.config is not None
+    save_compact(made.compact, staging / HALF, made.compact.config, half=True)
+    differences = compare_outputs(made.trial.model, load_compact(staging / HALF).to(device), _batches(photos, device))
+    worst = max(difference.relative for difference in differences.values())
+    log.info("half precision: largest difference of an output %.1e of the largest output", worst)
+    return {"file": HALF, "file_MB": (staging / HALF).stat().st_size / 1e6, "difference": worst}
+
+
 def _row(runtime: str, part: str, batch: int, rounds: int, milliseconds: Mapping[str, float]) -> dict[str, Any]:
     """Return a line of the table of latencies."""
     return {"runtime": runtime, "part": part, "batch": batch, "rounds": rounds, "milliseconds": dict(milliseconds)}
@@ -311,10 +332,11 @@ def _write_report(staging: Path, report: dict[str, Any], title: str) -> None:
     save_figure(figure, staging / REPORT, ("png",))
 
 
-def _move(staging: Path, folder: Path, onnx: bool) -> None:
+def _move(staging: Path, folder: Path, **asked: bool) -> None:
     """Put the files in the place of an earlier run's."""
-    if not onnx and (folder / ONNX).is_file():
-        log.warning("%s is of an earlier run, and is left as it is; --onnx writes it anew", folder / ONNX)
+    for name, path in {"onnx": folder / ONNX, "half": folder / HALF}.items():
+        if not asked[name] and path.is_file():
+            log.warning("%s is of an earlier run, and is left as it is; --%s writes it anew", path, name)
     for path in sorted(staging.iterdir()):
         os.replace(path, folder / path.name)
         log.info("wrote %s", folder / path.name)

@@ -251,6 +251,8 @@ class ExperimentConfig(Schema):
     """Memory layout of the convolutions; changes the speed only."""
     deterministic: Annotated[Bool, WORK] = False
     """On CUDA: ask for bit-identical repetitions, at some cost. The CPU is deterministic anyway."""
+    data_terms: Annotated[Text | None, RECORD] = None
+    """Source of the frames and the terms on which they may be used, for the model card; none: what is known of the data set."""
     tracking: Annotated[Tracking, about("record", needs="tracker", may_become="anything")] = "disabled"
     """wandb beside the local files: `online` (offline where there is no API key), `offline`, or `disabled`."""
     wandb_project: Annotated[Text | None, RECORD] = None

@@ -88,7 +88,11 @@ class DataSet:
     """True if normals that are stored as floats have unit length; else they were resized or compressed."""
     script: str = "get_outputs.py"
     """Script that evaluates its saved trials."""
+    terms: str = ""
+    """Source of its frames, and the terms on which they may be used."""
 
+
+NYU_TERMS = "NYU Depth v2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012); its authors state no licence"
 
 DATA_SETS: dict[str, DataSet] = {
     data_set.name: data_set
@@ -110,6 +114,7 @@ DATA_SETS: dict[str, DataSet] = {
             own_keys=("splits",),
             normal_axes="x right, y down, z forward",
             has_unit_normals=True,
+            terms=NYU_TERMS,
         ),
         DataSet(
             name="NYU_MTAN",
@@ -119,6 +124,7 @@ DATA_SETS: dict[str, DataSet] = {
             targets={"segmentsemantic": "label", "depth_euclidean": "depth", "surface_normal": "normal"},
             label_sets={"NYU_MTAN": LabelSet(tuple(NYU_13_CLASSES), unlabelled=(-1,))},
             folder_keys=("data_dir_NYU_MTAN", "data_dir_NYU"),
+            terms=NYU_TERMS,
         ),
         DataSet(
             name="celebA",
@@ -134,6 +140,7 @@ DATA_SETS: dict[str, DataSet] = {
             own_keys=("data_split_file", "celebA_classes", "mask_void"),
             target_keys=("mask_void", "celebA_classes"),
             script="get_out_put_celeb.py",
+            terms="CelebAMask-HQ (Lee, Liu, Wu and Luo, CVPR 2020); for non-commercial research and education alone",
         ),
     )
 }

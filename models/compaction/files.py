@@ -25,13 +25,14 @@ from utils.files import replacing
 FORMAT = "less-is-more compact model, version 1"
 
 
-def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig) -> None:
+def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig, *, half: bool = False) -> None:
     """Write a compact model for inference to one file, which appears whole or not at all.
 
     Args:
         model: what ``compact(model)`` gave.
         path: ``*.safetensors``.
         config: of the experiment that it comes from.
+        half: round the weights to float16, in half the space; they are float32 again when they are loaded.
 
     Raises:
         TypeError: the model is no compact one.
@@ -48,7 +49,10 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         "inputs": json.dumps({name: conv.width for name, conv in model.named_modules() if isinstance(conv, CompactConv2d)}),
     }
     with replacing(Path(path)) as temporary:
-        temporary.write_bytes(save(plain_tensors(model), described))  # save_file would make it readable for its owner only
+        tensors = plain_tensors(model)
+        if half:
+            tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        temporary.write_bytes(save(tensors, described))  # save_file would make it readable for its owner only
 
 
 def plain_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -71,8 +75,7 @@ def load_compact(path: str | Path) -> CompactModel:
             described: dict[str, str] = file.metadata() or {}
             if described.get("format") != FORMAT:
                 raise TrialError(f"{path}: is no compact model of this project; expected a file that compact_model.py wrote")
-            # copies: a single view of the file, a bias for example, keeps all of it in memory
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - the file is no dict
+            tensors = {name: _loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - the file is no dict
         config = validate_config(json.loads(described["config"]), str(path))
         return _rebuild(config, json.loads(described["stream"]), json.loads(described["inputs"]), tensors)
     except (SafetensorError, AttributeError, LookupError, TypeError, ValueError, RuntimeError, OSError) as error:
@@ -80,6 +83,11 @@ def load_compact(path: str | Path) -> CompactModel:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise TrialError(f"{path}: is damaged, or was written by another version ({reason:.200})") from None
+
+
+def _loaded(tensor: Tensor) -> Tensor:
+    """Copy a tensor of a file (a single view of the file, a bias for example, keeps all of it in memory), half as float."""
+    return tensor.float() if tensor.dtype == torch.float16 else tensor.clone()
 
 
 def _rebuild(config: ExperimentConfig, stream: list[int], inputs: dict[str, int], tensors: dict[str, Tensor]) -> CompactModel:

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
 from engine.optimizer import build_control, build_optimizer, build_penalty, build_scheduler

@@ -1,0 +1,87 @@
+"""The model card of a compact model: what it predicts, how well, at what size, from which data, and what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from deploy.markdown import markdown_table, markdown_text
+from deploy.meaning import classes, unit
+from engine import checkpoint as files
+from engine.saved_trial import SavedTrial
+from settings.config import ExperimentConfig
+from tasks.metric_info import metric_info
+from tasks.table import Task, get_task
+
+TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+
+
+def model_card(trial: SavedTrial, report: Mapping[str, Any], file: str) -> str:
+    """Write the card in Markdown.
+
+    Args:
+        trial: that the model comes from.
+        report: of the compaction, as in ``compact_report.json``.
+        file: name of the model's file.
+    """
+    config = trial.config
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        title=markdown_text(f"{config.Experiment_name}, trial {trial.number}"),
+        network=config.backbone,
+        output_stride=config.output_stride,
+        tasks=config.task_list,
+        made=_made(config, report),
+        file=file,
+        table=markdown_table,
+        predictions=[(task.title, markdown_text(_prediction(task, config))) for task in map(get_task, config.task_list)],
+        best_epoch=trial.best_epoch,
+        epochs=trial.epochs,
+        seed=trial.seed,
+        metrics=list(_metrics(trial)),
+        sizes=list(_sizes(report)),
+        terms=markdown_text(config.data_terms or config.data_set.terms or f"{config.data_set.title}; no terms are known"),
+        size=" x ".join(map(str, config.size)),
+        half=report["half"],
+        source=report["check"]["source"],
+    )
+
+
+def _made(config: ExperimentConfig, report: Mapping[str, Any]) -> str:
+    if not config.group_sparsity:
+        return "trained dense"
+    share = 100 * report["backbone"]["zero_groups"] / report["backbone"]["groups"]
+    return f"trained with {config.penalty.title} until {share:.1f} % of the input channels of its convolutions were zero"
+
+
+def _prediction(task: Task, config: ExperimentConfig) -> str:
+    if task.kind == "segmentation":
+        names = list(classes(task, config).values())
+        return f"one of {len(names)} classes per pixel: {', '.join(names)}"
+    return unit(task, config)
+
+
+def _metrics(trial: SavedTrial) -> Iterator[tuple[object, ...]]:
+    path = trial.folder / files.TEST
+    if path.is_file():
+        for name, values in files.load_json(path)["metrics"].items():
+            for metric, value in values.items():
+                info = metric_info(name, metric, metres=trial.config.depth_target == "metric")
+                told = "n/a" if value is None else f"{value:.4f}"
+                yield get_task(name).title, f"{info.title or metric} {'↑' if info.better == 'up' else '↓'}", told
+
+
+def _sizes(report: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    total, sizes = report["model"], report["file_MB"]["model"]
+    yield "parameters", f"{total['parameters'] / 1e6:.2f} M", f"{total['parameters_left'] / 1e6:.2f} M"
+    yield "multiply-adds per image", f"{total['macs'] / 1e9:.3g} G", f"{total['macs_left'] / 1e9:.3g} G"
+    yield "file", f"{sizes['dense']:.1f} MB", f"{sizes['compact']:.1f} MB"
+    if report["half"]:
+        yield "file, half precision", "", f"{report['half']['file_MB']:.1f} MB"
+    for row in report["latency"]:
+        if row["part"] == "model":
+            times = row["milliseconds"]
+            yield f"time of a batch of {row['batch']}", f"{times['dense']:.1f} ms", f"{times['compact']:.1f} ms"
