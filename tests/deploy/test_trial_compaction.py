@@ -38,7 +38,7 @@ from tests.trained import Trained
 from utils.errors import DataError, UserError
 
 ROOT = Path(__file__).parent.parent.parent
-FILES = {"compact.safetensors", "compact_report.json", "compact_report.md", "compact_report.png"}
+FILES = {"compact.safetensors", "compact_report.json", "compact_report.md", "compact_report.png", "model_card.md"}
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")),
     reason="onnx, onnxruntime and onnxscript are not all installed",
@@ -116,6 +116,37 @@ def test_a_trials_compact_model_is_written_with_its_report(trial: Path, trained:
     assert "Semantic segmentation" in text
     with Image.open(trial / "compact_report.png") as picture:
         assert picture.width >= 1200
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_weights_in_half_precision_take_half_the_space_and_the_card_says_what_they_cost(trial: Path) -> None:
+    assert compact_trial(trial, images=3, half=True)
+    whole, half = (load_compact(trial / name) for name in ("compact.safetensors", "compact_half.safetensors"))
+    assert all(torch.equal(two, one.half().float()) for one, two in zip(whole.parameters(), half.parameters(), strict=True))
+    assert (trial / "compact_half.safetensors").stat().st_size < 0.55 * (trial / "compact.safetensors").stat().st_size
+    report = json.loads((trial / "compact_report.json").read_text())
+    with torch.no_grad():
+        for task, expected in load_trial(trial).model(images(2)).items():
+            difference = float((half(images(2))[task] - expected).abs().max() / expected.abs().max())
+            assert 0 < difference < 10 * report["half"]["difference"] < 0.1
+    card = (trial / "model_card.md").read_text()
+    assert f"at most {report['half']['difference']:.1e} of the largest output" in card
+    tested = json.loads((trial / "test.json").read_text())["metrics"]
+    assert all(f"{value:.4f}" in card for values in tested.values() for value in values.values())
+
+
+@pytest.mark.usefixtures("no_measuring")
+@pytest.mark.parametrize(
+    ("terms", "said"), [(None, "its authors state no licence"), ("My frames; CC0", "My frames; CC0. The weights")]
+)
+def test_the_card_says_on_which_terms_the_data_may_be_used(trial: Path, terms: str | None, said: str) -> None:
+    config = load_trial(trial).config.with_values(data_terms=terms)
+    config.save(trial / "config_file.yaml")
+    (trial / "test.json").unlink()
+    assert compact_trial(trial, images=1)
+    card = (trial / "model_card.md").read_text()
+    assert said in card
+    assert "It was not tested" in card
 
 
 @pytest.mark.usefixtures("no_measuring")
