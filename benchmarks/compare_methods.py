@@ -16,12 +16,16 @@ OURS is a file of rows of benchmarks/study_rows.py, of which those with the mult
 - ``torch_pruning_early``: the same, pruned in the epochs in which group_l0 selects by default.
 - ``torch_pruning_group_norm``: as ``torch_pruning``, after its regularisation of group norms (DepGraph), with its defaults.
 
-They prune the backbone; the heads follow where they read it. Torch-Pruning is in requirements-benchmarks.txt.
+- ``torchao_pat``: torchao's pruning-aware training with latent weights, in the epochs of group_l0: the same share of the input
+  channels of every layer, by their norm.
+
+They prune the backbone; the heads follow where they read it. Torch-Pruning and torchao are in requirements-benchmarks.txt.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -88,6 +92,10 @@ class Peer:
     """Multiply-adds of the whole model, for one image."""
     removal: Removal | None
     """What is gone from the trial that the method copies."""
+    steps: int
+    """Of an epoch."""
+    has_zeros: bool = False
+    """True if channels are zero, and not gone, from the trial's own model."""
 
     @property
     def macs(self) -> float:
@@ -191,6 +199,7 @@ class Schedule:
 def layer_safe_magnitude(peer: Peer) -> Between:
     """Zero the input channels of smallest norm, relative to the mean of their layer's, for good; one of each layer stays."""
     trial, schedule = peer.trial, Schedule.early(peer)
+    peer.has_zeros = True
 
     def remove(order: Tensor, sizes: list[int], count: int) -> Removal:
         dead = torch.zeros(sum(sizes), dtype=torch.bool).index_fill_(0, order[:count], True)
@@ -269,12 +278,69 @@ def torch_pruning(peer: Peer, schedule: Schedule, regularised: bool = False) -> 
     return between
 
 
+def torchao_pat(peer: Peer) -> Between:
+    """Train with torchao's pruning-aware training: an equal share of each layer's input channels, but for the colours."""
+    from torchao.prototype.pat import group as groupers
+    from torchao.prototype.pat.group import Dim0Grouper
+    from torchao.prototype.pat.optim import PruneOptimizer
+
+    class InputChannels(Dim0Grouper):  # type: ignore[misc]  # no class without the package
+        """Groups of input channels: its own for dimension 1 are single columns of a kernel."""
+
+        def __enter__(self) -> InputChannels:
+            self.p = self._param.movedim(1, 0).flatten(1)
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            channels, outputs, *kernel = self._param.movedim(1, 0).shape
+            self._param.copy_(self.p.view(channels, outputs, *kernel).movedim(0, 1))
+            self.p = self._param
+
+    groupers.InputChannels = InputChannels  # where the optimizer looks its groupers up
+
+    trial, ramp = peer.trial, Schedule.early(peer)
+    first, last = ramp.epochs[0] - 1, ramp.epochs[-1]
+    convs, others = (
+        next(g for g in trial.optimizer.param_groups if g["name"] == name) for name in ("backbone_convs", "backbone_other")
+    )
+    others["params"].append(convs["params"].pop(0))
+    convs |= {"prox_type": "MinSparsityConstraint", "group_type": "InputChannels", "min_sparsity_schedule": True}
+    convs["min_sparsity"] = equal_share(peer)
+    trial.optimizer = trial.scheduler.optimizer = PruneOptimizer(trial.optimizer, first * peer.steps, last * peer.steps)
+    peer.has_zeros = True
+
+    def between(peer: Peer) -> None:
+        if trial.epoch == last:
+            trial.total_patience = Patience(trial.config.earlystop_patience)
+
+    return between
+
+
+def equal_share(peer: Peer) -> float:
+    """Return the share of the input channels of each layer but the first whose removal leaves the multiply-adds of the goal."""
+    config = peer.trial.config
+
+    @torch.no_grad()
+    def left(share: float) -> float:
+        model, random = build_model(config), torch.Generator().manual_seed(0)
+        for _, weight in list(grouped_weights(model.backbone))[1:]:
+            weight[:, torch.randperm(weight.shape[1], generator=random)[: math.ceil(share * weight.shape[1])]] = 0
+        return float(peer.trial.costs.of(plan_removal(model)))
+
+    low, high = 0.0, 0.99
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        low, high = (low, middle) if left(middle) <= peer.goal else (middle, high)
+    return high
+
+
 METHODS: dict[str, Callable[[Peer], Between]] = {
     "thin": thin,
     "own_architecture": own_architecture,
     "layer_safe_magnitude": layer_safe_magnitude,
     "torch_pruning": lambda peer: torch_pruning(peer, Schedule.late(peer)),
     "torch_pruning_early": lambda peer: torch_pruning(peer, Schedule.early(peer)),
+    "torchao_pat": torchao_pat,
     "torch_pruning_group_norm": lambda peer: torch_pruning(peer, Schedule.late(peer), regularised=True),
 }
 
@@ -282,10 +348,10 @@ METHODS: dict[str, Callable[[Peer], Between]] = {
 def train(config: ExperimentConfig, method: str, goal: float, removal: Removal | None, folder: Path) -> Row:
     """Train one peer, test its best network, and return its figures."""
     config, device = resolve(config)
-    peer = Peer(Trial(config, 0, device, folder), goal, removal)
-    trial, loaders = peer.trial, Loaders(config, device.type == "cuda")
-    between = METHODS[method](peer)
+    trial, loaders = Trial(config, 0, device, folder), Loaders(config, device.type == "cuda")
     training, validation = loaders.training(trial.seed), loaders.evaluation("val")
+    peer = Peer(trial, goal, removal, len(training))
+    between = METHODS[method](peer)
     tracker = make_tracker(config, method, folder, None)
     spent, start = 0.0, time.perf_counter()
     while trial.epoch < config.epochs:
@@ -299,7 +365,7 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
         )
     lines, state = files.read_lines(folder / files.METRICS), files.load_tensors(folder / files.BEST)
     trial.model.load_state_dict(state["model"])
-    left = trial.model if trial.shrunk is None else compact(trial.model, image_size=config.size)[0]
+    left = compact(trial.model, image_size=config.size)[0] if peer.has_zeros else trial.model
     macs = macs_of(left, config)
     if abs(macs - goal) > TOLERANCE * goal:
         raise ConfigError(
