@@ -52,7 +52,7 @@ from utils.files import write_text
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
 
-ADDED = {"lr_schedule.step_size": 100}
+ADDED = {"lr_schedule.step_size": 100, "distill.from": None, "distill.weight": 1.0}
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
 
 Row = dict[str, Any]
@@ -64,6 +64,7 @@ def digest(config: ExperimentConfig) -> str:
     values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
     values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
     left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
+    values["distill.from"] = values["distill.from"] and "a trial of the same seed"  # wherever it lies
     left_out |= {key for key, value in ADDED.items() if values.get(key) == value}
     kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]

@@ -1,25 +1,55 @@
-"""A training that starts from a network that was trained before (``start_from``)."""
+"""Networks that were trained before: a training starts from one (``start_from``), or learns from one (``distill``)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from engine import checkpoint as files
 from models import MultiTaskModel, build_model
-from settings.config import ExperimentConfig
-from utils.errors import TrialError, UserError
+from settings.config import ExperimentConfig, validate_config
+from utils.errors import ConfigError, TrialError, UserError
 from utils.paths import expanded
 from utils.tensor_files import misfits
 
 TRIAL = "{trial}"
-"""In ``start_from``, stands for the number of the trial that starts."""
+"""In ``start_from`` and ``distill.from``, stands for the number of the trial that starts."""
 
 
-def start_file(config: ExperimentConfig, trial: int) -> Path:
-    """The checkpoint that trial number ``trial`` starts from: of a trial's folder its best network."""
-    assert config.start_from is not None
-    path = expanded(config.start_from.replace(TRIAL, str(trial)), "start_from")
+def checkpoint_of(text: str, key: str, trial: int) -> Path:
+    """The checkpoint that a ``key`` of the configuration names for a trial, by its number: of a folder its best network."""
+    path = expanded(text.replace(TRIAL, str(trial)), key)
     return path / files.BEST if path.is_dir() else path
+
+
+def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> MultiTaskModel | None:
+    """Load the network that a trial learns from, in eval mode on ``device``; None: it learns from the data alone.
+
+    Raises:
+        UserError: there is no such checkpoint, or its network predicts something else.
+    """
+    if config.distill.from_ is None:
+        return None
+    path = checkpoint_of(config.distill.from_, "distill.from", trial)
+    try:
+        state = files.load_tensors(path)
+        taught = validate_config(state["config"], str(path))
+        model = build_model(taught.model_copy(update={"init_weights": None, "start_from": None}))
+        model.load_state_dict(state["model"])
+    except (TrialError, KeyError, ConfigError, RuntimeError) as error:
+        raise UserError(f"distill.from: {' '.join(str(error).split())}") from None
+    missing = [task for task in config.task_list if task not in taught.task_list]
+    if missing:
+        raise UserError(
+            f"distill.from: {path}: does not predict {', '.join(missing)}; expected a trial of all tasks of task_list"
+        )
+    for key in ("label_set", "depth_target", "input_img_channels"):
+        if getattr(taught, key) != getattr(config, key):
+            raise UserError(
+                f"distill.from: {path}: has {key} {getattr(taught, key)!r}, and this trial has {getattr(config, key)!r}"
+            )
+    return model.to(device).eval().requires_grad_(False)
 
 
 def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> str:
@@ -31,7 +61,8 @@ def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> s
     Raises:
         UserError: there is no such checkpoint, or it is of another network.
     """
-    path = start_file(config, trial)
+    assert config.start_from is not None
+    path = checkpoint_of(config.start_from, "start_from", trial)
     try:
         state = files.load_tensors(path)
     except TrialError as error:
@@ -45,13 +76,16 @@ def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> s
 
 
 def check_start(config: ExperimentConfig) -> None:
-    """Refuse a ``start_from`` that a trial could not start from.
+    """Refuse networks that a trial could not start, or learn, from.
 
     Raises:
-        UserError: see :func:`start_from`.
+        UserError: see :func:`start_from` and :func:`load_teacher`.
     """
-    if config.start_from is None:
-        return
-    model = build_model(config)
-    for trial in {start_file(config, trial): trial for trial in range(config.num_trials)}.values():
-        start_from(model, config, trial)
+    for text, key in ((config.start_from, "start_from"), (config.distill.from_, "distill.from")):
+        if text is None:
+            continue
+        for trial in {checkpoint_of(text, key, trial): trial for trial in range(config.num_trials)}.values():
+            if key == "start_from":
+                start_from(build_model(config), config, trial)
+            else:
+                load_teacher(config, trial, torch.device("cpu"))

@@ -28,6 +28,7 @@ from figures.saving import save_figure
 from optim import SparsityReport, group_squares, live_mask, live_rms, sparsity_report, strength_of
 from optim.groups import grouped_weights
 from optim.selection import BUDGET_TOLERANCE
+from tasks.objectives import imitation
 from tasks.table import get_task
 from utils.console import duration, listed, track
 
@@ -118,10 +119,15 @@ def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
     with autocast(trial.device, trial.config):
         features = trial.network.features(batch["image"])
         logits = trial.network.logits(features, batch["image"].shape[-2:], tasks)
+        with torch.no_grad():
+            taught = {} if trial.teacher is None else trial.teacher(batch["image"], tasks)
     losses = {}
     for task, out in logits.items():
         loss = trial.losses[task]
         losses[task] = loss.value(loss.statistics(out, batch["targets"][task], batch["masks"][task]))
+        if task in taught:
+            distance = imitation(get_task(task), out, taught[task], trial.config.depth_target)
+            losses[task] = losses[task] + trial.config.distill.weight * distance
     return ForwardPass(losses, trial.weighting(losses), features)
 
 

@@ -13,6 +13,7 @@ from engine.budget import TrialBudget
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.shrunk_network import ShrunkNetwork
+from engine.starting import load_teacher
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.compaction.costs import Costs
@@ -41,6 +42,8 @@ class Trial:
         """The compact network that trains in place of ``model``; None: ``model`` trains itself."""
         self.removal_is_final = False
         """True once nothing more can go from the network."""
+        self.teacher = load_teacher(config, number, device)
+        """Network whose predictions are targets beside the data's; None: there is none."""
         self.weighting = build_weighting(config).to(device)
         self.losses = build_losses(config.task_list, config.seg_loss_fn, config.depth_target)
         self.optimizer = build_optimizer(self.model, self.weighting, config)

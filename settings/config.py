@@ -26,6 +26,7 @@ from settings.sections import (
     Bool,
     Cache,
     DataSetName,
+    Distill,
     FileName,
     Int,
     LRSchedule,
@@ -150,6 +151,8 @@ class ExperimentConfig(Schema):
 
     seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES), WORK] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
+    distill: Distill = Distill()
+    """A trained network that this one learns from, beside the data."""
     comb_loss: Annotated[str, OneOf(WEIGHTINGS), WORK] = "sum"
     """Rule by which the tasks' losses become one: sum, fixed weights, or learned uncertainty weights."""
     loss_weights: Annotated[

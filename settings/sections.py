@@ -277,3 +277,21 @@ class LRSchedule(Section):
     (torch's rule)."""
     min_lr: Annotated[Number, Field(ge=0), NUMBERS] = 1e-7
     """Lower end of every learning rate."""
+
+
+class Distill(Section):
+    """A trained network whose predictions are targets beside the data's (Hinton, Vinyals and Dean 2015, temperature 1)."""
+
+    from_: Annotated[Text | None, about("numbers", "speed", "place", needs="weights", may_become="another spelling")] = Field(
+        default=None, alias="from"
+    )
+    """Folder of a trial of these tasks, such as the dense twin's, or a checkpoint; `{trial}` in it stands for the trial's
+    number."""
+    weight: Annotated[Number, Field(gt=0), NUMBERS] = 1.0
+    """Factor of a task's distance from that network's prediction, which is added to the task's training loss."""
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Distill:
+        if self.from_ is None and self.weight != 1:
+            raise ValueError("weight has no effect without from; give distill.from, or remove distill.weight")
+        return self

@@ -64,6 +64,10 @@ class Objective:
         """Return the prediction that metrics and figures use."""
         return activate(task, logits, depth_target)
 
+    def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
+        """Return the distance of every element of a prediction from another network's, both from their logits."""
+        return self.distance(activate(task, logits, depth_target), self.predict(task, others, depth_target))
+
     def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
         """Return the meaning of a predicted number; ``normal_axes``: those of the data set, if they are known."""
         return self.unit
@@ -83,6 +87,11 @@ class Segmentation(Objective):
 
     def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
         return logits.argmax(dim=1)
+
+    def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
+        """Return the Kullback-Leibler divergence of each pixel's classes from the other network's."""
+        own, given = (values.log_softmax(dim=1) for values in (logits, others))
+        return F.kl_div(own, given, reduction="none", log_target=True).sum(dim=1)
 
 
 class Depth(Objective):
@@ -129,6 +138,11 @@ class Attribute(Objective):
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
         return MeanLoss(binary_cross_entropy)
 
+    def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
+        """Return the Kullback-Leibler divergence of the two answers from the other network's."""
+        given = others.sigmoid()
+        return binary_cross_entropy(logits, given) - binary_cross_entropy(others, given)
+
 
 def objective_of(task: Task) -> Objective:
     """Return the objective of ``task``."""
@@ -139,6 +153,11 @@ def objective_of(task: Task) -> Objective:
 def predict(task: Task, logits: Tensor, depth_target: str) -> Tensor:
     """Return the prediction that metrics and figures use: its form is in the docstring of the task's objective."""
     return objective_of(task).predict(task, logits, depth_target)
+
+
+def imitation(task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
+    """Return the mean distance of a prediction from another network's, a scalar; from the logits of both, in float32."""
+    return objective_of(task).imitation(task, logits.float(), others.float(), depth_target).mean()
 
 
 def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict[str, Loss]:
