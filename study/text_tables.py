@@ -13,7 +13,17 @@ from typing import Any
 import pandas as pd
 
 from study.columns import HEADINGS, LATENCIES, SIZES, Column
-from study.labels import NOTHING, interval, is_missing, kind_label, mean_text, study_columns, tasks_label, value_text
+from study.labels import (
+    NOTHING,
+    interval,
+    is_missing,
+    kind_label,
+    mean_text,
+    strength_label,
+    study_columns,
+    tasks_label,
+    value_text,
+)
 from study.tables import StudyTables
 from utils.console import listed
 from utils.numbers import fixed
@@ -23,6 +33,8 @@ Row = dict[str, Any]
 
 PER_BLOCK = 6
 """Settings side by side in a table of every metric that is to fit on a sheet of paper."""
+TOGETHER_UP_TO = 12
+"""Settings that a reader of a page still overlooks; where there are more, tables are divided by tasks, and fold."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,12 @@ def paper_table(tables: StudyTables) -> TextTable:
 
 
 def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
-    """Make tables with quantities as rows, settings as columns: ``per_block`` of them a table, or all in one with None."""
-    blocks = _blocks(_by_tasks(tables), per_block)
+    """Make tables with quantities as rows, settings as columns: ``per_block`` of them a table, or with None a table per set of
+    tasks where there are more than ``TOGETHER_UP_TO`` settings, else one."""
+    by_tasks = per_block is None and len(tables.summary) > TOGETHER_UP_TO
+    groups_of_settings = _by_tasks(tables)
+    parts = [[group] for group in groups_of_settings] if by_tasks else [groups_of_settings]
+    blocks = [block for part in parts for block in _blocks(part, per_block)]
     columns = study_columns(tables)
     groups = [*dict.fromkeys(column.group for column in columns if column.task), *HEADINGS]
     result = []
@@ -129,6 +145,70 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
         caption = f"Study {tables.name}, every metric: {_spread(tables.summary)}{part}."
         result.append(TextTable(name, f"Every metric{part}", caption, heads, sections, joint=", "))
     return result
+
+
+def methods_table(tables: StudyTables) -> TextTable:
+    """Make the table of the methods that a study knows, side by side at the same strength.
+
+    A section has the dense networks of the same tasks (one for each, and one for all), and penalties and variants at the same
+    target, or variants of a penalty at the same lambda. Without two sparse methods at one strength there is no section.
+    """
+    shown = [column for column in study_columns(tables) if column.name in _COMPARED or (column.main and column.task)]
+    rows_of = {value_text(row["setting"]): row for row in tables.rows}
+    sections = []
+    for tasks, rows in _by_tasks(tables):
+        dense = [row for row in rows if not row["sparse"]]
+        for strength, methods in _by_strength(rows):
+            twins = [row for row in dense if any(value_text(method.get("twin")) == row["setting"] for method in methods)]
+            alone = [rows_of[name] for name in methods[0].get("baseline_settings", ()) if name in rows_of]
+            best = {column.name: _best([*twins, *methods], column) for column in shown}
+            cells = [_singles_row(alone, shown)] if len(alone) == len(tasks) > 1 else []
+            for row in [*twins, *methods]:
+                name = kind_label(row).replace(f", {strength}", "", 1)
+                claim = verdict(row) if row["sparse"] else NOTHING
+                texts = [mean_text(column, row) for column in shown]
+                means = [row[f"{column.name}_mean"] for column in shown]
+                bold = [
+                    text != NOTHING and column.number(mean) == best[column.name]
+                    for text, mean, column in zip(texts, means, shown, strict=True)
+                ]
+                numbers = [Cell(text, best=is_best) for text, is_best in zip(texts, bold, strict=True)]
+                cells.append([Cell(name), Cell(f"{int(row['num_trials'])}"), *numbers, Cell(claim)])
+            sections.append(Section(f"{tasks_label(tasks)}, {strength}", cells))
+    heads = [("", "method"), ("", "n"), *((column.group if column.task else "", column.heading) for column in shown)]
+    caption = (
+        f"Study {tables.name}, methods at the same strength: {_spread(tables.summary)}. “One dense network per task” has the "
+        "main metric of each from a network of its own, and the sum of their costs. The claim is against the dense twin."
+    )
+    return TextTable("methods", "Methods side by side", caption, [*heads, ("", "claim")], sections)
+
+
+_COMPARED = ("delta_MTL", "group_sparsity", "compact_GMACs", "compact_Mparameters", "compact_latency_ms")
+_SUMMED = _COMPARED[2:]
+"""Costs of several networks that are run one after the other."""
+
+
+def _by_strength(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Group sparse settings of the same tasks that aim at the same; without groups of one."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in (row for row in rows if row["sparse"]):
+        # a lambda means something else for each penalty
+        penalty = value_text(row["penalty"]) if not is_missing(row["lambda"]) else ""
+        groups.setdefault((strength_label(row), penalty), []).append(row)
+    return [(strength, group) for (strength, _), group in groups.items() if len(group) > 1]
+
+
+def _singles_row(alone: Sequence[Row], shown: Sequence[Column]) -> list[Cell]:
+    """Write what dense networks of one task each reach and cost together."""
+    cells = [Cell("one dense network per task"), Cell("/".join(dict.fromkeys(f"{int(row['num_trials'])}" for row in alone)))]
+    for column in shown:
+        means = [row[f"{column.name}_mean"] for row in alone]
+        if column.name in _SUMMED and not any(map(is_missing, means)):
+            cells.append(Cell(column.number(sum(map(float, means)))))
+        else:
+            texts = [mean_text(column, row) for row in alone] if column.task else []
+            cells.append(Cell(next((text for text in texts if text != NOTHING), NOTHING)))
+    return [*cells, Cell(NOTHING)]
 
 
 def comparison_table(tables: StudyTables) -> TextTable:
