@@ -184,7 +184,9 @@ _REMEDIES = {
 
 
 def _more_trials(undecided: Sequence[Finding]) -> str:
-    """Advise on the setting that the fewest further trials would decide."""
+    """Advise on the setting of most tasks that the fewest trials would decide."""
+    most = max(len(result.row["tasks"]) for result in undecided)
+    undecided = [result for result in undecided if len(result.row["tasks"]) == most]
     needed = {
         result.setting: trials_to_decide(result.mean, float(result.row["difference_std"]), result.margin, _MOST_TRIALS)
         for result in undecided

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,6 @@ def _grouped(figures: Sequence[ReportFigure], folder: Path) -> list[tuple[str, l
 
 
 def _rich(text: str) -> Markup:
-    """Mark a text up for the page, with the index of Δ_MTL as an index; an arrow stays with what it belongs to."""
-    text = str(escape(text)).replace("Δ_MTL", "Δ<sub>MTL</sub>")
-    return Markup(text.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓"))
+    """Mark a text up for the page, with the index of Δ_MTL as an index; signs stay with what they belong to."""
+    text = str(escape(text)).replace("Δ_MTL", "Δ<sub>MTL</sub>").replace("λ = ", "λ\u00a0=\u00a0")
+    return Markup(re.sub(r" (?=[↑↓%±])|(?<=[±]) ", "\u00a0", text))

@@ -86,8 +86,7 @@ def paper_table(tables: StudyTables) -> TextTable:
     """Make the table with settings as rows: trials, main metric of each task, Δ_MTL with its interval, sparsity and cost."""
     summary = tables.summary
     columns = study_columns(tables)
-    shown = [column for column in columns if column.main]
-    shown += sorted((column for column in columns if column.paper), key=lambda column: column.paper)
+    shown = _paper_columns(columns)
     heads = [("", "setting"), ("", "n")]
     for column in shown:
         heads.append((column.group if column.task else "", column.heading))
@@ -100,8 +99,7 @@ def paper_table(tables: StudyTables) -> TextTable:
         for row in rows:
             cells = [Cell(kind_label(row)), Cell(f"{int(row['num_trials'])}")]
             for column in shown:
-                text, mean = mean_text(column, row), row[f"{column.name}_mean"]
-                cells.append(Cell(text, best=text != NOTHING and column.number(mean) == best[column.name]))
+                cells.append(_cell(column, row, best[column.name]))
                 if _shows_interval(column, summary):
                     cells.append(Cell(_interval_of(column, row)))
             section.append(cells)
@@ -150,42 +148,43 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
 def methods_table(tables: StudyTables) -> TextTable:
     """Make the table of the methods that a study knows, side by side at the same strength.
 
-    A section has the dense networks of the same tasks (one for each, and one for all), and penalties and variants at the same
-    target, or variants of a penalty at the same lambda. Without two sparse methods at one strength there is no section.
+    A section has the dense networks of the same tasks (one for each, and one for all), and then penalties and variants at the
+    same target, or variants of a penalty at the same lambda. Without two sparse methods at one strength there is no section.
     """
-    shown = [column for column in study_columns(tables) if column.name in _COMPARED or (column.main and column.task)]
+    shown = _paper_columns(study_columns(tables))
     rows_of = {value_text(row["setting"]): row for row in tables.rows}
     sections = []
     for tasks, rows in _by_tasks(tables):
-        dense = [row for row in rows if not row["sparse"]]
-        for strength, methods in _by_strength(rows):
-            twins = [row for row in dense if any(value_text(method.get("twin")) == row["setting"] for method in methods)]
-            alone = [rows_of[name] for name in methods[0].get("baseline_settings", ()) if name in rows_of]
-            best = {column.name: _best([*twins, *methods], column) for column in shown}
-            cells = [_singles_row(alone, shown)] if len(alone) == len(tasks) > 1 else []
-            for row in [*twins, *methods]:
+        by_strength = _by_strength(rows)
+        if not by_strength:
+            continue
+        planned = {name for _, methods in by_strength for row in methods for name in row.get("baseline_settings", ())}
+        alone = [row for name, row in rows_of.items() if name in planned and not value_text(row["variant"])]
+        cells = [_singles_row(alone, shown)] if len(alone) == len(tasks) > 1 else []
+        cells += [_method_row(kind_label(row), row, shown, {}) for row in rows if not row["sparse"]]
+        for strength, methods in by_strength:
+            best = {column.name: _best(methods, column) for column in shown}
+            for row in methods:
                 name = kind_label(row).replace(f", {strength}", "", 1)
-                claim = verdict(row) if row["sparse"] else NOTHING
-                texts = [mean_text(column, row) for column in shown]
-                means = [row[f"{column.name}_mean"] for column in shown]
-                bold = [
-                    text != NOTHING and column.number(mean) == best[column.name]
-                    for text, mean, column in zip(texts, means, shown, strict=True)
-                ]
-                numbers = [Cell(text, best=is_best) for text, is_best in zip(texts, bold, strict=True)]
-                cells.append([Cell(name), Cell(f"{int(row['num_trials'])}"), *numbers, Cell(claim)])
-            sections.append(Section(f"{tasks_label(tasks)}, {strength}", cells))
+                cells.append(_method_row(f"{strength}, {name}", row, shown, best))
+        sections.append(Section(tasks_label(tasks), cells))
     heads = [("", "method"), ("", "n"), *((column.group if column.task else "", column.heading) for column in shown)]
     caption = (
-        f"Study {tables.name}, methods at the same strength: {_spread(tables.summary)}. “One dense network per task” has the "
-        "main metric of each from a network of its own, and the sum of their costs. The claim is against the dense twin."
+        f"Study {tables.name}, methods at the same strength: {_spread(tables.summary)}. Bold: the best of the methods at one "
+        "strength. One dense network per task: the main metric of each is that of a network of its own, costs are their sums. "
+        "The claim is against the dense twin."
     )
     return TextTable("methods", "Methods side by side", caption, [*heads, ("", "claim")], sections)
 
 
-_COMPARED = ("delta_MTL", "group_sparsity", "compact_GMACs", "compact_Mparameters", "compact_latency_ms")
-_SUMMED = _COMPARED[2:]
+_SUMMED = ("compact_GMACs", "compact_Mparameters", "compact_latency_ms")
 """Costs of several networks that are run one after the other."""
+
+
+def _paper_columns(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns of the paper's table: the main metric of each task, and what follows them."""
+    followers = sorted((column for column in columns if column.paper), key=lambda column: column.paper)
+    return [column for column in columns if column.main] + followers
 
 
 def _by_strength(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
@@ -196,6 +195,16 @@ def _by_strength(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
         penalty = value_text(row["penalty"]) if not is_missing(row["lambda"]) else ""
         groups.setdefault((strength_label(row), penalty), []).append(row)
     return [(strength, group) for (strength, _), group in groups.items() if len(group) > 1]
+
+
+def _method_row(name: str, row: Row, shown: Sequence[Column], best: Mapping[str, str | None]) -> list[Cell]:
+    cells = [Cell(name), Cell(f"{int(row['num_trials'])}"), *(_cell(column, row, best.get(column.name)) for column in shown)]
+    return [*cells, Cell(verdict(row) if row["sparse"] else NOTHING)]
+
+
+def _cell(column: Column, row: Row, best: str | None) -> Cell:
+    text = mean_text(column, row)
+    return Cell(text, best=text != NOTHING and column.number(row[f"{column.name}_mean"]) == best)
 
 
 def _singles_row(alone: Sequence[Row], shown: Sequence[Column]) -> list[Cell]:

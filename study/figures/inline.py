@@ -40,13 +40,14 @@ def inline_svg(figure: Figure, name: str) -> str:
         name: which no other figure of the page has.
     """
     file = StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "figure"}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
     text = text[text.index("<svg") :]
     for pattern, new in _REST:
         text = pattern.sub(new, text)
-    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    numbers = {found: str(number) for number, found in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]*)"', text)))}
+    text = re.sub(r'(\bid="|href="#|url\(#)([^")]*)', lambda match: f"{match[1]}{name}-{numbers[match[2]]}", text)
     width = figure.get_figwidth()
     text = re.sub(r'<svg width="[^"]*" height="[^"]*"', f'<svg class="plot" style="--inches: {width:g}"', text, count=1)
     return _COLOUR.sub(r"\1: var(--c\2)", text).strip()
@@ -59,17 +60,18 @@ def page_colours(figures: Iterable[str]) -> list[tuple[str, str, str]]:
 
 
 def dark_colour(colour: str) -> str:
-    """Return the colour of the same hue that has as much contrast to dark paper as ``colour`` has to white paper.
+    """Return the colour of the same hue for dark paper: what stands out on white paper does so there.
 
-    White becomes the paper, black the ink.
+    White becomes the paper, black the ink, and a grey keeps its contrast. Colours that are pale on white keep at least the
+    contrast of 3 that a line needs to be seen, and their order.
     """
     if colour == "#ffffff":
         return DARK_PAPER
+    hue, _, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     contrast = 1.05 / (_luminance(to_rgb(colour)) + 0.05)
-    wanted = contrast * (_luminance(to_rgb(DARK_PAPER)) + 0.05) - 0.05
+    wanted = (contrast if saturation == 0 else 2 + 0.8 * contrast) * (_luminance(to_rgb(DARK_PAPER)) + 0.05) - 0.05
     if wanted >= _luminance(to_rgb(DARK_INK)):
         return DARK_INK
-    hue, _, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2

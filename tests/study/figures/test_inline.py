@@ -2,12 +2,24 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from study.figures.inline import DARK_INK, DARK_PAPER, dark_colour, inline_svg, page_colours
 from study.figures.pareto import draw_pareto
+from study.figures.style import strength_colours
 from tests.study.figures.drawn_parts import drawn, texts
 from tests.study_tables import small_study
+
+
+def _contrast(colour: str) -> float:
+    """Contrast to dark paper, as the accessibility guidelines of the web define it."""
+
+    def luminance(of: str) -> float:
+        parts = np.array([int(of[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+        return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    return (luminance(colour) + 0.05) / (luminance(DARK_PAPER) + 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -49,5 +61,6 @@ def test_a_dark_colour_keeps_hue_and_contrast() -> None:
     assert (dark_colour("#ffffff"), dark_colour("#000000")) == (DARK_PAPER, DARK_INK)
     greys = [int(dark_colour(f"#{level:02x}" + f"{level:02x}" * 2)[1:3], 16) for level in (0x33, 0x55, 0x99, 0xE0)]
     assert greys == sorted(greys, reverse=True)
+    assert all(_contrast(dark_colour(colour)) >= 3 for colour in strength_colours("abcdef").values())
     red, green, blue = (int(dark_colour("#0072b2")[at : at + 2], 16) for at in (1, 3, 5))
     assert red < green < blue
