@@ -61,7 +61,6 @@ def test_no_text_covers_another_or_leaves_the_figure(study: Callable[[], StudyTa
                 assert apart, (drawing.name, text, other)
 
 
-@pytest.mark.parametrize("study", [small_study, varied_study])
 def crowded_study() -> StudyTables:
     """Lambdas that are closer than their labels are wide."""
     sparse = [Setting(NYU, 2, "l1_l2", strength) for strength in (1e-4, 1.1e-4, 1.25e-4, 1.5e-4, 2e-4, 2.1e-4, 9e-4)]
@@ -92,6 +91,7 @@ def test_crowded_ticks_stay_without_their_labels() -> None:
     assert labels[0] == "1e-4" and labels[-1] == "9e-4" and labels.count("") >= 2
 
 
+@pytest.mark.parametrize("study", [small_study, varied_study])
 def test_figures_have_the_width_of_a_paper_and_no_smaller_text_than_seven_points(study: Callable[[], StudyTables]) -> None:
     for drawing in all_drawn(study)[0]:
         assert drawing.figure.get_figwidth() in (3.4, 7.0)
