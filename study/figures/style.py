@@ -30,8 +30,6 @@ COLUMN, TEXT = 3.4, 7.0
 """Inches: width of a column and of the text of a two-column paper. Figures are made at the size they are printed at."""
 SMALL, NORMAL = 7.0, 8.0
 """Points: ticks, legends and labels in a figure; titles and names of axes."""
-MOST_STDS = 3.0
-"""Sample standard deviations of a bar that are sure to be seen: all of it from three trials on (2.5 each way)."""
 LABEL_GAP = 0.4
 """Least distance of two labels of ticks side by side, in sizes of their letters: closer ones read as one number."""
 DENSE, SINGLE, GUIDE = "#000000", "#555555", "#999999"
@@ -250,10 +248,10 @@ def fit_to_means(
     margin: float = 0.1,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> None:
-    """Make the vertical axis hold all means, and of their intervals up to ``MOST_STDS`` sample standard deviations.
+    """Make the vertical axis hold all means with their intervals, and of two trials one sample standard deviation each way.
 
     With two trials Student's t makes an interval of nine standard deviations each way, beside which nothing else could be
-    seen. Such bars are cut by the panel's frame.
+    seen. Such bars are cut by the panel's frame; both of the trials are within it.
 
     Args:
         axes: whose limits are set.
@@ -262,7 +260,7 @@ def fit_to_means(
         margin: share of the panel's height above and below.
         bounds: least and largest possible value, such as 0 and 1 of a share: no interval makes the axis reach beyond them.
     """
-    reach = [min(mean.high - mean.mean, MOST_STDS * mean.std) if mean.n > 1 else 0.0 for mean in means]
+    reach = [0.0 if mean.n == 1 else mean.std if mean.n == 2 else mean.high - mean.mean for mean in means]
     low = min([*others, *(max(mean.mean - by, bounds[0]) for mean, by in zip(means, reach, strict=True))])
     high = max([*others, *(min(mean.mean + by, bounds[1]) for mean, by in zip(means, reach, strict=True))])
     space = margin * (high - low) or 0.05 * abs(high) or 1.0

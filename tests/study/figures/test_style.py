@@ -19,6 +19,8 @@ def test_an_axis_holds_all_means_and_no_interval_of_two_trials_stretches_it() ->
     assert not is_cut(axes, [three, single])
     fit_to_means(axes, [three, two, single])
     assert np.ptp(axes.get_ylim()) < two.high - two.low
+    low, high = axes.get_ylim()
+    assert low < 1.4 < 1.6 < high, "both of the two trials are seen"
     assert is_cut(axes, [three, two, single])
     assert not is_cut(axes, [three, single])
 
