@@ -69,7 +69,7 @@ def dark_colour(colour: str) -> str:
         return DARK_PAPER
     hue, _, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     contrast = 1.05 / (_luminance(to_rgb(colour)) + 0.05)
-    wanted = (contrast if saturation == 0 else 2 + 0.8 * contrast) * (_luminance(to_rgb(DARK_PAPER)) + 0.05) - 0.05
+    wanted = (contrast if saturation == 0 else 3 + 0.7 * contrast) * (_luminance(to_rgb(DARK_PAPER)) + 0.05) - 0.05
     if wanted >= _luminance(to_rgb(DARK_INK)):
         return DARK_INK
     low, high = 0.0, 1.0
