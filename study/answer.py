@@ -47,7 +47,7 @@ class Finding:
 
     @property
     def at(self) -> str:
-        """Write what it has given up: ``With 70.0 % of the groups at zero, ``; empty where nobody knows."""
+        """Write what it has given up: ``with 70.0 % of the groups at zero, ``; empty where nobody knows."""
         return "" if math.isnan(self.sparsity) else f"with {percent(self.sparsity)} of the groups at zero, "
 
     @property
@@ -97,13 +97,15 @@ def answer(tables: StudyTables) -> Answer:
 
 def _told(results: Sequence[Finding]) -> Finding:
     """Choose the setting to tell of: of most tasks, one that holds at the least cost, else the one that comes closest."""
-    for claim in ("holds", "undecided", "fails"):
-        chosen = [result for result in results if result.claim == claim]
-        if chosen:
-            most = max(len(result.row["tasks"]) for result in chosen)
-            chosen = [result for result in chosen if len(result.row["tasks"]) == most]
-            return min(chosen, key=_expense) if claim == "holds" else max(chosen, key=lambda result: result.mean)
-    raise AssertionError("no result")
+    claims = {result.claim for result in results}
+    claim = next(claim for claim in ("holds", "undecided", "fails") if claim in claims)
+    chosen = _of_most_tasks([result for result in results if result.claim == claim])
+    return min(chosen, key=_expense) if claim == "holds" else max(chosen, key=lambda result: result.mean)
+
+
+def _of_most_tasks(results: Sequence[Finding]) -> list[Finding]:
+    most = max(len(result.row["tasks"]) for result in results)
+    return [result for result in results if len(result.row["tasks"]) == most]
 
 
 def _expense(result: Finding) -> tuple[float, float]:
@@ -185,8 +187,7 @@ _REMEDIES = {
 
 def _more_trials(undecided: Sequence[Finding]) -> str:
     """Advise on the setting of most tasks that the fewest trials would decide."""
-    most = max(len(result.row["tasks"]) for result in undecided)
-    undecided = [result for result in undecided if len(result.row["tasks"]) == most]
+    undecided = _of_most_tasks(undecided)
     needed = {
         result.setting: trials_to_decide(result.mean, float(result.row["difference_std"]), result.margin, _MOST_TRIALS)
         for result in undecided

@@ -83,12 +83,11 @@ def _freeze(config: ExperimentConfig) -> str:
     """Say when zero groups are final."""
     if config.debias_epoch is None:
         return "The penalty acts to the end."
-    rest = counted(config.epochs, "epoch")
-    return (
-        f"From epoch {config.debias_epoch + 1} of {rest} on, zero groups stay zero and the rest trains on without the penalty."
-    )
+    start = f"From epoch {config.debias_epoch + 1} of {config.epochs} on"
+    return f"{start}, zero groups stay zero and the rest trains on without the penalty."
 
 
 def _shrink(config: ExperimentConfig) -> str:
     """Say that the network that trains becomes smaller."""
-    return "As groups become zero, the training goes on with what is left of the network." * config.shrinks
+    text = "As groups become zero, the training goes on with what is left of the network, where its backbone can be cut."
+    return text if config.shrinks else ""

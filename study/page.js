@@ -59,21 +59,22 @@
       add(`${fold ? fold.querySelector("summary").textContent : ""} ${heading.textContent}`, heading, ...cells);
     });
   }
-  const folds = [...document.querySelectorAll("details.fold")].filter((fold) => fold.querySelector("table, .finding"));
-  const open = new Map(folds.map((fold) => [fold, fold.open]));
+  const foldOf = (item) => item.elements[0].closest("details.fold");
+  const open = new Map(items.map(foldOf).filter(Boolean).map((fold) => [fold, fold.open]));
   input.addEventListener("input", () => {
     const words = plain(input.value).split(" ").filter(Boolean);
-    let shown = 0;
+    const shown = new Map();
     for (const item of items) {
       const found = words.every((word) => item.words.includes(word));
-      shown += found;
       item.elements.forEach((element) => (element.hidden = !found));
+      if (found) shown.set(foldOf(item), (shown.get(foldOf(item)) || 0) + 1);
     }
-    for (const fold of folds) {
-      const found = fold.querySelector("tbody tr:not(.group):not([hidden]) td:not([hidden]), .finding:not([hidden])");
-      fold.hidden = !found;
-      fold.open = words.length ? Boolean(found) : open.get(fold);
+    for (const [fold, before] of open) {
+      const count = shown.get(fold) || 0;
+      fold.hidden = !count;
+      fold.open = words.length ? Boolean(count) : before;
+      fold.querySelector(".count").textContent = count;
     }
-    output.textContent = words.length && !shown ? "No setting has these words." : "";
+    output.textContent = words.length && !shown.size ? "No setting has these words." : "";
   });
 })();

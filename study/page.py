@@ -21,7 +21,7 @@ from study.markup import LATEX_COMMENT, latex, markdown
 from study.tables import StudyTables
 from study.text_tables import TOGETHER_UP_TO, comparison_table, full_tables, methods_table, paper_table, verdict
 from utils.files import write_text
-from utils.numbers import fixed, percent
+from utils.numbers import fixed
 
 TEMPLATE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.html", "page.js"))
 
@@ -107,7 +107,6 @@ def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure]
     """Make the page that lies in ``folder``: figures, style and script are in it, links to the figures' files are relative."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["rich"] = _rich
-    environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
     results, rows = findings(tables), tables.rows
     claims = [verdict(row) for row in rows if row["sparse"]]

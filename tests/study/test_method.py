@@ -26,7 +26,7 @@ def test_a_target_is_described_with_penalty_score_ramp_freeze_and_shrinking(stud
         "After each step of AdamW from epoch 8 on, a proximal step of the group L0",
         "(gradient · weight)²",
         "the share of zero groups rises to the target on a cubic ramp; each layer keeps 2 % of its groups",
-        "From epoch 31 of 100 epochs on, zero groups stay zero",
+        "From epoch 31 of 100 on, zero groups stay zero",
         "the training goes on with what is left of the network",
     ):
         assert part in text

@@ -64,8 +64,9 @@ FILTER = """
   const count = () => [...document.querySelectorAll("#results tbody tr")].filter((row) => row.checkVisibility()).length;
   const type = (text) => { input.value = text; input.dispatchEvent(new Event("input")); return count(); };
   const open = count();
-  return { bar: input.checkVisibility(), open, all: type("mcp 1e-4"), none: type("nothing of this"),
-    said: document.querySelector("output").textContent, again: type("") };
+  const counts = () => [...document.querySelectorAll("#results .fold .count")].map((count) => count.textContent).join(" ");
+  return { bar: input.checkVisibility(), open, all: type("mcp 1e-4"), counts: counts(), none: type("nothing of this"),
+    said: document.querySelector("output").textContent, again: type(""), before: counts() };
 """
 
 WIDTH = """
@@ -106,5 +107,5 @@ def test_the_filter_shows_the_settings_with_all_words_also_where_they_are_folded
     # the folded tables of four sets of tasks have group MCP, and each of them one setting with this lambda
     assert found == {
         **{"bar": True, "open": 13, "all": 4, "none": 0, "again": 13},
-        "said": "No setting has these words.",
+        **{"said": "No setting has these words.", "counts": "0 0 0 1 1 1 1", "before": "7 7 7 13 13 13 13"},
     }
