@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup, escape
-from PIL import Image
 
 from deploy.markdown import markdown_text
-from figures.saving import PNG_DPI
-from study.labels import main_metrics, setting_label
+from study.answer import CLAIMS, Finding, answer, findings
+from study.figures.inline import DARK_INK, DARK_PAPER, page_colours
+from study.labels import main_metrics, setting_label, tasks_label
 from study.markup import LATEX_COMMENT, latex, markdown
 from study.tables import StudyTables
-from study.text_tables import comparison_table, full_tables, pairs_text, paper_table, verdict
-from utils.errors import UserError
+from study.text_tables import TOGETHER_UP_TO, comparison_table, full_tables, methods_table, paper_table, verdict
 from utils.files import write_text
-from utils.numbers import fixed, percent
+from utils.numbers import fixed
 
-CLAIMS = ("holds", "fails", "undecided")
-
-TEMPLATE = Path(__file__).with_name("page.html")
+TEMPLATE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.html", "page.js"))
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,10 @@ class ReportFigure:
     """A figure of the page."""
 
     title: str
+    """What is before a colon is the title of a group of figures."""
     caption: str
+    svg: str
+    """As :func:`study.figures.inline.inline_svg` makes it."""
     png: Path
     pdf: Path
 
@@ -54,23 +52,21 @@ class ReportInfo:
     machine: str
     date: str
     notes: Sequence[str] = ()
+    methods: Sequence[tuple[str, str]] = ()
+    """Kinds of settings, each with sentences on how it is trained."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Result of the comparison of a sparse setting with its dense twin."""
+class Picture(NamedTuple):
+    """Places of a finding's numbers in percent of a line."""
 
-    claim: str
-    """``holds``, ``fails`` or ``undecided``."""
-    setting: str
-    pairs: str
-    """Number of compared pairs of trials."""
-    sparsity: float
-    """Percentage of zero groups, or NaN."""
+    zero: float
+    margin: float
     mean: float
     low: float
     high: float
-    margin: float
+    cut_low: bool
+    """True if the interval goes on beyond the line's beginning."""
+    cut_high: bool
 
 
 def write_report(
@@ -81,7 +77,6 @@ def write_report(
     Equal arguments give equal files.
 
     Raises:
-        UserError: a figure is not there, or is no PNG.
         OSError: the system refused, such as for want of room; the message is a sentence that names the file.
     """
     texts = {"report.html": html_page(tables, folder, figures, info), "tables.md": markdown_file(tables)}
@@ -109,79 +104,73 @@ def latex_file(tables: StudyTables) -> str:
 
 
 def html_page(tables: StudyTables, folder: Path, figures: Sequence[ReportFigure], info: ReportInfo) -> str:
-    """Make the page that lies in ``folder``: figures and style are in it, links to the figures' PDFs are relative.
-
-    Raises:
-        UserError: a figure is not there, or is no PNG.
-    """
+    """Make the page that lies in ``folder``: figures, style and script are in it, links to the figures' files are relative."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["rich"] = _rich
-    environment.filters["percent"] = percent
     environment.filters["signed"] = lambda value: fixed(value, 2, signed=True)
     results, rows = findings(tables), tables.rows
     claims = [verdict(row) for row in rows if row["sparse"]]
+    widest: tuple[str, ...] = max((row["tasks"] for row in rows), key=len, default=())
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         study=tables.name,
+        answer=answer(tables),
         claims=CLAIMS,
-        counts={claim: claims.count(claim) for claim in CLAIMS},
         sparse=len(claims),
         unclaimed={reason: claims.count(reason) for reason in claims if reason not in CLAIMS},
         findings=[(finding, _picture(finding, results)) for finding in results],
         settings=[(setting_label(row), str(row["setting"]), int(row["num_trials"])) for row in rows],
+        many=len(rows) > TOGETHER_UP_TO,
+        widest=tasks_label(widest),
         runs=len(tables.runs[["setting", "trial"]].drop_duplicates()),
         paper=paper_table(tables),
+        methods=methods_table(tables),
         comparison=comparison_table(tables),
         full=full_tables(tables, per_block=None),
-        figures=[_embedded(figure, folder) for figure in figures],
+        figures=_grouped(figures, folder),
+        colours=page_colours(figure.svg for figure in figures),
+        dark={"paper": DARK_PAPER, "ink": DARK_INK},
         main_metrics=main_metrics(tables),
         info=info,
+        script=Markup(SCRIPT.read_text(encoding="utf-8").strip()),
     )
 
 
-def findings(tables: StudyTables) -> list[Finding]:
-    """Return the result of each sparse setting that has an interval."""
-    results = []
-    for row in tables.rows:
-        claim = verdict(row)
-        if row["sparse"] and claim in CLAIMS:
-            sparsity = float(row.get("group_sparsity_mean", math.nan))
-            numbers = (float(row[name]) for name in ("difference_mean", "difference_low", "difference_high", "margin"))
-            results.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, *numbers))
-    return results
+def _picture(finding: Finding, results: Sequence[Finding]) -> Picture:
+    """Place a finding's numbers on a line that is the same for all findings.
 
-
-def _picture(finding: Finding, results: Sequence[Finding]) -> dict[str, float]:
-    """Return the positions of the finding's numbers in percent of a line that is the same for all findings.
-
-    An interval that is far wider than what is compared ends at the end of the line.
+    An interval that is far wider than what is compared is cut at the end of the line.
     """
     margin = max(result.margin for result in results)
     start = min(*(result.mean for result in results), -margin) - 3 * margin
     end = max(*(result.mean for result in results), 0.0) + 3 * margin
-    values = {"zero": 0.0, "margin": -finding.margin, "mean": finding.mean, "low": finding.low, "high": finding.high}
-    return {name: round(100 * min(max((value - start) / (end - start), 0.0), 1.0), 2) for name, value in values.items()}
+
+    def place(value: float) -> float:
+        return round(100 * min(max((value - start) / (end - start), 0.0), 1.0), 2)
+
+    return Picture(
+        zero=place(0.0),
+        margin=place(-finding.margin),
+        mean=place(finding.mean),
+        low=place(finding.low),
+        high=place(finding.high),
+        cut_low=finding.low < start,
+        cut_high=finding.high > end,
+    )
 
 
-def _embedded(figure: ReportFigure, folder: Path) -> dict[str, Any]:
-    """Return a figure for the template: its picture as a text, and its size on the page in pixels."""
-    try:
-        data = figure.png.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-    except OSError as error:
-        raise UserError(f"{figure.png}: is no figure that can be read ({error.strerror or 'not a PNG'})") from None
-    return {
-        "title": figure.title,
-        "caption": figure.caption,
-        "source": f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}",
-        # what makes its letters as large as those of the page
-        "width": round(width * 96 / PNG_DPI),
-        "height": round(height * 96 / PNG_DPI),
-        "pdf": quote(Path(os.path.relpath(figure.pdf, folder)).as_posix()),
-    }
+def _grouped(figures: Sequence[ReportFigure], folder: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return figures for the template, by the beginnings of their titles."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for figure in figures:
+        group, _, rest = figure.title.partition(": ")
+        files = {"PDF": figure.pdf, "PNG": figure.png}
+        links = {name: quote(Path(os.path.relpath(path, folder)).as_posix()) for name, path in files.items()}
+        shown = {"title": rest or group, "name": figure.title, "caption": figure.caption, "svg": Markup(figure.svg)}
+        groups.setdefault(group, []).append({**shown, "links": links})
+    return list(groups.items())
 
 
 def _rich(text: str) -> Markup:
-    """Mark a text up for the page, with the index of Δ_MTL as an index; an arrow stays with what it belongs to."""
-    text = str(escape(text)).replace("Δ_MTL", "Δ<sub>MTL</sub>")
-    return Markup(text.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓"))
+    """Mark a text up for the page, with the index of Δ_MTL as an index; signs stay with what they belong to."""
+    text = str(escape(text)).replace("Δ_MTL", "Δ<sub>MTL</sub>").replace("λ = ", "λ\u00a0=\u00a0")
+    return Markup(re.sub(r" (?=[↑↓%±])|(?<=[±]) ", "\u00a0", text))

@@ -50,7 +50,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean, std = mean_and_std(values)
     if math.isnan(std):
         return Estimate(n, mean, std, math.nan, math.nan)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / math.sqrt(n)
+    half = _half_width(std, n)
     return Estimate(n, mean, std, mean - half, mean + half)
 
 
@@ -108,3 +108,19 @@ def _mean_change(metrics: Metrics, baseline: Metrics, names: Mapping[str, Sequen
         for task in metrics
     ]
     return float(np.mean(per_task))
+
+
+def trials_to_decide(mean: float, std: float, margin: float, most: int) -> int | None:
+    """Return the fewest trials, at most ``most``, whose interval has -``margin`` outside, if ``mean`` and ``std`` stay.
+
+    None where there is no such number.
+    """
+    for n in range(2, most + 1):
+        if _half_width(std, n) < abs(mean + margin):
+            return n
+    return None
+
+
+def _half_width(std: float, n: int) -> float:
+    """Return half of the length of the interval of a mean of ``n`` numbers with this sample standard deviation."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * std / math.sqrt(n)

@@ -17,7 +17,9 @@ from figures.saving import save_figure
 from study.collect import gaps, study_tables
 from study.costs import BUSY, Costs, costs_of
 from study.figures import KINDS, draw_all
+from study.figures.inline import inline_svg
 from study.latencies import others_share
+from study.method import described_methods
 from study.page import ReportFigure, ReportInfo, write_report
 from study.plan import Run, Study, config_text
 from study.progress import finished_runs, holder
@@ -78,6 +80,7 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
         machine=_machines(finished, costs),
         date=date.today().isoformat(),
         notes=[*gaps(study, costs), *_latency_notes(costs, obstacle), *missing],
+        methods=described_methods(setting for setting in study.settings if any(run.setting is setting for run in finished)),
     )
     written += [path for figure in figures for path in (figure.png, figure.pdf)]
     # An earlier report's LaTeX would pass for this one's.
@@ -134,7 +137,8 @@ def _save_figures(tables: StudyTables, target: Path) -> tuple[list[ReportFigure]
     figures = []
     for figure in drawn:
         png, pdf = save_figure(figure.figure, target / "figures" / figure.name)
-        figures.append(ReportFigure(figure.title, figure.caption, png, pdf))
+        svg = inline_svg(figure.figure, figure.name)
+        figures.append(ReportFigure(figure.title, figure.caption, svg, png, pdf))
     _remove_old(target / "figures", {figure.png.stem for figure in figures})
     return figures, missing
 

@@ -13,7 +13,17 @@ from typing import Any
 import pandas as pd
 
 from study.columns import HEADINGS, LATENCIES, SIZES, Column
-from study.labels import NOTHING, interval, is_missing, kind_label, mean_text, study_columns, tasks_label, value_text
+from study.labels import (
+    NOTHING,
+    interval,
+    is_missing,
+    kind_label,
+    mean_text,
+    strength_label,
+    study_columns,
+    tasks_label,
+    value_text,
+)
 from study.tables import StudyTables
 from utils.console import listed
 from utils.numbers import fixed
@@ -23,6 +33,8 @@ Row = dict[str, Any]
 
 PER_BLOCK = 6
 """Settings side by side in a table of every metric that is to fit on a sheet of paper."""
+TOGETHER_UP_TO = 12
+"""Settings that a reader of a page still overlooks; where there are more, tables are divided by tasks, and fold."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +86,7 @@ def paper_table(tables: StudyTables) -> TextTable:
     """Make the table with settings as rows: trials, main metric of each task, Δ_MTL with its interval, sparsity and cost."""
     summary = tables.summary
     columns = study_columns(tables)
-    shown = [column for column in columns if column.main]
-    shown += sorted((column for column in columns if column.paper), key=lambda column: column.paper)
+    shown = _paper_columns(columns)
     heads = [("", "setting"), ("", "n")]
     for column in shown:
         heads.append((column.group if column.task else "", column.heading))
@@ -88,8 +99,7 @@ def paper_table(tables: StudyTables) -> TextTable:
         for row in rows:
             cells = [Cell(kind_label(row)), Cell(f"{int(row['num_trials'])}")]
             for column in shown:
-                text, mean = mean_text(column, row), row[f"{column.name}_mean"]
-                cells.append(Cell(text, best=text != NOTHING and column.number(mean) == best[column.name]))
+                cells.append(_cell(column, row, best[column.name]))
                 if _shows_interval(column, summary):
                     cells.append(Cell(_interval_of(column, row)))
             section.append(cells)
@@ -107,8 +117,12 @@ def paper_table(tables: StudyTables) -> TextTable:
 
 
 def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[TextTable]:
-    """Make tables with quantities as rows, settings as columns: ``per_block`` of them a table, or all in one with None."""
-    blocks = _blocks(_by_tasks(tables), per_block)
+    """Make tables with quantities as rows, settings as columns: ``per_block`` of them a table, or with None a table per set of
+    tasks where there are more than ``TOGETHER_UP_TO`` settings, else one."""
+    by_tasks = per_block is None and len(tables.summary) > TOGETHER_UP_TO
+    groups_of_settings = _by_tasks(tables)
+    parts = [[group] for group in groups_of_settings] if by_tasks else [groups_of_settings]
+    blocks = [block for part in parts for block in _blocks(part, per_block)]
     columns = study_columns(tables)
     groups = [*dict.fromkeys(column.group for column in columns if column.task), *HEADINGS]
     result = []
@@ -129,6 +143,81 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
         caption = f"Study {tables.name}, every metric: {_spread(tables.summary)}{part}."
         result.append(TextTable(name, f"Every metric{part}", caption, heads, sections, joint=", "))
     return result
+
+
+def methods_table(tables: StudyTables) -> TextTable:
+    """Make the table of the methods that a study knows, side by side at the same strength.
+
+    A section has the dense networks of the same tasks (one for each, and one for all), and then penalties and variants at the
+    same target, or variants of a penalty at the same lambda. Without two sparse methods at one strength there is no section.
+    """
+    shown = _paper_columns(study_columns(tables))
+    rows_of = {value_text(row["setting"]): row for row in tables.rows}
+    sections = []
+    for tasks, rows in _by_tasks(tables):
+        by_strength = _by_strength(rows)
+        if not by_strength:
+            continue
+        planned = {name for _, methods in by_strength for row in methods for name in row.get("baseline_settings", ())}
+        alone = [row for name, row in rows_of.items() if name in planned and not value_text(row["variant"])]
+        cells = [_singles_row(alone, shown)] if len(alone) == len(tasks) > 1 else []
+        cells += [_method_row(kind_label(row), row, shown, {}) for row in rows if not row["sparse"]]
+        for strength, methods in by_strength:
+            best = {column.name: _best(methods, column) for column in shown}
+            for row in methods:
+                name = kind_label(row).replace(f", {strength}", "", 1)
+                cells.append(_method_row(f"{strength}, {name}", row, shown, best))
+        sections.append(Section(tasks_label(tasks), cells))
+    heads = [("", "method"), ("", "n"), *((column.group if column.task else "", column.heading) for column in shown)]
+    caption = (
+        f"Study {tables.name}, methods at the same strength: {_spread(tables.summary)}. Bold: the best of the methods at one "
+        "strength. One dense network per task: the main metric of each is that of a network of its own, costs are their sums. "
+        "The claim is against the dense twin."
+    )
+    return TextTable("methods", "Methods side by side", caption, [*heads, ("", "claim")], sections)
+
+
+_SUMMED = ("compact_GMACs", "compact_Mparameters", "compact_latency_ms")
+"""Costs of several networks that are run one after the other."""
+
+
+def _paper_columns(columns: Sequence[Column]) -> list[Column]:
+    """Return the columns of the paper's table: the main metric of each task, and what follows them."""
+    followers = sorted((column for column in columns if column.paper), key=lambda column: column.paper)
+    return [column for column in columns if column.main] + followers
+
+
+def _by_strength(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Group sparse settings of the same tasks that aim at the same; without groups of one."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in (row for row in rows if row["sparse"]):
+        # a lambda means something else for each penalty
+        penalty = value_text(row["penalty"]) if not is_missing(row["lambda"]) else ""
+        groups.setdefault((strength_label(row), penalty), []).append(row)
+    return [(strength, group) for (strength, _), group in groups.items() if len(group) > 1]
+
+
+def _method_row(name: str, row: Row, shown: Sequence[Column], best: Mapping[str, str | None]) -> list[Cell]:
+    cells = [Cell(name), Cell(f"{int(row['num_trials'])}"), *(_cell(column, row, best.get(column.name)) for column in shown)]
+    return [*cells, Cell(verdict(row) if row["sparse"] else NOTHING)]
+
+
+def _cell(column: Column, row: Row, best: str | None) -> Cell:
+    text = mean_text(column, row)
+    return Cell(text, best=text != NOTHING and column.number(row[f"{column.name}_mean"]) == best)
+
+
+def _singles_row(alone: Sequence[Row], shown: Sequence[Column]) -> list[Cell]:
+    """Write what dense networks of one task each reach and cost together."""
+    cells = [Cell("one dense network per task"), Cell("/".join(dict.fromkeys(f"{int(row['num_trials'])}" for row in alone)))]
+    for column in shown:
+        means = [row[f"{column.name}_mean"] for row in alone]
+        if column.name in _SUMMED and not any(map(is_missing, means)):
+            cells.append(Cell(column.number(sum(map(float, means)))))
+        else:
+            texts = [mean_text(column, row) for row in alone] if column.task else []
+            cells.append(Cell(next((text for text in texts if text != NOTHING), NOTHING)))
+    return [*cells, Cell(NOTHING)]
 
 
 def comparison_table(tables: StudyTables) -> TextTable:

@@ -22,6 +22,7 @@ from study.figures.style import (
     TEXT,
     band_handle,
     dense_look,
+    finish_text,
     label_axes,
     legend_below,
     legend_inside,
@@ -29,7 +30,6 @@ from study.figures.style import (
     new_figure,
     panels,
     percent_axis,
-    plain_text,
     strength_colours,
 )
 from study.tables import StudyTables
@@ -141,7 +141,7 @@ def _draw(tables: StudyTables, task_set: TaskSet, sparse: Sequence[PlottedSettin
         legend_inside(places[-1], handles)
     else:
         legend_below(figure, handles)
-    plain_text(figure)
+    finish_text(figure)
     left_out = len(task_set.dense) + len(sparse) - len(chosen)
     title = f"{task_set.title}, {sparse[0].series.penalty_label}" if sparse else task_set.title
     return DrawnFigure(name, f"Learning curves: {title}", _caption(title, list(trials.values()), left_out, cut), figure)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from study.figures.style import interval_handles, legend_below, plain_text
+from study.figures.style import finish_text, interval_handles, legend_below
 from study.statistics import Estimate
 
 
@@ -64,7 +64,7 @@ class Legend:
                 handle.set_label(f"{label} ({n_text(self.counts[label])})")
         several, once = any(count > 1 for count in self.marked), any(count == 1 for count in self.marked)
         legend_below(figure, [*self.handles.values(), *interval_handles(several, once)])
-        plain_text(figure)
+        finish_text(figure)
 
 
 def trials_text(counts: Iterable[int]) -> str:

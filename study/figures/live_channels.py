@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from figures.texts import write_beside
 from study.figures.drawn import Drawn, DrawnFigure, trials_text
 from study.figures.plotted_settings import PlottedSetting, TaskSet, task_sets
-from study.figures.style import NORMAL, SMALL, TEXT, Look, handle, legend_below, new_figure, plain_text
+from study.figures.style import NORMAL, SMALL, TEXT, Look, finish_text, handle, legend_below, new_figure
 from study.tables import StudyTables
 from utils.numbers import percent
 
@@ -124,7 +124,7 @@ def _draw(task_set: TaskSet, penalty: str, shares: LiveShares) -> DrawnFigure:
     if shares.dead.any():
         cross = Look("#000000", "x", "none")
         legend_below(figure, [handle("no live channel in any trial", cross, line=False)])
-    plain_text(figure)
+    finish_text(figure)
     title = shares.settings[0].series.penalty_label
     return DrawnFigure(
         name=f"layers_{task_set.key}_{penalty}",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from study.columns import COLUMNS
+from study.columns import COLUMNS, Column
 from study.figures.drawn import Drawn, DrawnFigure, Legend, bars_text, trials_text
 from study.figures.plotted_settings import PlottedSetting, TaskSet, all_series, baselines, drawn_sets, estimates, main_columns
 from study.figures.style import (
@@ -73,7 +75,7 @@ def _draw(
         drawn = panel.draw_sparse(tables, task_set, sparsity) + panel.draw_dense(task_set)
         lines = panel.draw_singles(baselines(tables, task_set, task) if len(task_set.tasks) > 1 else [])
         percent_axis(axes.xaxis)
-        fit_to_means(axes, drawn, lines)
+        fit_to_means(axes, drawn, lines, bounds=_bounds(columns[task], [*lines, *(mean.mean for mean in drawn)]))
         cut |= is_cut(axes, drawn)
         label_axes(axes, task_title(task), COLUMNS["group_sparsity"].heading, columns[task].axis_label())
         axes.locator_params(axis="y", nbins=5)
@@ -92,6 +94,12 @@ def _draw(
     return DrawnFigure(
         f"performance_{task_set.key}", f"Performance against group sparsity: {task_set.title}", " ".join(sentences), figure
     )
+
+
+def _bounds(column: Column, values: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest value that a metric can have, as far as its direction and its values tell."""
+    share = column.better == "up" and not column.unit and max(values) <= 1
+    return (0.0 if min(values) >= 0 else -math.inf), (1.0 if share else math.inf)
 
 
 @dataclass(frozen=True)

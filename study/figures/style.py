@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -28,8 +30,8 @@ COLUMN, TEXT = 3.4, 7.0
 """Inches: width of a column and of the text of a two-column paper. Figures are made at the size they are printed at."""
 SMALL, NORMAL = 7.0, 8.0
 """Points: ticks, legends and labels in a figure; titles and names of axes."""
-MOST_STDS = 3.0
-"""Sample standard deviations of a bar that are sure to be seen: all of it from three trials on (2.5 each way)."""
+LABEL_GAP = 0.4
+"""Least distance of two labels of ticks side by side, in sizes of their letters: closer ones read as one number."""
 DENSE, SINGLE, GUIDE = "#000000", "#555555", "#999999"
 GRID = "#E0E0E0"
 DELTA_MTL = r"$\Delta_\mathrm{MTL}$ in % (↑ better)"
@@ -111,10 +113,39 @@ def label_axes(axes: Axes, title: str = "", xlabel: str = "", ylabel: str = "") 
     axes.spines[["left", "bottom"]].set_linewidth(0.6)
 
 
-def plain_text(figure: Figure) -> None:
-    """Show names as they are: a dollar or an underscore is no formula, but for ``FORMULAS``. Called when all is drawn."""
+def finish_text(figure: Figure) -> None:
+    """Show names as they are, and leave out labels of ticks that would merge. Called when all is drawn.
+
+    A dollar or an underscore is no formula, but for ``FORMULAS``.
+    """
+    _show_as_is(figure)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        _thin_out(axes.xaxis, "x", figure.dpi)
+        _thin_out(axes.yaxis, "y", figure.dpi)
+    _show_as_is(figure)
+
+
+def _show_as_is(figure: Figure) -> None:
     for text in figure.findobj(Text):
         text.set_parse_math(text.get_text() in FORMULAS)  # type: ignore[attr-defined]
+
+
+def _thin_out(axis: Axis, side: str, dpi: float) -> None:
+    """Leave out the labels of an axis that begin before the one before them has ended; their ticks stay."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high and tick.label1.get_visible()]
+    boxes = {tick.get_loc(): tick.label1.get_window_extent() for tick in ticks if tick.label1.get_text()}
+    reach = {place: (getattr(box, f"{side}0"), getattr(box, f"{side}1")) for place, box in boxes.items()}
+    gap = LABEL_GAP * SMALL / 72 * dpi if side == "x" else 0.0
+    kept, end = set(), -math.inf
+    for place in sorted(reach, key=lambda place: reach[place]):
+        if reach[place][0] >= end + gap:
+            kept.add(place)
+            end = reach[place][1]
+    if len(kept) < len(reach):
+        labels = [tick.label1.get_text() if tick.get_loc() in kept else "" for tick in ticks]
+        axis.set_ticks([tick.get_loc() for tick in ticks], labels=labels)
 
 
 _LEGEND: dict[str, Any] = {
@@ -210,23 +241,31 @@ def draw_means(
         axes.plot(positions[~several], values[~several], label=f"{label} n = 1", markerfacecolor="white", zorder=4, **marks)
 
 
-def fit_to_means(axes: Axes, means: Sequence[Estimate], others: Sequence[float] = (), margin: float = 0.1) -> None:
-    """Make the vertical axis hold all means, and of their intervals up to ``MOST_STDS`` sample standard deviations.
+def fit_to_means(
+    axes: Axes,
+    means: Sequence[Estimate],
+    others: Sequence[float] = (),
+    margin: float = 0.1,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> None:
+    """Make the vertical axis hold all means with their intervals, and of two trials one sample standard deviation each way.
 
     With two trials Student's t makes an interval of nine standard deviations each way, beside which nothing else could be
-    seen. Such bars are cut by the panel's frame.
+    seen. Such bars are cut by the panel's frame; both of the trials are within it.
 
     Args:
         axes: whose limits are set.
         means: that are drawn.
         others: further heights that are to be seen.
         margin: share of the panel's height above and below.
+        bounds: least and largest possible value, such as 0 and 1 of a share: no interval makes the axis reach beyond them.
     """
-    reach = [min(mean.high - mean.mean, MOST_STDS * mean.std) if mean.n > 1 else 0.0 for mean in means]
-    low = min([*others, *(mean.mean - by for mean, by in zip(means, reach, strict=True))])
-    high = max([*others, *(mean.mean + by for mean, by in zip(means, reach, strict=True))])
+    reach = [0.0 if mean.n == 1 else mean.std if mean.n == 2 else mean.high - mean.mean for mean in means]
+    low = min([*others, *(max(mean.mean - by, bounds[0]) for mean, by in zip(means, reach, strict=True))])
+    high = max([*others, *(min(mean.mean + by, bounds[1]) for mean, by in zip(means, reach, strict=True))])
     space = margin * (high - low) or 0.05 * abs(high) or 1.0
-    axes.set_ylim(low - space, high + space)
+    # a marker on a bound is seen whole
+    axes.set_ylim(max(low - space, bounds[0] - 0.05 * (high - low)), min(high + space, bounds[1] + 0.05 * (high - low)))
 
 
 def is_cut(axes: Axes, means: Sequence[Estimate]) -> bool:

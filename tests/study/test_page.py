@@ -1,6 +1,5 @@
 """The page of a study: one file, whole HTML, nothing loaded from elsewhere, the sentences that its numbers allow."""
 
-import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -8,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from study.page import ReportFigure, ReportInfo, findings, html_page, write_report
+from study.figures.inline import inline_svg
+from study.figures.style import new_figure
+from study.page import SCRIPT, ReportFigure, ReportInfo, findings, html_page, write_report
 from study.tables import StudyTables, empty
 from study.text_tables import paper_table
 from tests.study.sample_studies import ODD, STUDIES, odd_study
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
-from utils.errors import UserError
 
-VOID = {"meta", "br", "img", "hr", "input", "link", "rect", "line", "circle", "mspace"}
+VOID = {"meta", "br", "img", "hr", "input", "link", "rect", "line", "circle", "mspace", "path", "use", "image"}
 INFO = ReportInfo(
     commands=["python main_multi_trials.py --config_exp config/<x>.yaml", "python make_report.py --study a&b"],
     configs={"config/x.yaml": "Experiment_name: <b>x</b>\nnum_trials: 2\n"},
@@ -54,7 +53,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text.append(data)
 
     @property
@@ -67,10 +66,11 @@ def words(tables: StudyTables) -> str:
     return Page(html_page(tables, Path("report"), [], INFO)).words
 
 
-def figure(folder: Path, width: int = 300, height: int = 200) -> ReportFigure:
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (width, height), "red").save(folder / "a b.png")
-    return ReportFigure('A "figure" & <more>', "What it shows.", folder / "a b.png", folder / "a b.pdf")
+def figure(folder: Path) -> ReportFigure:
+    drawn = new_figure(3.4, 2.0)
+    drawn.subplots().plot([0, 1], [0, 1], color="#0072B2")
+    title = 'A "figure" & <more>'
+    return ReportFigure(title, "What it shows.", inline_svg(drawn, "name"), folder / "a b.png", folder / "a b.pdf")
 
 
 @pytest.mark.parametrize("study", [*STUDIES.values(), odd_study], ids=[*STUDIES, "odd"])
@@ -79,19 +79,19 @@ def test_the_page_is_whole_and_loads_nothing(study, tmp_path: Path) -> None:
     page = Page(text)
     assert text.startswith("<!DOCTYPE html>")
     assert ("html", {"lang": "en"}) in page.elements
-    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
-    assert "@import" not in text and "url(" not in text
+    assert not {"link", "iframe", "object", "base", "img"} & {tag for tag, _ in page.elements}
+    assert [attributes for tag, attributes in page.elements if tag == "script"] == [{}]
+    assert "@import" not in text and "url(" not in text.replace("url(#", "")
     assert "http://" not in text and "https://" not in text
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)
     for tag, attributes in page.elements:
-        if tag == "img":
-            assert attributes["alt"] == 'Figure: A "figure" & <more>'
-            assert str(attributes["src"]).startswith("data:image/png;base64,")
         if tag == "a":
             target = str(attributes["href"])
-            assert target == "../figures/a%20b.pdf" or target.removeprefix("#") in ids
-    assert sum(tag == "img" for tag, _ in page.elements) == 1
+            assert target in ("../figures/a%20b.pdf", "../figures/a%20b.png") or target.removeprefix("#") in ids
+        if tag == "use":
+            assert str(attributes["href"]).removeprefix("#") in ids
+    assert sum(tag == "svg" and attributes["class"] == "plot" for tag, attributes in page.elements) == 1
     assert "nan" not in re.findall(r"[a-z]+", page.words.lower().replace("<nan>", ""))
 
 
@@ -119,7 +119,7 @@ def test_numbers_and_what_was_run_are_on_the_page(tmp_path: Path) -> None:
 
 def test_odd_names_are_text_on_the_page(tmp_path: Path) -> None:
     text = html_page(odd_study(), tmp_path, [], INFO)
-    assert "<script" not in text and "<b>" not in text
+    assert text.count("<script") == 1 and "<b>" not in text
     assert f"variant {ODD}" in Page(text).words
 
 
@@ -145,7 +145,7 @@ def test_a_claim_is_a_sentence_with_its_numbers(mean: float, low: float, high: f
     assert ("even better" in text, "worse, though" in text) == (low > 0, claim == "holds" and high < 0)
     signed = [f"{value:+.2f}".replace("-", "−") for value in (mean, low, high)]
     assert f"by {signed[0]} percentage points (n = 5 paired trials, 95 % interval {signed[1]} to {signed[2]})" in text
-    assert {"holds": "Yes, up to", "fails": "No: the one", "undecided": "Undecided: the"}[claim] in text
+    assert {"holds": "Yes, up to the margin of 1", "fails": "No: with", "undecided": "Undecided: with"}[claim] in text
 
 
 def test_the_answer_counts_the_claims_and_says_what_has_none() -> None:
@@ -172,35 +172,75 @@ def test_where_there_is_no_interval_nothing_is_claimed() -> None:
 def test_the_picture_of_an_interval_keeps_its_order(tmp_path: Path) -> None:
     text = html_page(celeba_study(), tmp_path, [], INFO)
     results = findings(celeba_study())
-    interval = r'x1="([\d.]+)" y1="16" x2="([\d.]+)" y2="16" class="interval"'
+    interval = r'x1="([\d.]+)" y1="28" x2="([\d.]+)" y2="28" class="interval"'
     bars = [(float(low), float(high)) for low, high in re.findall(interval, text)]
     means = [float(mean) for mean in re.findall(r'<circle cx="([\d.]+)"', text)]
     assert len(bars) == len(means) == len(results)
     assert all(0 <= low <= mean <= high <= 240 for (low, high), mean in zip(bars, means, strict=True))
     limits = {float(at) for at in re.findall(r'x1="([\d.]+)"[^>]*class="limit"', text)}
-    zeros = {float(at) for at in re.findall(r'x1="([\d.]+)" y1="4"[^>]*class="axis"', text)}
+    zeros = {float(at) for at in re.findall(r'x1="([\d.]+)" y1="16"[^>]*class="axis"', text)}
     assert len(limits) == len(zeros) == 1 and min(limits) < min(zeros)
     assert all((mean > min(zeros)) == (finding.mean > 0) for mean, finding in zip(means, results, strict=True))
     assert np.array_equal(np.argsort(means), np.argsort([finding.mean for finding in results]))
 
 
-def test_a_picture_is_embedded_as_it_is(tmp_path: Path) -> None:
-    picture = figure(tmp_path / "figures")
-    page = Page(html_page(bare_study(), tmp_path, [picture], INFO))
-    (attributes,) = [attributes for tag, attributes in page.elements if tag == "img"]
-    assert base64.b64decode(str(attributes["src"]).split(",", 1)[1]) == picture.png.read_bytes()
-    assert (attributes["width"], attributes["height"]) == ("192", "128")
+def test_an_interval_that_is_cut_says_so() -> None:
+    summary = celeba_study().summary.copy()
+    assert "An arrow at the end of a line" not in words(lambda_study())
+    claimed = summary["claim"] != ""
+    summary.loc[claimed, "difference_high"] = 90.0
+    text = html_page(replace(celeba_study(), summary=summary), Path("report"), [], INFO)
+    assert text.count('class="cut"') >= claimed.sum()
+    assert "An arrow at the end of a line: the interval is wider than the line" in Page(text).words
 
 
-def test_a_figure_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    picture = figure(tmp_path)
-    picture.png.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"a b\.png: is no figure that can be read \(not a PNG\)"):
-        write_report(bare_study(), tmp_path / "report", [picture], INFO, latex=False)
-    picture.png.unlink()
-    with pytest.raises(UserError, match=r"a b\.png: .*No such file"):
-        write_report(bare_study(), tmp_path / "report", [picture], INFO, latex=False)
-    assert not (tmp_path / "report").exists()
+def test_the_two_numbers_below_a_picture_never_read_as_one() -> None:
+    """The margin's stands above the line and that of zero below, whatever their distance."""
+    summary = celeba_study().summary.assign(margin=0.001)
+    text = html_page(replace(celeba_study(), summary=summary), Path("report"), [], INFO)
+    heights = [(int(y), label) for y, label in re.findall(r'<text x="[^"]+" y="(\d+)"[^>]*>([^<]+)</text>', text)]
+    assert {label for _, label in heights} == {"−0.001", "0"}
+    margin, zero = ({y for y, label in heights if (label == "0") is of_zero} for of_zero in (False, True))
+    assert max(margin) + 11 < min(zero) - 11
+
+
+def test_a_study_of_many_settings_folds_and_can_be_filtered() -> None:
+    page, little = (
+        Page(html_page(lambda_study(), Path("report"), [], INFO)),
+        Page(html_page(small_study(), Path("r"), [], INFO)),
+    )
+    folds = [attributes for tag, attributes in page.elements if tag == "details" and attributes.get("class") == "fold"]
+    assert len(folds) >= 2 * 7
+    assert 0 < sum("open" in attributes for attributes in folds) < len(folds) / 2
+    (bar,) = [attributes for tag, attributes in page.elements if attributes.get("class") == "filter"]
+    assert "hidden" in bar
+    assert not [attributes for _, attributes in little.elements if attributes.get("class") in ("fold", "filter")]
+
+
+def test_the_script_reads_what_the_page_has() -> None:
+    text = html_page(lambda_study(), Path("report"), [], INFO)
+    assert SCRIPT.read_text().strip() in text
+    for selector in ('class="rows', 'class="settings', 'class="names rows"', 'class="filter"', 'class="finding '):
+        assert selector in text
+
+
+def test_figures_stand_in_groups_with_links_to_their_files(tmp_path: Path) -> None:
+    one, two = (replace(figure(tmp_path), title=f"Learning curves: {tasks}") for tasks in ("depth", "normals"))
+    text = html_page(small_study(), tmp_path, [one, replace(two, svg=two.svg.replace("name-", "other-"))], INFO)
+    assert "<h3>Learning curves: depth</h3>" in text and "<h3>Learning curves: normals</h3>" in text
+    folded = html_page(lambda_study(), tmp_path, [one, replace(two, svg=two.svg.replace("name-", "other-"))], INFO)
+    assert "Learning curves 2" in Page(folded).words
+    assert "<h3>depth</h3>" in folded and "<h3>normals</h3>" in folded
+    assert text.count('<a href="a%20b.pdf">PDF</a> <a href="a%20b.png">PNG</a>') == 2
+
+
+def test_a_kind_of_settings_is_described(tmp_path: Path) -> None:
+    info = replace(INFO, methods=[("group <L0>", "A proximal step & more.")])
+    assert (
+        "How the networks were trained group <L0>A proximal step & more."
+        in Page(html_page(small_study(), tmp_path, [], info)).words
+    )
+    assert "How the networks were trained" not in words(small_study())
 
 
 def test_files_are_written_and_equal_arguments_give_equal_files(tmp_path: Path) -> None:

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from study.statistics import Estimate, Metrics, delta_mtl, delta_mtl_all_metrics, estimate, judge, relative_change
+from study.statistics import (
+    Estimate,
+    Metrics,
+    delta_mtl,
+    delta_mtl_all_metrics,
+    estimate,
+    judge,
+    relative_change,
+    trials_to_decide,
+)
 
 NAN = math.nan
 SEG, DEPTH, NORMALS = "segmentsemantic", "depth_euclidean", "surface_normal"
@@ -174,3 +183,19 @@ def test_one_pair_decides_nothing() -> None:
     assert judge(estimate([]), 1) is None
     assert judge(estimate([5.0, NAN, 5.0]), 1) is None
     assert judge(estimate([5.0, 5.1, 5.0]), 1) == "holds"
+
+
+@pytest.mark.parametrize(("mean", "std", "margin"), [(0.0, 1.0, 1.0), (-3.0, 1.2, 1.0), (0.5, 3.0, 1.0), (-1.5, 0.9, 1.0)])
+def test_so_many_trials_decide_and_one_less_does_not(mean: float, std: float, margin: float) -> None:
+    trials = trials_to_decide(mean, std, margin, most=200)
+    assert trials is not None and trials > 2
+    for n, decided in ((trials, True), (trials - 1, False)):
+        # numbers with just this mean and this sample standard deviation
+        values = np.linspace(-1, 1, n)
+        values = mean + std * (values - values.mean()) / values.std(ddof=1)
+        assert (judge(estimate(list(values)), margin) != "undecided") is decided
+
+
+def test_a_mean_on_the_margin_is_never_decided() -> None:
+    assert trials_to_decide(-1.0, 0.5, 1.0, most=1000) is None
+    assert trials_to_decide(0.5, 3.0, 1.0, most=5) is None

@@ -86,8 +86,8 @@ def faked(work: Path, undrawn: None, unmeasured: list[list[str]]) -> Study:
 
 
 def page(study: Study) -> str:
-    """The page as text."""
-    return html.unescape((study.folder / "report" / "report.html").read_text())
+    """The page as text, with plain spaces."""
+    return html.unescape((study.folder / "report" / "report.html").read_text()).replace("\u00a0", " ")
 
 
 def of_all(study: Study, work: Path, **options: Any) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.labels import NOTHING, kind_label, setting_label
+from study.labels import NOTHING, kind_label, setting_label, tasks_label
 from study.tables import StudyTables, empty
-from study.text_tables import TextTable, comparison_table, full_tables, paper_table, verdict
+from study.text_tables import TextTable, comparison_table, full_tables, methods_table, paper_table, verdict
 from tests.study.sample_studies import STUDIES, odd_study, summary_row
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, lambda_study, make_study, small_study
 
@@ -91,7 +91,13 @@ def test_every_metric_of_every_setting_is_in_the_full_tables(study) -> None:
     blocks = full_tables(study())
     assert all(len(block.columns) <= 7 for block in blocks)
     assert sum(len(block.columns) - 1 for block in blocks) == len(summary)
-    (whole,) = full_tables(study(), per_block=None)
+    parts = full_tables(study(), per_block=None)
+    assert len(parts) == (len(set(summary["tasks"])) if len(summary) > 12 else 1)
+    whole = parts[0]
+    if len(parts) > 1:
+        assert [part.columns[1][0] for part in parts] == list(dict.fromkeys(map(tasks_label, summary["tasks"])))
+        assert [len(part.heads) for part in parts] == [2] * len(parts)
+        return
     means = [name for name in summary if name.endswith("_mean") and name != "difference_mean"]
     rows = [cells for section in whole.sections for cells in section.rows]
     # beside the metrics: trials, and the interval of Δ_MTL
@@ -182,3 +188,39 @@ def test_tables_that_were_written_and_read_give_the_same_text(tmp_path) -> None:
         again = StudyTables.read(tmp_path, study.name)
         for make in (paper_table, comparison_table):
             assert make(again) == make(study)
+
+
+def test_methods_stand_side_by_side_at_the_same_strength() -> None:
+    dense = [Setting(("depth_euclidean",), 2), Setting(("surface_normal",), 2), Setting(NYU[1:], 2)]
+    sparse = [Setting(NYU[1:], 2, penalty, target=0.7) for penalty in ("l1_l2", "group_mcp")]
+    variant = Setting(NYU[1:], 2, "l1_l2", target=0.7, variant="plain")
+    alone = [
+        Setting(NYU[1:], 2, "l1_l2", target=0.9),
+        Setting(NYU[1:], 2, "group_mcp", 1e-4),
+        Setting(NYU[1:], 2, "l1_l2", 1e-4),
+    ]
+    tables = make_study("methods", [*dense, *sparse, variant, *alone])
+    table = methods_table(tables)
+    (section,) = table.sections
+    assert section.title == "Depth + surface normals"
+    assert [cells[0].text for cells in section.rows] == [
+        *("one dense network per task", "dense"),
+        *("target 70 %, group lasso", "target 70 %, group MCP", "target 70 %, group lasso, variant plain"),
+    ]
+    means = tables.summary.set_index("setting")
+    row = texts(table, section.title, "one dense network per task")
+    assert row["GMACs"] == f"{means.loc[['depth_dense', 'sn_dense'], 'compact_GMACs_mean'].sum():.3f}"
+    assert row["Depth absolute error ↓"].startswith(f"{means.loc['depth_dense', 'depth_euclidean_abs_err_mean']:.4f}")
+    assert row["Surface normals mean cosine ↑"].startswith(f"{means.loc['sn_dense', 'surface_normal_mean_cosine_mean']:.4f}")
+    assert row["Δ_MTL (%) ↑"] == row["claim"] == NOTHING
+    own = texts(table, section.title, "target 70 %, group MCP")
+    assert own["claim"] == verdict(means.loc["depth_sn_group_mcp_target0.7"].to_dict())
+    bold = [[cell.best for cell in cells] for cells in section.rows]
+    assert not any(map(any, bold[:2]))
+    assert [sum(column) for column in zip(*bold[2:], strict=True)][2:4] == [1, 1]
+
+
+def test_without_two_methods_at_one_strength_nothing_is_put_side_by_side() -> None:
+    assert methods_table(small_study()).sections == []
+    # the same lambda means something else for each penalty
+    assert methods_table(lambda_study()).sections == []

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from study.figures.pareto import draw_pareto
 from study.figures.performance import draw_performance
 from study.figures.plotted_settings import Series
 from study.figures.strength import draw_strength
-from study.figures.style import LOOKS, legend_below, line_handle, new_figure
+from study.figures.style import LOOKS, SMALL, legend_below, line_handle, new_figure
 from study.tables import StudyTables, empty
 from tests.study.figures.drawn_parts import all_drawn, drawn, legend_texts, texts
 from tests.study_tables import NYU, Setting, bare_study, celeba_study, make_study, pairs_study, small_study
@@ -58,6 +59,36 @@ def test_no_text_covers_another_or_leaves_the_figure(study: Callable[[], StudyTa
                 apart = box.x1 - other_box.x0 < 1 or other_box.x1 - box.x0 < 1
                 apart |= box.y1 - other_box.y0 < 1 or other_box.y1 - box.y0 < 1
                 assert apart, (drawing.name, text, other)
+
+
+def crowded_study() -> StudyTables:
+    """Lambdas that are closer than their labels are wide."""
+    sparse = [Setting(NYU, 2, "l1_l2", strength) for strength in (1e-4, 1.1e-4, 1.25e-4, 1.5e-4, 2e-4, 2.1e-4, 9e-4)]
+    return make_study("crowded", [*(Setting((task,), 1) for task in NYU), Setting(NYU, 2), *sparse])
+
+
+@pytest.mark.parametrize("study", [small_study, celeba_study, varied_study, crowded_study])
+def test_labels_of_neighbouring_ticks_never_read_as_one(study: Callable[[], StudyTables]) -> None:
+    for drawing in all_drawn(study)[0]:
+        drawing.figure.draw_without_rendering()
+        for axes in drawing.figure.axes:
+            for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+                low, high = sorted(axis.get_view_interval())
+                ticks = [tick for tick in axis.get_major_ticks() + axis.get_minor_ticks() if low <= tick.get_loc() <= high]
+                labels = [tick.label1 for tick in ticks if tick.label1.get_visible() and tick.label1.get_text()]
+                boxes = [label.get_window_extent() for label in labels]
+                ends = sorted((getattr(box, f"{side}0"), getattr(box, f"{side}1")) for box in boxes)
+                # a third of a letter's size; lines of text have air of their own
+                gap = SMALL / 3 / 72 * drawing.figure.dpi if side == "x" else -0.5
+                assert all(end + gap <= start for (_, end), (start, _) in pairwise(ends)), (drawing.name, side)
+
+
+def test_crowded_ticks_stay_without_their_labels() -> None:
+    (figure,), _ = drawn(draw_strength, crowded_study)
+    axis = figure.figure.axes[-1].xaxis
+    labels = [label.get_text() for label in axis.get_majorticklabels()]
+    assert len(labels) == 7
+    assert labels[0] == "1e-4" and labels[-1] == "9e-4" and labels.count("") >= 2
 
 
 @pytest.mark.parametrize("study", [small_study, varied_study])

@@ -19,6 +19,8 @@ def test_an_axis_holds_all_means_and_no_interval_of_two_trials_stretches_it() ->
     assert not is_cut(axes, [three, single])
     fit_to_means(axes, [three, two, single])
     assert np.ptp(axes.get_ylim()) < two.high - two.low
+    low, high = axes.get_ylim()
+    assert low < 1.4 < 1.6 < high, "both of the two trials are seen"
     assert is_cut(axes, [three, two, single])
     assert not is_cut(axes, [three, single])
 
@@ -29,3 +31,15 @@ def test_equal_means_still_have_an_axis(value: float) -> None:
     fit_to_means(axes, [estimate([value]), estimate([value, value])])
     low, high = axes.get_ylim()
     assert low < value < high
+
+
+def test_no_interval_leads_an_axis_beyond_what_a_metric_can_be() -> None:
+    axes = new_figure(3.4, 2.4).subplots()
+    two = estimate([0.1, 0.9])
+    fit_to_means(axes, [two], bounds=(0.0, 1.0))
+    low, high = axes.get_ylim()
+    assert -0.1 < low <= 0.0 and 1.0 <= high < 1.1
+    assert is_cut(axes, [two])
+    fit_to_means(axes, [estimate([0.4, 0.41])], bounds=(0.0, 1.0))
+    low, high = axes.get_ylim()
+    assert low > 0.3 and high < 0.5
