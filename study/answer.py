@@ -89,7 +89,7 @@ def answer(tables: StudyTables) -> Answer:
     elif not any(row["sparse"] for row in tables.rows):
         lead = "This study has no finished sparse setting: there is nothing to compare with a dense network."
     elif not results:
-        lead = "Nobody knows yet: no sparse setting has an interval of its difference to the dense one."
+        lead = "Not decided: no sparse setting has an interval of its difference from the dense one yet."
     else:
         lead = _sentence(_told(results), tables)
     return Answer(lead, _counts(results) if len(results) > 1 else "", _steps(tables, results)[:MOST_STEPS])
