@@ -64,7 +64,7 @@ def test_each_verdict_has_a_next_step(claim: str, mean: float, lead: str, step: 
 )
 def test_without_a_verdict_the_reason_says_what_to_do(reason: str, step: str) -> None:
     said = answer(judged(claim="", no_claim=reason))
-    assert said.lead.startswith("Nobody knows yet")
+    assert said.lead.startswith("Not decided: no sparse setting")
     (text,) = said.steps
     assert step in text
 

@@ -162,7 +162,7 @@ def test_the_answer_counts_the_claims_and_says_what_has_none() -> None:
 def test_where_there_is_no_interval_nothing_is_claimed() -> None:
     once = make_study("once", [*(Setting((task,), 1) for task in NYU), Setting(NYU, 1), Setting(NYU, 1, "l1_l2", target=0.7)])
     assert findings(once) == []
-    assert "Nobody knows yet" in words(once) and "one pair of trials is too few" in words(once)
+    assert "Not decided: no sparse setting" in words(once) and "one pair of trials is too few" in words(once)
     weak = once.summary.assign(group_sparsity_mean=0.0, no_claim=[*[""] * 4, "not sparse: no group is zero"])
     assert "about the sparse setting: not sparse: no group is zero" in words(replace(once, summary=weak))
     assert "no finished sparse setting" in words(bare_study())
