@@ -413,6 +413,19 @@ def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_training_needs_no_compiler_no_home_and_no_network(empty: Path) -> None:
+    apart = ["unshare", "--net"] if shutil.which("unshare") and os.geteuid() == 0 else []
+    given = ["mine.yaml", "epochs=1", "backbone=resnet18", "wandb_img_log=true", "group_sparsity=true", "target_sparsity=0.5"]
+    nowhere = {"PATH": str(empty / "no programs"), "HOME": str(empty / "mine.yaml")}
+    kept = {name: value for name, value in environment().items() if name not in ("CC", "MPLCONFIGDIR", "XDG_CACHE_HOME")}
+    command = [*map(shutil.which, apart[:1]), *apart[1:], sys.executable, str(ROOT / MAIN), *given]
+    done = subprocess.run(command, cwd=empty, env=kept | nowhere, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no C compiler" in done.stderr
+    assert (empty / "results" / "runs" / "mine__trial_0" / files.TEST).is_file()
+
+
+@pytest.mark.slow
 def test_ctrl_c_saves_the_state_and_resuming_finishes(empty: Path) -> None:
     given = ("--config_exp", "mine.yaml", "epochs=4", "backbone=resnet18")  # which is not patched
     arguments = [sys.executable, str(ROOT / MAIN), *given, "num_workers=2"]

@@ -271,6 +271,7 @@ def test_event_files_hold_the_curves_over_their_axes_also_after_resuming(
         tracker.log({"epoch": epoch, "step": 10 * epoch, "loss": 1 / epoch, "auroc": None})
         tracker.image("predictions", tmp_path / "x.png", epoch)
         tracker.finish({"status": "finished", "epochs": epoch, "test/mIoU": 0.25} if epoch == 2 else {"status": "stopped"})
+    assert caplog.messages == [f"tracking: tensorboard --logdir '{folder.parent}'"] * 2
     events = EventAccumulator(str(folder / EVENTS))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 0.5)]
@@ -278,7 +279,6 @@ def test_event_files_hold_the_curves_over_their_axes_also_after_resuming(
     assert [(event.step, event.value) for event in events.Scalars("test/mIoU")] == [(2, 0.25)]
     assert [(event.step, event.width, event.height) for event in events.Images("predictions")] == [(1, 4, 3), (2, 4, 3)]
     assert set(events.Tags()["scalars"]) == {"loss", "step/loss", "test/mIoU", "epochs"}
-    assert caplog.messages == [f"tracking: tensorboard --logdir '{folder.parent}'"] * 2
 
 
 def test_a_full_disk_ends_the_event_files_and_not_the_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
