@@ -190,7 +190,7 @@ def main() -> None:
         pruned = torch_pruned(dense, sample)
         networks["pruned"] = (pruned, pruned)
     except ImportError:
-        print("torch-pruning is not installed: left out")
+        print("torch-pruning is not installed (pip install -r requirements-benchmarks.txt): left out")
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
         expected = dense(sample)
         for name, (network, other) in networks.items():

@@ -415,7 +415,7 @@ def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:
 @pytest.mark.slow
 def test_a_training_needs_no_compiler_no_home_and_no_network(empty: Path) -> None:
     apart = ["unshare", "--net"] if shutil.which("unshare") and os.geteuid() == 0 else []
-    given = ["mine.yaml", "epochs=1", "backbone=resnet18", "wandb_img_log=true", "group_sparsity=true", "target_sparsity=0.5"]
+    given = ["mine.yaml", "epochs=2", "backbone=resnet18", "wandb_img_log=true", "group_sparsity=true", "target_sparsity=0.5"]
     nowhere = {"PATH": str(empty / "no programs"), "HOME": str(empty / "mine.yaml")}
     kept = {name: value for name, value in environment().items() if name not in ("CC", "MPLCONFIGDIR", "XDG_CACHE_HOME")}
     command = [*map(shutil.which, apart[:1]), *apart[1:], sys.executable, str(ROOT / MAIN), *given]
