@@ -2,7 +2,11 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# options of pip for torch and torchvision alone, such as the index of a build for the CPU
+TORCH_PIP_ARGS ?=
 RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+SIZE := about 6 GB on disk with CUDA (what pip takes on Linux), about 1.2 GB with a CPU build of torch
 DEMO_DATA := data/synthetic_nyu
 JOBS ?= 2
 
@@ -12,7 +16,7 @@ help:
 	@echo "make demo       synthetic data, two trials, tables, figures, a compact model (a few minutes on two cores)"
 	@echo "make test       lint, types and the fast tests, in JOBS=$(JOBS) processes of one thread each"
 	@echo "make test-long  the slow tests, likewise"
-	@echo "make setup      only the virtual environment in $(VENV)"
+	@echo "make setup      only the virtual environment in $(VENV): $(SIZE)"
 	@echo "make clean      remove the demo's data and results (not $(VENV))"
 
 $(VENV)/bin/python:
@@ -21,12 +25,14 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run-ready: requirements.txt | $(VENV)/bin/python
-	@echo "Installing what the project needs into $(VENV) (PyTorch is large: a few minutes the first time) ..."
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Installing into $(VENV): $(SIZE)."
+	@echo "TORCH_PIP_ARGS=\"<options of pip>\" chooses another build of torch (README.md). It takes some minutes ..."
+	$(if $(TORCH_PIP_ARGS),$(PIP) $(TORCH_PIP_ARGS) $(shell sed -En "s/^torch(vision)?>.*/'&'/p" requirements.txt))
+	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev-ready: requirements-dev.txt $(VENV)/.run-ready
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/.dev-ready: requirements-dev.txt requirements-track.txt requirements-export.txt $(VENV)/.run-ready
+	$(PIP) -r requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.run-ready

@@ -10,14 +10,14 @@ system refused, 2 wrong use, 130 interrupted.
 
 import argparse
 
-from utils.cli import path_argument, positive
+from utils.cli import TRIAL_FORMS, path_argument, positive
 from utils.console import run_script, setup_logging
 
 
 def main() -> int:
     """Parse the command line, compact, check and measure; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--exp_folder_path", required=True, type=path_argument, help="folder of a trained trial")
+    parser.add_argument("--exp_folder_path", required=True, type=path_argument, help=f"trained trial: {TRIAL_FORMS}")
     parser.add_argument("--onnx", action="store_true", help="write compact.onnx too, check it and time it in onnxruntime")
     parser.add_argument("--half", action="store_true", help="write the weights in half precision too, half as large")
     parser.add_argument(
@@ -31,10 +31,10 @@ def main() -> int:
     setup_logging()
 
     from deploy.trial_compaction import compact_trial
+    from engine.checkpoint import find_trial
 
-    equal = compact_trial(
-        args.exp_folder_path, args.device, images=args.check, onnx=args.onnx, half=args.half, data_dir=args.data_dir
-    )
+    folder = find_trial("--exp_folder_path", args.exp_folder_path)
+    equal = compact_trial(folder, args.device, images=args.check, onnx=args.onnx, half=args.half, data_dir=args.data_dir)
     return 0 if equal else 1
 
 

@@ -6,7 +6,7 @@ python get_outputs.py --exp_name 8_2_multi_seg_sn_depth_ --num_trials 5
 import argparse
 from pathlib import Path
 
-from utils.cli import path_argument, positive
+from utils.cli import TRIAL_FORMS, path_argument, positive
 from utils.console import run_script, setup_logging
 
 NYU_FOLDER = "folder of NYU-v2, in the layout that the experiment was trained on"
@@ -16,7 +16,7 @@ def main(description: str | None = __doc__, dataset: str = "NYU", data_help: str
     """Parse the command line and evaluate trials of a data set; returns the exit code."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--exp_name", required=True, type=path_argument, help="the experiment's name, or the folder of one trial"
+        "--exp_name", required=True, type=path_argument, help=f"name of an experiment, for all its trials; or {TRIAL_FORMS}"
     )
     parser.add_argument("--num_trials", type=positive, help="how many trials, from 0 (default: all that are there)")
     parser.add_argument(

@@ -2,23 +2,26 @@
 
 python main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml [key.path=value ...]
 python main_multi_trials.py --config_exp config/study_nyu.yaml [--plan]
+
+The file may also be the first argument, without --config_exp.
 """
 
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
+from utils.paths import expanded
 
 
 def main() -> int:
     """Parse the command line and run the experiment, or the study; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--config_exp", required=True, type=path_argument, help="YAML file of the experiment or the study (config/)"
-    )
+    parser.add_argument("--config_exp", type=path_argument, help="YAML file of the experiment or the study (config/)")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of the file")
     again = parser.add_mutually_exclusive_group()
     resume = "continue an interrupted experiment, which has to be there; finished trials stay (a study always does so)"
@@ -28,11 +31,34 @@ def main() -> int:
     parser.add_argument(
         "--plan", action="store_true", help="of a study: show what is to be run and how long it takes, and stop"
     )
-    args = parser.parse_intermixed_args()
+    args, unknown = parser.parse_known_intermixed_args()
+    if unknown:
+        _refuse_option(parser, unknown)
+    if args.config_exp is None:
+        if not args.overrides or ("=" in args.overrides[0] and not args.overrides[0].endswith((".yaml", ".yml"))):
+            parser.error("name the YAML file: --config_exp FILE, or FILE as first argument")
+        args.config_exp = expanded(args.overrides.pop(0))
 
     from study.study_file import is_study
 
     return _study(args) if is_study(args.config_exp) else _experiment(args)
+
+
+def _refuse_option(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
+    """Refuse options that are none; one that is a key of the configuration is told how it is written."""
+    from settings.config import ExperimentConfig
+    from settings.nature import natures
+    from utils.errors import UserError
+
+    keys = {key for path in natures(ExperimentConfig) for key in (path, path.partition(".")[0])}
+    for option in unknown:
+        given, _, value = option.partition("=")
+        name = given.removeprefix("--").replace("-", "_")
+        if given.startswith("--") and name in keys:
+            following = sys.argv[sys.argv.index(option) + 1 :][:1]
+            value = value or next((text for text in following if not text.startswith("--")), "<value>")
+            raise UserError(f"{given}: is a key of the configuration; write {name}={value}")
+    parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
 
 def _study(args: argparse.Namespace) -> int:

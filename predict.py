@@ -9,7 +9,7 @@ photo's own size, <out>/attributes.csv, and <out>/predictions.json, which says w
 
 import argparse
 
-from utils.cli import path_argument
+from utils.cli import TRIAL_FORMS, path_argument
 from utils.console import run_script, setup_logging
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     """Parse the command line and predict; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--model", required=True, type=path_argument, help="folder of a trained trial, or a compact.safetensors"
+        "--model", required=True, type=path_argument, help=f"trained trial: {TRIAL_FORMS}; or a compact.safetensors"
     )
     parser.add_argument(
         "--images", required=True, type=path_argument, help="folder of photos (sub-folders are left out), or one photo"

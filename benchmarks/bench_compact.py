@@ -37,7 +37,7 @@ from models.compaction.runner import Runner
 from models.resnetd import ResNetD
 from optim.groups import grouped_weights
 from optim.sparsity import sparsity_report
-from utils.cli import path_argument
+from utils.cli import TRIAL_FORMS, path_argument
 
 Run = Callable[[], Any]
 
@@ -151,9 +151,11 @@ def alternate(runs: dict[str, Run], seconds: float, device: torch.device) -> dic
 def backbone_of(args: argparse.Namespace) -> tuple[nn.Module, str]:
     """The sparse backbone, in eval mode, and where its zeros come from."""
     if args.trial:
+        from engine.checkpoint import find_trial
         from engine.saved_trial import load_trial
 
-        return load_trial(args.trial).model.backbone, f"trained: {args.trial.name}"
+        trial = load_trial(find_trial("--trial", args.trial))
+        return trial.model.backbone, f"trained: {trial.folder.name}"
     torch.manual_seed(args.seed)
     backbone = ResNetD(args.backbone).eval()
     random_pattern(backbone, args.sparsity, args.seed)
@@ -165,7 +167,7 @@ def main() -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--backbone", default="resnetd50", choices=("resnetd18", "resnetd50", "resnetd101"))
     parser.add_argument("--sparsity", type=float, default=0.7, help="share of zero groups of the random pattern")
-    parser.add_argument("--trial", type=path_argument, help="folder of a trained trial, in place of the random pattern")
+    parser.add_argument("--trial", type=path_argument, help=f"trained trial ({TRIAL_FORMS}), in place of the random pattern")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--size", type=int, default=256, help="height and width of the images")
     parser.add_argument("--seconds", type=float, default=20, help="of measuring per batch size")
@@ -190,7 +192,7 @@ def main() -> None:
         pruned = torch_pruned(dense, sample)
         networks["pruned"] = (pruned, pruned)
     except ImportError:
-        print("torch-pruning is not installed: left out")
+        print("torch-pruning is not installed (pip install -r requirements-benchmarks.txt): left out")
     with torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
         expected = dense(sample)
         for name, (network, other) in networks.items():

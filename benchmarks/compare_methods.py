@@ -243,8 +243,12 @@ def torch_pruning(peer: Peer, schedule: Schedule, regularised: bool = False) -> 
         schedule: of the pruning.
         regularised: push the norms of groups down before.
     """
-    import torch_pruning as pruning
-
+    try:
+        import torch_pruning as pruning
+    except ImportError:
+        raise ConfigError(
+            "--method: Torch-Pruning's need the package torch-pruning: pip install -r requirements-benchmarks.txt"
+        ) from None
     trial, config = peer.trial, peer.trial.config
     kind = pruning.pruner.GroupNormPruner if regularised else pruning.pruner.MagnitudePruner
     pruner = kind(

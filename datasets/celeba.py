@@ -14,7 +14,7 @@ from torch import Tensor
 from datasets.base import MultiTaskDataset
 from datasets.file_index import Place, numbered_files
 from datasets.preparation.workspace import MANIFEST, read_recipe
-from datasets.problems import Problem, refuse
+from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import cut_and_say, split_problems
 from settings.config import ExperimentConfig
 from tasks.table import get_task
@@ -53,7 +53,7 @@ class CelebAMaskHQ(MultiTaskDataset):
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         root = config.data_dir
         if not (root / IMAGES).is_dir():
-            raise DataError(f"{config.data_dir_key}: there is no folder {root / IMAGES}; expected {config.data_set.title}")
+            raise missing_folder(config, f"there is no folder {root / IMAGES}; expected {config.data_set.title}")
         super().__init__(
             config, celeba_splits(config)[split], training, celeba_places(root, config.task_list, config.dataset_name)
         )

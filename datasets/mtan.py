@@ -20,7 +20,7 @@ from pathlib import Path
 
 from datasets.base import MultiTaskDataset
 from datasets.file_index import FileNames, Place, double_files, files_by_frame
-from datasets.problems import Problem, refuse
+from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import LEAST_TRAIN, cut_and_say, number_of
 from settings.config import ExperimentConfig
 from tasks.table import get_task
@@ -81,7 +81,7 @@ def mtan_splits(config: ExperimentConfig) -> dict[str, list[str]]:
     """
     root = config.data_dir
     if not root.is_dir():
-        raise DataError(f"{config.data_dir_key}: {root} is no folder; expected MTAN's layout (train/image/0.npy, ...)")
+        raise missing_folder(config, f"{root} is no folder; expected MTAN's layout (train/image/0.npy, ...)")
     own_test, own_val = (root / "test").is_dir(), (root / "val").is_dir()
     names = {"train": _frames(config, "train"), "test": _frames(config, "test" if own_test else "val")}
     if own_test and own_val:

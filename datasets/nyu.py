@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datasets.base import MultiTaskDataset
 from datasets.file_index import Place, double_files, files_by_frame, named_after_frame
-from datasets.problems import Problem, refuse
+from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import cut_and_say, split_problems
 from settings.config import ExperimentConfig
 from tasks.kinds import KINDS
@@ -44,7 +44,7 @@ class NYUDataset(MultiTaskDataset):
         root = config.data_dir
         if not root.is_dir():
             expected = f"{config.data_set.title} in NYUD_MT layout (images/, gt_sets/, ...)"
-            raise DataError(f"{config.data_dir_key}: {root} is no folder; expected {expected}")
+            raise missing_folder(config, f"{root} is no folder; expected {expected}")
         places = nyu_places(root, config.task_list, config.dataset_name)
         super().__init__(config, nyu_splits(config)[split], training, places)
 

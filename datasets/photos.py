@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import unicodedata
@@ -17,17 +18,22 @@ from datasets.images import channels
 from datasets.sample import Sample, finish
 from datasets.transforms import resize
 from settings.config import ExperimentConfig
+from utils.console import listed
 from utils.errors import DataError
 
 LONGEST_NAME = 200
 """Bytes: with a type, or as that of a temporary file, a longer one may be more than a file system takes."""
 PHOTO_TYPES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+OTHER_TYPES = (".heic", ".heif", ".avif", ".jxl", ".dng", ".gif")
+"""Photos, or pictures, of types that are not read: they are named where they are left out."""
+
+log = logging.getLogger(__name__)
 
 
 def find_photos(place: Path) -> dict[str, Path]:
     """The photos of a folder, or the one photo that ``place`` is, in the order of their names.
 
-    Sub-folders, hidden files and files of other types are left out.
+    Sub-folders, hidden files and files of other types are left out; the log names the photos among them.
 
     Returns:
         path per name for what is made of the photo: the file's name without its type, or with it where two would be called
@@ -41,10 +47,14 @@ def find_photos(place: Path) -> dict[str, Path]:
     if not place.exists():
         raise DataError(f"--images {place}: there is no such folder or file")
     files = [place] if place.is_file() else sorted(place.iterdir())
-    photos = [path for path in files if path.suffix.lower() in PHOTO_TYPES and path.is_file()]
-    photos = [path for path in photos if path == place or not path.name.startswith(".")]
+    files = [path for path in files if path.is_file() and (path == place or not path.name.startswith("."))]
+    photos = [path for path in files if path.suffix.lower() in PHOTO_TYPES]
+    others = listed([path.name for path in files if path.suffix.lower() in OTHER_TYPES])
     if not photos:
-        raise DataError(f"--images {place}: {'is no photo' if place.is_file() else 'there is no photo in it'}; {readable}")
+        what = "is no photo" if place.is_file() else "there is no photo in it"
+        raise DataError(f"--images {place}: {what}; {readable}{f'; save as JPEG first: {others}' if others else ''}")
+    if others:
+        log.warning("left out: %s; save as JPEG first, as %s", others, readable)
     return dict(zip(_output_names([path.name for path in photos]), photos, strict=True))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from settings.config import ExperimentConfig
 from utils.errors import DataError
 
 
@@ -15,6 +17,14 @@ class Problem(NamedTuple):
     """The file, with ``:<number>`` for a line of it."""
     problem: str
     expected: str
+
+
+def missing_folder(config: ExperimentConfig, fact: str) -> DataError:
+    """Return the error about a data set that is not there: what is missing, and how it is made."""
+    drawn = config.data_set.drawn_as
+    command = f"python prepare_data.py synthetic --dataset {drawn} --out {shlex.quote(str(config.data_dir))}"
+    synthetic = f", and `{command}` draws a synthetic one" if drawn else ""
+    return DataError(f"{config.data_dir_key}: {fact}; docs/data.md says how the real set is prepared{synthetic}")
 
 
 def refuse(problems: Sequence[Problem]) -> None:

@@ -55,7 +55,7 @@ def require_onnx() -> None:
     except ImportError as error:
         raise UserError(
             f"--onnx needs the packages onnx, onnxscript and onnxruntime ({error.name or error} is missing): "
-            "pip install onnx onnxscript onnxruntime"
+            "pip install -r requirements-export.txt"
         ) from None
     del onnx, onnxruntime, onnxscript
 

@@ -28,7 +28,7 @@ from torch.utils.data import default_collate
 from datasets.images import read_photo
 from datasets.photos import find_photos, network_input
 from deploy.meaning import meaning_of_files
-from engine.checkpoint import load_json, save_json
+from engine.checkpoint import find_trial, load_json, save_json
 from engine.device import resolve
 from engine.evaluation import autocast, to_device
 from engine.pictures import depth_units
@@ -98,14 +98,14 @@ def load_predictor(
     """Load a trial's best network, or a compact model, ready to predict.
 
     Args:
-        source: folder of a trial, or a compact model's ``.safetensors`` file.
+        source: a trial, as :func:`engine.checkpoint.find_trial` takes it, or a compact model's ``.safetensors`` file.
         tasks: some of the network's tasks; None: all.
         device, precision: in place of what the configuration says.
 
     Raises:
         UserError: there is no such network, task or device.
     """
-    model, config = _load(source)
+    source, model, config = _load(source)
     tasks = config.task_list if tasks is None else tasks
     for task in tasks:
         if task not in config.task_list:
@@ -116,19 +116,18 @@ def load_predictor(
     return Predictor(source, model.to(where), config, where, tuple(task for task in config.task_list if task in tasks))
 
 
-def _load(source: Path) -> tuple[nn.Module, ExperimentConfig]:
-    if not source.exists():
-        raise TrialError(f"--model {source}: there is no such trial folder or compact model")
-    if source.is_dir():
-        trial = load_trial(source)
-        return trial.model, trial.config
-    if source.suffix != COMPACT:
-        raise TrialError(f"--model {source}: is neither the folder of a trial nor a compact model ({COMPACT})")
-    from models import load_compact
+def _load(source: Path) -> tuple[Path, nn.Module, ExperimentConfig]:
+    """Return where the network is, the network, and its configuration."""
+    if source.suffix == COMPACT and not source.is_dir():
+        if not source.is_file():
+            raise TrialError(f"--model {source}: there is no such compact model")
+        from models import load_compact
 
-    model = load_compact(source)
-    assert isinstance(model.config, ExperimentConfig)
-    return model, model.config
+        model = load_compact(source)
+        assert isinstance(model.config, ExperimentConfig)
+        return source, model, model.config
+    trial = load_trial(find_trial("--model", source))
+    return trial.folder, trial.model, trial.config
 
 
 def predict_at(task: Task, logits: Tensor, size: tuple[int, int], depth_target: str) -> np.ndarray:

@@ -65,9 +65,9 @@ def evaluate_experiment(
     ``<name>_last``, so that they replace nothing. One trial's folder gives its own name.
 
     Args:
-        exp_name: name of the experiment, with or without a last underscore, or of one trial's folder.
+        exp_name: experiment or trial, as :func:`engine.checkpoint.find_trials` takes it.
         num_trials: how many trials, from 0; None: all that are there.
-        results_dir: folder that holds the trials' folders.
+        results_dir: folder of the trials' folders.
         dataset_name: the data set that the experiment must be of, or another that the same script is for.
         out_dir: folder of the tables.
         options: what is evaluated, and where.
@@ -77,7 +77,7 @@ def evaluate_experiment(
     """
     check_writable(out_dir)
     folders = files.find_trials(results_dir, exp_name)
-    exact = (results_dir / exp_name).resolve() in [folder.resolve() for folder in folders.values()]
+    exact = files.trial_at(Path(exp_name), results_dir) is not None
     complete = [number for number, folder in folders.items() if (folder / files.TEST).is_file()] or list(folders)
     left_out = [number for number in folders if number not in complete]
     if num_trials is None and left_out:

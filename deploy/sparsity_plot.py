@@ -52,9 +52,9 @@ def plot_trial(folder: Path, tracking: str | None = None) -> list[Path]:
         log.info("wrote %s", path)
     config = trial.config.model_copy(update={"tracking": tracking}) if tracking else trial.config
     tracker = make_tracker(config, f"{folder.name}_sparsity", folder)
-    summary = {"group_sparsity": report.group_sparsity, "parameter_sparsity": report.parameter_sparsity}
-    tracker.image("sparsity_plot", paths[0], trial.best_epoch - 1)
-    tracker.finish(summary)
+    sparsity = {"best/group_sparsity": report.group_sparsity, "best/parameter_sparsity": report.parameter_sparsity}
+    tracker.image("sparsity_plot", paths[0], trial.best_epoch)
+    tracker.finish({"epochs": trial.best_epoch, **sparsity})
     log.info(
         "%d of %d groups are zero (%.2f %%), with %.2f %% of the parameters of the shared convolutions",
         *(report.zero_groups, report.groups, report.group_sparsity, report.parameter_sparsity),

@@ -17,6 +17,8 @@ from utils.tensor_files import ForeignFileError, read_tensors
 
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
 METRICS, STEPS, SKIPPED = "metrics.jsonl", "steps.jsonl", "skipped.json"
+RUNS = Path("results/runs")
+"""Folder of the trials' folders, unless a user says otherwise."""
 
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:
@@ -113,25 +115,55 @@ def experiments(folder: Path) -> list[str]:
     return sorted({re.sub(r"_trial_\d+$", "", path.parent.name) for path in configs})
 
 
-def find_trials(folder: Path, name: str) -> dict[int, Path]:
-    """The saved trials of an experiment, by number: ``name`` as an exact folder (one trial), else as the name of the
-    experiment, with and without a last underscore.
+def trial_at(given: Path, runs: Path = RUNS) -> Path | None:
+    """Return the folder of the trial that a path leads to, from here or from ``runs``: its folder, or the checkpoint in it."""
+    for path in (given, *([runs / given] if str(given).strip("./\\") else [])):
+        folder = path.parent if path.name == BEST else path
+        if (folder / CONFIG).is_file():
+            return folder if folder.name.strip(".") else folder.resolve()
+    return None
+
+
+def find_trials(runs: Path, name: str, option: str = "--exp_name") -> dict[int, Path]:
+    """Return the saved trials that a user means, by number.
+
+    Args:
+        runs: folder of the trials' folders.
+        name: path of one trial or of its checkpoint, from here or from ``runs``; else name of an experiment there, with or
+            without a last underscore, or its path without ``_trial_<i>``.
+        option: the option of the command line, for the message.
 
     Raises:
         TrialError: there is none; the message names the experiments that are there.
     """
-    exact = folder / name
-    if name.strip("./\\") and (exact / CONFIG).is_file():
+    given = Path(name)
+    exact = trial_at(given, runs)
+    if exact is not None:
         return {0: exact}
-    bare = name.rstrip("_")
-    stems = dict.fromkeys(f"{experiment}_trial_" for experiment in (name, bare, f"{bare}_"))
+    folder = given.parent if len(given.parts) > 1 and given.parent.is_dir() else runs
+    bare = given.name.rstrip("_")
+    stems = dict.fromkeys(f"{experiment}_trial_" for experiment in (given.name, bare, f"{bare}_"))
     for stem in stems:
-        if "/" in stem or "\\" in stem:
-            break
         trials = {number: path for number, path in numbered(folder, stem).items() if (path / CONFIG).is_file()}
         if trials:
             return trials
+    if given.is_file():
+        raise TrialError(f"{option} {given}: is no trial; expected its folder, its {BEST}, or the name of an experiment")
+    if given.is_dir() and given.name.strip("."):
+        raise TrialError(f"{option} {given}: holds no {CONFIG}, so it is not the folder of a trial")
     names = experiments(folder)
     known = f"experiments there: {', '.join(names)}" if names else "no experiment is there"
     looked = ", ".join(f"{stem}<i>" for stem in stems)
-    raise TrialError(f"--exp_name {name!r}: no trial of that name in {folder} (looked for {looked}); {known}")
+    raise TrialError(f"{option} {name!r}: no trial of that name in {folder} (looked for {looked}); {known}")
+
+
+def find_trial(option: str, given: Path) -> Path:
+    """Return the folder of the one trial that a user means by what :func:`find_trials` takes.
+
+    Raises:
+        TrialError: there is none, or the experiment has several.
+    """
+    trials = find_trials(RUNS, str(given), option)
+    if len(trials) > 1:
+        raise TrialError(f"{option} {given}: has {len(trials)} trials; name one: {', '.join(map(str, trials.values()))}")
+    return next(iter(trials.values()))

@@ -200,7 +200,12 @@ def _remove_results(config: ExperimentConfig, out_dir: Path) -> None:
 
 
 def run_trial(
-    config: ExperimentConfig, number: int, device: torch.device, resume: bool, loaders: Loaders | None = None
+    config: ExperimentConfig,
+    number: int,
+    device: torch.device,
+    resume: bool,
+    loaders: Loaders | None = None,
+    group: str | None = None,
 ) -> dict[str, Any]:
     """Train one trial (or what is left of it), test its best network once, and return its row.
 
@@ -210,6 +215,7 @@ def run_trial(
         device: where to train.
         resume: continue what is there of the trial.
         loaders: of the experiment; None: the trial builds its own.
+        group: of its run in the tracker; None: the experiment.
     """
     loaders = loaders or Loaders(config, device.type == "cuda")
     folder = config.trial_folder(number)
@@ -226,12 +232,15 @@ def run_trial(
     # A test of fewer epochs goes first: a trial that has one counts as finished.
     (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)
-    tracker = make_tracker(config, folder.name, folder, run_id)
+    tracker = make_tracker(config, folder.name, folder, run_id, group)
     summary: dict[str, Any] = {"status": "stopped"}
     try:
         fit(trial, tracker, loaders)
         draw_control(trial, tracker)
-        summary = final_test(trial, tracker, loaders)
+        row = final_test(trial, tracker, loaders)
+        known = {name: row[name] for name in ("trial", "seed", "epochs")}
+        tested = {f"test/{name}": value for name, value in row.items() if name not in known}
+        summary = {"status": "finished", **known, **tested}
         drop_state(folder, config)
     except KeyboardInterrupt:
         _say_where(trial)
@@ -241,7 +250,7 @@ def run_trial(
         raise
     finally:
         tracker.finish(summary)
-    return dict(summary)
+    return row
 
 
 def _say_where(trial: Trial) -> None:
@@ -261,7 +270,7 @@ def draw_control(trial: Trial, tracker: Tracker) -> None:
     if points:
         figure = control_figure(points, f"{trial.config.Experiment_name}, trial {trial.number}: penalty and sparsity")
         path = save_figure(figure, trial.folder / "sparsity_control", ("png",))[0]
-        tracker.image("sparsity_control", path, trial.epoch - 1)
+        tracker.image("sparsity_control", path, trial.epoch)
 
 
 def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, Any]:
@@ -272,7 +281,7 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
         dataset: Any = loaders.evaluation("val").dataset
         figure = draw_predictions(saved.model, dataset, config, device, f"best network (epoch {saved.best_epoch})")
         path = save_figure(figure, folder / "predictions" / "best", ("png",))[0]
-        tracker.image("predictions_best", path, saved.epochs - 1)
+        tracker.image("predictions_best", path, saved.epochs)
     evaluation = evaluate_trial(replace(saved, config=config), loaders, "test", device)
     row = result_row(saved, evaluation)
     warn_of_dead_layers(saved.model, config, f"trial {saved.number}, the network that is tested")

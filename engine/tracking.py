@@ -1,4 +1,4 @@
-"""Trackers beside the local files: wandb, or nothing. wandb is imported here alone, if asked for."""
+"""Trackers beside the local files: wandb, TensorBoard, or nothing. Their packages are imported here alone, if asked for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import contextlib
 import logging
 import netrc
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
 
 from settings.config import ExperimentConfig
 from utils.errors import UserError
@@ -16,61 +20,43 @@ from utils.errors import UserError
 log = logging.getLogger(__name__)
 
 DEFAULT_PROJECT = "less-is-more"
+EVENTS = "tensorboard"
+"""Folder of TensorBoard's event files in a trial's folder."""
 INIT_SECONDS = 20.0
 """Seconds for which wandb tries to begin an online run before it is kept offline."""
 FINISH_SECONDS = 30.0
 """Seconds for which the end of a trial waits for wandb's uploads, where the installed version has a limit for that."""
 
+Axis = Literal["epoch", "step"]
+Mode = Literal["online", "offline", "tensorboard", "disabled"]
 
-class NoTracker:
-    """Receiver of what a trial reports; this one tracks nothing."""
+
+class Tracker:
+    """Receiver of what a trial reports; this one tracks nothing. Epochs count from 1, as in the log."""
 
     run_id: str | None = None
     """Goes into the checkpoint, so that a resumed trial continues its run."""
 
-    def log(self, values: dict[str, Any]) -> None:
-        """One event; ``epoch`` is among the values."""
+    def log(self, values: dict[str, Any], axis: Axis = "epoch") -> None:
+        """Take one event; ``axis`` is among the values, and the others are drawn over it."""
 
     def image(self, name: str, path: Path, epoch: int) -> None:
-        """A PNG file."""
+        """Take a PNG file."""
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Final values; the run ends."""
+        """Take the final values; the run ends."""
 
 
-class WandbTracker:
-    """One wandb run, which a process of wandb's writes and uploads: a call only hands over.
+class _Package(Tracker):
+    """Base of the trackers that a package writes.
 
-    No method raises: the first error of wandb's is one warning, and from then on nothing is tracked. Events carry ``epoch`` and
-    no step of their own: wandb drops steps that go backwards.
-
-    Args:
-        wandb: the module.
-        begin: makes the run.
+    No method raises: the first error of the package is one warning, and from then on nothing is tracked.
     """
 
-    def __init__(self, wandb: Any, begin: Callable[[], Any]) -> None:
-        self._wandb, self._failed = wandb, False
-        self._run: Any = None
-        self.run_id: str | None = None
-        self._try(lambda: self._begin(begin()))
+    package = ""
 
-    def _begin(self, run: Any) -> None:
-        self._run, self.run_id = run, run.id
-        run.define_metric("epoch")
-        run.define_metric("*", step_metric="epoch")
-
-    def log(self, values: dict[str, Any]) -> None:
-        """One event."""
-        self._try(lambda: self._run.log({name: value for name, value in values.items() if value is not None}))
-
-    def image(self, name: str, path: Path, epoch: int) -> None:
-        """A PNG file."""
-        self._try(lambda: self._run.log({name: self._wandb.Image(str(path)), "epoch": epoch}))
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Write the final values and end the run."""
-        self._try(lambda: (self._run.summary.update(summary), self._run.finish()))
+    def __init__(self) -> None:
+        self._failed = False
 
     def _try(self, call: Callable[[], Any]) -> None:
         if self._failed:
@@ -80,14 +66,116 @@ class WandbTracker:
         except (Exception, SystemExit) as error:  # wandb raises that too
             self._failed = True
             log.warning(
-                "tracking: wandb failed (%s); this trial goes on without it, its local files are complete", _reason(error)
+                "tracking: %s failed (%s); this trial goes on without it, its local files are complete",
+                *(self.package, _reason(error)),
             )
-            # Whatever is left of its service would fail again for the next trial, and when the process ends.
             with contextlib.suppress(Exception, SystemExit):
-                self._wandb.teardown()
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """End what is left of the package's threads and processes."""
 
 
-Tracker = NoTracker | WandbTracker
+class WandbTracker(_Package):
+    """One wandb run, which a process of wandb's writes and uploads: a call only hands over.
+
+    Events carry their axis and no step of wandb's own: wandb drops steps that go backwards.
+
+    Args:
+        wandb: the module.
+        begin: makes the run.
+    """
+
+    package = "wandb"
+
+    def __init__(self, wandb: Any, begin: Callable[[], Any]) -> None:
+        super().__init__()
+        self._wandb = wandb
+        self._run: Any = None
+        self._drawn: set[str] = set()
+        self.run_id: str | None = None
+        self._try(lambda: self._begin(begin()))
+
+    def _begin(self, run: Any) -> None:
+        self._run, self.run_id = run, run.id
+        if run.url:
+            log.info("tracking: %s", run.url)
+        else:
+            folder = Path(run.dir).parent
+            log.info("tracking: the run is in %s; upload it with: wandb sync %s", folder, shlex.quote(str(folder)))
+
+    def log(self, values: dict[str, Any], axis: Axis = "epoch") -> None:
+        """Hand over one event."""
+        self._try(lambda: self._log({name: value for name, value in values.items() if value is not None}, axis))
+
+    def _log(self, values: dict[str, Any], axis: Axis) -> None:
+        for name in values.keys() - self._drawn:
+            # One by one: of several patterns that fit a name, no rule says which one counts.
+            self._run.define_metric(name, step_metric=None if name in ("epoch", "step") else axis)
+        self._drawn |= values.keys()
+        self._run.log(values)
+
+    def image(self, name: str, path: Path, epoch: int) -> None:
+        """Hand over a PNG file."""
+        self._try(lambda: self._log({name: self._wandb.Image(str(path)), "epoch": epoch}, "epoch"))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the final values and end the run."""
+        self._try(lambda: (self._run.summary.update(summary), self._run.finish()))
+
+    def _let_go(self) -> None:
+        # Whatever is left of its service would fail again for the next trial, and when the process ends.
+        self._wandb.teardown()
+
+
+class TensorBoardTracker(_Package):
+    """Event files in ``<trial>/tensorboard``. A resumed trial adds a file; the epoch that it trains again has the same numbers.
+
+    Args:
+        begin: makes the ``SummaryWriter``.
+        config: is written as a text.
+    """
+
+    package = "tensorboard"
+
+    def __init__(self, begin: Callable[[], Any], config: ExperimentConfig) -> None:
+        super().__init__()
+        self._writer: Any = None
+        self._try(lambda: self._begin(begin(), config))
+
+    def _begin(self, writer: Any, config: ExperimentConfig) -> None:
+        self._writer = writer
+        lines = (f"    {key}: {value}" for key, value in config.as_dict().items())
+        writer.add_text("config", "\n".join(lines))
+
+    def log(self, values: dict[str, Any], axis: Axis = "epoch") -> None:
+        """Write one event."""
+        self._try(lambda: self._log(values, values[axis]))
+
+    def _log(self, values: dict[str, Any], now: int) -> None:
+        for name, value in values.items():
+            if isinstance(value, str):
+                self._writer.add_text(name, value, now)
+            elif value is not None and name not in ("epoch", "step"):
+                self._writer.add_scalar(name, value, now)
+        self._writer.flush()
+
+    def image(self, name: str, path: Path, epoch: int) -> None:
+        """Write a PNG file's picture."""
+        self._try(lambda: self._writer.add_image(name, _pixels(path), epoch, dataformats="HWC"))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the final values, over the epochs that were trained, and close the file."""
+        self._try(lambda: self._log(summary, summary.get("epochs", 0)))
+        self._try(lambda: self._writer.close())
+
+    def _let_go(self) -> None:
+        self._writer.close()
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def has_api_key() -> bool:
@@ -101,46 +189,59 @@ def has_api_key() -> bool:
         return False
 
 
-def tracking_mode(config: ExperimentConfig) -> Literal["online", "offline", "disabled"]:
-    """Return what ``tracking`` and the environment's ``WANDB_MODE`` say together: online, offline or disabled.
+def tracking_mode(config: ExperimentConfig) -> Mode:
+    """Return what ``tracking`` and, for wandb, the environment's ``WANDB_MODE`` say together.
 
     Raises:
-        UserError: tracking is on and wandb cannot be imported.
+        UserError: tracking is on and its package cannot be imported.
     """
     mode = config.tracking
-    if mode != "disabled" and os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+    if mode in ("online", "offline") and os.environ.get("WANDB_MODE") in ("offline", "disabled"):
         mode = "disabled" if os.environ["WANDB_MODE"] == "disabled" else "offline"
-    if mode != "disabled":
-        try:
+    if mode == "disabled":
+        return mode
+    package = "tensorboard" if mode == "tensorboard" else "wandb"
+    try:
+        if mode == "tensorboard":
+            import torch.utils.tensorboard  # noqa: F401
+        else:
             import wandb  # noqa: F401
-        except Exception as error:  # a package that does not fit raises anything
-            raise UserError(
-                f"tracking: {config.tracking!r} needs wandb, which cannot be imported ({_reason(error)}): "
-                "pip install wandb, or set tracking: disabled"
-            ) from None
+    except Exception as error:  # a package that does not fit raises anything
+        raise UserError(
+            f"tracking: {config.tracking!r} needs the package {package}, which cannot be imported ({_reason(error)}): "
+            "pip install -r requirements-track.txt, or set tracking: disabled"
+        ) from None
     return mode
 
 
-def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str | None = None) -> Tracker:
-    """The tracker of one run called ``name``; never prompts, and never raises later.
+def make_tracker(
+    config: ExperimentConfig, name: str, folder: Path, run_id: str | None = None, group: str | None = None
+) -> Tracker:
+    """Make the tracker of one run called ``name``; it never prompts, and never raises later.
 
     Args:
         config: ``tracking``, ``wandb_project`` and ``wandb_entity``; the environment's ``WANDB_MODE``, ``WANDB_PROJECT`` and
             ``WANDB_ENTITY`` fill in what it leaves open. ``WANDB_MODE=offline`` or ``disabled`` also wins over ``online``.
-        name: of the run; the group is the experiment.
-        folder: where wandb keeps its local files.
+        name: of the run.
+        folder: where the tracker keeps its local files.
         run_id: of the run to continue, if it is online: an offline run cannot be continued, the local files are the record.
+        group: of the run; None: the experiment.
 
     Raises:
-        UserError: tracking is on and wandb cannot be imported.
+        UserError: tracking is on and its package cannot be imported.
     """
     mode = tracking_mode(config)
     if mode == "disabled":
-        return NoTracker()
+        return Tracker()
+    if mode == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
+
+        log.info("tracking: tensorboard --logdir %s", shlex.quote(str(folder.parent)))
+        return TensorBoardTracker(lambda: SummaryWriter(str(folder / EVENTS)), config)
     import wandb
 
     if mode == "online" and not has_api_key():
-        log.warning("tracking: there is no wandb API key, so the run is kept offline (wandb sync uploads it later)")
+        log.warning("tracking: there is no wandb API key, so the run is kept offline")
         mode = "offline"
     # wandb has lines for the terminal that a run's own settings do not silence.
     os.environ.setdefault("WANDB_SILENT", "true")
@@ -152,8 +253,9 @@ def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str 
         given: dict[str, Any] = {
             "project": config.wandb_project or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
             "entity": config.wandb_entity or os.environ.get("WANDB_ENTITY") or None,
-            "group": config.Experiment_name,
+            "group": group or config.Experiment_name,
             "name": name,
+            "tags": _tags(config),
             "config": config.as_dict(),
             "dir": str(folder),
             "settings": wandb.Settings(**settings),
@@ -168,6 +270,14 @@ def make_tracker(config: ExperimentConfig, name: str, folder: Path, run_id: str 
     return WandbTracker(wandb, begin)
 
 
+def _tags(config: ExperimentConfig) -> list[str]:
+    """Return the data set, the backbone, and the penalty with its target; ``dense`` without a penalty."""
+    if not config.group_sparsity:
+        return [config.dataset_name, config.backbone, "dense"]
+    target = [] if config.target is None else [f"{config.target.key}={config.target.share:g}"]
+    return [config.dataset_name, config.backbone, config.penalty.name, *target]
+
+
 def _reason(error: BaseException) -> str:
-    """An error in one short line."""
+    """Return an error as one short line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(": ")

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -72,6 +72,8 @@ class EpochSums:
     groups_revived: int = 0
     points: list[dict[str, Any]] = field(default_factory=list)
     """Lambda and sparsity at some steps: lines of ``steps.jsonl``."""
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    """The losses of these steps, and with a penalty the same lambda and sparsity: what the tracker gets."""
 
     def add(self, losses: dict[str, float], images: int) -> None:
         """One batch's losses: of the tasks that had a valid target, and what was minimised, if anything was."""
@@ -243,8 +245,10 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
         if step.skipped:
             sums.skipped_steps += 1
             _check_scale(trial)
-        if trial.config.group_sparsity and index % max(1, steps // POINTS_PER_EPOCH) == 0:
-            sums.points.append(step_point(trial, trial.epoch + (index + 1) * length))
+        if index % max(1, steps // POINTS_PER_EPOCH) == 0:
+            points = [step_point(trial, trial.epoch + (index + 1) * length)] if trial.config.group_sparsity else []
+            sums.points += points
+            sums.curves.append(step_curves(trial, step, points))
     sums.seconds = time.perf_counter() - start
     trial.gather()
     still_live = live_mask(trial.model)
@@ -271,6 +275,17 @@ def step_point(trial: Trial, now: float) -> dict[str, Any]:
         **({"joint_group_sparsity": joint_group_sparsity(trial.model, report)} if trial.config.joins_heads else {}),
         **survivors(trial, report),
     }
+
+
+def step_curves(trial: Trial, step: Step, points: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a step's mean losses over its batches, and what its points say, by the names of the tracker's curves."""
+    sums = EpochSums()
+    for losses in step.losses:
+        sums.add(losses, images=0)
+    curves = {f"loss/{name}": value for name, value in sums.means().items()}
+    for point in points:
+        curves |= {name: value for name, value in point.items() if name not in ("step", "time", "epoch")}
+    return {"step": trial.step, **{f"step/{name}": value for name, value in curves.items()}}
 
 
 def cost_left(trial: Trial) -> dict[str, float]:
@@ -354,7 +369,9 @@ def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: T
     improved = update_monitor(trial, evaluation, epoch)
     files.append_lines(trial.folder / files.METRICS, [line])
     files.append_lines(trial.folder / files.STEPS, sums.points)
-    tracker.log(line)
+    for curves in sums.curves:
+        tracker.log(curves, "step")
+    tracker.log({**line, "epoch": trial.epoch})
     if improved:
         files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
     trial.save(tracker.run_id)
@@ -515,4 +532,4 @@ def save_pictures(trial: Trial, validation: Loader, tracker: Tracker, name: str,
     """Draw predictions of some validation frames into the trial's folder, and give them to the tracker."""
     figure = draw_predictions(trial.model, validation.dataset, trial.config, trial.device, title)  # type: ignore[arg-type]
     path = save_figure(figure, trial.folder / "predictions" / name, ("png",))[0]
-    tracker.image("predictions", path, trial.epoch - 1)
+    tracker.image("predictions", path, trial.epoch)

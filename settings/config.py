@@ -73,7 +73,7 @@ class ExperimentConfig(Schema):
     Experiment_name: Annotated[
         FileName, about("record", "place", in_a_study="the runs' names follow from the axes; study=<name> renames the study")
     ]
-    """Name of the experiment: of its folders, its CSV files and its group in the tracker; at most 200 characters."""
+    """Name of the experiment: of its folders, its CSV files and its group in wandb; at most 200 characters."""
     dataset_name: Annotated[DataSetName, DATA]
     task_list: Annotated[tuple[Text, ...], Field(min_length=1), DATA]
     """Tasks that share the backbone, one head each."""
@@ -257,7 +257,8 @@ class ExperimentConfig(Schema):
     data_terms: Annotated[Text | None, RECORD] = None
     """Source of the frames and the terms on which they may be used, for the model card; none: what is known of the data set."""
     tracking: Annotated[Tracking, about("record", needs="tracker", may_become="anything")] = "disabled"
-    """wandb beside the local files: `online` (offline where there is no API key), `offline`, or `disabled`."""
+    """A tracker beside the local files: wandb `online` (offline where there is no API key) or `offline`, `tensorboard` (event
+    files in the trial's folder), or `disabled`."""
     wandb_project: Annotated[Text | None, RECORD] = None
     """wandb project; default: the environment's `WANDB_PROJECT`, else `less-is-more`."""
     wandb_entity: Annotated[Text | None, RECORD] = None

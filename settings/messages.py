@@ -56,6 +56,8 @@ _PATTERNS = {
 }
 _MANY_KEYS = 12
 """More keys than a sentence should list."""
+_ALIKE = 0.75
+"""Likeness (of ``difflib``) from which on a key elsewhere is suggested, unless one of the same section is as near."""
 _UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
 _LIMITS = {
     "greater_than_equal": (">=", "ge"),
@@ -89,10 +91,15 @@ def _as_yaml(value: Any) -> str:
 
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the closest candidate, or nothing."""
-    names = list(candidates)
-    lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.55)
-    return f"; did you mean '{lower[close[0]]}'?" if close else ""
+    name = _closest(word, candidates)
+    return f"; did you mean '{name}'?" if name else ""
+
+
+def _closest(word: str, candidates: Iterable[str], cutoff: float = 0.55) -> str:
+    """Return the candidate that is closest in spelling; empty if none is close."""
+    lower = {name.lower(): name for name in candidates}
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=cutoff)
+    return lower[close[0]] if close else ""
 
 
 def describe_problems(errors: Iterable[Mapping[str, Any]], schema: type[BaseModel]) -> list[str]:
@@ -155,7 +162,15 @@ def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
         return f"; it belongs into {' or '.join(homes)} ({homes[-1]}.{name})"
     if path and name in _keys_at(schema, []):
         return f"; it is a key of its own, not of {'.'.join(path)}; the keys here are {', '.join(known)}"
-    hint = nearest(name, [*known, *(() if path else ("num_input_ch",))])
+    known += () if path else ("num_input_ch",)
+    longer = [key for key in known if "_" in name and key.endswith(f"_{name.lower()}")]
+    elsewhere = {key: f"{section}.{key}" for section in sections for key in _keys_at(schema, [section])}
+    elsewhere |= {key: key for key in (_keys_at(schema, []) if path else ())}
+    here = _closest(name, known, 0.9) or (longer[0] if longer else _closest(name, known, _ALIKE))
+    there = elsewhere.get(_closest(name, elsewhere, _ALIKE), "")
+    if there and not here:
+        return f"; did you mean '{there}'{f', outside of {path[0]}' if path and '.' not in there else ''}?"
+    hint = f"; did you mean '{here}'?" if here else nearest(name, known)
     if hint or len(known) <= _MANY_KEYS:
         return hint or f"; the keys here are {', '.join(known)}"
     return "; docs/configuration.md lists the keys that there are"

@@ -106,7 +106,7 @@ DataSetName = Annotated[
     Field(description=f"Data set: {_either(f'`{name}` ({data_set.about})' for name, data_set in DATA_SETS.items())}."),
 ]
 Cache = Annotated[bool | str, BeforeValidator(_on_or_off)]
-Tracking = Annotated[Literal["online", "offline", "disabled"], BeforeValidator(_off)]
+Tracking = Annotated[Literal["online", "offline", "tensorboard", "disabled"], BeforeValidator(_off)]
 Adam = Annotated[Literal["adam", "adamw"], BeforeValidator(_no_sgd)]
 
 

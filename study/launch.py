@@ -99,7 +99,7 @@ def train_and_test(run: Run) -> None:
             if is_finished(run.folder, config):
                 drop_state(run.folder, config)
                 return
-        run_trial(config, run.trial, device, resume=True)
+        run_trial(config, run.trial, device, resume=True, group=root.name)
 
 
 def with_remedy(run: Run, error: UserError) -> str:

@@ -86,6 +86,8 @@ class DataSet:
     """Directions of the axes of its normals; None: not known."""
     has_unit_normals: bool = False
     """True if normals that are stored as floats have unit length; else they were resized or compressed."""
+    drawn_as: str = ""
+    """Value of ``--dataset`` with which ``prepare_data.py synthetic`` draws such a set; empty: there is none."""
     script: str = "get_outputs.py"
     """Script that evaluates its saved trials."""
     terms: str = ""
@@ -115,6 +117,7 @@ DATA_SETS: dict[str, DataSet] = {
             normal_axes="x right, y down, z forward",
             has_unit_normals=True,
             terms=NYU_TERMS,
+            drawn_as="nyu",
         ),
         DataSet(
             name="NYU_MTAN",
@@ -139,6 +142,7 @@ DATA_SETS: dict[str, DataSet] = {
             classes_key="celebA_classes",
             own_keys=("data_split_file", "celebA_classes", "mask_void"),
             target_keys=("mask_void", "celebA_classes"),
+            drawn_as="celebA",
             script="get_out_put_celeb.py",
             terms="CelebAMask-HQ (Lee, Liu, Wu and Luo, CVPR 2020); for non-commercial research and education alone",
         ),

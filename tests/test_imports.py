@@ -9,6 +9,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -98,11 +99,38 @@ def test_modules_do_not_import_each_other_in_circles() -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_wandb_is_imported_in_one_module() -> None:
-    everywhere = [*MODULES, *SCRIPTS, *(ROOT / "benchmarks").glob("*.py")]
-    assert [path for path in everywhere if "wandb" in imported(path)] == [ROOT / "engine" / "tracking.py"]
-    module = ast.parse((ROOT / "engine" / "tracking.py").read_text(encoding="utf-8"))
-    assert "wandb" not in {alias.name for node in module.body if isinstance(node, ast.Import) for alias in node.names}
+OPTIONAL = {
+    "wandb": "engine/tracking.py",
+    "torch.utils.tensorboard": "engine/tracking.py",
+    "onnx": "deploy/onnx_export.py",
+    "onnxscript": "deploy/onnx_export.py",
+    "onnxruntime": "deploy/onnx_export.py",
+}
+"""Modules of optional packages, each with the one module that may import it (benchmarks aside)."""
+
+
+def of_others(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names of the modules that are imported among these nodes."""
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return names | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize(("package", "place"), OPTIONAL.items())
+def test_an_optional_package_is_imported_in_one_module_and_only_when_asked_for(package: str, place: str) -> None:
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*MODULES, *SCRIPTS]}
+    assert [path for path, tree in trees.items() if package in of_others(list(ast.walk(tree)))] == [ROOT / place]
+    assert package not in of_others(trees[ROOT / place].body)
+
+
+def test_the_required_packages_are_those_that_are_imported() -> None:
+    """An optional one is in a list of its own."""
+    names = {"pillow": "PIL", "pyyaml": "yaml"}
+    required = re.findall(r"^[\w-]+", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    optional = {package.split(".")[0] for package in OPTIONAL} - {"torch"}
+    of_the_required = {"markupsafe", "pydantic_core", "triton"}
+    ours = set(MAY_IMPORT) | {script.stem for script in SCRIPTS}
+    theirs = set().union(*map(imported, [*MODULES, *SCRIPTS])) - set(sys.stdlib_module_names) - ours
+    assert theirs - optional - of_the_required == {names.get(name, name) for name in required}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

@@ -174,6 +174,15 @@ def test_a_refusal_shows_no_traceback(tmp_path: Path) -> None:
         (["--config_exp", "mine.yaml", "--resume", "--overwrite"], "not allowed with"),
         (["--config_exp", "mine.yaml", "epochs=010"], "override 'epochs=010': 010 is 8 to YAML; write 10"),
         (["--config_exp", "mine.yaml", "--resume"], "there is nothing to resume: no trial of 'mine_' is in results/runs"),
+        (["mine.yaml", "--resume"], "there is nothing to resume: no trial of 'mine_' is in results/runs"),
+        (["none.yaml", "epochs=3"], "none.yaml: there is no such file; beside it: mine.yaml"),
+        (["--resume", "mine.yaml", "epochs=010"], "override 'epochs=010': 010 is 8 to YAML; write 10"),
+        (["--config_exp", "mine.yaml", "mine.yaml"], "override 'mine.yaml': expected key=value"),
+        (["epochs=3"], "name the YAML file: --config_exp FILE, or FILE as first argument"),
+        (["mine.yaml", "--epochs", "3"], "error: --epochs: is a key of the configuration; write epochs=3\n"),
+        (["mine.yaml", "--train-batch-size=4"], "; write train_batch_size=4\n"),
+        (["mine.yaml", "--bb_optimizer_params.lambda", "1e-5"], "; write bb_optimizer_params.lambda=1e-5\n"),
+        (["mine.yaml", "--epohcs", "3"], "unrecognized arguments: --epohcs"),
     ],
 )
 def test_main_refuses_in_one_message_and_writes_nothing(empty: Path, arguments: list[str], message: str) -> None:
@@ -270,6 +279,26 @@ def test_the_other_scripts_refuse_in_one_message(trained: Path, script: str, arg
     assert message in refused(trained, script, *arguments)
 
 
+TRIAL = "results/runs/mine__trial_0"
+
+
+@pytest.mark.parametrize("name", [TRIAL, f"{TRIAL}/checkpoint.pt", "mine__trial_0", "mine_", "mine", "results/runs/mine_"])
+def test_a_trial_has_the_same_names_for_every_script(
+    name: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[Path] = []
+    monkeypatch.setattr("deploy.sparsity_plot.plot_trial", lambda folder, tracking: called.append(folder))
+    monkeypatch.setattr("deploy.trial_compaction.compact_trial", lambda folder, *_, **__: called.append(folder) or True)
+    monkeypatch.setattr("deploy.prediction.predict_photos", lambda predictor, *_: called.append(predictor.source))
+    succeeded(trained, PLOT, "--exp_folder_path", name)
+    succeeded(trained, COMPACT, "--exp_folder_path", name)
+    succeeded(trained, PREDICT, *predict_arguments(model=name))
+    assert called == [Path(TRIAL)] * 3
+    succeeded(trained, OUTPUTS, "--exp_name", name, "--out_dir", tmp_path)
+    table = "mine_" if name.endswith(("mine", "mine_")) else "mine__trial_0"
+    assert (tmp_path / f"{table}.csv").is_file()
+
+
 def test_sparsity_is_drawn_beside_the_checkpoint(trained: Path) -> None:
     folder = trained / "results" / "runs" / "mine__trial_0"
     succeeded(trained, PLOT, "--exp_folder_path", folder.relative_to(trained))
@@ -319,8 +348,8 @@ def predict_arguments(**changes: str) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "nowhere"}, "--model nowhere: there is no such trial folder or compact model"),
-        ({"model": "mine.yaml"}, "--model mine.yaml: is neither the folder of a trial nor a compact model (.safetensors)"),
+        ({"model": "nowhere"}, "--model 'nowhere': no trial of that name in results/runs (looked for nowhere_trial_<i>"),
+        ({"model": "mine.yaml"}, "--model mine.yaml: is no trial; expected its folder, its checkpoint.pt, or the name"),
         ({"images": "mine.yaml"}, "--images mine.yaml: is no photo"),
         ({"tasks": "depth_euclidan"}, "did you mean 'depth_euclidean'?"),
         ({"out": "mine.yaml"}, "mine.yaml: the results cannot be written"),
@@ -381,6 +410,19 @@ def test_a_broken_checkpoint_is_one_message(trained: Path) -> None:
         for entry in broken.iterdir():
             entry.unlink()
         broken.rmdir()
+
+
+@pytest.mark.slow
+def test_a_training_needs_no_compiler_no_home_and_no_network(empty: Path) -> None:
+    apart = ["unshare", "--net"] if shutil.which("unshare") and os.geteuid() == 0 else []
+    given = ["mine.yaml", "epochs=2", "backbone=resnet18", "wandb_img_log=true", "group_sparsity=true", "target_sparsity=0.5"]
+    nowhere = {"PATH": str(empty / "no programs"), "HOME": str(empty / "mine.yaml")}
+    kept = {name: value for name, value in environment().items() if name not in ("CC", "MPLCONFIGDIR", "XDG_CACHE_HOME")}
+    command = [*map(shutil.which, apart[:1]), *apart[1:], sys.executable, str(ROOT / MAIN), *given]
+    done = subprocess.run(command, cwd=empty, env=kept | nowhere, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no C compiler" in done.stderr
+    assert (empty / "results" / "runs" / "mine__trial_0" / files.TEST).is_file()
 
 
 @pytest.mark.slow

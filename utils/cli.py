@@ -9,6 +9,9 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.paths import expanded
 
+TRIAL_FORMS = "its folder, the checkpoint.pt in it, or its name in results/runs"
+"""Ways to name a trained trial (``engine.checkpoint.find_trials``), for help texts."""
+
 
 def path_argument(text: str) -> Path:
     """Return a path, for argparse; ``~`` and environment variables are replaced."""

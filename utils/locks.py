@@ -49,7 +49,7 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         _acquire(lock, folder, name)
     except OSError as error:
-        lock.release()
+        give_back(lock)
         if error.errno in FULL:
             raise refused(folder, error) from error
         raise TrialError(f"checkpoint_folder: {folder} cannot be written ({error.strerror or error})") from None
@@ -60,7 +60,19 @@ def experiment_lock(folder: Path, name: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             _note(folder, name).unlink(missing_ok=True)
-        lock.release()
+        give_back(lock)
+
+
+def give_back(lock: FileLock) -> None:
+    """Remove a lock's file, and release the lock; nothing if it is not held.
+
+    The file goes while the lock is held: whoever has it open already finds, once it is free, that it has no name any more, and
+    opens a new one (filelock sees to that). Removed after the release, it could be the next holder's.
+    """
+    if lock.is_locked:
+        with contextlib.suppress(OSError):
+            os.unlink(lock.lock_file)
+    lock.release()
 
 
 def refuse_if_held(folder: Path, name: str) -> None:
@@ -79,7 +91,7 @@ def refuse_if_held(folder: Path, name: str) -> None:
     if path.is_file():
         lock = FileLock(path)
         _acquire(lock, folder, name)
-        lock.release()
+        give_back(lock)
 
 
 def _acquire(lock: FileLock, folder: Path, name: str) -> None:

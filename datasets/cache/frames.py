@@ -33,6 +33,7 @@ from settings.config import ExperimentConfig
 from tasks.table import get_task
 from utils.errors import DataError
 from utils.files import evenly_spread, fingerprint
+from utils.locks import give_back
 from utils.paths import expanded
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ def _fill(
                 shutil.rmtree(stale)
             _write(missing, dataset, config, split)
     finally:
-        lock.release()
+        give_back(lock)
     return {what: Part(path) for what, path in wanted.items()}
 
 

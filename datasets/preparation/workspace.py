@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from utils.errors import DataError
 from utils.files import is_unfinished, read_text, refused, remove_unfinished, write_text
+from utils.locks import give_back
 
 MANIFEST, BEGUN, LOCK = "manifest.json", ".preparing.json", ".preparing.lock"
 
@@ -62,7 +63,7 @@ def preparing(out: Path, recipe: dict[str, Any], overwrite: bool, contents: Iter
     try:
         yield _begin(out, recipe, overwrite, sorted(contents))
     finally:
-        lock.release()
+        give_back(lock)
 
 
 def _make_folder(folder: Path) -> None:

@@ -90,8 +90,8 @@ def frames_of(loader: Iterable[Sample]) -> list[str]:
 
 
 def part_folders(cache: Path) -> set[str]:
-    """The finished parts of a cache; there is nothing else but its lock."""
+    """The finished parts of a cache; there is nothing else."""
     names = {path.name for path in cache.iterdir()} if cache.exists() else set()
     hidden = {name for name in names if name.startswith(".")}
-    assert hidden <= {".lock"}, "something unfinished was left"
+    assert not hidden, "something unfinished was left"
     return names - hidden

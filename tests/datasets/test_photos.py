@@ -31,6 +31,18 @@ def test_photos_are_found_in_order_and_everything_else_is_left_out(tmp_path: Pat
     assert find_photos(tmp_path) == {name[0]: tmp_path / name for name in names}
 
 
+def test_photos_of_other_types_are_named_where_they_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Phones write .heic: whoever misses their photo has to know why."""
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(DataError, match=r"there is no photo in it; .*; save as JPEG first: IMG_1\.HEIC$"):
+        find_photos(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "notes.txt").touch()
+    assert list(find_photos(tmp_path)) == ["a"]
+    (line,) = caplog.messages
+    assert line.startswith("left out: IMG_1.HEIC; save as JPEG first, as photos are files of the types .jpg")
+
+
 def test_photos_of_one_stem_keep_their_types(tmp_path: Path) -> None:
     files = ["a.jpg", "a.jpg.webp", "a.png", "b.jpg", "b.x.jpg"]
     for name in files:

@@ -371,10 +371,12 @@ def test_a_file_is_never_half_written(predictor: Predictor, photos: Path, work: 
 
 
 def test_a_network_that_is_not_there_is_refused(trained: Trained, work: Path) -> None:
-    with pytest.raises(TrialError, match="there is no such trial folder or compact model"):
+    with pytest.raises(TrialError, match=r"--model .*nowhere.*no trial of that name"):
         load_predictor(work / "nowhere")
-    with pytest.raises(TrialError, match="is neither the folder of a trial nor a compact model"):
-        load_predictor(trained.runs / "sparse__trial_0" / "checkpoint.pt")
+    with pytest.raises(TrialError, match=r"--model .*nowhere\.safetensors: there is no such compact model"):
+        load_predictor(work / "nowhere.safetensors")
+    with pytest.raises(TrialError, match=r"--model .*test\.json: is no trial; expected its folder, its checkpoint\.pt"):
+        load_predictor(trained.runs / "sparse__trial_0" / "test.json")
     with pytest.raises(TrialError, match=r"holds no config_file.yaml"):
         load_predictor(work)
 

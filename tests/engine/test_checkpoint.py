@@ -152,3 +152,19 @@ def test_an_unknown_name_lists_what_is_there(tmp_path: Path, name: str) -> None:
 def test_a_missing_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="no experiment is there"):
         files.find_trials(tmp_path / "nowhere", "x")
+
+
+def test_a_trial_is_found_by_its_path_its_checkpoint_and_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_trials(files.RUNS, "one_trial_0", "two_trial_0", "two_trial_1")
+    make_trials(tmp_path / "elsewhere", "three_trial_5")
+    one = files.RUNS / "one_trial_0"
+    for name in (one, one / files.BEST, Path("one_trial_0"), Path("one"), files.RUNS / "one"):
+        assert files.find_trial("--model", name) == one
+    assert files.find_trial("--model", Path("elsewhere/three")) == Path("elsewhere/three_trial_5")
+    with pytest.raises(TrialError, match=r"--model two: has 2 trials; name one: \S+two_trial_0, \S+two_trial_1$"):
+        files.find_trial("--model", Path("two"))
+    with pytest.raises(TrialError, match=r"--model 'four': no trial of that name in results/runs .*: one, two$"):
+        files.find_trial("--model", Path("four"))
+    monkeypatch.chdir(one)
+    assert files.find_trial("--model", Path(".")) == tmp_path / one

@@ -524,6 +524,6 @@ def test_pictures_of_predictions_are_in_the_trials_folder(trained_faces: Trained
 def test_a_missing_tracker_is_refused_before_anything_is_made(rooms: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match="tracking: 'offline' needs wandb"):
+    with pytest.raises(UserError, match="tracking: 'offline' needs the package wandb"):
         run(small_config(rooms, work, tracking="offline"), work)
     assert not list(work.iterdir())

@@ -24,7 +24,7 @@ from engine.resuming import (
     remove_leftovers,
     saved_row,
 )
-from engine.tracking import NoTracker
+from engine.tracking import Tracker
 from engine.trainer import fit
 from engine.trial import Trial
 from optim import live_mask
@@ -367,7 +367,7 @@ def train(config: ExperimentConfig) -> Trial:
     trial = make_trial(config)
     continue_trial(trial)
     config.save(trial.folder / files.CONFIG)
-    fit(trial, NoTracker(), Loaders(trial.config))
+    fit(trial, Tracker(), Loaders(trial.config))
     return trial
 
 
@@ -549,7 +549,7 @@ def test_before_there_is_a_best_network_none_is_missed(rooms: Path, work: Path, 
     values = {"group_sparsity": True, "target_sparsity": 0.5, "sparsity_until": 3, "bb_optimizer_params": PARAMS, "epochs": 4}
     trial = make_trial(small_config(rooms, work, **values))
     trial.config = trial.config.model_copy(update={"epochs": 2})
-    fit(trial, NoTracker(), Loaders(trial.config))
+    fit(trial, Tracker(), Loaders(trial.config))
     assert not (trial.folder / files.BEST).exists()
     again = make_trial(small_config(rooms, work, **values))
     continue_trial(again)

@@ -15,7 +15,7 @@ from engine import checkpoint as files
 from engine import load_trial
 from engine.experiment import final_test
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
-from engine.tracking import NoTracker
+from engine.tracking import Tracker
 from engine.trial import Trial
 from tests.models.pruned import convs, tiny
 from tests.small import copy_without
@@ -67,7 +67,7 @@ def test_every_result_of_a_network_with_a_dead_layer_says_so(
     for network, look in (
         (
             "trial 0, the network that is tested",
-            lambda: final_test(Trial(config, 0, torch.device("cpu"), folder), NoTracker(), Loaders(config)),
+            lambda: final_test(Trial(config, 0, torch.device("cpu"), folder), Tracker(), Loaders(config)),
         ),
         ("trial 0", lambda: evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out")),
         ("sparse__trial_0", lambda: compact_trial(folder)),

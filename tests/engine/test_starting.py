@@ -10,7 +10,7 @@ from datasets import Loaders
 from engine import checkpoint as files
 from engine import run_experiment
 from engine.starting import check_start, start_from
-from engine.tracking import NoTracker
+from engine.tracking import Tracker
 from engine.trainer import fit
 from models import build_model
 from tests.equality import equal
@@ -22,7 +22,7 @@ from utils.errors import UserError
 def trained(rooms: Path, work: Path) -> Path:
     """The folder of a trial of one epoch."""
     trial = make_trial(small_config(rooms, work, Experiment_name="dense", epochs=1))
-    fit(trial, NoTracker(), Loaders(trial.config))
+    fit(trial, Tracker(), Loaders(trial.config))
     return trial.folder
 
 
@@ -59,14 +59,14 @@ def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path,
             trial = make_trial(values.with_values(epochs=1))
             start_from(trial.model, values, 0)
             assert not trial.optimizer.state
-            fit(trial, NoTracker(), Loaders(trial.config))
+            fit(trial, Tracker(), Loaders(trial.config))
             trial.config.with_values(epochs=1).save(trial.folder / files.CONFIG)
             folder.rename(work / "gone")
             with pytest.raises(UserError, match="start_from"):
                 check_start(values)
             trial = make_trial(values)
             trial.load_state_dict(files.load_tensors(trial.folder / files.LAST))
-            fit(trial, NoTracker(), Loaders(trial.config))
+            fit(trial, Tracker(), Loaders(trial.config))
         else:
             run_experiment(values, out_dir=work / "out")
         ends.append(files.load_tensors(values.trial_folder(0) / files.LAST)["model"])

@@ -1,13 +1,15 @@
 """The tracker beside the local files: never asks, never in the way."""
 
+import logging
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from engine.tracking import NoTracker, has_api_key, make_tracker
+from engine.tracking import EVENTS, Tracker, has_api_key, make_tracker
 from tests.configs import make_config
 from utils.errors import UserError
 
@@ -17,6 +19,8 @@ class FakeRun:
 
     def __init__(self, given: dict[str, Any], broken: str) -> None:
         self.given, self.id, self.broken = given, given["id"], broken
+        self.dir = f"{given['dir']}/wandb/a run/files"
+        self.url = f"https://wandb.invalid/{self.id}" if given["mode"] == "online" else None
         self.logged: list[dict[str, Any]] = []
         self.summary: dict[str, Any] = {}
         self.metrics: list[tuple[str, str | None]] = []
@@ -70,7 +74,7 @@ def wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> types.SimpleNamesp
 
 def test_disabled_is_no_tracker(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
     tracker = make_tracker(make_config(tracking="disabled"), "run", tmp_path)
-    assert isinstance(tracker, NoTracker)
+    assert type(tracker) is Tracker
     assert tracker.run_id is None
     tracker.log({"epoch": 0})
     tracker.image("x", tmp_path / "x.png", 0)
@@ -132,9 +136,34 @@ def test_a_run_is_named_and_grouped(wandb: types.SimpleNamespace, monkeypatch: p
     make_tracker(make_config(tracking="offline", wandb_project="mine", wandb_entity="me"), "run", tmp_path).finish({})
     first, second, third = (run.given for run in wandb.runs)
     assert (first["name"], first["group"], first["dir"]) == ("small_trial_3", "small", str(tmp_path))
+    assert first["tags"] == ["NYU", "resnet18", "dense"]
     assert first["config"] == config.as_dict()
     assert [(run["project"], run["entity"]) for run in (first, second, third)] == [
         *(("less-is-more", None), ("theirs", "team"), ("mine", "me"))
+    ]
+
+
+def test_a_run_of_a_study_is_in_its_group_and_tagged(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    sparse = {"tracking": "offline", "group_sparsity": True}
+    make_tracker(make_config(**sparse, target_macs=0.25), "run", tmp_path, group="a study").finish({})
+    make_tracker(make_config(**sparse, bb_optimizer_params={"lambda": 1e-5}), "run", tmp_path).finish({})
+    targeted, plain = (run.given for run in wandb.runs)
+    assert targeted["group"] == "a study"
+    assert targeted["tags"] == ["NYU", "resnet18", "group_l0", "target_macs=0.25"]
+    assert plain["tags"] == ["NYU", "resnet18", "l1_l2"]
+
+
+def test_the_log_says_where_a_run_is(
+    wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    make_tracker(make_config(tracking="offline"), "run", tmp_path).finish({})
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    make_tracker(make_config(tracking="online"), "run", tmp_path).finish({})
+    folder = f"{tmp_path}/wandb/a run"
+    assert caplog.messages == [
+        f"tracking: the run is in {folder}; upload it with: wandb sync '{folder}'",
+        "tracking: https://wandb.invalid/new-1",
     ]
 
 
@@ -191,20 +220,72 @@ def test_an_error_is_one_warning_and_then_nothing_is_tracked(
     assert sum(len(run.logged) for run in wandb.runs) == {"init": 0, "log": 0, "image": 1, "finish": 4}[at]
 
 
-def test_events_carry_the_epoch_and_no_missing_values(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+def test_events_carry_their_axis_and_no_missing_values(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
     tracker = make_tracker(make_config(tracking="offline"), "run", tmp_path)
-    tracker.log({"epoch": 1, "loss": 0.5, "auroc": None})
+    tracker.log({"step": 3, "step/loss": 0.75}, "step")
+    tracker.log({"step": 6, "step/loss": 0.5}, "step")
+    tracker.log({"epoch": 1, "step": 6, "loss": 0.5, "auroc": None})
     tracker.image("predictions", tmp_path / "x.png", 4)
     tracker.finish({"mIoU": 0.25})
     (run,) = wandb.runs
-    assert run.metrics == [("epoch", None), ("*", "epoch")]
-    assert run.logged == [{"epoch": 1, "loss": 0.5}, {"predictions": f"image of {tmp_path / 'x.png'}", "epoch": 4}]
+    assert sorted(run.metrics) == [
+        *(("epoch", None), ("loss", "epoch"), ("predictions", "epoch"), ("step", None), ("step/loss", "step"))
+    ]
+    assert run.logged[2:] == [
+        {"epoch": 1, "step": 6, "loss": 0.5},
+        {"predictions": f"image of {tmp_path / 'x.png'}", "epoch": 4},
+    ]
     assert run.summary == {"mIoU": 0.25}
     assert run.finished
 
 
 def test_a_missing_wandb_is_one_sentence(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"tracking: 'offline' needs wandb, .*import.*pip install wandb.*tracking: disabled"):
+    said = r"tracking: 'offline' needs the package wandb, .*import.*requirements-track\.txt, or set tracking: disabled"
+    with pytest.raises(UserError, match=said):
         make_tracker(make_config(tracking="offline"), "run", tmp_path)
-    assert isinstance(make_tracker(make_config(tracking="disabled"), "run", tmp_path), NoTracker)
+    assert type(make_tracker(make_config(tracking="disabled"), "run", tmp_path)) is Tracker
+
+
+def test_a_missing_tensorboard_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And wandb's variables say nothing about it."""
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    for name in ("torch.utils.tensorboard", "tensorboard"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"'tensorboard' needs the package tensorboard, .*requirements-track\.txt"):
+        make_tracker(make_config(tracking="tensorboard"), "run", tmp_path)
+
+
+def test_event_files_hold_the_curves_over_their_axes_also_after_resuming(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    caplog.set_level(logging.INFO)
+    config, folder = make_config(tracking="tensorboard"), tmp_path / "runs of mine" / "small_trial_0"
+    Image.new("RGB", (4, 3), (255, 0, 0)).save(tmp_path / "x.png")
+    for epoch in (1, 2):  # in two processes' stead
+        tracker = make_tracker(config, "small_trial_0", folder)
+        tracker.log({"step": 10 * epoch, "step/loss": 0.5}, "step")
+        tracker.log({"epoch": epoch, "step": 10 * epoch, "loss": 1 / epoch, "auroc": None})
+        tracker.image("predictions", tmp_path / "x.png", epoch)
+        tracker.finish({"status": "finished", "epochs": epoch, "test/mIoU": 0.25} if epoch == 2 else {"status": "stopped"})
+    assert caplog.messages == [f"tracking: tensorboard --logdir '{folder.parent}'"] * 2
+    events = EventAccumulator(str(folder / EVENTS))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 0.5)]
+    assert [event.step for event in events.Scalars("step/loss")] == [10, 20]
+    assert [(event.step, event.value) for event in events.Scalars("test/mIoU")] == [(2, 0.25)]
+    assert [(event.step, event.width, event.height) for event in events.Images("predictions")] == [(1, 4, 3), (2, 4, 3)]
+    assert set(events.Tags()["scalars"]) == {"loss", "step/loss", "test/mIoU", "epochs"}
+
+
+def test_a_full_disk_ends_the_event_files_and_not_the_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / EVENTS).touch()  # no folder can be made there
+    tracker = make_tracker(make_config(tracking="tensorboard"), "run", tmp_path)
+    tracker.log({"epoch": 1, "loss": 0.5})
+    tracker.finish({"test/mIoU": 0.25})
+    (line,) = caplog.messages
+    assert line.startswith("tracking: tensorboard failed (") and "local files are complete" in line

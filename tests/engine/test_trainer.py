@@ -17,7 +17,7 @@ from engine import TrainingDivergedError, trainer
 from engine import checkpoint as files
 from engine import trial as trial_state
 from engine.evaluation import Evaluation
-from engine.tracking import NoTracker
+from engine.tracking import Tracker
 from engine.trainer import (
     EpochSums,
     announce_debias,
@@ -64,7 +64,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
 
 def train(trial: Trial) -> list[dict[str, Any]]:
     """Train to the end; returns the lines of ``metrics.jsonl``."""
-    fit(trial, NoTracker(), Loaders(trial.config))
+    fit(trial, Tracker(), Loaders(trial.config))
     return files.read_lines(trial.folder / files.METRICS)
 
 

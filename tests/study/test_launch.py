@@ -122,10 +122,12 @@ def test_runs_are_done_in_order_and_a_failure_stops_none(
     work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    runs = make_study(work).runs
+    study = make_study(work)
+    runs = study.runs
 
-    def run_trial(config: Any, number: int, device: torch.device, resume: bool) -> None:
+    def run_trial(config: Any, number: int, device: torch.device, resume: bool, group: str) -> None:
         assert resume
+        assert group == study.name, "runs of one study are together in the tracker"
         if config.Experiment_name == "depth_dense":
             raise ZeroDivisionError
         fake_run(next(run for run in runs if (run.config.Experiment_name, run.trial) == (config.Experiment_name, number)), {})

@@ -60,8 +60,31 @@ def try_it(folder: Path) -> None:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return the names in the folder beside the lock's file."""
-    return sorted(path.name for path in folder.iterdir() if path.name != f".{NAME}.lock")
+    """Return the names in the folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+ENTER = """
+import os, sys, time
+from pathlib import Path
+from filelock import FileLock
+from utils.locks import give_back
+folder = Path(sys.argv[1])
+for _ in range(200):
+    lock = FileLock(folder / "a.lock")
+    lock.acquire(poll_interval=0.001)
+    os.close(os.open(folder / "inside", os.O_CREAT | os.O_EXCL))  # an error where somebody else is inside
+    time.sleep(0.0005)
+    os.unlink(folder / "inside")
+    give_back(lock)
+"""
+
+
+def test_a_lock_has_one_holder_though_its_file_comes_and_goes(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENTER, str(tmp_path)]
+    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    assert not leftovers(tmp_path)
 
 
 def test_a_second_holder_is_refused_and_the_next_one_is_not(tmp_path: Path) -> None:
@@ -72,7 +95,7 @@ def test_a_second_holder_is_refused_and_the_next_one_is_not(tmp_path: Path) -> N
             refuse_if_held(tmp_path / "runs", NAME)
     try_it(tmp_path / "runs")
     refuse_if_held(tmp_path / "runs", NAME)
-    assert all(name.endswith(".lock") for name in leftovers(tmp_path / "runs"))
+    assert not leftovers(tmp_path / "runs")
 
 
 def test_the_holder_is_named_until_it_is_killed(tmp_path: Path) -> None:
@@ -160,7 +183,7 @@ def test_the_dead_of_another_machine_are_not_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt])
 def test_however_the_block_ends_the_lock_is_free(tmp_path: Path, end: type[BaseException]) -> None:
     with pytest.raises(end), experiment_lock(tmp_path, NAME):
-        assert leftovers(tmp_path) == [f".{NAME}.holder.json"]
+        assert leftovers(tmp_path) == [f".{NAME}.holder.json", f".{NAME}.lock"]
         raise end
     assert not leftovers(tmp_path)
     try_it(tmp_path)

@@ -18,7 +18,6 @@ from PIL.JpegImagePlugin import get_sampling
 
 from datasets.nyu import NYUDataset
 from datasets.preparation import nyu
-from datasets.preparation.workspace import LOCK
 from tests.configs import make_config
 from tests.datasets.frames import DENSE, NYUD_MT
 from tests.datasets.preparation.official_frames import (
@@ -50,7 +49,7 @@ def prepare(source: Path, out: Path, *more: Any) -> int:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
+    files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -173,7 +172,7 @@ def test_a_scene_of_training_and_test_is_warned_of(source: Path, tmp_path: Path,
 
 
 def test_the_same_command_again_leaves_the_set_alone(source: Path, made: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file() and path.name != LOCK}
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()}
     with caplog.at_level(logging.INFO):
         assert prepare(source, made, "--workers", 1) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}

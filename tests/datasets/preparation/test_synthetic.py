@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from datasets.preparation import synthetic
-from datasets.preparation.workspace import LOCK, MANIFEST
+from datasets.preparation.workspace import MANIFEST
 from tests.datasets.preparation.command import exit_code, refused
 from tests.datasets.preparation.verification.damage import problems_in
 
@@ -35,8 +35,8 @@ def test_a_set_is_what_its_generator_writes_with_its_parameters_beside_it(datase
     maker.write(tmp_path / "expected", COUNTS, (16, 16), 7)
     made = content(out)
     manifest = json.loads(made.pop(MANIFEST))
-    assert made == {**content(tmp_path / "expected"), LOCK: b""}
-    assert set(maker.files(COUNTS)) == set(made) - {LOCK}
+    assert made == content(tmp_path / "expected")
+    assert set(maker.files(COUNTS)) == set(made)
     assert manifest["recipe"] == recipe(dataset, seed=7)
     assert manifest["counts"] == COUNTS
     assert problems_in(out) == []
@@ -63,7 +63,7 @@ def test_the_number_of_frames_and_where_they_go_by_default(
 
 def test_the_same_set_again_is_left_alone_unless_a_file_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make("celeba", tmp_path / "set")
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*") if path.name != LOCK}
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")}
     before = content(tmp_path)
     capsys.readouterr()
     assert make("celeba", tmp_path / "set") == 0
@@ -100,7 +100,7 @@ def test_a_folder_of_something_else_is_never_touched(marker: str, tmp_path: Path
     for more in ((), ("--overwrite",)):
         assert make("nyu", tmp_path, *more) == 2
         assert "did not make" in refused(capsys)
-        assert {name: text for name, text in content(tmp_path).items() if name != LOCK} == before
+        assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize(
