@@ -17,6 +17,7 @@ from utils.tensor_files import ForeignFileError, read_tensors
 
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
 METRICS, STEPS, SKIPPED = "metrics.jsonl", "steps.jsonl", "skipped.json"
+LOG, ENVIRONMENT = "log.txt", "environment.json"
 
 
 def save_tensors(path: Path, state: dict[str, Any]) -> None:

@@ -34,6 +34,9 @@ class NoTracker:
     def image(self, name: str, path: Path, epoch: int) -> None:
         """A PNG file."""
 
+    def file(self, name: str, path: Path) -> None:
+        """A text file."""
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Final values; the run ends."""
 
@@ -67,6 +70,10 @@ class WandbTracker:
     def image(self, name: str, path: Path, epoch: int) -> None:
         """A PNG file."""
         self._try(lambda: self._run.log({name: self._wandb.Image(str(path)), "epoch": epoch}))
+
+    def file(self, name: str, path: Path) -> None:
+        """A text file as it is now, which wandb shows under its own name."""
+        self._try(lambda: self._run.save(str(path), base_path=str(path.parent), policy="now"))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the final values and end the run."""
