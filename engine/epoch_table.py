@@ -64,7 +64,7 @@ class EpochTable:
         self.columns = self._columns(config, tasks, shown, strength)
         metrics = [f"{tasks[task].short} {tasks[task].main_metric}" for task in shown]
         others = [f"{len(tasks) - len(shown)} more in metrics.jsonl"] if len(shown) < len(tasks) else []
-        self.title = f"{name}, seed {seed}: {', '.join([*metrics, *others])}; *: best so far"
+        self.title = f"{name}, seed {seed}: {', '.join([*metrics, *others])}; * best"
         self.rows = 0
 
     @staticmethod

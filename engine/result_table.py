@@ -62,11 +62,9 @@ def show_result(
     rows += list(_cost_rows(config, costs, twin is not None))
     heads = ["", f"{config.Experiment_name} ({counted(len(trials), 'trial')})"]
     heads += [f"dense: {twin.name} ({counted(len(twin.trials), 'trial')})"] if twin else []
-    spread = "mean ± standard deviation over the trials; " if len(trials) > 1 else ""
-    removed = (
-        "costs are those without the zeros, which compact_model.py removes; " if config.group_sparsity and len(costs) else ""
-    )
-    show_table("Result", heads, rows, f"{spread}{removed}every metric: {path}")
+    captions = ["mean ± standard deviation over the trials"] * (len(trials) > 1)
+    captions += ["costs without the zeros, which compact_model.py removes"] * (config.group_sparsity and not costs.empty)
+    show_table("Result", heads, rows, "\n".join([*captions, f"every metric: {path}"]))
 
 
 def _cost_rows(config: ExperimentConfig, costs: pd.DataFrame, has_twin: bool) -> Iterable[list[str]]:
@@ -115,7 +113,8 @@ def dense_twin(config: ExperimentConfig) -> DenseTwin | None:
             rows = [saved_row(folder) for folder in folders if (folder / files.TEST).is_file()]
         except (UserError, OSError):  # a damaged experiment is no twin
             continue
-        if rows:
+        needed = {f"{task.name}_{task.main_metric}" for task in map(get_task, config.task_list)} | {"group_sparsity"}
+        if rows and all(needed <= row.keys() for row in rows):
             twins.append(DenseTwin(name, trials_table(rows)))
     return max(twins, key=lambda twin: len(twin.trials), default=None)
 

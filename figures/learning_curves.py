@@ -61,7 +61,7 @@ def learning_curves(
     for axes in figure.axes:
         axes.axvline(best_epoch, color=_BEST, linewidth=1.2, linestyle="--", zorder=1)
     figure.axes[0].annotate(
-        f" best: epoch {best_epoch}",
+        f" best: epoch {best_epoch} ",
         (best_epoch, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, -3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import logging
 import signal
 import sys
@@ -150,23 +151,34 @@ def track(items: Iterable[T], description: str, total: int | None = None, note: 
             log.info("%s", ", ".join([f"{description}: {done} of {total or '?'}", *texts]))
 
 
-def show_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", wide: int = 0) -> None:
-    """Write a table to the standard output: names in its first column, numbers in the others, a sentence below.
+def show_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
+    """Write a table to the standard output: names in its first column, numbers in the others, sentences below.
+
+    Where it is wider than the terminal, cells break between words; a line that is too long is better than half a number.
 
     Args:
         title: above the table.
         heads: of the columns.
-        rows: of cells.
+        rows: of cells; cells at the end may be left out.
         caption: below the table.
-        wide: columns that the table may take where the terminal has fewer.
     """
-    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, head in enumerate(heads):
-        table.add_column(Text(head), justify="right" if place else "left")
-    for row in rows:
-        table.add_row(*map(Text, row))
+    cells = [list(row) for row in rows]
+    columns = list(itertools.zip_longest(heads, *cells, fillvalue=""))
+    widths = [max(map(len, column)) for column in columns]
+    least = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
     output = Console()
-    output.width = max(output.width, wide)
+    gap = 3 if sum(least) + 3 * len(heads) < output.width else 1
+    between = gap * (len(heads) - 1) + 2
+    while sum(widths) + between > output.width and widths != least:
+        _, widest = max((width, place) for place, width in enumerate(widths) if width > least[place])
+        widths[widest] -= 1
+    output.width = max(output.width, sum(widths) + between)
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, gap // 2)
+    for place, (head, width) in enumerate(zip(heads, widths, strict=True)):
+        table.add_column(Text(head), justify="right" if place else "left", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
     output.print(table)
     if caption:
         output.print(caption, soft_wrap=True, markup=False, highlight=False)

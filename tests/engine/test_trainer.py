@@ -188,7 +188,9 @@ def test_a_steered_run_reaches_its_target_and_then_trains_without_penalty(
     share = f"{100 * half / groups:.1f} %"
     report = f"from epoch 6 on, {half} of {groups} groups ({share}) stay zero, and the rest trains without the penalty"
     assert caplog.text.count(report) == caplog.text.count("stay zero") == 1
-    shown = {words[0]: words[-4:-2] for message in caplog.messages if re.match(r" *\d/6 ", message) and (words := message.split())}
+    shown = {
+        words[0]: words[-4:-2] for message in caplog.messages if re.match(r" *\d/6 ", message) and (words := message.split())
+    }
     assert shown["5/6"] == [f"{100 * half / groups:.1f}", f"{lambdas[4]:.1e}"]
     assert shown["6/6"] == [f"{100 * half / groups:.1f}", "-"]
     check_points(trial, lines, groups)
@@ -244,7 +246,9 @@ def test_layers_that_died_altogether_are_named_when_they_die(
     lines = train(make_trial(config))
     assert [line["group_sparsity"] for line in lines] == [100, 100, 100]
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.startswith("small_trial_0, epoch 1: layers without any live group, so that what they give does not depend on the")
+    assert warning.startswith(
+        "small_trial_0, epoch 1: layers without any live group, so that what they give does not depend on the"
+    )
     assert "all shared convolutions: backbone.conv1, backbone.layer1.0.conv1, " in warning
     assert warning.endswith("; a lower lambda keeps them")
 
