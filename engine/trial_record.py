@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import logging
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,8 +44,7 @@ class TrialLog(logging.Handler):
         self.setFormatter(LineFormatter())
         self._early: list[str] = []
         self._file: TextIO | None = None
-        self._path = Path()
-        self._failed = False
+        self._path: Path | None = None
 
     def open(self, path: Path) -> None:
         """Write to a file from now on, after a line that says when and by which command the process was started."""
@@ -59,36 +58,36 @@ class TrialLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Append a record."""
         text = self.format(record)
-        if self._file is None:
+        if self._path is None:
             self._early.append(text)
         else:
             self._write(text)
 
     def _write(self, text: str) -> None:
-        if self._failed or self._file is None:
-            return
-        try:
-            self._file.write(f"{text}\n")
-            self._file.flush()
-        except OSError as error:
-            self._fail(error)
+        if self._file is not None:
+            try:
+                self._file.write(f"{text}\n")
+                self._file.flush()
+            except OSError as error:
+                self._fail(error)
 
     def _fail(self, error: OSError) -> None:
-        self._failed = True
+        self._close_file()
         log.warning("%s cannot be written (%s); the training goes on without it", self._path, error.strerror or error)
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        with contextlib.suppress(OSError):  # of a full disk, which was said
+            if file is not None:
+                file.close()
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError as error:  # what a full disk left in the buffer
-                if not self._failed:
-                    self._fail(error)
+        self._close_file()
         super().close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def trial_log() -> Iterator[TrialLog]:
     """Yield a handler that gets what this process logs meanwhile."""
     handler, root = TrialLog(), logging.getLogger()

@@ -15,6 +15,8 @@ from tasks.metric_info import metric_info
 from tasks.table import get_task
 
 _TRAINING, _VALIDATION, _METRIC, _SPARSITY, _BEST = ORANGE, BLUE, GREEN, VERMILION, "#555555"
+_FEW = 40
+"""Epochs up to which each has a point that is larger than the line is wide."""
 _ARROWS = {"up": "↑ better", "down": "↓ better"}
 
 
@@ -83,9 +85,10 @@ def _draw(
     axes: Axes, epochs: np.ndarray, lines: Sequence[Mapping[str, Any]], curves: Mapping[str, str], title: str, label: str
 ) -> None:
     """Draw curves, given by the keys of their values; a legend tells several apart."""
+    size = 5 if len(lines) <= _FEW else 2
     for name, key in curves.items():
         values = np.array([np.nan if line.get(key) is None else line[key] for line in lines], dtype=float)
-        axes.plot(epochs, values, color=_COLOURS[name.split(",")[0]], linewidth=1.8, marker=".", markersize=5, label=name)
+        axes.plot(epochs, values, color=_COLOURS[name.split(",")[0]], linewidth=1.8, marker=".", markersize=size, label=name)
         if np.isnan(values).all():
             axes.text(0.5, 0.5, "no value", transform=axes.transAxes, ha="center", va="center", fontsize=10)
     if len(curves) > 1:

@@ -155,6 +155,11 @@ def test_a_run_that_is_killed_at_every_bad_moment_ends_as_if_it_had_not_been(who
     last = finish(work, "--resume")
     assert "epoch" not in last.stderr, "both trials were finished"
     check_same(work, whole, "killed at every moment")
+    starts = files.load_json(trials(work)[0] / files.ENVIRONMENT)["starts"]
+    assert len(starts) > 5 and starts[0]["end"] is None and starts[-1]["end"] is not None
+    assert [entry["epochs_before"] for entry in starts] == sorted(entry["epochs_before"] for entry in starts)
+    log = (trials(work)[0] / files.LOG).read_text()
+    assert log.count("--- 2") == len(starts) and " 3/3 " in log
     macs = [line["train_GMACs"] for line in lines(trials(work)[0] / files.METRICS)]
     assert macs[2] < macs[1] == macs[0]
 
