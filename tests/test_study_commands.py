@@ -70,7 +70,7 @@ def test_a_study_from_its_plan_to_its_report(trained: Path) -> None:
     assert made.stdout.split()[-len(written) :] == written
     assert all((trained / name).is_file() for name in written)
     assert made.stdout.startswith("Study tiny")
-    assert "seg: group lasso, λ = 0.1" in made.stdout
+    assert " group lasso, λ = 0.1" in made.stdout
     page = (trained / STUDY / "report" / "report.html").read_text()
     for script, end in ((MAIN, "--config_exp study.yaml"), (REPORT, f"--study {STUDY} --latency no --latex")):
         assert f"{script} {end}" in page, "the exact commands"
