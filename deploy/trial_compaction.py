@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 MODEL, ONNX, REPORT = "compact.safetensors", "compact.onnx", "compact_report"
 BATCHES = (1, 8)
 """Sizes of the batches that are timed."""
-_PARTS = {"backbone": "backbone", "model": "whole model"}
 CHECK_BATCH = 4
 """Images at a time where outputs are compared, in float64 too."""
 
@@ -229,7 +228,7 @@ def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
     for part, networks in made.parts().items():
         for batch in BATCHES:
             images = torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(0)).to(device)
-            log.info("timing the %s, batch %d: dense, folded and compact in turns", _PARTS[part], batch)
+            log.info("timing the %s, batch %d: dense, folded and compact in turns", part, batch)
             timing: Timing = time_networks(networks, images, f"latency of the {part}, batch {batch}")
             rows.append(_row("eager", part, batch, timing.rounds, timing.milliseconds) | {"layout": dict(timing.layouts)})
     return rows

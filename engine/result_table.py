@@ -15,7 +15,7 @@ from engine.resuming import saved_row
 from models import MultiTaskModel, compact
 from models.compaction.runner import library
 from settings.config import ExperimentConfig, load_config
-from tasks.metric_info import metric_info
+from tasks.metric_info import ARROWS, metric_info
 from tasks.table import get_task
 from utils.console import show_table
 from utils.errors import UserError
@@ -23,7 +23,6 @@ from utils.numbers import counted, fixed
 
 Numbers = Mapping[str, Any]
 
-_ARROWS = {"up": "↑", "down": "↓"}
 _COSTS = {"GMACs": "GMACs per image", "Mparameters": "parameters in millions", "latency_ms": "milliseconds per image"}
 """What a network costs, by the ends of the names of columns."""
 
@@ -46,7 +45,7 @@ def show_result(
         config: of the experiment.
         trials: one row per trial.
         sizes: per trial the columns that :func:`network_sizes` gives, and latencies where they were measured.
-        path: of the file that has every metric.
+        path: of the file that has every metric, which is called as the evaluation.
         twin: what it is compared with.
     """
     costs, tables = pd.DataFrame(list(sizes)), [trials, *([twin.trials] if twin else [])]
@@ -54,13 +53,13 @@ def show_result(
     for task in map(get_task, config.task_list):
         info = metric_info(task.name, task.main_metric, metres=config.depth_target == "metric")
         unit = f" in {info.unit}" if info.unit else ""
-        name = f"{task.short} {task.main_metric}{unit} {_ARROWS[info.better]}"
+        name = f"{task.short} {task.main_metric}{unit} {ARROWS[info.better]}"
         decimals = 2 if info.unit == "degrees" else 4
         rows.append([name, *(_mean(table[f"{task.name}_{task.main_metric}"], decimals) for table in tables)])
     if config.group_sparsity:
         rows.append(["zero groups in %", *(_mean(table["group_sparsity"], 2) for table in tables)])
     rows += list(_cost_rows(config, costs, twin is not None))
-    heads = ["", f"{config.Experiment_name} ({counted(len(trials), 'trial')})"]
+    heads = ["", f"{path.stem} ({counted(len(trials), 'trial')})"]
     heads += [f"dense: {twin.name} ({counted(len(twin.trials), 'trial')})"] if twin else []
     captions = ["mean ± standard deviation over the trials"] * (len(trials) > 1)
     captions += ["costs without the zeros, which compact_model.py removes"] * (config.group_sparsity and not costs.empty)

@@ -11,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from figures.colours import BLUE, GREEN, ORANGE, VERMILION
-from tasks.metric_info import metric_info
+from tasks.metric_info import ARROWS, metric_info
 from tasks.table import get_task
 
 _TRAINING, _VALIDATION, _METRIC, _SPARSITY, _BEST = ORANGE, BLUE, GREEN, VERMILION, "#555555"
 _FEW = 40
 """Epochs up to which each has a point that is larger than the line is wide."""
-_ARROWS = {"up": "↑ better", "down": "↓ better"}
 
 
 def learning_curves(
@@ -49,7 +48,7 @@ def learning_curves(
         task, main = get_task(name), get_task(name).main_metric
         info = metric_info(name, main)
         _draw(losses, epochs, lines, {"training": f"train/loss/{name}", "validation": f"val/loss/{name}"}, task.title, "loss")
-        label = f"{info.title or main.replace('_', ' ')} ({_ARROWS[info.better]})"
+        label = f"{info.title or main.replace('_', ' ')} ({ARROWS[info.better]} better)"
         _draw(metric, epochs, lines, {"metric": f"val/{name}_{main}"}, f"{task.title}, validation", label)
     sums = {"training, weighted": "train/loss/total", "validation, sum": "val/loss/total"}
     _draw(panels[-1, 0], epochs, lines, sums, "All tasks", "loss")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from study.columns import ARROWS, Column, words
+from study.columns import Column, words
 from study.labels import NOTHING, is_missing, kind_label, mean_text, study_columns, value_text
 from study.tables import StudyTables
+from tasks.metric_info import ARROWS
 from tasks.table import get_task, is_task
 from utils.console import show_table
 
