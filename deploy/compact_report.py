@@ -41,6 +41,23 @@ def report_text(report: Mapping[str, Any], figure: str) -> str:
     )
 
 
+def printed_rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the rows of the table that the terminal shows: what the whole model costs in its forms, and how much less."""
+    for title, dense, compact, _ in _totals(report):
+        name = str(title).removeprefix("whole model: ")
+        if name != title:
+            yield [name, str(dense), "", str(compact)]
+    for row in [*report["latency"], *(report["onnx"]["latency"] if report["onnx"] else ())]:
+        if row["part"] == "model":
+            times = row["milliseconds"]
+            yield [
+                f"ms for a batch of {row['batch']}, {row['runtime']}",
+                *(f"{times[form]:.1f}" if form in times else "" for form in FORMS),
+            ]
+    for row in report["memory"]["model"]:
+        yield [f"MB of memory, batch of {row['batch']}", *(f"{row['megabytes'][form]:.0f}" for form in FORMS)]
+
+
 def _totals(report: Mapping[str, Any]) -> Iterator[Cells]:
     for part, title in (("backbone", "backbone"), ("model", "whole model")):
         total, sizes = report[part], report["file_MB"][part]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,13 +13,13 @@ from datasets import Loaders
 from deploy.compact_evaluation import compact_row
 from engine import checkpoint as files
 from engine.device import resolve
+from engine.result_table import dense_twin, network_sizes, show_result
 from engine.results import check_writable, result_paths, write_results
 from engine.saved_trial import SavedTrial, evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
 from settings.config import ExperimentConfig
 from tasks.data_sets import DATA_SETS
 from utils.errors import TrialError
-from utils.numbers import counted
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ def evaluate_experiment(
     if num_trials is None and left_out:
         log.warning("left out, as they are not finished (no %s): trials %s", files.TEST, ", ".join(map(str, left_out)))
     wanted = complete if num_trials is None else _first(num_trials, folders, f"{exp_name!r} in {results_dir}")
-    rows, loaders = [], None
+    rows: list[dict[str, Any]] = []
+    sizes: list[dict[str, Any]] = []
+    loaders = None
     for number in wanted:
         log.info("trial %d: %s", number, folders[number])
         trial = _load(folders[number], dataset_name, files.LAST if options.last else files.BEST)
@@ -94,12 +97,15 @@ def evaluate_experiment(
             loaders = Loaders(config, device.type == "cuda")
         if options.compact:
             rows.append(compact_row(trial, loaders, options.split, device))
+            sizes.append(rows[-1])
         else:
+            sizes.append(network_sizes(trial.model, config))
             rows.append(result_row(trial, evaluate_trial(replace(trial, config=config), loaders, options.split, device)))
     name = trial.folder.name if exact else trial.config.Experiment_name
     name += f"_first_{len(rows)}" * (len(rows) < len(complete)) + options.name_end
     table = write_results(out_dir, name, trial.config.Experiment_name, rows)
-    log.info("results of %s: %s", counted(len(rows), "trial"), result_paths(out_dir, name)[0])
+    twin = dense_twin(trial.config) if options.name_end in ("", "_compact") else None  # whose rows are of the same frames
+    show_result(trial.config, table, sizes, result_paths(out_dir, name)[0], twin)
     return table
 
 

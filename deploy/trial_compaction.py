@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from datasets import build_dataset
-from deploy.compact_report import report_text
+from deploy.compact_report import FORMS, printed_rows, report_text
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import Timing, time_networks
 from deploy.model_card import model_card
@@ -29,7 +28,7 @@ from deploy.peak_memory import HOW, cpu_peaks, gpu_peak
 from deploy.sparsity_plot import figure_title
 from engine import checkpoint as files
 from engine.checkpoint import save_json
-from engine.device import resolve
+from engine.device import device_name, resolve
 from engine.pictures import evenly_spaced
 from engine.saved_trial import SavedTrial, load_trial
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
@@ -38,6 +37,7 @@ from figures.saving import save_figure
 from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
 from models.compaction.files import plain_tensors
 from models.compaction.runner import library
+from utils.console import show_table
 from utils.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ def compact_trial(
         log.warning("%s is not finished (no %s): its best network so far is compacted", folder, files.TEST)
     trial.model.to(where)
     warn_of_dead_layers(trial.model, trial.config, folder.name)
+    log.info("removing the channels that nothing reads")
     made = make_compact(trial, where)
     photos, source = check_images(trial, images, data_dir)
     with tempfile.TemporaryDirectory(prefix=".compact.", dir=folder) as name:
@@ -116,6 +117,7 @@ def compact_trial(
         save_compact(made.compact, staging / MODEL, made.compact.config)
         # What is compared and measured is what is in the file.
         made = Networks(trial, made.folded, load_compact(staging / MODEL).to(where), made.report, made.free_selects)
+        log.info("comparing the outputs of the trained and of the compact network on %s", source)
         differences = compare_outputs(trial.model, made.compact, _batches(photos, where))
         if not _is_equal(differences, source):
             return False
@@ -130,6 +132,9 @@ def compact_trial(
         _write_report(staging, report, figure_title(trial))
         (staging / CARD).write_text(model_card(trial, report, HALF if half else MODEL), encoding="utf-8")
         _move(staging, folder, onnx=onnx, half=half)
+    equal = max(difference.relative for difference in differences.values())
+    caption = f"outputs equal to {equal:.1e} of the largest, on {source}; layer by layer: {folder / REPORT}.md"
+    show_table(f"Result of {folder.name}", ["whole model", *FORMS], printed_rows(report), caption)
     return True
 
 
@@ -211,21 +216,12 @@ def machine(trial: SavedTrial) -> dict[str, Any]:
     """Describe the machine that numbers are measured on."""
     device = next(trial.model.parameters()).device
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device": device_name(device),
         "kind": device.type,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "precision": "fp32" + (" (convolutions in TF32, torch's default)" if device.type == "cuda" else ""),
     }
-
-
-def _processor() -> str:
-    """Return the name of the CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine() or "CPU")
 
 
 def file_sizes(made: Networks) -> dict[str, dict[str, float]]:
@@ -243,6 +239,7 @@ def _latency(made: Networks, device: torch.device) -> list[dict[str, Any]]:
     for part, networks in made.parts().items():
         for batch in BATCHES:
             images = torch.rand(batch, channels, *size, generator=torch.Generator().manual_seed(0)).to(device)
+            log.info("timing the %s, batch %d: dense, folded and compact in turns", part, batch)
             timing: Timing = time_networks(networks, images, f"latency of the {part}, batch {batch}")
             rows.append(_row("eager", part, batch, timing.rounds, timing.milliseconds) | {"layout": dict(timing.layouts)})
     return rows
@@ -267,12 +264,12 @@ def _memory(made: Networks, device: torch.device, compact_file: Path, latency: l
     """Measure per size of a batch the megabytes that the whole model takes, in the layout that was faster."""
     rows = []
     for row in (row for row in latency if row["part"] == "model"):
+        log.info("measuring the peak memory of the whole model, batch %d", row["batch"])
         shape = (row["batch"], made.trial.config.input_img_channels, *made.trial.config.size)
         megabytes: dict[str, float] | None
         if device.type == "cuda":
             megabytes = _gpu_peaks(made, torch.rand(shape, device=device), row["layout"])
         else:
-            log.info("measuring memory, batch %d", row["batch"])
             megabytes = cpu_peaks(row["layout"], made.trial.folder, compact_file, shape)
         if megabytes is not None:
             rows.append({"batch": row["batch"], "megabytes": megabytes})
@@ -312,6 +309,7 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
         for batch in BATCHES:
             images = torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
             paths = {"folded": dense, "compact": staging / ONNX}
+            log.info("timing the whole model in onnxruntime, batch %d", batch)
             times, rounds = time_sessions(paths, images, f"latency in onnxruntime, batch {batch}")
             rows.append(_row("onnxruntime", "model", batch, rounds, times))
         sizes = {"folded": dense.stat().st_size / 1e6, "compact": (staging / ONNX).stat().st_size / 1e6}

@@ -17,6 +17,7 @@ from utils.tensor_files import ForeignFileError, read_tensors
 
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
 METRICS, STEPS, SKIPPED = "metrics.jsonl", "steps.jsonl", "skipped.json"
+LOG, ENVIRONMENT = "log.txt", "environment.json"
 RUNS = Path("results/runs")
 """Folder of the trials' folders, unless a user says otherwise."""
 

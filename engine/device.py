@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -30,6 +32,17 @@ def resolve_device(name: str) -> torch.device:
     if not available:
         raise ConfigError(f"device: {name!r} is not there on this machine; use 'auto' or 'cpu'")
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a device in words: that of the GPU, or of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine() or "CPU")
 
 
 def has_native_bf16(device: torch.device) -> bool:

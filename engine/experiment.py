@@ -16,6 +16,7 @@ from engine.budget import check_budget
 from engine.device import resolve
 from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
+from engine.result_table import dense_twin, network_sizes, show_result
 from engine.results import check_writable, result_paths, write_results
 from engine.resuming import (
     check_begun,
@@ -33,15 +34,18 @@ from engine.starting import check_start, start_from
 from engine.tracking import Tracker, make_tracker, tracking_mode
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
+from engine.trial_record import EnvironmentRecord, TrialLog, trial_log
 from figures.control import control_figure
+from figures.learning_curves import learning_curves
 from figures.saving import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
 from settings.sections import OptimizerParams, Strength
+from tasks.table import get_task
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
-from utils.numbers import counted
+from utils.numbers import counted, fitted
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +152,7 @@ def _run_one(
         for number in range(config.num_trials):
             folder = config.trial_folder(number)
             if resume and is_finished(folder, config):
-                log.info("trial %d is finished: %s", number, folder)
+                log.info("%s is finished: %s", folder.name, folder)
                 drop_state(folder, config)  # a run that was killed before that left it
                 rows.append(saved_row(folder))
                 continue
@@ -163,8 +167,11 @@ def _run_one(
                 log.error("%s", error)
                 failures.append(str(error))
         if rows:
-            write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
-            log.info("results of %s: %s", counted(len(rows), "trial"), result_paths(out_dir, config.Experiment_name)[0])
+            trials = write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
+            saved = (load_trial(config.trial_folder(row["trial"])) for row in rows)
+            sizes = [network_sizes(trial.model, trial.config) for trial in saved]
+            path = result_paths(out_dir, config.Experiment_name)[0]
+            show_result(config, trials, sizes, path, dense_twin(config))
     return rows, failures
 
 
@@ -222,16 +229,35 @@ def run_trial(
     folder.mkdir(parents=True, exist_ok=True)
     for place in (folder, folder / "predictions"):
         remove_unfinished(place)
+    with trial_log() as kept_log:
+        return _run_trial(config, number, device, resume, loaders, kept_log, group)
+
+
+def _run_trial(
+    config: ExperimentConfig,
+    number: int,
+    device: torch.device,
+    resume: bool,
+    loaders: Loaders,
+    kept_log: TrialLog,
+    group: str | None,
+) -> dict[str, Any]:
+    """Do what :func:`run_trial` does, in the trial's folder, which is there."""
+    folder = config.trial_folder(number)
     trial = Trial(config, number, device, folder)
     report = getattr(trial.model.backbone, "init_report", None)
     if report:
         log.info("backbone: %s", report)
     run_id = continue_trial(trial) if resume else None
     if config.start_from is not None and trial.saved is None:
-        log.info("trial %d starts from %s", number, start_from(trial.model, config, number))
+        log.info("%s starts from %s", trial.name, start_from(trial.model, config, number))
     # A test of fewer epochs goes first: a trial that has one counts as finished.
     (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)
+    # Not before: a folder that holds other files and no configuration is refused as none of a trial.
+    kept_log.open(folder / files.LOG)
+    environment = EnvironmentRecord(folder / files.ENVIRONMENT)
+    environment.begin(device, trial.epoch)
     tracker = make_tracker(config, folder.name, folder, run_id, group)
     summary: dict[str, Any] = {"status": "stopped"}
     try:
@@ -249,6 +275,9 @@ def run_trial(
         summary["status"] = str(error)
         raise
     finally:
+        environment.end()
+        for name in (files.LOG, files.ENVIRONMENT):
+            tracker.file(name, folder / name)
         tracker.finish(summary)
     return row
 
@@ -261,7 +290,7 @@ def _say_where(trial: Trial) -> None:
     state = (
         "nothing of it is saved" if trial.saved is None else f"its state after epoch {saved} is in {trial.folder / files.LAST}"
     )
-    log.warning("trial %d was interrupted in %s; %s", trial.number, where, state)
+    log.warning("%s was interrupted in %s; %s", trial.name, where, state)
 
 
 def draw_control(trial: Trial, tracker: Tracker) -> None:
@@ -273,10 +302,20 @@ def draw_control(trial: Trial, tracker: Tracker) -> None:
         tracker.image("sparsity_control", path, trial.epoch)
 
 
+def draw_curves(trial: Trial, tracker: Tracker, best_epoch: int) -> None:
+    """Draw the learning curves of a trial whose best network is that of ``best_epoch``, ``curves.png``."""
+    config, lines = trial.config, files.read_lines(trial.folder / files.METRICS)
+    if not lines:
+        return
+    figure = learning_curves(lines, config.task_list, best_epoch, trial.name, sparse=config.group_sparsity)
+    tracker.image("curves", save_figure(figure, trial.folder / "curves", ("png",))[0], trial.epoch)
+
+
 def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, Any]:
     """Test the network that a trial has saved, once, and write ``test.json``; returns its row of the table."""
     folder, device, config = trial.folder, trial.device, trial.config
     saved = load_trial(folder, device)
+    draw_curves(trial, tracker, saved.best_epoch)
     if config.wandb_img_log:
         dataset: Any = loaders.evaluation("val").dataset
         figure = draw_predictions(saved.model, dataset, config, device, f"best network (epoch {saved.best_epoch})")
@@ -284,7 +323,7 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
         tracker.image("predictions_best", path, saved.epochs)
     evaluation = evaluate_trial(replace(saved, config=config), loaders, "test", device)
     row = result_row(saved, evaluation)
-    warn_of_dead_layers(saved.model, config, f"trial {saved.number}, the network that is tested")
+    warn_of_dead_layers(saved.model, config, f"{trial.name}, the network that is tested")
     files.save_json(
         folder / files.TEST,
         {
@@ -299,5 +338,9 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
             "row": row,
         },
     )
-    log.info("trial %d: test %s", saved.number, ", ".join(f"{name} {value:.4f}" for name, value in evaluation.flat().items()))
+    tested = ", ".join(
+        f"{task.short} {task.main_metric} {fitted(evaluation.metrics[task.name][task.main_metric], 6)}"
+        for task in map(get_task, config.task_list)
+    )
+    log.info("%s: test of the network of epoch %d: %s", trial.name, saved.best_epoch, tested)
     return row

@@ -238,7 +238,7 @@ def continue_trial(trial: Trial) -> str | None:
     lines = len(files.read_lines(trial.folder / files.METRICS))
     if lines < trial.epoch:
         log.warning("%s is damaged: it has the lines of %d of %d epochs", trial.folder / files.METRICS, lines, trial.epoch)
-    log.info("trial %d continues after epoch %d", trial.number, trial.epoch)
+    log.info("%s continues after epoch %d", trial.name, trial.epoch)
     before = state["config"]["epochs"]
     if before != trial.config.epochs:
         log.info(

@@ -44,8 +44,8 @@ def remove_dead(trial: Trial, batches: int) -> None:
     if shrinks:
         trial.shrink(removal)
         log.info(
-            "trial %d: from epoch %d on, the network that trains has %.1f %% of the dense one's multiply-adds",
-            *(trial.number, trial.epoch + 1, 100 * trial.train_macs / trial.costs.dense),
+            "%s: from epoch %d on, the network that trains has %.1f %% of the dense one's multiply-adds",
+            *(trial.name, trial.epoch + 1, 100 * trial.train_macs / trial.costs.dense),
         )
 
 

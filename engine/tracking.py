@@ -9,6 +9,7 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +43,9 @@ class Tracker:
 
     def image(self, name: str, path: Path, epoch: int) -> None:
         """Take a PNG file."""
+
+    def file(self, name: str, path: Path) -> None:
+        """Take a text file as it is now."""
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Take the final values; the run ends."""
@@ -119,6 +123,10 @@ class WandbTracker(_Package):
         """Hand over a PNG file."""
         self._try(lambda: self._log({name: self._wandb.Image(str(path)), "epoch": epoch}, "epoch"))
 
+    def file(self, name: str, path: Path) -> None:
+        """Hand over a text file, which wandb shows under its own name."""
+        self._try(lambda: self._run.save(str(path), base_path=str(path.parent), policy="now"))
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the final values and end the run."""
         self._try(lambda: (self._run.summary.update(summary), self._run.finish()))
@@ -145,8 +153,8 @@ class TensorBoardTracker(_Package):
 
     def _begin(self, writer: Any, config: ExperimentConfig) -> None:
         self._writer = writer
-        lines = (f"    {key}: {value}" for key, value in config.as_dict().items())
-        writer.add_text("config", "\n".join(lines))
+        lines = (f"{key}: {value}" for key, value in config.as_dict().items())
+        writer.add_text("config", indent("\n".join(lines), "    "))
 
     def log(self, values: dict[str, Any], axis: Axis = "epoch") -> None:
         """Write one event."""
@@ -163,6 +171,10 @@ class TensorBoardTracker(_Package):
     def image(self, name: str, path: Path, epoch: int) -> None:
         """Write a PNG file's picture."""
         self._try(lambda: self._writer.add_image(name, _pixels(path), epoch, dataformats="HWC"))
+
+    def file(self, name: str, path: Path) -> None:
+        """Write a file's text."""
+        self._try(lambda: self._writer.add_text(name, indent(path.read_text(encoding="utf-8"), "    ")))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the final values, over the epochs that were trained, and close the file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from datasets import Loader, Loaders, worker_deaths
 from datasets.sample import Sample, labelled_tasks
 from engine import checkpoint as files
+from engine.epoch_table import EpochClock, EpochTable
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
 from engine.optimizer import build_penalty
 from engine.pictures import draw_predictions
@@ -30,7 +30,8 @@ from optim.groups import grouped_weights
 from optim.selection import BUDGET_TOLERANCE
 from tasks.objectives import imitation
 from tasks.table import get_task
-from utils.console import duration, listed, track
+from utils.console import listed, track
+from utils.numbers import fitted
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ POINTS_PER_EPOCH = 10
 
 SLOW_DATA = 0.1
 """Share of the training time spent waiting for frames from which on it is worth a word."""
+
+SMOOTHED = 10
+"""Batches over which the loss that is shown is smoothed: an exponential mean gives the newest one the weight 1 / 10."""
 
 MOSTLY_UNLABELLED = 0.5
 """Share of the batches without a valid target of a task from which on it is worth a word."""
@@ -74,6 +78,8 @@ class EpochSums:
     """Lambda and sparsity at some steps: lines of ``steps.jsonl``."""
     curves: list[dict[str, Any]] = field(default_factory=list)
     """The losses of these steps, and with a penalty the same lambda and sparsity: what the tracker gets."""
+    smoothed: float | None = None
+    """What is minimised, as a mean over the last batches; None before there was any loss."""
 
     def add(self, losses: dict[str, float], images: int) -> None:
         """One batch's losses: of the tasks that had a valid target, and what was minimised, if anything was."""
@@ -84,6 +90,8 @@ class EpochSums:
         if tasks:
             total, count = self.totals.get(len(tasks), (0.0, 0))
             self.totals[len(tasks)] = total + losses["total"], count + 1
+            before = losses["total"] if self.smoothed is None else self.smoothed
+            self.smoothed = before + (losses["total"] - before) / SMOOTHED
         self.batches += 1
         self.images += images
 
@@ -217,8 +225,13 @@ def timed(loader: Loader, sums: EpochSums) -> Iterator[Sample]:
         yield batch
 
 
-def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
+def train_one_epoch(trial: Trial, loader: Loader, clock: EpochClock | None = None) -> EpochSums:
     """One pass over the training frames.
+
+    Args:
+        trial: which moves on by an epoch's steps.
+        loader: of the training frames.
+        clock: of the training; None: it begins with this epoch.
 
     Raises:
         TrainingDivergedError: a loss is not finite, or its gradients in fp16 at any scale; the step is not taken.
@@ -236,7 +249,14 @@ def train_one_epoch(trial: Trial, loader: Loader) -> EpochSums:
     if trial.ramp_start is None and trial.config.group_sparsity and trial.epoch >= trial.config.sparsity_epoch:
         trial.ramp_start = group_squares(trial.model)
     sums, start, length = EpochSums(), time.perf_counter(), 1 / steps
-    batches = track(timed(loader, sums), f"epoch {trial.epoch + 1}/{trial.config.epochs}", total=len(loader))
+    clock = clock or EpochClock(trial.epoch, trial.config.epochs)
+
+    def note() -> str:
+        left = clock.left(trial.epoch + sums.batches / len(loader)) if sums.batches else ""
+        return f"loss {fitted(sums.smoothed, 6)}" + f", run {left} left" * bool(left)
+
+    epoch = f"epoch {trial.epoch + 1}/{trial.config.epochs}"
+    batches = track(timed(loader, sums), epoch, total=len(loader), note=note)
     for index, together in enumerate(zip(*[batches] * trial.config.accumulate, strict=True)):
         step = training_step(trial, together, trial.epoch + index * length, length, after=check)
         trial.step += 1
@@ -331,35 +351,40 @@ def fit(trial: Trial, tracker: Tracker, loaders: Loaders) -> None:
         files.save_json(trial.folder / files.SKIPPED, {"train": training.dataset.skipped, "val": validation.dataset.skipped})  # type: ignore[attr-defined]
     if trial.epoch == 0:
         trial.save(tracker.run_id)
-    first, start = trial.epoch, time.perf_counter()
+    first, clock = trial.epoch, EpochClock(trial.epoch, trial.config.epochs)
+    table = EpochTable(trial.config, trial.name, trial.seed)
     with worker_deaths(training.dataset, validation.dataset):  # type: ignore[arg-type]
         while trial.epoch < trial.config.epochs and not trial.done:
-            line, improved = fit_one_epoch(trial, training, validation, tracker)
+            line, improved = fit_one_epoch(trial, training, validation, tracker, clock)
             if trial.epoch == first + 1:
                 advise(line)
-            seconds = (time.perf_counter() - start) / (trial.epoch - first)
-            log.info("%s", describe(trial, line, improved, seconds))
+            left = "done" if trial.done or trial.epoch == trial.config.epochs else clock.left(trial.epoch)
+            for row in table.lines(line, improved, left):
+                log.info("%s", row)
 
 
-def fit_one_epoch(trial: Trial, training: Loader, validation: Loader, tracker: Tracker) -> tuple[dict[str, Any], bool]:
+def fit_one_epoch(
+    trial: Trial, training: Loader, validation: Loader, tracker: Tracker, clock: EpochClock | None = None
+) -> tuple[dict[str, Any], bool]:
     """Train, validate and record one epoch; its line of ``metrics.jsonl``, and whether the network is the best so far.
 
     The state is saved last: whatever was written before it belongs to an epoch that a resumed trial trains again, with the same
     numbers.
     """
-    epoch = trial.epoch
+    epoch, clock = trial.epoch, clock or EpochClock(trial.epoch, trial.config.epochs)
     sampler: Any = training.sampler
     sampler.epoch = epoch
     learning_rates = {group["name"]: group["lr"] for group in trial.optimizer.param_groups}
     weights = trial.weighting.weights()
     debiasing = trial.control.debiasing
     dead = dead_layers(trial.model)
-    sums = train_one_epoch(trial, training)
-    warn_of_dead_layers(trial.model, trial.config, f"trial {trial.number}, epoch {epoch + 1}", known=dead)
+    sums = train_one_epoch(trial, training, clock)
+    warn_of_dead_layers(trial.model, trial.config, f"{trial.name}, epoch {epoch + 1}", known=dead)
     if trial.control.debiasing and not debiasing:
         announce_debias(trial)
     start = time.perf_counter()
-    evaluation = evaluate(trial.network, track(validation, "validation"), trial.losses, trial.config, trial.device)
+    batches = track(validation, "validation", note=lambda: f"run {clock.left(epoch + 1)} left")
+    evaluation = evaluate(trial.network, batches, trial.losses, trial.config, trial.device)
     validation_seconds = time.perf_counter() - start
     _check_finite(evaluation.losses, trial, "validation loss", f"after step {trial.step}")
     warn_of_unlabelled(evaluation, trial.config, "val")
@@ -401,8 +426,8 @@ def announce_debias(trial: Trial) -> None:
     """Say what stays zero from now on."""
     report = sparsity_report(trial.model)
     log.info(
-        "trial %d: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
-        *(trial.number, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
+        "%s: from epoch %d on, %d of %d groups (%.1f %%) stay zero, and the rest trains without the penalty",
+        *(trial.name, trial.epoch + 1, report.zero_groups, report.groups, report.group_sparsity),
     )
     target = trial.config.target
     if trial.budget is not None and target is not None:
@@ -410,24 +435,24 @@ def announce_debias(trial: Trial) -> None:
         missed = left > (1 + BUDGET_TOLERANCE) * target.share
         log.log(
             logging.WARNING if missed else logging.INFO,
-            "trial %d: %.2f %% %s are left (%s: %g)%s",
-            *(trial.number, 100 * left, target.kind.phrase, target.key, target.share),
+            "%s: %.2f %% %s are left (%s: %g)%s",
+            *(trial.name, 100 * left, target.kind.phrase, target.key, target.share),
             ": the groups that keep_layers protects stand in the way of less" if missed else "",
         )
     elif target is not None:
         reached = joint_group_sparsity(trial.model, report) if trial.config.joins_heads else report.group_sparsity
         if reached < 100 * (1 - BUDGET_TOLERANCE) * target.share:
             log.warning(
-                "trial %d: %.1f %% of the groups are zero (%s: %g): the groups that keep_layers protects stand in the way",
-                *(trial.number, reached, target.key, target.share),
+                "%s: %.1f %% of the groups are zero (%s: %g): the groups that keep_layers protects stand in the way",
+                *(trial.name, reached, target.key, target.share),
             )
     floor = report.at_floor(trial.config.keep_layers) if target is not None else []
     if trial.config.joins_heads:
         read = trial.model.read_features()
-        log.info("trial %d: of the %d features, the heads read %d", trial.number, read.numel(), int(read.sum()))
+        log.info("%s: of the %d features, the heads read %d", trial.name, read.numel(), int(read.sum()))
     if floor:
         names = [f"{layer.layer} ({layer.live_groups} of {layer.groups} live)" for layer in floor]
-        log.info("trial %d: layers at the floor of keep_layers: %s", trial.number, listed(names))
+        log.info("%s: layers at the floor of keep_layers: %s", trial.name, listed(names))
 
 
 def update_monitor(trial: Trial, evaluation: Evaluation, epoch: int) -> bool:
@@ -498,34 +523,6 @@ def penalty_value(trial: Trial) -> float:
     penalty = build_penalty(trial.config).with_strength(trial.control.strength(trial.optimizer))
     with torch.no_grad():
         return sum(float(penalty.value(weight)) for _, weight in grouped_weights(trial.model.backbone))
-
-
-def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float) -> str:
-    """One epoch in one line of text, with the time that is left."""
-    config = trial.config
-    metrics = [
-        f"{name} {task.main_metric} {_digits(line[f'val/{name}_{task.main_metric}'])}"
-        for name, task in ((name, get_task(name)) for name in config.task_list)
-    ]
-    zeros = f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else "")
-    if config.sparsifies_heads:
-        own = f" (lambda {line['head_lambda']:.1e})" if "head_lambda" in line else ""
-        zeros += f", {line['head_group_sparsity']:.1f} % of the heads'{own}"
-    left = "done" if trial.done else f"at most {duration(seconds * (config.epochs - trial.epoch))} left"
-    return ", ".join(
-        [
-            f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {_digits(line['train/loss/total'])}",
-            f"val {_digits(line['val/loss/total'])}{' *' if improved else ''}",
-            *metrics,
-            zeros,
-            f"{line['images_per_second']:.1f} images/s",
-            left,
-        ]
-    )
-
-
-def _digits(value: float | None) -> str:
-    return "n/a" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def save_pictures(trial: Trial, validation: Loader, tracker: Tracker, name: str, title: str) -> None:

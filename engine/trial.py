@@ -66,6 +66,11 @@ class Trial:
         """Number of epochs in ``last.pt``; None: there is no such file."""
 
     @property
+    def name(self) -> str:
+        """Name of the folder: it tells this training from every other one of an experiment or a study."""
+        return self.folder.name
+
+    @property
     def active_tasks(self) -> list[str]:
         """Tasks that still learn."""
         return [task for task in self.config.task_list if task not in self.model.frozen]

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
+from matplotlib.text import Annotation
 from matplotlib.ticker import PercentFormatter
 
 from figures.colours import ORANGE
@@ -23,6 +24,8 @@ from figures.texts import write_beside
 from utils.numbers import percent
 
 _STAYED = "#9CCBE8"
+_MARGIN = 4.0
+"""Pixels between the end of a text and the edge of its axes."""
 _COLOURS = {"dense": ZERO_FACE, "folded": ORANGE, "compact": LIVE}
 
 
@@ -63,7 +66,20 @@ def compaction_figure(layers: pd.DataFrame, report: Mapping[str, Any], title: st
         Patch(facecolor=_COLOURS["compact"], label="compact"),
     ]
     lower.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
+    figure.draw_without_rendering()  # texts have a width from here on
+    for axes in (left, right):
+        _make_room(axes)
     return figure
+
+
+def _make_room(axes: Axes) -> None:
+    """Widen the scale of bars until the text beside each of them ends within the axes, of a figure that was laid out."""
+    width, limit = axes.bbox.width, axes.get_xlim()[1]
+    for text in axes.texts:
+        assert isinstance(text, Annotation)
+        beyond_bar = text.get_window_extent().x1 - axes.transData.transform((text.xy[0], 0))[0]
+        limit = max(limit, text.xy[0] * width / (width - beyond_bar - _MARGIN))
+    axes.set_xlim(0, limit)
 
 
 def _draw_per_layer(figure: SubFigure, layers: pd.DataFrame) -> None:
@@ -148,7 +164,7 @@ def _draw_totals(axes: Axes, quantities: list[_Quantity], title: str) -> None:
     axes.set_yticks(np.arange(len(quantities)), labels=[quantity.name for quantity in quantities], fontsize=8.5)
     axes.invert_yaxis()
     widest = max((100 * max(q.values.values()) / q.values["dense"] for q in quantities if q.values["dense"]), default=100.0)
-    axes.set_xlim(0, max(100.0, widest) * 1.25)
+    axes.set_xlim(0, max(100.0, widest))
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
     axes.set_xlabel("of the dense network, as trained", fontsize=9)

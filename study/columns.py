@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.metric_info import metric_info, metrics_of
+from tasks.metric_info import ARROWS, metric_info, metrics_of
 from tasks.table import get_task, is_task
 from utils.numbers import fixed
-
-ARROWS = {"up": "↑", "down": "↓"}
 
 TOGETHER, NETWORK, TRAINING = "All tasks together", "Network", "Training"
 HEADINGS = (TOGETHER, NETWORK, TRAINING)

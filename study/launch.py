@@ -48,7 +48,7 @@ Launcher = Callable[[Sequence[Run]], Iterable[Outcome]]
 def one_after_another(runs: Sequence[Run]) -> Iterator[Outcome]:
     """Do the runs in this process, in order. Ctrl-C ends it; a run that fails does not."""
     for number, run in enumerate(runs, 1):
-        log.info("run %d of %d: %s", number, len(runs), run.name)
+        log.info("run %d of %d: %s", number, len(runs), run.title)
         yield attempt(run)
 
 
@@ -74,7 +74,7 @@ def attempt(run: Run) -> Outcome:
         reason = f"{type(error).__name__}: {_line(error)}"
     else:
         return Outcome(run, "finished")
-    log.error("run %s failed: %s", run.name, reason)
+    log.error("run %s failed: %s", run.title, reason)
     # What the failed run had on the device is not needed any more.
     gc.collect()
     if torch.cuda.is_available():

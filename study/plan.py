@@ -88,6 +88,11 @@ class Run:
         """Name of the folder."""
         return self.folder.name
 
+    @property
+    def title(self) -> str:
+        """Name with the seed, for lines of the log."""
+        return f"{self.name} (seed {self.config.seed + self.trial})"
+
 
 @dataclass(frozen=True)
 class Study:

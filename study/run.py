@@ -180,7 +180,7 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
             left = f", for about {duration(sum(waiting.values()) * factor)}" if waiting else ""
             log.info(
                 "study %s: %s: %s; %d of %d runs are left%s",
-                *(study.name, outcome.run.name, outcome.status, len(waiting), number, left),
+                *(study.name, outcome.run.title, outcome.status, len(waiting), number, left),
             )
     except KeyboardInterrupt:
         log.warning(

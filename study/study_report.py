@@ -22,6 +22,7 @@ from study.latencies import others_share
 from study.method import described_methods
 from study.page import ReportFigure, ReportInfo, write_report
 from study.plan import Run, Study, config_text
+from study.printed_table import show_summary
 from study.progress import finished_runs, holder
 from study.record import Record, read_record
 from study.tables import HEADS, StudyTables, paths
@@ -91,6 +92,7 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
         for name in names:
             log.warning("left out, %s: %s", what, name)
     log.info("%d of %d runs are in the report: %s", len(finished), len(study.runs), target / "report.html")
+    show_summary(tables)
     return written
 
 

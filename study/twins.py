@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.result_table import differing_keys
 from study.plan import Setting
 
 
@@ -23,10 +24,7 @@ def twin_of(setting: Setting, settings: Iterable[Setting]) -> Setting | None:
 
 def other_keys(setting: Setting, twin: Setting) -> list[str]:
     """Return the keys apart from the penalty's in which two settings of the same tasks are trained differently."""
-    own, other = (
-        which.config.select(lambda nature: "numbers" in nature.alters and not nature.penalty) for which in (setting, twin)
-    )
-    return [key for key in own if own[key] != other[key]]
+    return differing_keys(setting.config, twin.config)
 
 
 def baseline_of(setting: Setting, settings: Iterable[Setting]) -> dict[str, Setting] | None:

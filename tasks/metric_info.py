@@ -8,7 +8,10 @@ from tasks.metrics import MetricInfo
 from tasks.objectives import metrics_of
 from tasks.table import get_task
 
-__all__ = ["MetricInfo", "metric_info", "metrics_of"]
+__all__ = ["ARROWS", "MetricInfo", "metric_info", "metrics_of"]
+
+ARROWS = {"up": "↑", "down": "↓"}
+"""Signs of the better direction."""
 
 
 def metric_info(task: str, metric: str, *, metres: bool = False) -> MetricInfo:

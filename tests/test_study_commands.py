@@ -66,8 +66,11 @@ def test_a_study_from_its_plan_to_its_report(trained: Path) -> None:
     assert [name for name in before if before[name] != after[name]] == [f"{STUDY}/study.json", f"{STUDY}/study.yaml"]
     made = succeeded(trained, REPORT, "--study", STUDY, "--latency", "no", "--latex")
     names = [f"out_csv/tiny{part}.csv" for part in ("", "_summary", "_curves", "_layers")]
-    assert made.stdout.split() == [*names, *(f"{STUDY}/report/{name}" for name in ("report.html", "tables.md", "tables.tex"))]
-    assert all((trained / name).is_file() for name in made.stdout.split())
+    written = [*names, *(f"{STUDY}/report/{name}" for name in ("report.html", "tables.md", "tables.tex"))]
+    assert made.stdout.split()[-len(written) :] == written
+    assert all((trained / name).is_file() for name in written)
+    assert made.stdout.startswith("Study tiny")
+    assert " group lasso, λ = 0.1" in made.stdout
     page = (trained / STUDY / "report" / "report.html").read_text()
     for script, end in ((MAIN, "--config_exp study.yaml"), (REPORT, f"--study {STUDY} --latency no --latex")):
         assert f"{script} {end}" in page, "the exact commands"

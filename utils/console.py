@@ -1,19 +1,24 @@
-"""Output for people: log lines, progress with the time left, and the end of a script."""
+"""Output for people: log lines, progress with the time left, tables, and the end of a script."""
 
 from __future__ import annotations
 
 import functools
 import io
+import itertools
 import logging
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, ConsoleRenderable
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column, Table
+from rich.text import Text
 
 from utils.errors import UserError
 from utils.interrupts import check_interrupt, watch_interrupts
@@ -26,16 +31,47 @@ console = Console(stderr=True)
 SECONDS_BETWEEN_LINES = 30.0
 """Seconds between two lines of a long loop in a log file."""
 
+TIME = "%H:%M:%S"
+MESSAGE_WIDTH = 80 - len("00:00:00 ")
+"""Characters of a message that fit into a terminal of 80 columns behind the time."""
+
+
+class LineFormatter(logging.Formatter):
+    """Plain lines: the time, the level where it is not INFO, and the message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(level)s%(message)s", TIME)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        record.level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        return super().format(record)
+
+
+class TerminalHandler(RichHandler):
+    """Lines on a terminal like those of :class:`LineFormatter`, in colour."""
+
+    def __init__(self) -> None:
+        super().__init__(console=console, show_level=False, show_path=False, log_time_format=TIME, rich_tracebacks=False)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def render_message(self, record: logging.LogRecord, message: str) -> ConsoleRenderable:
+        """Return a message, with the level before it where that is not INFO."""
+        text = super().render_message(record, message)
+        assert isinstance(text, Text)
+        level = self.get_level_text(record)
+        level.rstrip()
+        return text if record.levelno == logging.INFO else Text.assemble(level, " ", text)
+
 
 def setup_logging() -> None:
     """Log to the terminal, or as plain lines with the time where the output goes to a file."""
     handler: logging.Handler
     if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", rich_tracebacks=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler = TerminalHandler()
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(LineFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("matplotlib", "PIL", "wandb", "filelock", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -47,32 +83,117 @@ def say_once(logger: logging.Logger, level: int, message: str) -> None:
     logger.log(level, "%s", message)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+class _Bars:
+    """The one display of all loops that run: a bar for each, the inner ones below the outer ones."""
+
+    def __init__(self) -> None:
+        self._shown: Progress | None = None
+
+    @contextmanager
+    def bar(self, description: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
+        """Show a bar; the function that is yielded moves it on and writes a text beside it."""
+        outermost = self._shown is None
+        if self._shown is None:
+            description_column, note_column = (
+                TextColumn(text, markup=False, table_column=Column(no_wrap=True))
+                for text in ("{task.description}", "{task.fields[note]}")
+            )
+            columns = (description_column, BarColumn(bar_width=None), MofNCompleteColumn(), note_column)
+            self._shown = Progress(*columns, console=console, transient=True, expand=True)
+            self._shown.start()
+        shown = self._shown
+        task = shown.add_task(description, total=total, note="")
+        try:
+            yield lambda done, note: shown.update(task, completed=done, note=note)
+        finally:
+            shown.remove_task(task)
+            if outermost:
+                shown.stop()
+                self._shown = None
+
+
+_bars = _Bars()
+
+
+def track(items: Iterable[T], description: str, total: int | None = None, note: Callable[[], str] = lambda: "") -> Iterator[T]:
     """Yield ``items`` while showing how far a loop is and how long it still takes.
 
     A bar on a terminal; elsewhere a plain line every half a minute.
+
+    Args:
+        items: of the loop.
+        description: what the loop does.
+        total: number of the items, where they have no length.
+        note: called after each item, for a text that is shown too.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
+    start = last = time.monotonic()
+
+    def told(done: int, now: float, left: Callable[[float], str]) -> list[str]:
+        seconds = [(now - start) / done * (total - done)] if total else []
+        return [*map(left, seconds), *filter(None, [note()])]
+
     if console.is_terminal:
-        columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-            *(TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-        )
-        with Progress(*columns, console=console, transient=True) as progress:
-            for item in progress.track(items, total, description=description):
+        with _bars.bar(description, total) as show:
+            for done, item in enumerate(items, 1):
                 check_interrupt()
                 yield item
+                show(done, ", ".join(told(done, time.monotonic(), lambda seconds: f"{brief(seconds)} left")))
         return
-    start = last = time.monotonic()
     for done, item in enumerate(items, 1):
         check_interrupt()
         yield item
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            left = f", about {duration((now - start) / done * (total - done))} left" if total else ""
-            log.info("%s: %d of %s%s", description, done, total or "?", left)
+            texts = told(done, now, lambda seconds: f"about {duration(seconds)} left")
+            log.info("%s", ", ".join([f"{description}: {done} of {total or '?'}", *texts]))
+
+
+def show_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:
+    """Write a table to the standard output: names in its first column, numbers in the others, sentences below.
+
+    Where it is wider than the terminal, cells break between words; a line that is too long is better than half a number.
+
+    Args:
+        title: above the table.
+        heads: of the columns.
+        rows: of cells; cells at the end may be left out.
+        caption: below the table.
+    """
+    cells = [list(row) for row in rows]
+    columns = list(itertools.zip_longest(heads, *cells, fillvalue=""))
+    widths = [max(map(len, column)) for column in columns]
+    least = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    output = Console()
+    gap = 3 if sum(least) + 3 * len(heads) < output.width else 1
+    between = gap * (len(heads) - 1) + 2
+    while sum(widths) + between > output.width and widths != least:
+        _, widest = max((width, place) for place, width in enumerate(widths) if width > least[place])
+        widths[widest] -= 1
+    output.width = max(output.width, sum(widths) + between)
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.padding = (0, gap // 2)
+    for place, (head, width) in enumerate(zip(heads, widths, strict=True)):
+        table.add_column(Text(head), justify="right" if place else "left", width=width)
+    for row in cells:
+        table.add_row(*map(Text, row))
+    output.print(table)
+    if caption:
+        output.print(caption, soft_wrap=True, markup=False, highlight=False)
+
+
+def brief(seconds: float) -> str:
+    """Return a time as a text of at most six characters: ``8s``, ``3m20s``, ``1h05m`` or ``4d03h``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, of_day = divmod(hours, 24)
+    if hours >= 100:
+        return f"{days}d{of_day:02d}h"
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
 def duration(seconds: float) -> str:

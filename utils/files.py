@@ -166,7 +166,7 @@ def append_bytes(path: Path, content: bytes) -> None:
     """
     try:
         # Without a buffer: what was refused is not tried again when the file is closed.
-        file = FileIO(path, "ab", opener=_open_no_link)
+        file = FileIO(path, "ab", opener=open_no_link)
     except OSError as error:
         raise refused(path, error) from error
     with file:
@@ -180,7 +180,8 @@ def append_bytes(path: Path, content: bytes) -> None:
             raise refused(path, error) from error
 
 
-def _open_no_link(path: str, flags: int) -> int:
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file where no link is in its place; an ``opener`` of :func:`open`."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 

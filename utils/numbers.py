@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def percent(part: float, whole: float = 100.0, decimals: int = 1) -> str:
     """Return a share as text that says 0 or 100 only if it is exactly that."""
@@ -17,6 +19,14 @@ def fixed(value: float, decimals: int, signed: bool = False) -> str:
     """Return a number as text with a true minus sign and no negative zero; if ``signed``, with ``+`` above zero."""
     text = f"{float(value):{'+' if signed else ''}z.{decimals}f}".replace("-", "−")
     return text.removeprefix("+") if not float(text.replace("−", "-")) else text
+
+
+def fitted(value: float | None, width: int, decimals: int = 4) -> str:
+    """Return a number in at most ``width`` (6 or more) characters, with as many decimals as there is room for; - for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    texts = (f"{value:.{places}f}" for places in range(decimals, -1, -1))
+    return next((text for text in texts if len(text) <= width), f"{value:.0e}")
 
 
 def short_number(value: float) -> str:

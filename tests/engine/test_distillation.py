@@ -10,7 +10,7 @@ from datasets import Loaders
 from engine import checkpoint as files
 from engine import run_experiment
 from engine.saved_trial import load_trial
-from engine.tracking import NoTracker
+from engine.tracking import Tracker
 from engine.trainer import fit_one_epoch, forward_losses
 from tasks.objectives import imitation
 from tasks.table import get_task
@@ -71,7 +71,7 @@ def test_a_tasks_loss_has_the_distance_from_the_other_network_by_its_weight(room
     without = forward_losses(plain, batch).losses
     for task, loss in forward_losses(taught, batch).losses.items():
         distance = imitation(get_task(task), own[task], given[task], config.depth_target)
-        assert float(loss) == pytest.approx(float(without[task] + 2.5 * distance), rel=1e-4)
+        assert float(loss.detach()) == pytest.approx(float((without[task] + 2.5 * distance).detach()), rel=1e-4)
 
 
 def test_a_resumed_trial_goes_on_as_if_nothing_had_been(rooms: Path, work: Path, teacher: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_resumed_trial_goes_on_as_if_nothing_had_been(rooms: Path, work: Path,
         if interrupted:
             trial = make_trial(config)
             loaders = Loaders(trial.config)
-            fit_one_epoch(trial, loaders.training(trial.seed), loaders.evaluation("val"), NoTracker())
+            fit_one_epoch(trial, loaders.training(trial.seed), loaders.evaluation("val"), Tracker())
             config.save(trial.folder / files.CONFIG)
         run_experiment(config, resume=interrupted, out_dir=work / "out", overwrite=not interrupted)
         ends.append(files.load_tensors(config.trial_folder(0) / files.LAST)["model"])

@@ -144,6 +144,7 @@ def test_files_of_a_trial(trained: Trained) -> None:
     for number in (0, 1):
         folder = trained.runs / f"sparse__trial_{number}"
         expected = {files.CONFIG, files.BEST, files.LAST, files.METRICS, files.STEPS, files.TEST, "sparsity_control.png"}
+        expected |= {files.LOG, files.ENVIRONMENT, "curves.png"}
         assert {path.name for path in folder.iterdir()} == expected
         assert load_config(folder / files.CONFIG) == trained.config
         assert yaml.safe_load((folder / files.CONFIG).read_text())["bb_optimizer_params"]["lambda"] == 0.5

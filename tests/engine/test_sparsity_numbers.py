@@ -66,7 +66,7 @@ def test_every_result_of_a_network_with_a_dead_layer_says_so(
     assert not warnings(caplog), "loading says nothing"
     for network, look in (
         (
-            "trial 0, the network that is tested",
+            "sparse__trial_0, the network that is tested",
             lambda: final_test(Trial(config, 0, torch.device("cpu"), folder), Tracker(), Loaders(config)),
         ),
         ("trial 0", lambda: evaluate_experiment("sparse_", 1, work, "NYU", out_dir=work / "out")),

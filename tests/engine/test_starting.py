@@ -44,7 +44,7 @@ def test_each_trial_may_start_from_its_own(rooms: Path, work: Path, trained: Pat
         run_experiment(config, out_dir=work / "out")
     assert not config.trial_folder(0).exists()
     run_experiment(config.with_values(num_trials=1), out_dir=work / "out")
-    assert f"trial 0 starts from {trained / files.BEST}" in caplog.text
+    assert f"small_trial_0 starts from {trained / files.BEST}" in caplog.text
 
 
 def test_moments_are_fresh_and_a_resumed_trial_does_not_start_again(rooms: Path, work: Path, trained: Path) -> None:

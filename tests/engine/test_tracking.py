@@ -239,6 +239,15 @@ def test_events_carry_their_axis_and_no_missing_values(wandb: types.SimpleNamesp
     assert run.finished
 
 
+def test_files_are_handed_over_as_they_are_now(wandb: types.SimpleNamespace, tmp_path: Path) -> None:
+    tracker = make_tracker(make_config(tracking="offline"), "run", tmp_path)
+    saved = []
+    wandb.runs[0].save = lambda path, **options: saved.append((path, options))
+    tracker.file("log.txt", tmp_path / "log.txt")
+    assert saved == [(str(tmp_path / "log.txt"), {"base_path": str(tmp_path), "policy": "now"})]
+    make_tracker(make_config(tracking="disabled"), "run", tmp_path).file("log.txt", tmp_path / "log.txt")
+
+
 def test_a_missing_wandb_is_one_sentence(wandb: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     said = r"tracking: 'offline' needs the package wandb, .*import.*requirements-track\.txt, or set tracking: disabled"

@@ -63,6 +63,16 @@ def test_totals_are_in_percent_of_the_dense_network() -> None:
     assert "5 ms  (4.0 × less)" in texts
 
 
+def test_texts_beside_bars_end_within_their_axes() -> None:
+    slow = {"dense": 20.0, "folded": 26.0, "compact": 19.0}
+    latency = [{"part": part, "batch": 1, "milliseconds": slow} for part in ("backbone", "model")]
+    figure = compaction_figure(LAYERS, report(latency=latency, memory={"model": [{"batch": 8, "megabytes": slow}]}), "title")
+    figure.draw_without_rendering()
+    for axes in figure.axes[-2:]:
+        for text in axes.texts:
+            assert text.get_window_extent().x1 <= axes.bbox.x1, text.get_text()
+
+
 @pytest.mark.parametrize("memory", [[], [{"batch": 1, "megabytes": TIMES}]])
 def test_it_can_be_drawn(memory: list[dict[str, Any]]) -> None:
     compaction_figure(LAYERS, report(memory={"model": memory}), "a $title_ " * 30).draw_without_rendering()

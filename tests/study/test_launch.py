@@ -136,8 +136,8 @@ def test_runs_are_done_in_order_and_a_failure_stops_none(
     outcomes = list(one_after_another(runs))
     assert [outcome.run for outcome in outcomes] == runs
     assert [outcome.status for outcome in outcomes] == ["finished", "failed", *["finished"] * 4]
-    assert "run 2 of 6: depth_dense_trial_0" in caplog.text
-    assert "run depth_dense_trial_0 failed: ZeroDivisionError: " in caplog.text
+    assert "run 2 of 6: depth_dense_trial_0 (seed 0)" in caplog.text
+    assert "run depth_dense_trial_0 (seed 0) failed: ZeroDivisionError: " in caplog.text
 
 
 def test_what_a_killed_run_left_half_written_is_removed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

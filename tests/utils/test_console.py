@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 from torch._utils import ExceptionWrapper
 
 from utils import console
-from utils.console import duration, run_script, track
+from utils.console import LineFormatter, TerminalHandler, brief, duration, run_script, show_table, track
 from utils.errors import ConfigError, DataError, UserError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,6 +30,18 @@ ROOT = Path(__file__).parent.parent.parent
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (3599, "59m59s"), (3599.6, "1h00m")),
+        *((100_000, "27h46m"), (359_999, "99h59m"), (360_000, "4d04h"), (8e6, "92d14h")),
+    ],
+)
+def test_a_brief_duration_has_at_most_six_characters(seconds: float, text: str) -> None:
+    assert brief(seconds) == text
+    assert len(text) <= 6
 
 
 def test_track_yields_everything_once() -> None:
@@ -79,6 +93,53 @@ def test_loops_inside_others_have_bars_too_and_an_error_ends_them(terminal: io.S
             for other in track(range(3), "divisors"):
                 _ = number / other
     assert list(track([], "nothing")) == []
+
+
+def test_all_bars_are_in_one_display(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    displays = []
+    monkeypatch.setattr(console, "Progress", lambda *given, **options: displays.append(given) or Progress(*given, **options))
+    for _ in track("ab", "letters"):
+        for _ in track(range(2), "numbers"):
+            logging.getLogger("tests").info("a line between")
+        assert len(displays) == 1
+    assert list(track("ab", "later")) == ["a", "b"]
+    assert len(displays) == 2
+
+
+def test_a_bar_shows_the_note_and_the_time_left_from_the_first_item_on(
+    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "console", Console(file=terminal, force_terminal=True, color_system=None, width=80))
+    clock = iter(range(0, 1000, 30))
+    monkeypatch.setattr(console.time, "monotonic", lambda: float(next(clock)))
+    for number in track(range(4), "epoch 1/3", note=lambda: "loss 0.5, run 9m00s left"):
+        if number == 1:
+            assert console._bars._shown is not None
+            console._bars._shown.refresh()
+    shown = [line for line in re.sub(r"\x1b\[\d*\w", "", terminal.getvalue()).splitlines() if " 1/4 " in line]
+    assert shown[0].startswith("epoch 1/3 ━━━") and shown[0].endswith(" 1/4 1m30s left, loss 0.5, run 9m00s left")
+    assert len(shown[0]) == 80
+
+
+def test_lines_say_the_level_where_it_is_not_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(console, "console", Console(file=written, force_terminal=True, color_system=None, width=80))
+    for level, text in ((logging.INFO, "[all] is well"), (logging.WARNING, "[it] rains"), (logging.ERROR, "it burns")):
+        record = logging.LogRecord("x", level, "x", 1, text, (), None)
+        TerminalHandler().emit(record)
+        shown = written.getvalue().splitlines()[-1].rstrip()
+        name = "" if level == logging.INFO else f"{logging.getLevelName(level)} "
+        assert LineFormatter().format(record)[9:] == f"{name}{text}"
+        assert shown.lstrip("0123456789: ") == f"{name}{text}"
+
+
+def test_a_table_is_plain_text_and_takes_no_text_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table("[title]", ["name", "value"], [["[red]x", "1.5"], ["y", "10.25 ± 0.5"]], "in [out_csv]/x.csv")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0] == "[title]"
+    assert lines[3].split() == ["[red]x", "1.5"] and lines[4].startswith("y")
+    assert len(lines[1]) == len(lines[4]), "numbers stand to the right"
+    assert lines[5] == "in [out_csv]/x.csv"
 
 
 def fail(error: BaseException) -> Callable[[], int]:
