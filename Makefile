@@ -13,7 +13,7 @@ JOBS ?= 2
 .PHONY: help demo test test-long lint setup clean
 
 help:
-	@echo "make demo       synthetic data, two trials, tables, figures, a compact model (a few minutes on two cores)"
+	@echo "make demo       synthetic data, a dense and a sparse trial, tables, figures, a compact model (a few minutes on two cores)"
 	@echo "make test       lint, types and the fast tests, in JOBS=$(JOBS) processes of one thread each"
 	@echo "make test-long  the slow tests, likewise"
 	@echo "make setup      only the virtual environment in $(VENV): $(SIZE)"
@@ -39,14 +39,17 @@ setup: $(VENV)/.run-ready
 
 demo: $(VENV)/.run-ready
 	$(RUN) prepare_data.py synthetic --dataset nyu --out $(DEMO_DATA)
+	$(RUN) main_multi_trials.py --config_exp config/demo.yaml --overwrite group_sparsity=false Experiment_name=demo_dense
 	$(RUN) main_multi_trials.py --config_exp config/demo.yaml --overwrite
 	$(RUN) plot_sparsity_wandb.py --exp_folder_path results/runs/demo_trial_0
 	$(RUN) compact_model.py --exp_folder_path results/runs/demo_trial_0
 	@echo
-	@echo "The result tables:    out_csv/demo.csv (one row), out_csv/demo_trials.csv (one row per trial)"
-	@echo "The sparsity figure:  results/runs/demo_trial_0/sparsity_plot.png (and .pdf, sparsity.csv)"
-	@echo "Predictions:          results/runs/demo_trial_0/predictions/best.png"
-	@echo "The compact model:    results/runs/demo_trial_0/compact.safetensors, and compact_report.md (and .png, .json)"
+	@echo "Dense, sparse, compact:  results/runs/demo_trial_0/dense_sparse_compact.png (the table above as a figure)"
+	@echo "The result tables:       out_csv/demo.csv and demo_dense.csv (one row each), ..._trials.csv (one row per trial)"
+	@echo "Learning curves:         results/runs/demo_trial_0/curves.png"
+	@echo "The sparsity figure:     results/runs/demo_trial_0/sparsity_plot.png (and .pdf, sparsity.csv)"
+	@echo "Predictions:             results/runs/demo_trial_0/predictions/best.png"
+	@echo "The compact model:       results/runs/demo_trial_0/compact.safetensors, with model_card.md and compact_report.md"
 
 lint: $(VENV)/.dev-ready
 	$(RUN) -m ruff check .
@@ -60,4 +63,5 @@ test-long: $(VENV)/.dev-ready
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m slow -n $(JOBS) --dist worksteal
 
 clean:
-	rm -rf $(DEMO_DATA) results/runs/demo_trial_0 results/runs/demo_trial_1 out_csv/demo.csv out_csv/demo_trials.csv
+	rm -rf $(DEMO_DATA) results/runs/demo_trial_0 results/runs/demo_dense_trial_0 out_csv/demo.csv out_csv/demo_trials.csv \
+		out_csv/demo_dense.csv out_csv/demo_dense_trials.csv

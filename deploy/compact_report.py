@@ -58,6 +58,23 @@ def printed_rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
         yield [f"MB of memory, batch of {row['batch']}", *(f"{row['megabytes'][form]:.0f}" for form in FORMS)]
 
 
+def compared_rows(report: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the rows of the table of dense twin, sparse network, and compact one, whose outputs are the sparse one's."""
+    for metric in report["twin"]["metrics"]:
+        sparse = f"{metric['sparse']:.{metric['decimals']}f}"
+        yield [metric["name"], f"{metric['dense']:.{metric['decimals']}f}", sparse, sparse]
+    share = percent(report["backbone"]["zero_groups"], report["backbone"]["groups"])
+    yield ["zero groups of the backbone", "0.0 %", share, "removed"]
+    for title, dense, compact, _ in _totals(report):
+        name = str(title).removeprefix("whole model: ")
+        if name != title and "groups" not in name:
+            yield [name, str(dense), str(dense), str(compact)]
+    for row in report["latency"]:
+        if row["part"] == "model":
+            dense, compact = (f"{row['milliseconds'][form]:.1f} ms" for form in ("dense", "compact"))
+            yield [f"time of a batch of {row['batch']}", dense, dense, compact]
+
+
 def _totals(report: Mapping[str, Any]) -> Iterator[Cells]:
     for part, title in (("backbone", "backbone"), ("model", "whole model")):
         total, sizes = report[part], report["file_MB"][part]

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from datasets import build_dataset
-from deploy.compact_report import FORMS, printed_rows, report_text
+from deploy.compact_report import FORMS, compared_rows, printed_rows, report_text
 from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import Timing, time_networks
 from deploy.model_card import model_card
@@ -30,20 +30,24 @@ from engine import checkpoint as files
 from engine.checkpoint import save_json
 from engine.device import device_name, resolve
 from engine.pictures import evenly_spaced
+from engine.result_table import dense_twin
 from engine.saved_trial import SavedTrial, load_trial
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
 from figures.compaction_bars import compaction_figure
+from figures.dense_and_compact import comparison_figure
 from figures.saving import save_figure
 from models import CompactModel, CompactReport, compact, fold_batch_norm, load_compact, save_compact
 from models.compaction.files import plain_tensors
 from models.compaction.runner import library
+from tasks.metric_info import ARROWS, metric_info
+from tasks.table import get_task
 from utils.console import show_table
 from utils.errors import UserError
 
 log = logging.getLogger(__name__)
 
 MODEL, HALF, ONNX = "compact.safetensors", "compact_half.safetensors", "compact.onnx"
-REPORT, CARD = "compact_report", "model_card.md"
+REPORT, CARD, COMPARISON = "compact_report", "model_card.md", "dense_sparse_compact"
 BATCHES = (1, 8)
 """Sizes of the batches that are timed."""
 CHECK_BATCH = 4
@@ -122,6 +126,7 @@ def compact_trial(
         if not _is_equal(differences, source):
             return False
         report = _describe(made, differences, source, len(photos))
+        report["twin"] = _twin(trial)
         report |= {"half": _half(made, staging, photos, where) if half else None}
         report |= {"latency": _latency(made, where), "memory": None, "onnx": None}
         report["memory"] = _memory(made, where, staging / MODEL, report["latency"])
@@ -132,10 +137,40 @@ def compact_trial(
         _write_report(staging, report, figure_title(trial))
         (staging / CARD).write_text(model_card(trial, report, HALF if half else MODEL), encoding="utf-8")
         _move(staging, folder, onnx=onnx, half=half)
-    equal = max(difference.relative for difference in differences.values())
-    caption = f"outputs equal to {equal:.1e} of the largest, on {source}; layer by layer: {folder / REPORT}.md"
-    show_table(f"Result of {folder.name}", ["whole model", *FORMS], printed_rows(report), caption)
+    _show(report, folder, max(difference.relative for difference in differences.values()))
     return True
+
+
+def _show(report: dict[str, Any], folder: Path, difference: float) -> None:
+    """Print what came out: costs of the network's forms, or where it has a dense twin, what it and they cost and achieve."""
+    equal = f"outputs equal to {difference:.1e} of the largest, on {report['check']['source']}"
+    caption = f"{equal}; layer by layer: {folder / REPORT}.md"
+    if report["twin"] is None:
+        show_table(f"Result of {folder.name}", ["whole model", *FORMS], printed_rows(report), caption)
+        return
+    heads = ["whole model", f"dense: {report['twin']['name']}", f"sparse: {folder.name}", "compact"]
+    caption += f"\nthe same as a figure: {folder / COMPARISON}.png"
+    show_table("Dense, sparse, compact", heads, compared_rows(report), caption)
+
+
+def _twin(trial: SavedTrial) -> dict[str, Any] | None:
+    """Return the main metrics on the test split of a trial and of the dense one of the same seed beside it, if there is one."""
+    twin, path = dense_twin(trial.config), trial.folder / files.TEST
+    if twin is None or not path.is_file():
+        return None
+    same_seed = twin.trials[twin.trials["seed"] == trial.seed]
+    if same_seed.empty:
+        return None
+    metrics, own, dense = [], files.load_json(path)["row"], same_seed.iloc[0]
+    for task in map(get_task, trial.config.task_list):
+        column = f"{task.name}_{task.main_metric}"
+        info = metric_info(task.name, task.main_metric, metres=trial.config.depth_target == "metric")
+        if own[column] is None or pd.isna(dense[column]):
+            return None
+        values = {"dense": float(dense[column]), "sparse": float(own[column])}
+        name = f"{task.title}: {info.title or task.main_metric.replace('_', ' ')} {ARROWS[info.better]}"
+        metrics.append({"name": name, "better": info.better, "decimals": 2 if info.unit == "degrees" else 4, **values})
+    return {"name": f"{twin.name}_trial_{int(dense['trial'])}", "metrics": metrics}
 
 
 def check_images(trial: SavedTrial, count: int, data_dir: Path | None = None) -> tuple[Tensor, str]:
@@ -328,6 +363,8 @@ def _write_report(staging: Path, report: dict[str, Any], title: str) -> None:
     (staging / f"{REPORT}.md").write_text(report_text(report, f"{REPORT}.png"), encoding="utf-8")
     figure = compaction_figure(pd.DataFrame(report["layers"]), report, f"What compaction saved: {title}")
     save_figure(figure, staging / REPORT, ("png",))
+    if report["twin"] is not None:
+        save_figure(comparison_figure(report, title), staging / COMPARISON, ("png",))
 
 
 def _move(staging: Path, folder: Path, **asked: bool) -> None:
