@@ -13,7 +13,7 @@ from deploy.meaning import classes, unit
 from engine import checkpoint as files
 from engine.saved_trial import SavedTrial
 from settings.config import ExperimentConfig
-from tasks.metric_info import metric_info
+from tasks.metric_info import ARROWS, metric_info
 from tasks.table import Task, get_task
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
@@ -71,7 +71,7 @@ def _metrics(trial: SavedTrial) -> Iterator[tuple[object, ...]]:
             for metric, value in values.items():
                 info = metric_info(name, metric, metres=trial.config.depth_target == "metric")
                 told = "n/a" if value is None else f"{value:.4f}"
-                yield get_task(name).title, f"{info.title or metric} {'↑' if info.better == 'up' else '↓'}", told
+                yield get_task(name).title, f"{info.title or metric.replace('_', ' ')} {ARROWS[info.better]}", told
 
 
 def _sizes(report: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
