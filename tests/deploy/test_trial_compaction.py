@@ -150,6 +150,25 @@ def test_the_card_says_on_which_terms_the_data_may_be_used(trial: Path, terms: s
 
 
 @pytest.mark.usefixtures("no_measuring")
+def test_a_dense_twin_of_the_same_seed_stands_beside_what_it_lost(trial: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = load_trial(trial).config.with_values(checkpoint_folder=str(trial.parent))
+    config.save(trial / "config_file.yaml")
+    twin = copy_without(trial, trial.parent / "dense_trial_0")
+    config.with_values(group_sparsity=False, Experiment_name="dense").save(twin / "config_file.yaml")
+    tested = json.loads((twin / "test.json").read_text())
+    tested["row"] |= {"segmentsemantic_mIoU": 0.4321}
+    for seed, there in ((tested["row"]["seed"] + 1, False), (tested["row"]["seed"], True)):
+        tested["row"]["seed"] = seed
+        (twin / "test.json").write_text(json.dumps(tested))
+        assert compact_trial(trial, images=1)
+        assert (trial / "dense_sparse_compact.png").is_file() is there
+        assert ("Dense, sparse, compact" in capsys.readouterr().out) is there
+    (metric, *_) = json.loads((trial / "compact_report.json").read_text())["twin"]["metrics"]
+    own = json.loads((trial / "test.json").read_text())["row"]["segmentsemantic_mIoU"]
+    assert (metric["dense"], metric["sparse"]) == (0.4321, own)
+
+
+@pytest.mark.usefixtures("no_measuring")
 def test_files_of_an_earlier_run_are_replaced(trial: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in (*FILES, "compact.onnx"):
         (trial / name).write_text("old")
