@@ -8,8 +8,9 @@ A row is written when its run is finished, so that the work can stop anywhere, a
 The command can run several times at once: a run that another process is at is left to it. A run is known by its digest: of all
 keys that change its numbers, without its name, its number of trials and what depends on the machine. (A key that is younger
 than the rows goes into ADDED; else all runs count as others, and are trained anew.) The table has per setting the means over
-the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed, with its 95 %
-interval (Student's t). --metric class_Male=auroc judges a task by another metric than its main one.
+the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed, on the test split
+and over the last epochs on validation, with its 95 % interval (Student's t). --metric class_Male=auroc judges a task by another
+metric than its main one.
 """
 
 from __future__ import annotations
@@ -167,9 +168,9 @@ def missing(study: Study, path: Path) -> list[Any]:
     return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
 
 
-def judged_values(row: Row, tasks: Iterable[str], judged: Judged) -> dict[str, dict[str, float]]:
-    """Return the metrics of a row by which its tasks are judged."""
-    return {task: {metric: float(row[f"{task}_{metric}"])} for task, metric in judged_metrics(tasks, judged).items()}
+def judged_values(row: Row, tasks: Iterable[str], judged: Judged, split: str = "") -> dict[str, dict[str, float]]:
+    """Return the metrics of a row by which its tasks are judged; ``split``: ``val_``, or empty for the test split."""
+    return {task: {metric: float(row[f"{split}{task}_{metric}"])} for task, metric in judged_metrics(tasks, judged).items()}
 
 
 def dense_like(setting: Setting, study: Study) -> Setting | None:
@@ -200,15 +201,16 @@ def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
         own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
         twin, tasks = dense_like(setting, study), setting.config.task_list
         dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
-        pairs = [
-            [judged_values(each, tasks, judged) for each in (row, dense[seed])] for seed, row in own.items() if seed in dense
-        ]
         known = {name: [float(row[name]) for row in own.values() if row.get(name)] for name in quantities}
         means = [f"{statistics.mean(values):.4g}" if values else "" for values in known.values()]
+        pairs = [(row, dense[seed]) for seed, row in own.items() if seed in dense and twin is not setting]
         # One metric per task: the mean over them is delta_MTL.
-        told = "" if twin is setting else told_difference([delta_mtl_all_metrics(*pair) for pair in pairs])
-        lines.append([setting.name, str(len(own)), *means, told])
-    return markdown(["setting", "seeds", *quantities, "delta_MTL against dense"], lines)
+        deltas = [
+            [delta_mtl_all_metrics(*(judged_values(row, tasks, judged, split) for row in pair)) for pair in pairs]
+            for split in ("", "val_")
+        ]
+        lines.append([setting.name, str(len(own)), *means, *map(told_difference, deltas)])
+    return markdown(["setting", "seeds", *quantities, "delta_MTL against dense, test", "validation"], lines)
 
 
 def add_folders(study: Study, path: Path, folders: Iterable[Path], commit: str, judged: Judged) -> None:
