@@ -503,10 +503,6 @@ def penalty_value(trial: Trial) -> float:
 def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float) -> str:
     """One epoch in one line of text, with the time that is left."""
     config = trial.config
-    metrics = [
-        f"{name} {task.main_metric} {_digits(line[f'val/{name}_{task.main_metric}'])}"
-        for name, task in ((name, get_task(name)) for name in config.task_list)
-    ]
     zeros = f"{line['group_sparsity']:.1f} % of groups zero" + (f" (lambda {line['lambda']:.1e})" if line["lambda"] else "")
     if config.sparsifies_heads:
         own = f" (lambda {line['head_lambda']:.1e})" if "head_lambda" in line else ""
@@ -516,11 +512,19 @@ def describe(trial: Trial, line: dict[str, Any], improved: bool, seconds: float)
         [
             f"trial {trial.number} epoch {trial.epoch}/{config.epochs}: loss {_digits(line['train/loss/total'])}",
             f"val {_digits(line['val/loss/total'])}{' *' if improved else ''}",
-            *metrics,
+            main_metrics(config.task_list, line),
             zeros,
             f"{line['images_per_second']:.1f} images/s",
             left,
         ]
+    )
+
+
+def main_metrics(task_list: Iterable[str], line: dict[str, Any]) -> str:
+    """The main metric of each task in a line of ``metrics.jsonl``, as text."""
+    return ", ".join(
+        f"{name} {task.main_metric} {_digits(line.get(f'val/{name}_{task.main_metric}'))}"
+        for name, task in ((name, get_task(name)) for name in task_list)
     )
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.errors import HeldError, TrialError
-from utils.files import refused, remove_unfinished, unwritable, write_text
+from utils.files import refused, remove_unfinished, unfinished, unwritable, write_text
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,16 @@ NOTE_SECONDS = 5.0
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Error numbers of a system that has no room, in any folder."""
+
+_LOCKED = 3
+_TRY = f"""
+import sys, filelock
+try:
+    filelock.FileLock(sys.argv[1]).acquire(timeout=0)
+except filelock.Timeout:
+    sys.exit({_LOCKED})
+"""
+"""Program that tries a lock: its exit code says that another process has it."""
 
 
 @contextmanager
@@ -91,6 +102,44 @@ def refuse_if_held(folder: Path, name: str) -> None:
     if path.is_file():
         lock = FileLock(path)
         _acquire(lock, folder, name)
+        give_back(lock)
+
+
+def holder_note(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return what the process that trains experiment ``name`` wrote about itself (``host``, ``pid``); None if none does."""
+    note, path = _read_note(folder, name), folder / f".{name}.lock"
+    if note is None or not path.is_file():
+        return None
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return note
+    except OSError:
+        return None
+    give_back(lock)
+    return None
+
+
+def check_locks(folder: Path) -> None:
+    """Refuse a folder whose file system has no locks: this process takes one, and another process must not get it.
+
+    Raises:
+        TrialError: it gets it, or there is none.
+    """
+    path = unfinished(folder / "lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+        tried = subprocess.run([sys.executable, "-c", _TRY, path], capture_output=True, text=True, check=False)
+        if tried.returncode != _LOCKED:
+            raise OSError(tried.stderr.strip() or "two processes got the same lock")
+    except (OSError, NotImplementedError) as error:
+        raise TrialError(
+            f"{folder}: locks do not work there ({error}), so two processes could train one run; choose a folder on another "
+            "file system, or launch the study once, here"
+        ) from None
+    finally:
         give_back(lock)
 
 
