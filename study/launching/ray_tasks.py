@@ -128,6 +128,7 @@ def _check(needed: Mapping[str, float], there: Mapping[str, float]) -> None:
 
 
 def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless the user says so
     try:
         import ray
     except ImportError:
