@@ -53,7 +53,8 @@ def wait(run: Run) -> Outcome:
     """Hold the lock of a run until Ctrl-C comes, and note that in a file."""
     with experiment_lock(run.folder.parent, run.name):
         try:
-            time.sleep(200)
+            for _ in range(2000):  # Ray interrupts between two operations of Python, and none of them
+                time.sleep(0.1)
         except KeyboardInterrupt:
             (run.folder / "interrupted").touch()
             raise
