@@ -33,7 +33,7 @@ def test_resources_are_read_in_two_forms(given: list[str]) -> None:
 
 @pytest.mark.parametrize("given", ["num_cpus", "num_cpus=many", "num_cpus=-1", "=1", "{", '{"num_cpus": null}', '{"a": []}'])
 def test_what_is_no_resource(given: str) -> None:
-    with pytest.raises(ConfigError, match="^--ray_resources: .*; expected name=number"):
+    with pytest.raises(ConfigError, match=r"^--ray_resources: .*; expected name=number"):
         parse_resources([given])
 
 
