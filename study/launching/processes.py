@@ -22,7 +22,7 @@ import torch
 
 from datasets.cores import cores
 from engine import checkpoint as files
-from study.launch import Outcome, attempt
+from study.launch import Outcome, attempt, free_device_memory
 from study.launching.live_table import SECONDS, LiveTable
 from study.plan import Run, Study
 from utils.console import setup_logging
@@ -41,6 +41,7 @@ def in_processes(runs: Sequence[Run], *, study: Study, jobs: int | None = None) 
     Every run has a process of its own, forked from one that has imported torch once. Ctrl-C ends all of them.
     """
     check_locks(study.folder)
+    free_device_memory()
     gpus = _gpus()
     jobs = jobs or max(1, len(gpus))
     threads = max(1, cores() // jobs)
@@ -126,6 +127,8 @@ def _work(
         with logged_to(run.folder / files.LAUNCH_LOG):
             outcome = attempt(run)
         answer.send((outcome.status, outcome.reason))
+    except OSError as error:  # of its log
+        answer.send(("failed", str(error)))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from engine import checkpoint as files
-from study.launch import Outcome, attempt
+from study.launch import Outcome, attempt, free_device_memory
 from study.launching.live_table import SECONDS, LiveTable
 from study.launching.processes import PROJECT, STOPPING, logged_to
 from study.plan import Run, Study
@@ -42,6 +42,7 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
     """
     ray = _ray()
     check_locks(study.folder)
+    free_device_memory()
     address = os.environ.get("RAY_ADDRESS")
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     try:
