@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -34,16 +34,6 @@ NOTE_SECONDS = 5.0
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Error numbers of a system that has no room, in any folder."""
-
-_LOCKED = 3
-_TRY = f"""
-import sys, filelock
-try:
-    filelock.FileLock(sys.argv[1]).acquire(timeout=0)
-except filelock.Timeout:
-    sys.exit({_LOCKED})
-"""
-"""Program that tries a lock: its exit code says that another process has it."""
 
 
 @contextmanager
@@ -121,26 +111,55 @@ def holder_note(folder: Path, name: str) -> dict[str, Any] | None:
     return None
 
 
-def check_locks(folder: Path) -> None:
-    """Refuse a folder whose file system has no locks: this process takes one, and another process must not get it.
+def check_locks(folder: Path, elsewhere: Callable[[Path], str] | None = None) -> None:
+    """Refuse a folder whose file system has no locks: this process takes one, and others must not get it.
+
+    Args:
+        folder: where the lock is.
+        elsewhere: has others call :func:`try_lock`, and returns what one of them said; by default another process here does.
 
     Raises:
-        TrialError: it gets it, or there is none.
+        TrialError: one of them gets it, or there are no locks.
     """
     path = unfinished(folder / "lock")
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
-        tried = subprocess.run([sys.executable, "-c", _TRY, path], capture_output=True, text=True, check=False)
-        if tried.returncode != _LOCKED:
-            raise OSError(tried.stderr.strip() or "two processes got the same lock")
+        problem = (elsewhere or _in_another_process)(path)
     except (OSError, NotImplementedError) as error:
-        raise TrialError(
-            f"{folder}: locks do not work there ({error}), so two processes could train one run; choose a folder on another "
-            "file system, or launch the study once, here"
-        ) from None
+        problem = str(error)
     finally:
         give_back(lock)
+    if problem:
+        raise TrialError(
+            f"{folder}: locks do not work there ({problem}), so two processes could train one run; choose a folder on another "
+            "file system, or launch the study once, here"
+        )
+
+
+def try_lock(path: Path) -> str:
+    """Return nothing if another process has a lock, else a sentence about what happened instead."""
+    host = socket.gethostname()
+    if not path.parent.is_dir():
+        return f"{host} has no such folder"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return ""
+    except (OSError, NotImplementedError) as error:
+        return f"{host}: {error}"
+    lock.release()
+    return f"a process of {host} gets one that another process has"
+
+
+def _in_another_process(path: Path) -> str:
+    program = "import sys; from pathlib import Path; from utils.locks import try_lock; print(try_lock(Path(sys.argv[1])))"
+    place = Path(__file__).resolve().parents[1]
+    tried = subprocess.run(
+        [sys.executable, "-c", program, path.absolute()], cwd=place, capture_output=True, text=True, check=False
+    )
+    return (tried.stdout if tried.returncode == 0 else tried.stderr).strip()
 
 
 def _acquire(lock: FileLock, folder: Path, name: str) -> None:

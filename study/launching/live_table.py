@@ -50,7 +50,7 @@ class Row:
         folder = self.run.folder
         note = holder_note(folder.parent, self.run.name)
         self.where = f"{note.get('host')} {note['pid']}" if note else ""
-        size = _size(folder / files.METRICS)
+        size = _byte_count(folder / files.METRICS)
         if size != self._size:
             self.lines, self._size = files.read_lines(folder / files.METRICS), size
         if note:
@@ -127,7 +127,7 @@ class LiveTable:
         return table
 
 
-def _size(path: Path) -> int:
+def _byte_count(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from study.launching.live_table import SECONDS, LiveTable
 from study.launching.processes import PROJECT, STOPPING, logged_to
 from study.plan import Run, Study
 from utils.errors import ConfigError, UserError
-from utils.locks import ORPHAN_SECONDS, check_locks
+from utils.locks import ORPHAN_SECONDS, check_locks, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,10 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
         resources: that a run takes; without ``num_cpus`` a core, without ``num_gpus`` a GPU if the cluster has one.
 
     Raises:
-        UserError: Ray is not installed, the cluster is not there, or this machine lacks the resources.
+        UserError: Ray is not installed, the cluster is not there, this machine lacks the resources, or a machine does not share
+            the locks of the study's folder.
     """
     ray = _ray()
-    check_locks(study.folder)
     free_device_memory()
     address = os.environ.get("RAY_ADDRESS")
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
@@ -56,10 +57,15 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
     except ConnectionError as error:
         raise UserError(f"RAY_ADDRESS: no cluster answers at {address} ({error})") from None
     try:
-        there = ray.cluster_resources()
-        needed = {"num_cpus": 1, **({"num_gpus": 1} if there.get("GPU") else {}), **(resources or {})}
-        if not address:
-            _check(needed, there)
+        machines = [node for node in ray.nodes() if node["Alive"]]
+        check_locks(study.folder, partial(_try_lock, ray, machines))
+        gpus = any(node["Resources"].get("GPU") for node in machines)
+        needed = {"num_cpus": 1, **({"num_gpus": 1} if gpus else {}), **(resources or {})}
+        lacking = missing(needed, [node["Resources"] for node in machines])
+        if lacking and not address:
+            raise ConfigError(f"--ray_resources: {lacking}")
+        if lacking:
+            log.warning("the runs wait until a machine joins the cluster: %s", lacking)
         usual = {name: needed.pop(name) for name in ("num_cpus", "num_gpus", "memory") if name in needed}
         task = ray.remote(_work).options(max_retries=RETRIES, resources=needed, **usual)
         yield from _collect(ray, {task.remote(attempt, run, Path.cwd(), usual["num_cpus"]): run for run in runs}, study)
@@ -120,18 +126,30 @@ def parse_resources(given: Sequence[str]) -> dict[str, float]:
     return resources
 
 
-def _check(needed: Mapping[str, float], there: Mapping[str, float]) -> None:
-    """Refuse what this machine will never have; a task would wait for it for ever."""
-    for name, value in needed.items():
-        most = there.get({"num_cpus": "CPU", "num_gpus": "GPU"}.get(name, name), 0)
-        if value > most:
-            raise ConfigError(f"--ray_resources: {name}={value:g}, and this machine has {most:g}")
+def missing(needed: Mapping[str, float], machines: Sequence[Mapping[str, float]]) -> str:
+    """Return a sentence about what no machine has, or nothing; a task would wait for it for ever."""
+    ours = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    for machine in machines:
+        if all(value <= machine.get(ours.get(name, name), 0) for name, value in needed.items()):
+            return ""
+    return f"no machine has {', '.join(f'{name}={value:g}' for name, value in needed.items())}"
+
+
+def _try_lock(ray: Any, machines: Sequence[Mapping[str, Any]], path: Path) -> str:
+    """Have every machine of the cluster try a lock; return what the first one said that could have it."""
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    task = ray.remote(try_lock).options
+    tried = [
+        task(num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)).remote(path.absolute()) for node in machines
+    ]
+    return next(filter(None, ray.get(tried)), "")
 
 
 def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless the user says so
     try:
         import ray
+        import ray.util.scheduling_strategies
     except ImportError:
         raise UserError(
             "--launch ray: the package ray is not installed; python -m pip install -r requirements-scale.txt"

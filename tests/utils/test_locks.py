@@ -225,12 +225,17 @@ def test_locks_that_work_leave_nothing_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_is_not_everywhere_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match=r"locks do not work there \(.* has no such folder\)"):
+        locks.check_locks(tmp_path, lambda path: locks.try_lock(path.parent / "nowhere" / path.name))
+
+
 def test_locks_that_do_not_work_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a file system that grants every lock, and of one that grants none."""
     with monkeypatch.context() as patch:
         patch.setattr(FileLock, "acquire", lambda self, timeout: None)
         with pytest.raises(
-            TrialError, match=re.escape(f"{tmp_path}: locks do not work there (two processes got the same lock)")
+            TrialError, match=rf"{tmp_path}: locks do not work there \(a process of .* gets one that another process has\)"
         ):
             locks.check_locks(tmp_path)
 

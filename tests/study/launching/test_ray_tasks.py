@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -11,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from engine import checkpoint as files
 from study.launching import ray_tasks
 from study.launching.live_table import LiveTable
-from study.launching.ray_tasks import in_ray, parse_resources
+from study.launching.ray_tasks import in_ray, missing, parse_resources
 from tests.studies import make_study
 from tests.study.conftest import TrainedStudy
 from tests.study.launching import attempts
 from tests.study.running import go
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError, TrialError, UserError
 from utils.locks import holder_note
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +37,12 @@ def test_resources_are_read_in_two_forms(given: list[str]) -> None:
 def test_what_is_no_resource(given: str) -> None:
     with pytest.raises(ConfigError, match=r"^--ray_resources: .*; expected name=number"):
         parse_resources([given])
+
+
+def test_what_no_machine_has() -> None:
+    machines = [{"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0, "fast": 1.0}]
+    assert missing({"num_cpus": 2, "num_gpus": 1, "fast": 0.5}, machines) == ""
+    assert missing({"num_cpus": 4, "num_gpus": 1}, machines) == "no machine has num_cpus=4, num_gpus=1"
 
 
 def test_ray_that_is_not_installed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +84,15 @@ def kill_both(study: Any, cluster: Any) -> None:
             cluster.remove_node(node, allow_graceful=False)
         else:
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_machine_that_does_not_share_the_locks(cluster: Any, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(work)
+    study.folder.mkdir(parents=True)
+    monkeypatch.setattr(FileLock, "acquire", lambda self, timeout: None)
+    with pytest.raises(TrialError, match=rf"locks do not work there \(a process of {socket.gethostname()} gets one"):
+        next(in_ray(study.runs, study=study))
 
 
 @pytest.mark.slow
