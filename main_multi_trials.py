@@ -121,13 +121,15 @@ def _launcher(args: argparse.Namespace, study: Study) -> Launcher:
 
         return partial(in_processes, study=study, jobs=args.jobs)
     if args.launch == "slurm":
-        from study.launching.slurm_array import as_array
+        from study.launching.slurm_array import as_array, check_options
 
+        check_options(args.slurm or [])
         script = shlex.join(["--config_exp", str(args.config_exp), *args.overrides])
         return partial(as_array, study=study, arguments=script, options=args.slurm or [], jobs=args.jobs, submit=args.submit)
     if args.launch == "ray":
-        from study.launching.ray_tasks import in_ray, parse_resources
+        from study.launching.ray_tasks import in_ray, load_ray, parse_resources
 
+        load_ray()
         return partial(in_ray, study=study, resources=parse_resources(args.ray_resources or []))
     from study.launch import one_after_another
 

@@ -218,7 +218,7 @@ def test_options_of_launchers_that_do_not_go_together(work: Path) -> None:
         (("--slurm", "time=1:00"), "--slurm: needs --launch slurm"),
         (("--launch", "slurm", "--ray_resources", "num_cpus=1"), "--ray_resources: needs --launch ray"),
         (("--launch", "local", "--run", NAMES[0]), "--run: does one run in this process"),
-        (("--launch", "ray", "--ray_resources", "num_cpus"), "expected name=number"),
+        (("--launch", "slurm", "--slurm", "epochs=3"), "--slurm: epochs is a key of the configuration"),
     ):
         assert said in refused(work, MAIN, *study, *options)
     assert not (work / "studies").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -42,10 +43,11 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
         UserError: Ray is not installed, the cluster is not there, this machine lacks the resources, or a machine does not share
             the locks of the study's folder.
     """
-    ray = _ray()
+    ray = load_ray()
     free_device_memory()
     address = os.environ.get("RAY_ADDRESS")
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    _check_address(address)
     try:
         ray.init(
             address=address or "local",
@@ -126,6 +128,16 @@ def parse_resources(given: Sequence[str]) -> dict[str, float]:
     return resources
 
 
+def _check_address(address: str | None) -> None:
+    """Refuse ``host:port`` where nobody listens; Ray would try it for some minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal() and "//" not in host:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=20).close()
+        except (OSError, OverflowError) as error:
+            raise UserError(f"RAY_ADDRESS: no cluster answers at {address} ({error})") from None
+
+
 def missing(needed: Mapping[str, float], machines: Sequence[Mapping[str, float]]) -> str:
     """Return a sentence about what no machine has, or nothing; a task would wait for it for ever."""
     ours = {"num_cpus": "CPU", "num_gpus": "GPU"}
@@ -145,7 +157,12 @@ def _try_lock(ray: Any, machines: Sequence[Mapping[str, Any]], path: Path) -> st
     return next(filter(None, ray.get(tried)), "")
 
 
-def _ray() -> Any:
+def load_ray() -> Any:
+    """Import Ray.
+
+    Raises:
+        UserError: it is not installed.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody unless the user says so
     try:
         import ray

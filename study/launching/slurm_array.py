@@ -45,15 +45,14 @@ def as_array(
         runs: one task of the array each.
         study: that they belong to.
         arguments: of ``main_multi_trials.py``, quoted for a shell, with the study's file.
-        options: of sbatch, such as ``("time", "12:00:00")``.
+        options: of sbatch, checked, such as ``("time", "12:00:00")``.
         jobs: tasks at a time.
         submit: give the script to sbatch.
 
     Raises:
-        ConfigError: an option is none of sbatch's, or sbatch is missing or refuses the script.
+        ConfigError: sbatch is missing or refuses the script.
         TrialError: locks do not work in the study's folder.
     """
-    _check(options)
     check_locks(study.folder)
     path = (study.folder / SCRIPT).absolute()
     (study.folder / OUTPUTS).mkdir(exist_ok=True)
@@ -71,16 +70,19 @@ def as_array(
     return []
 
 
-def _check(options: Sequence[tuple[str, str]]) -> None:
+def check_options(options: Sequence[tuple[str, str]]) -> None:
+    """Refuse what cannot be an option of sbatch, or is one that the script needs for itself.
+
+    Raises:
+        ConfigError: the sentence says which.
+    """
     for key, value in options:
         if key in ExperimentConfig.model_fields:
             raise ConfigError(f"--slurm: {key} is a key of the configuration; write {key}={value} before --slurm")
         if key in _OURS or not re.fullmatch("[a-z][a-z-]*", key) or "\n" in value:
-            raise ConfigError(f"--slurm: {key}={value}; expected a long option of sbatch without its --, but {_listed()}")
-
-
-def _listed() -> str:
-    return ", ".join(sorted(_OURS))
+            raise ConfigError(
+                f"--slurm: {key}={value}; expected a long option of sbatch without its --, but {', '.join(sorted(_OURS))}"
+            )
 
 
 def script(runs: Sequence[Run], study: Study, arguments: str, options: Sequence[tuple[str, str]], jobs: int | None) -> str:

@@ -53,6 +53,15 @@ def test_ray_that_is_not_installed(work: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (ROOT / "requirements-scale.txt").is_file()
 
 
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="ray is not installed (requirements-scale.txt)")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    study = make_study(work)
+    with pytest.raises(UserError, match=r"^RAY_ADDRESS: no cluster answers at 127\.0\.0\.1:1 \("):
+        next(in_ray(study.runs, study=study))
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A cluster of a head without cores and two machines of one core, all of them on this machine."""

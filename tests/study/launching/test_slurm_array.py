@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import checkpoint as files
-from study.launching.slurm_array import SCRIPT, as_array
+from study.launching.slurm_array import SCRIPT, as_array, check_options
 from study.progress import progress_of
 from tests.studies import SINGLE, make_study
 from tests.study.running import go
@@ -72,11 +72,10 @@ def test_the_script(work: Path, untimed: None, monkeypatch: pytest.MonkeyPatch, 
         (("time", "1\nrm"), "expected a long option of sbatch"),
     ],
 )
-def test_an_option_that_is_none_of_sbatch(option: tuple[str, str], said: str, work: Path) -> None:
-    study = make_study(work)
+def test_an_option_that_is_none_of_sbatch(option: tuple[str, str], said: str) -> None:
+    check_options([("time", "1"), ("cpus-per-task", "2")])
     with pytest.raises(ConfigError, match=said):
-        as_array(study.runs, study=study, arguments="", options=[option])
-    assert not study.folder.exists()
+        check_options([option])
 
 
 def test_what_is_said_where_the_script_cannot_be_submitted(work: Path, sbatch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
