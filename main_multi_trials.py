@@ -143,6 +143,11 @@ def _experiment(args: argparse.Namespace) -> int:
 
     if args.plan:
         raise UserError(f"--plan: {args.config_exp} is an experiment; only a study has a plan")
+    for option in ("jobs", "slurm", "submit", "ray_resources", "run"):
+        if getattr(args, option):
+            raise UserError(f"--{option}: {args.config_exp} is an experiment; only a study is launched")
+    if args.launch != "here":
+        raise UserError(f"--launch: {args.config_exp} is an experiment; only a study is launched")
 
     config = load_config(args.config_exp, args.overrides)
     setup_logging()

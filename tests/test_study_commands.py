@@ -221,6 +221,9 @@ def test_options_of_launchers_that_do_not_go_together(work: Path) -> None:
         (("--launch", "slurm", "--slurm", "epochs=3"), "--slurm: epochs is a key of the configuration"),
     ):
         assert said in refused(work, MAIN, *study, *options)
+    for options in (("--launch", "local"), ("--jobs", "2"), ("--run", NAMES[0])):
+        message = refused(work, MAIN, "--config_exp", "base.yaml", *options)
+        assert message == f"error: {options[0]}: base.yaml is an experiment; only a study is launched\n"
     assert not (work / "studies").exists()
 
 
