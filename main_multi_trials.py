@@ -1,21 +1,28 @@
 """Train all trials of an experiment, test them, and write the result tables; or do all runs of a study.
 
 python main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml [key.path=value ...]
-python main_multi_trials.py --config_exp config/study_nyu.yaml [--plan]
+python main_multi_trials.py --config_exp config/study_nyu.yaml [--plan] [--launch local --jobs 2]
 
 The file may also be the first argument, without --config_exp.
 """
+
+from __future__ import annotations
 
 import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from utils.cli import path_argument
+from utils.cli import key_value, path_argument, positive
 from utils.console import run_script, setup_logging
 from utils.paths import expanded
+
+if TYPE_CHECKING:
+    from study.launch import Launcher
+    from study.plan import Study
 
 
 def main() -> int:
@@ -31,6 +38,7 @@ def main() -> int:
     parser.add_argument(
         "--plan", action="store_true", help="of a study: show what is to be run and how long it takes, and stop"
     )
+    _add_launching(parser)
     args, unknown = parser.parse_known_intermixed_args()
     if unknown:
         _refuse_option(parser, unknown)
@@ -42,6 +50,25 @@ def main() -> int:
     from study.study_file import is_study
 
     return _study(args) if is_study(args.config_exp) else _experiment(args)
+
+
+def _add_launching(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the runs of a study are done."""
+    group = parser.add_argument_group("where the runs of a study are done (docs/scale.md)")
+    forms = "one after another in this process (default), in processes of this machine, as a SLURM array, or as tasks of Ray"
+    group.add_argument("--launch", choices=("here", "local", "slurm", "ray"), default="here", help=forms)
+    group.add_argument(
+        "--jobs", type=positive, help="local, slurm: runs at a time (local: one per GPU, or one; slurm: no limit)"
+    )
+    group.add_argument(
+        "--slurm", nargs="+", type=key_value, metavar="key=value", help="sbatch's options, such as time=12:00:00"
+    )
+    group.add_argument("--submit", action="store_true", help="slurm: give the script to sbatch")
+    resources = (
+        "ray: what a run takes, such as num_cpus=2 num_gpus=1, or a JSON object (default: a core, and a GPU if there is one)"
+    )
+    group.add_argument("--ray_resources", nargs="+", metavar="key=value", help=resources)
+    group.add_argument("--run", metavar="NAME", help="do one run alone, such as seg_dense_trial_0, and show no plan")
 
 
 def _refuse_option(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> NoReturn:
@@ -68,15 +95,45 @@ def _study(args: argparse.Namespace) -> int:
 
     if args.out_dir is not None:
         raise UserError("--out_dir: a study writes no tables while it runs; make_report.py does, and has --out_dir")
+    for option, forms in (("jobs", "local slurm"), ("slurm", "slurm"), ("submit", "slurm"), ("ray_resources", "ray")):
+        if getattr(args, option) and args.launch not in forms.split():
+            raise UserError(f"--{option}: needs --launch {forms.replace(' ', ' or ')}")
+    if args.run and (args.plan or args.resume or args.overwrite or args.launch != "here"):
+        raise UserError("--run: does one run in this process, and begins or continues it; give no other option")
     study = load_study(args.config_exp, args.overrides)
     setup_logging()
 
     from study.record import Command
-    from study.run import run_study
+    from study.run import run_alone, run_study
 
     command = Command(shlex.join(["python", *sys.argv]), args.config_exp)
-    outcomes = run_study(study, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite)
+    if args.run:
+        return 1 if run_alone(study, command, args.run).status == "failed" else 0
+    launcher = _launcher(args, study)
+    outcomes = run_study(study, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite, launcher=launcher)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
+
+
+def _launcher(args: argparse.Namespace, study: Study) -> Launcher:
+    """Return what does the runs."""
+    if args.launch == "local":
+        from study.launching.processes import in_processes
+
+        return partial(in_processes, study=study, jobs=args.jobs)
+    if args.launch == "slurm":
+        from study.launching.slurm_array import as_array, check_options
+
+        check_options(args.slurm or [])
+        script = shlex.join(["--config_exp", str(args.config_exp), *args.overrides])
+        return partial(as_array, study=study, arguments=script, options=args.slurm or [], jobs=args.jobs, submit=args.submit)
+    if args.launch == "ray":
+        from study.launching.ray_tasks import in_ray, load_ray, parse_resources
+
+        load_ray()
+        return partial(in_ray, study=study, resources=parse_resources(args.ray_resources or []))
+    from study.launch import one_after_another
+
+    return one_after_another
 
 
 def _experiment(args: argparse.Namespace) -> int:
@@ -86,6 +143,11 @@ def _experiment(args: argparse.Namespace) -> int:
 
     if args.plan:
         raise UserError(f"--plan: {args.config_exp} is an experiment; only a study has a plan")
+    for option in ("jobs", "slurm", "submit", "ray_resources", "run"):
+        if getattr(args, option):
+            raise UserError(f"--{option}: {args.config_exp} is an experiment; only a study is launched")
+    if args.launch != "here":
+        raise UserError(f"--launch: {args.config_exp} is an experiment; only a study is launched")
 
     config = load_config(args.config_exp, args.overrides)
     setup_logging()

@@ -18,6 +18,8 @@ from utils.tensor_files import ForeignFileError, read_tensors
 CONFIG, BEST, LAST, TEST = "config_file.yaml", "checkpoint.pt", "last.pt", "test.json"
 METRICS, STEPS, SKIPPED = "metrics.jsonl", "steps.jsonl", "skipped.json"
 LOG, ENVIRONMENT = "log.txt", "environment.json"
+LAUNCH_LOG = "launch.log"
+"""Output of a process that a launcher of a study started; it may be there before the trial is."""
 RUNS = Path("results/runs")
 """Folder of the trials' folders, unless a user says otherwise."""
 

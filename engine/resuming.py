@@ -87,7 +87,7 @@ def check_folder(config: ExperimentConfig, folder: Path, resume: bool) -> None:
         if resume:
             _check_same(config, folder)
             _check_whole(config, folder)
-    elif not folder.is_dir() or not all(is_unfinished(path) for path in folder.iterdir()):
+    elif not folder.is_dir() or not all(is_unfinished(path) or path.name == files.LAUNCH_LOG for path in folder.iterdir()):
         raise TrialError(f"{folder} holds no {files.CONFIG}, so it is no trial: move it away")
 
 

@@ -7,9 +7,9 @@ import logging
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,7 +52,9 @@ class Clock:
         self._speeds: dict[str, Speed] = {}
         trained: dict[str, list[float]] = {}
         for run_progress in progress:
-            trained.setdefault(_kind(run_progress.run.config), []).extend(_epoch_seconds(run_progress.run.folder))
+            trained.setdefault(_kind(run_progress.run.config), []).extend(
+                epoch_seconds(files.read_lines(run_progress.run.folder / files.METRICS))
+            )
         unfinished = [run_progress.run.config for run_progress in progress if not run_progress.finished]
         left = {_kind(config): config for config in unfinished}
         missing = {kind: config for kind, config in left.items() if not trained[kind]}
@@ -84,9 +86,8 @@ def _kind(config: ExperimentConfig) -> str:
     return json.dumps(config.select(lambda nature: "speed" in nature.alters and (sparse or not nature.penalty)))
 
 
-def _epoch_seconds(folder: Path) -> list[float]:
-    """Return the seconds of each epoch that a run has finished."""
-    lines = files.read_lines(folder / files.METRICS)
+def epoch_seconds(lines: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the seconds of each epoch of ``metrics.jsonl``."""
     return [line["train_seconds"] + line.get("validation_seconds", 0.0) for line in lines if "train_seconds" in line]
 
 

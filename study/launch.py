@@ -75,11 +75,15 @@ def attempt(run: Run) -> Outcome:
     else:
         return Outcome(run, "finished")
     log.error("run %s failed: %s", run.title, reason)
-    # What the failed run had on the device is not needed any more.
+    free_device_memory()
+    return Outcome(run, "failed", reason)
+
+
+def free_device_memory() -> None:
+    """Give back what this process has on the device and does not need any more: of a failed run, or of timed steps."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return Outcome(run, "failed", reason)
 
 
 def train_and_test(run: Run) -> None:

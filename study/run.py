@@ -19,9 +19,10 @@ from engine.device import resolve
 from engine.experiment import check_inputs, check_network
 from engine.resuming import check_folder, drop_state, existing_trials, nothing_to_resume
 from settings.config import ExperimentConfig
+from settings.messages import nearest
 from study.disk import bytes_text, run_size, told
 from study.estimate import Clock
-from study.launch import Launcher, Outcome, one_after_another
+from study.launch import Launcher, Outcome, attempt, one_after_another
 from study.plan import Study
 from study.progress import Progress, failure_path, note_failure, progress_of
 from study.record import RECORD, Command, write_record
@@ -85,6 +86,30 @@ def run_study(
     outcomes = _launch(study, progress, clock, launcher)
     _conclude(study, outcomes)
     return outcomes
+
+
+def run_alone(study: Study, command: Command, name: str) -> Outcome:
+    """Bring one run to its end; the plan is not shown, and no other run is looked at.
+
+    Args:
+        study: that it belongs to.
+        command: as it was typed; kept if the study has no record yet.
+        name: of the run.
+
+    Raises:
+        ConfigError: the study has no such run.
+    """
+    runs = {run.name: run for run in study.runs}
+    if name not in runs:
+        raise ConfigError(f"--run: {name!r} is no run of study {study.name!r}{nearest(name, runs)}")
+    if not (study.folder / RECORD).is_file():
+        study.folder.mkdir(parents=True, exist_ok=True)
+        write_record(study, command)
+    outcome = attempt(runs[name])
+    if outcome.status != "held":
+        note_failure(study, outcome.run, outcome.reason if outcome.status == "failed" else None)
+    log.info("study %s: %s: %s", study.name, name, " ".join(filter(None, (outcome.status, outcome.reason))))
+    return outcome
 
 
 def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:

@@ -105,6 +105,7 @@ OPTIONAL = {
     "onnx": "deploy/onnx_export.py",
     "onnxscript": "deploy/onnx_export.py",
     "onnxruntime": "deploy/onnx_export.py",
+    "ray": "study/launching/ray_tasks.py",
 }
 """Modules of optional packages, each with the one module that may import it (benchmarks aside)."""
 

@@ -1,5 +1,8 @@
 """A study from its command lines: planned, trained, killed, shared, failed, and reported."""
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ from engine import checkpoint as files
 from tests.killed_runs import KILLED, Act, Moment, Run, interrupt, kill_before
 from tests.small import ROOMS, SIZE, copy_without, listing
 from tests.studies import write_study
-from tests.test_scripts import MAIN, call, refused, succeeded
+from tests.test_scripts import MAIN, ROOT, call, environment, refused, succeeded
 
 REPORT = "make_report.py"
 AXES = {"setup": "singletask", "group_sparsity": [False, True], "lambda": 0.1}
@@ -173,6 +176,58 @@ def test_what_is_refused_before_anything_starts(trained: Path, work: Path) -> No
     assert message.startswith(f"error: {STUDY}/{NAMES[0]} {said}")
     assert len(message.splitlines()) == 1
     assert "study=<name>" in message
+
+
+def test_a_run_alone(trained: Path, work: Path) -> None:
+    done = succeeded(work, MAIN, "--config_exp", "study.yaml", "--run", NAMES[1])
+    assert f"study tiny: {NAMES[1]}: finished" in done.stderr
+    assert done.stdout == "", "no plan"
+    assert [path.name for path in (work / STUDY).glob("*_trial_*")] == [NAMES[1]]
+    assert (work / STUDY / NAMES[1] / files.TEST).read_bytes() == (trained / STUDY / NAMES[1] / files.TEST).read_bytes()
+    succeeded(work, REPORT, "--study", STUDY, "--latency", "no")
+    message = refused(work, MAIN, "--config_exp", "study.yaml", "--run", "seg_dense")
+    assert message == f"error: --run: 'seg_dense' is no run of study 'tiny'; did you mean '{NAMES[0]}'?\n"
+    (work / STUDY / NAMES[1] / files.TEST).write_text("{")
+    failed = call(work, MAIN, "--config_exp", "study.yaml", "--run", NAMES[1])
+    assert failed.returncode == 1
+    assert f"{files.TEST}: cannot be read" in (work / STUDY / "failures" / f"{NAMES[1]}.json").read_text()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_study_in_processes_and_another_form_goes_on(work: Path) -> None:
+    make_folder(work, epochs=3, backbone="resnetd18")
+    command = [sys.executable, ROOT / MAIN, "--config_exp", "study.yaml", "--launch", "local", "--jobs", "2"]
+    started = subprocess.Popen(command, cwd=work, stderr=subprocess.PIPE, text=True, env=environment())
+    end = time.monotonic() + 100
+    while not any((work / STUDY / name / files.METRICS).exists() for name in NAMES):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    started.send_signal(signal.SIGINT)
+    said = started.communicate(timeout=60)[1]
+    assert started.returncode == 130
+    assert said.splitlines()[-1] == "interrupted"
+    assert "runs left; main_multi_trials.py (without --overwrite) continues it" in said
+    assert "Traceback" not in said + "".join((work / STUDY / name / files.LAUNCH_LOG).read_text() for name in NAMES)
+    done = succeeded(work, MAIN, "--config_exp", "study.yaml", "--launch", "here")
+    assert "study tiny: 2 of 2 runs are finished" in done.stderr
+    assert [len(files.read_lines(work / STUDY / name / files.METRICS)) for name in NAMES] == [3, 3]
+
+
+def test_options_of_launchers_that_do_not_go_together(work: Path) -> None:
+    study = ("--config_exp", "study.yaml")
+    for options, said in (
+        (("--jobs", "2"), "--jobs: needs --launch local or slurm"),
+        (("--launch", "local", "--submit"), "--submit: needs --launch slurm"),
+        (("--slurm", "time=1:00"), "--slurm: needs --launch slurm"),
+        (("--launch", "slurm", "--ray_resources", "num_cpus=1"), "--ray_resources: needs --launch ray"),
+        (("--launch", "local", "--run", NAMES[0]), "--run: does one run in this process"),
+        (("--launch", "slurm", "--slurm", "epochs=3"), "--slurm: epochs is a key of the configuration"),
+    ):
+        assert said in refused(work, MAIN, *study, *options)
+    for options in (("--launch", "local"), ("--jobs", "2"), ("--run", NAMES[0])):
+        message = refused(work, MAIN, "--config_exp", "base.yaml", *options)
+        assert message == f"error: {options[0]}: base.yaml is an experiment; only a study is launched\n"
+    assert not (work / "studies").exists()
 
 
 def test_what_make_report_refuses(trained: Path, work: Path) -> None:

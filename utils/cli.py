@@ -21,6 +21,14 @@ def path_argument(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def key_value(text: str) -> tuple[str, str]:
+    """Return key and value of ``key=value``, for argparse."""
+    key, sign, value = text.partition("=")
+    if not key or not sign:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected key=value")
+    return key, value
+
+
 def positive(text: str) -> int:
     """Return a whole number from 1, for argparse."""
     value = int(text)

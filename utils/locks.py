@@ -9,9 +9,10 @@ import logging
 import os
 import re
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from utils.errors import HeldError, TrialError
-from utils.files import refused, remove_unfinished, unwritable, write_text
+from utils.files import refused, remove_unfinished, unfinished, unwritable, write_text
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,73 @@ def refuse_if_held(folder: Path, name: str) -> None:
         lock = FileLock(path)
         _acquire(lock, folder, name)
         give_back(lock)
+
+
+def holder_note(folder: Path, name: str) -> dict[str, Any] | None:
+    """Return what the process that trains experiment ``name`` wrote about itself (``host``, ``pid``); None if none does."""
+    note, path = _read_note(folder, name), folder / f".{name}.lock"
+    if note is None or not path.is_file():
+        return None
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return note
+    except OSError:
+        return None
+    give_back(lock)
+    return None
+
+
+def check_locks(folder: Path, elsewhere: Callable[[Path], str] | None = None) -> None:
+    """Refuse a folder whose file system has no locks: this process takes one, and others must not get it.
+
+    Args:
+        folder: where the lock is.
+        elsewhere: has others call :func:`try_lock`, and returns what one of them said; by default another process here does.
+
+    Raises:
+        TrialError: one of them gets it, or there are no locks.
+    """
+    path = unfinished(folder / "lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+        problem = (elsewhere or _in_another_process)(path)
+    except (OSError, NotImplementedError) as error:
+        problem = str(error)
+    finally:
+        give_back(lock)
+    if problem:
+        raise TrialError(
+            f"{folder}: locks do not work there ({problem}), so two processes could train one run; choose a folder on another "
+            "file system, or launch the study once, here"
+        )
+
+
+def try_lock(path: Path) -> str:
+    """Return nothing if another process has a lock, else a sentence about what happened instead."""
+    host = socket.gethostname()
+    if not path.parent.is_dir():
+        return f"{host} has no such folder"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return ""
+    except (OSError, NotImplementedError) as error:
+        return f"{host}: {error}"
+    lock.release()
+    return f"a process of {host} gets one that another process has"
+
+
+def _in_another_process(path: Path) -> str:
+    program = "import sys; from pathlib import Path; from utils.locks import try_lock; print(try_lock(Path(sys.argv[1])))"
+    place = Path(__file__).resolve().parents[1]
+    tried = subprocess.run(
+        [sys.executable, "-c", program, path.absolute()], cwd=place, capture_output=True, text=True, check=False
+    )
+    return (tried.stdout if tried.returncode == 0 else tried.stderr).strip()
 
 
 def _acquire(lock: FileLock, folder: Path, name: str) -> None:

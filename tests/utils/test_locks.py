@@ -207,3 +207,41 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     refuse_if_held(tmp_path / "runs", NAME)
     refuse_if_held(tmp_path, NAME)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_note_of_a_holder_is_there_while_it_holds_the_lock(tmp_path: Path) -> None:
+    assert locks.holder_note(tmp_path, NAME) is None
+    with holder(tmp_path) as process:
+        note = locks.holder_note(tmp_path, NAME)
+        assert note is not None
+        assert (note["pid"], note["host"]) == (process.pid, socket.gethostname())
+    process.wait()
+    assert (tmp_path / f".{NAME}.holder.json").is_file(), "it was killed"
+    assert locks.holder_note(tmp_path, NAME) is None
+
+
+def test_locks_that_work_leave_nothing_behind(tmp_path: Path) -> None:
+    locks.check_locks(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_everywhere_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match=r"locks do not work there \(.* has no such folder\)"):
+        locks.check_locks(tmp_path, lambda path: locks.try_lock(path.parent / "nowhere" / path.name))
+
+
+def test_locks_that_do_not_work_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file system that grants every lock, and of one that grants none."""
+    with monkeypatch.context() as patch:
+        patch.setattr(FileLock, "acquire", lambda self, timeout: None)
+        with pytest.raises(
+            TrialError, match=rf"{tmp_path}: locks do not work there \(a process of .* gets one that another process has\)"
+        ):
+            locks.check_locks(tmp_path)
+
+    def refuse(self: FileLock, timeout: float) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(TrialError, match=r"locks do not work there \(FileSystem does not appear to support flock\)"):
+        locks.check_locks(tmp_path)
