@@ -41,12 +41,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.study_rows import (
-    LAST_EPOCHS,
     Row,
     add_row,
     current_commit,
     digest,
     judged_values,
+    last_epochs,
     markdown,
     read_rows,
     told_difference,
@@ -107,7 +107,7 @@ class Peer:
         """Let ``network`` train on, with new moments at the learning rates of now."""
         trial = self.trial
         trial.model = network.to(trial.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        rates = [{key: group[key] for key in ("lr", "initial_lr")} for group in trial.optimizer.param_groups]
+        rates = [{key: group[key] for key in group if key in ("lr", "initial_lr")} for group in trial.optimizer.param_groups]
         trial.optimizer = trial.scheduler.optimizer = build_optimizer(trial.model, trial.weighting, trial.config)
         for group, rate in zip(trial.optimizer.param_groups, rates, strict=True):
             group.update(rate)
@@ -354,7 +354,7 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
     config, device = resolve(config)
     trial, loaders = Trial(config, 0, device, folder), Loaders(config, device.type == "cuda")
     training, validation = loaders.training(trial.seed), loaders.evaluation("val")
-    peer = Peer(trial, goal, removal, len(training))
+    peer = Peer(trial, goal, removal, len(training) // config.accumulate)
     between = METHODS[method](peer)
     tracker = make_tracker(config, method, folder, None)
     spent, start = 0.0, time.perf_counter()
@@ -386,7 +386,7 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
         "training_TMACs": spent / 1e12,
         "val_loss": lines[state["epochs"] - 1]["val/loss/total"],
         **{name: tested[name] for name in mains},
-        **{f"val_{name}": statistics.mean(line[f"val/{name}"] for line in lines[-LAST_EPOCHS:]) for name in mains},
+        **last_epochs(lines, mains),
     }
 
 
@@ -411,9 +411,12 @@ def add(args: argparse.Namespace, study: Study) -> None:
         raise ConfigError("--macs: is missing; give the GMACs of the whole model, or --like FOLDER of a sparse trial")
     dense = dense_config(study)
     config = dense.with_values(seed=args.seed, num_trials=1, tracking="disabled")
+    dense_macs = macs_of(build_model(dense), dense)
+    if not 0 < goal < dense_macs:
+        raise ConfigError(f"--macs: expected more than 0 and less than the dense network's {dense_macs / 1e9:.4g}")
     with tempfile.TemporaryDirectory() as folder:
         row = train(config, args.method, goal, removal, Path(folder))
-    known = {"setting": args.method, "seed": args.seed, "digest": f"{args.method}_{digest(dense)}"}
+    known = {"setting": args.method, "seed": args.seed, "digest": f"{args.method}_{goal / 1e9:.3g}_{digest(dense)}"}
     date = datetime.now(UTC).date().isoformat()
     add_row(args.rows, {**known, "commit": args.commit or current_commit(), "date": date, "precision": config.precision, **row})
 
@@ -434,13 +437,16 @@ def table(study: Study, rows: Sequence[Row], others: Sequence[Row]) -> str:
         rows: of the peers.
         others: of the study's settings.
     """
-    if not rows:
-        raise ConfigError("--table: there is no row of any method")
     dense = dense_config(study)
+    rows = [row for row in rows if row["digest"].endswith(f"_{digest(dense)}")]
+    if not rows:
+        raise ConfigError("--table: there is no row of a method that was trained as the dense setting of this study")
     goal = statistics.mean(float(row["compact_GMACs"]) for row in rows)
     near = [row for row in others if abs(float(row["compact_GMACs"]) - goal) <= 2 * TOLERANCE * goal]
     settings = [(setting.name, digest(setting.config)) for setting in study.settings if setting.sparse]
     own = {name: [row for row in near if row["digest"] == known] for name, known in settings}
+    if not own:
+        raise ConfigError(f"{study.name}: has no sparse setting")
     ours = max(own, key=lambda name: len(own[name]))
     methods = {ours: own[ours]} | {name: [row for row in rows if row["setting"] == name] for name in METHODS}
     baseline = {int(row["seed"]): row for row in others if row["digest"] == digest(dense)}

@@ -20,6 +20,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from filelock import FileLock
 from engine import checkpoint as files
 from engine.resuming import saved_row
 from engine.saved_trial import load_trial
+from engine.starting import checkpoint_of
 from models import compact
 from settings.config import ExperimentConfig, load_config
 from settings.messages import nearest
@@ -65,7 +67,9 @@ def digest(config: ExperimentConfig) -> str:
     values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
     values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
     left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
-    values["distill.from"] = values["distill.from"] and "a trial of the same seed"  # wherever it lies
+    if values["distill.from"]:  # which network it is, wherever it lies
+        taught = load_config(checkpoint_of(str(values["distill.from"]), "distill.from", 0).parent / files.CONFIG)
+        values["distill.from"] = digest(taught)
     left_out |= {key for key, value in ADDED.items() if values.get(key) == value}
     kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
@@ -119,8 +123,14 @@ def row_of(folder: Path, setting: Setting, commit: str, judged: Judged) -> Row:
         "training_TMACs": 3 * sum(spent) / 1e3,
         "val_loss": lines[trial.best_epoch - 1]["val/loss/total"],
         **{name: tested[name] for name in mains},
-        **{f"val_{name}": statistics.mean(line[f"val/{name}"] for line in lines[-LAST_EPOCHS:]) for name in mains},
+        **last_epochs(lines, mains),
     }
+
+
+def last_epochs(lines: Sequence[Row], names: Iterable[str]) -> dict[str, float]:
+    """Return the means of some validation metrics over the last epochs; NaN where one of these has no value."""
+    values = {name: [line[f"val/{name}"] for line in lines[-LAST_EPOCHS:]] for name in names}
+    return {f"val_{name}": math.nan if None in some else statistics.mean(some) for name, some in values.items()}
 
 
 def current_commit() -> str:
@@ -180,11 +190,12 @@ def dense_like(setting: Setting, study: Study) -> Setting | None:
 
 
 def told_difference(pairs: Sequence[float]) -> str:
-    """Write the mean of some paired differences with its 95 % interval (Student's t)."""
-    difference = estimate(pairs)
-    if len(pairs) < 2:
-        return f"{difference.mean:+.1f} (one pair)" if pairs else ""
-    return f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
+    """Write the mean of the paired differences that have a value, with its 95 % interval (Student's t)."""
+    known = [pair for pair in pairs if math.isfinite(pair)]
+    difference, without = estimate(known), f"; {len(pairs) - len(known)} without a value" * (len(known) < len(pairs))
+    if len(known) < 2:
+        return f"{difference.mean:+.1f} (one pair{without})" if known else without.removeprefix("; ")
+    return f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f}{without})"
 
 
 def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -195,18 +206,22 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
     """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown."""
     lines = []
-    mains = [f"{task}_{metric}" for task, metric in judged_metrics(study.settings[0].config.task_list, judged).items()]
+    tasks = dict.fromkeys(task for setting in study.settings for task in setting.config.task_list)
+    mains = [f"{task}_{metric}" for task, metric in judged_metrics(tasks, judged).items()]
     quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
     for setting in study.settings:
         own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
-        twin, tasks = dense_like(setting, study), setting.config.task_list
+        twin = dense_like(setting, study)
         dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
         known = {name: [float(row[name]) for row in own.values() if row.get(name)] for name in quantities}
         means = [f"{statistics.mean(values):.4g}" if values else "" for values in known.values()]
         pairs = [(row, dense[seed]) for seed, row in own.items() if seed in dense and twin is not setting]
         # One metric per task: the mean over them is delta_MTL.
         deltas = [
-            [delta_mtl_all_metrics(*(judged_values(row, tasks, judged, split) for row in pair)) for pair in pairs]
+            [
+                delta_mtl_all_metrics(*(judged_values(row, setting.config.task_list, judged, split) for row in pair))
+                for pair in pairs
+            ]
             for split in ("", "val_")
         ]
         lines.append([setting.name, str(len(own)), *means, *map(told_difference, deltas)])

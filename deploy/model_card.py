@@ -47,6 +47,7 @@ def model_card(trial: SavedTrial, report: Mapping[str, Any], file: str) -> str:
         size=" x ".join(map(str, config.size)),
         half=report["half"],
         source=report["check"]["source"],
+        precision=_tested(trial).get("precision", config.precision),
     )
 
 
@@ -64,10 +65,15 @@ def _prediction(task: Task, config: ExperimentConfig) -> str:
     return unit(task, config)
 
 
-def _metrics(trial: SavedTrial) -> Iterator[tuple[object, ...]]:
+def _tested(trial: SavedTrial) -> dict[str, Any]:
+    """Return what is known of the trial's test; nothing where there was none."""
     path = trial.folder / files.TEST
-    if path.is_file():
-        for name, values in files.load_json(path)["metrics"].items():
+    return files.load_json(path) if path.is_file() else {}
+
+
+def _metrics(trial: SavedTrial) -> Iterator[tuple[object, ...]]:
+    if tested := _tested(trial):
+        for name, values in tested["metrics"].items():
             for metric, value in values.items():
                 info = metric_info(name, metric, metres=trial.config.depth_target == "metric")
                 told = "n/a" if value is None else f"{value:.4f}"

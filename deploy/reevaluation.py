@@ -104,7 +104,9 @@ def evaluate_experiment(
     name = trial.folder.name if exact else trial.config.Experiment_name
     name += f"_first_{len(rows)}" * (len(rows) < len(complete)) + options.name_end
     table = write_results(out_dir, name, trial.config.Experiment_name, rows)
-    twin = dense_twin(trial.config) if options.name_end in ("", "_compact") else None  # whose rows are of the same frames
+    # The twin's rows are those of its own test.
+    same_frames = options.name_end in ("", "_compact") and options.data_dir is None
+    twin = dense_twin(trial.config, trial.folder.parent, table["seed"]) if same_frames else None
     show_result(trial.config, table, sizes, result_paths(out_dir, name)[0], twin)
     return table
 

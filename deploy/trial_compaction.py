@@ -6,6 +6,7 @@ Everything is made in a temporary folder inside the trial's, and moved into plac
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from engine.checkpoint import save_json
 from engine.device import device_name, resolve
 from engine.pictures import evenly_spaced
 from engine.result_table import dense_twin
+from engine.resuming import saved_row
 from engine.saved_trial import SavedTrial, load_trial
 from engine.sparsity_numbers import dead_layers, warn_of_dead_layers
 from figures.compaction_bars import compaction_figure
@@ -155,17 +157,14 @@ def _show(report: dict[str, Any], folder: Path, difference: float) -> None:
 
 def _twin(trial: SavedTrial) -> dict[str, Any] | None:
     """Return the main metrics on the test split of a trial and of the dense one of the same seed beside it, if there is one."""
-    twin, path = dense_twin(trial.config), trial.folder / files.TEST
-    if twin is None or not path.is_file():
+    twin = dense_twin(trial.config, trial.folder.parent, [trial.seed])
+    if twin is None or not (trial.folder / files.TEST).is_file():
         return None
-    same_seed = twin.trials[twin.trials["seed"] == trial.seed]
-    if same_seed.empty:
-        return None
-    metrics, own, dense = [], files.load_json(path)["row"], same_seed.iloc[0]
+    metrics, own, dense = [], saved_row(trial.folder), twin.trials.iloc[0]
     for task in map(get_task, trial.config.task_list):
         column = f"{task.name}_{task.main_metric}"
         info = metric_info(task.name, task.main_metric, metres=trial.config.depth_target == "metric")
-        if own[column] is None or pd.isna(dense[column]):
+        if pd.isna(own.get(column)) or pd.isna(dense[column]):
             return None
         values = {"dense": float(dense[column]), "sparse": float(own[column])}
         name = f"{task.title}: {info.title or task.main_metric.replace('_', ' ')} {ARROWS[info.better]}"
@@ -285,6 +284,8 @@ def _half(made: Networks, staging: Path, photos: Tensor, device: torch.device) -
     assert made.compact.config is not None
     save_compact(made.compact, staging / HALF, made.compact.config, half=True)
     differences = compare_outputs(made.trial.model, load_compact(staging / HALF).to(device), _batches(photos, device))
+    if any(difference.obstacle or not math.isfinite(difference.relative) for difference in differences.values()):
+        raise UserError("--half: in half precision, outputs of this model are no numbers; nothing is written without it")
     worst = max(difference.relative for difference in differences.values())
     log.info("half precision: largest difference of an output %.1e of the largest output", worst)
     return {"file": HALF, "file_MB": (staging / HALF).stat().st_size / 1e6, "difference": worst}
@@ -372,6 +373,7 @@ def _move(staging: Path, folder: Path, **asked: bool) -> None:
     for name, path in {"onnx": folder / ONNX, "half": folder / HALF}.items():
         if not asked[name] and path.is_file():
             log.warning("%s is of an earlier run, and is left as it is; --%s writes it anew", path, name)
+    (folder / f"{COMPARISON}.png").unlink(missing_ok=True)  # of a twin that may be gone
     for path in sorted(staging.iterdir()):
         os.replace(path, folder / path.name)
         log.info("wrote %s", folder / path.name)

@@ -30,7 +30,7 @@ from engine.resuming import (
 )
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
-from engine.starting import check_start, start_from
+from engine.starting import check_kept, check_start, start_from
 from engine.tracking import Tracker, make_tracker, tracking_mode
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
@@ -143,6 +143,7 @@ def _run_one(
         check_folders(config, resume, overwrite, out_dir)  # again: now nobody else changes them
         remove_leftovers(config, out_dir)
         if overwrite:
+            check_kept(config, existing_trials(config))
             _remove_results(config, out_dir)
         log.info(
             "experiment %s: %s on %s (%s), trials in %s, tables in %s",
@@ -164,14 +165,13 @@ def _run_one(
                 log.warning("experiment %s: --resume continues it", config.Experiment_name)
                 raise
             except TrainingDivergedError as error:
-                log.error("%s", error)
                 failures.append(str(error))
         if rows:
             trials = write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
             saved = (load_trial(config.trial_folder(row["trial"])) for row in rows)
             sizes = [network_sizes(trial.model, trial.config) for trial in saved]
             path = result_paths(out_dir, config.Experiment_name)[0]
-            show_result(config, trials, sizes, path, dense_twin(config))
+            show_result(config, trials, sizes, path, dense_twin(config, root, trials["seed"]))
     return rows, failures
 
 
@@ -272,6 +272,7 @@ def _run_trial(
         _say_where(trial)
         raise
     except TrainingDivergedError as error:
+        log.error("%s", error)
         summary["status"] = str(error)
         raise
     finally:

@@ -15,6 +15,7 @@ from engine.resuming import saved_row
 from models import MultiTaskModel, compact
 from models.compaction.runner import library
 from settings.config import ExperimentConfig, load_config
+from settings.nature import Nature
 from tasks.metric_info import ARROWS, metric_info
 from tasks.table import get_task
 from utils.console import show_table
@@ -94,31 +95,40 @@ def network_sizes(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, 
     return compact(model, free_selects=library() is not None, image_size=config.size)[1].sizes("model")
 
 
-def dense_twin(config: ExperimentConfig) -> DenseTwin | None:
-    """Find the dense experiment beside a sparse one that was trained alike but for the penalty, and has a finished trial.
+def dense_twin(config: ExperimentConfig, root: Path, seeds: Iterable[int]) -> DenseTwin | None:
+    """Find the dense experiment beside a sparse one that was trained alike but for the penalty.
 
-    None where there is none. Of several, it is the one with most finished trials.
+    None where there is none with a finished trial. Of several, it is the one with most of them.
+
+    Args:
+        config: of the sparse experiment.
+        root: the folder of the trials' folders.
+        seeds: of the trials that are compared; others of the dense experiment are left out.
     """
     if not config.group_sparsity:
         return None
-    root = config.trial_folder(0).parent
-    twins = []
+    needed = {f"{task.name}_{task.main_metric}" for task in map(get_task, config.task_list)} | {"group_sparsity", "seed"}
+    seeds, twins = set(seeds), []
     for name in files.experiments(root):
-        folders = list(files.numbered(root, f"{name}_trial_").values())
-        try:
-            other = load_config(folders[0] / files.CONFIG)
-            if other.group_sparsity or differing_keys(config, other):
+        rows = []
+        for folder in files.numbered(root, f"{name}_trial_").values():
+            try:
+                other = load_config(folder / files.CONFIG)
+                if not other.group_sparsity and not differing_keys(config, other) and (folder / files.TEST).is_file():
+                    rows.append(saved_row(folder))
+            except (UserError, OSError):  # a damaged trial is no twin
                 continue
-            rows = [saved_row(folder) for folder in folders if (folder / files.TEST).is_file()]
-        except (UserError, OSError):  # a damaged experiment is no twin
-            continue
-        needed = {f"{task.name}_{task.main_metric}" for task in map(get_task, config.task_list)} | {"group_sparsity"}
-        if rows and all(needed <= row.keys() for row in rows):
+        rows = [row for row in rows if needed <= row.keys() and row["seed"] in seeds]
+        if rows:
             twins.append(DenseTwin(name, trials_table(rows)))
     return max(twins, key=lambda twin: len(twin.trials), default=None)
 
 
 def differing_keys(config: ExperimentConfig, other: ExperimentConfig) -> list[str]:
-    """Return the keys apart from the penalty's in which two experiments are trained differently."""
-    own, others = (which.select(lambda nature: "numbers" in nature.alters and not nature.penalty) for which in (config, other))
-    return [key for key in own if own[key] != others[key]]
+    """Return the keys in which two experiments are trained differently: not the penalty's, ``distill``, or the machine's."""
+
+    def matters(nature: Nature) -> bool:
+        return "numbers" in nature.alters and not nature.penalty and not nature.machine
+
+    own, others = (which.select(matters) for which in (config, other))
+    return [key for key in own if own[key] != others[key] and not key.startswith("distill.")]

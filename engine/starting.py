@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -34,11 +35,14 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
     path = checkpoint_of(config.distill.from_, "distill.from", trial)
     try:
         state = files.load_tensors(path)
-        taught = validate_config(state["config"], str(path))
+        taught = validate_config(dict(state["config"]), str(path))
         model = build_model(taught.model_copy(update={"init_weights": None, "start_from": None}))
         model.load_state_dict(state["model"])
-    except (TrialError, KeyError, ConfigError, RuntimeError) as error:
+    except (TrialError, ConfigError) as error:
         raise UserError(f"distill.from: {' '.join(str(error).split())}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"distill.from: {path}: does not hold a network of this project ({reason:.200})") from None
     missing = [task for task in config.task_list if task not in taught.task_list]
     if missing:
         raise UserError(
@@ -73,6 +77,25 @@ def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> s
         raise UserError(f"start_from: {path} does not fit: it {'; '.join(problems[:3])}{more}")
     model.load_state_dict(state["model"])
     return f"{path}: the network after {state.get('epochs', '?')} epochs of training"
+
+
+def _named(config: ExperimentConfig) -> list[tuple[str, Path]]:
+    """Return the checkpoints that the trials start, or learn, from, each with its key."""
+    given = (("start_from", config.start_from), ("distill.from", config.distill.from_))
+    numbers = range(config.num_trials)
+    return [(key, checkpoint_of(text, key, trial)) for key, text in given if text is not None for trial in numbers]
+
+
+def check_kept(config: ExperimentConfig, folders: Iterable[Path]) -> None:
+    """Refuse to delete folders with a network that a trial starts, or learns, from.
+
+    Raises:
+        UserError: there is such a folder.
+    """
+    for key, path in _named(config):
+        for folder in folders:
+            if folder.resolve() in path.resolve().parents:
+                raise UserError(f"{key}: {path} would be deleted by --overwrite; give this experiment another Experiment_name")
 
 
 def check_start(config: ExperimentConfig) -> None:

@@ -458,6 +458,8 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
             reason = f"the penalty is {penalty.name}"
         if not reason and config.group_sparsity and nature.of_target and config.target is None:
             reason = f"none of {', '.join(TARGETS)} is given"
+        if key == "distill.weight" and config.distill.from_ is None:
+            reason = "distill.from is not given"
         if reason:
             unused[key] = reason
         elif nature.replaces in given:

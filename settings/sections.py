@@ -289,9 +289,3 @@ class Distill(Section):
     number."""
     weight: Annotated[Number, Field(gt=0), NUMBERS] = 1.0
     """Factor of a task's distance from that network's prediction, which is added to the task's training loss."""
-
-    @model_validator(mode="after")
-    def _has_effect(self) -> Distill:
-        if self.from_ is None and self.weight != 1:
-            raise ValueError("weight has no effect without from; give distill.from, or remove distill.weight")
-        return self

@@ -96,10 +96,11 @@ def answer(tables: StudyTables) -> Answer:
 
 
 def _told(results: Sequence[Finding]) -> Finding:
-    """Choose the setting to tell of: of most tasks, one that holds at the least cost, else the one that comes closest."""
+    """Choose the setting to tell of: of most tasks, and of these one that holds at the least cost, else the closest one."""
+    results = _of_most_tasks(results)
     claims = {result.claim for result in results}
     claim = next(claim for claim in ("holds", "undecided", "fails") if claim in claims)
-    chosen = _of_most_tasks([result for result in results if result.claim == claim])
+    chosen = [result for result in results if result.claim == claim]
     return min(chosen, key=_expense) if claim == "holds" else max(chosen, key=lambda result: result.mean)
 
 

@@ -107,7 +107,9 @@ def test_ours_minus_theirs_is_paired_by_seed(study: Study) -> None:
     dense, sparse = (digest(setting.config) for setting in study.settings)
     name = study.settings[1].name
     others = [row("dense", dense, seed, 0.10, 1.0) for seed in (0, 1)] + [row(name, sparse, seed, 0.09, 0.2) for seed in (0, 1)]
-    theirs = [row("thin", "thin_", 0, 0.08, 0.2), row("thin", "thin_", 1, 0.06, 0.2), row("thin", "thin_", 7, 0.5, 0.2)]
+    known = f"thin_0.2_{dense}"
+    theirs = [row("thin", known, 0, 0.08, 0.2), row("thin", known, 1, 0.06, 0.2), row("thin", known, 7, 0.5, 0.2)]
+    theirs.append(row("thin", "thin_0.2_of_another_study", 0, 0.9, 0.2))
     header, _, ours, thinner = (line.strip("| ").split(" | ") for line in table(study, theirs, others).splitlines())
     assert (header[0], ours[0], thinner[:2]) == ("method", name, ["thin", "3"])
     # 10 % of one of three metrics is 3.3 points; theirs are 6.7 and 13.3 below dense

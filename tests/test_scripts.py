@@ -208,7 +208,7 @@ def test_a_path_that_names_nothing_is_refused_and_no_folder_is_called_so(
     assert said in refused(empty, MAIN, *(argument.format("$NOWHERE/a") for argument in arguments))
 
 
-FREE_TEXT = {"overrides", "device", "tasks", "backbone", "run", "ray_resources"}
+FREE_TEXT = {"overrides", "device", "tasks", "backbone", "run", "ray_resources", "metric"}
 """Arguments that are neither paths nor checked by a type of their own."""
 
 
@@ -320,7 +320,8 @@ def test_a_compact_model_is_written_beside_the_checkpoint(
     folder = copy_without(source, tmp_path / "mine__trial_0", files.LAST)
     before = set(listing(folder))
     succeeded(trained, COMPACT, "--exp_folder_path", folder, "--check", "2", "--device", "cpu")
-    written = {"compact.safetensors", "compact_report.json", "compact_report.md", "compact_report.png"}
+    reports = {"compact_report.json", "compact_report.md", "compact_report.png"}
+    written = {"compact.safetensors", "model_card.md", *reports}
     assert set(listing(folder)) - before == written
     report = json.loads((folder / "compact_report.json").read_text())
     assert report["check"]["source"] == "2 of the 5 frames of the test split"

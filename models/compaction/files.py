@@ -19,7 +19,7 @@ from models.compaction.layers import CompactConv2d, CompactUnit
 from models.heads import feature_convs
 from models.multi_task import build_model
 from settings.config import ExperimentConfig, validate_config
-from utils.errors import TrialError
+from utils.errors import TrialError, UserError
 from utils.files import replacing
 
 FORMAT = "less-is-more compact model, version 1"
@@ -37,6 +37,7 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
     Raises:
         TypeError: the model is no compact one.
         ValueError: it still has batch norm (``for_training=True``).
+        UserError: half precision cannot hold a weight.
     """
     if not isinstance(model, CompactModel):
         raise TypeError(f"save_compact() expects what compact(model) gives, got {type(model).__name__}")
@@ -52,6 +53,8 @@ def save_compact(model: CompactModel, path: str | Path, config: ExperimentConfig
         tensors = plain_tensors(model)
         if half:
             tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+            if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+                raise UserError("half precision holds numbers up to 65504, and a weight of this model is larger")
         temporary.write_bytes(save(tensors, described))  # save_file would make it readable for its owner only
 
 

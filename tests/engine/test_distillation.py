@@ -12,12 +12,13 @@ from engine import run_experiment
 from engine.saved_trial import load_trial
 from engine.tracking import Tracker
 from engine.trainer import fit_one_epoch, forward_losses
+from settings.config import unused_keys
 from tasks.objectives import imitation
 from tasks.table import get_task
 from tests.configs import make_config
 from tests.equality import equal
 from tests.small import make_trial, small_config
-from utils.errors import ConfigError, UserError
+from utils.errors import UserError
 
 CHANNELS = {"segmentsemantic": 40, "depth_euclidean": 1, "surface_normal": 3, "edge_texture": 1}
 TASKS = (*CHANNELS, "class_male")
@@ -109,6 +110,12 @@ def test_a_network_that_predicts_something_else_is_refused_before_anything_is_wr
     assert not config.trial_folder(0).exists()
 
 
-def test_a_weight_without_a_network_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"distill.*weight has no effect without from"):
-        make_config(distill={"weight": 2})
+def test_a_weight_without_a_network_is_named_as_unused() -> None:
+    assert unused_keys(make_config(distill={"weight": 2})) == ["distill.weight (distill.from is not given)"]
+
+
+def test_overwriting_the_network_that_a_trial_learns_from_is_refused(rooms: Path, work: Path, teacher: Path) -> None:
+    config = small_config(rooms, work, Experiment_name="teacher", distill={"from": str(teacher)})
+    with pytest.raises(UserError, match=r"distill.from: .*checkpoint.pt would be deleted by --overwrite"):
+        run_experiment(config, out_dir=work / "out", overwrite=True)
+    assert (teacher / files.BEST).is_file() and (teacher / files.TEST).is_file()

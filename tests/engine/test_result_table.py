@@ -80,34 +80,43 @@ def test_a_dense_one_has_the_costs_of_the_whole_network_and_no_value_is_a_dash(c
     assert not any("GMACs" in row[0] for row in shown(capsys)), "a foreign backbone is not counted"
 
 
-def save(config: ExperimentConfig, trials: int, row: dict[str, Any] | None = None) -> None:
+def save(config: ExperimentConfig, trials: int, row: dict[str, Any] | None = None, first: int = 0) -> None:
     """Folders of finished trials."""
-    for number in range(trials):
+    for number in range(first, first + trials):
         folder = config.trial_folder(number)
         folder.mkdir(parents=True)
         config.save(folder / files.CONFIG)
         content = table(0.5).iloc[0].to_dict() if row is None else row
-        files.save_json(folder / files.TEST, {"row": {**content, "trial": number}})
+        files.save_json(
+            folder / files.TEST, {"row": {**content, "trial": number, **({} if row == {} else {"seed": config.seed + number})}}
+        )
         (folder / files.BEST).write_bytes(b"")
 
 
 def test_the_twin_is_trained_alike_but_for_the_penalty(tmp_path: Path) -> None:
     place = {"checkpoint_folder": tmp_path}
     sparse = make_config(Experiment_name="sparse", **place, **SPARSE)
-    assert dense_twin(sparse) is None, "nothing is there"
+    assert dense_twin(sparse, tmp_path, range(9)) is None, "nothing is there"
     save(make_config(Experiment_name="other_seed", seed=3, **place, **DENSE), 1)
     save(make_config(Experiment_name="longer", epochs=9, **place, **DENSE), 1)
     save(make_config(Experiment_name="another_sparse", **place, **SPARSE), 1)
     save(make_config(Experiment_name="rowless", **place, **DENSE), 3, row={})
     (tmp_path / "broken_trial_0").mkdir()
     (tmp_path / "broken_trial_0" / files.CONFIG).write_text("{")
-    assert dense_twin(sparse) is None
+    assert dense_twin(sparse, tmp_path, range(9)) is None
     save(make_config(Experiment_name="one", **place, **DENSE), 1)
     save(make_config(Experiment_name="two", num_trials=2, **place, **DENSE), 2)
-    twin = dense_twin(sparse)
+    twin = dense_twin(sparse, tmp_path, range(9))
     assert twin is not None and (twin.name, list(twin.trials["trial"])) == ("two", [0, 1])
-    assert dense_twin(make_config(Experiment_name="dense", **place, **DENSE)) is None, "a dense one has none"
+    assert dense_twin(make_config(Experiment_name="dense", **place, **DENSE), tmp_path, range(9)) is None, (
+        "a dense one has none"
+    )
     assert differing_keys(sparse, make_config(seed=3, **SPARSE)) == ["seed"]
+    twin = dense_twin(sparse, tmp_path, [1])
+    assert twin is not None and (twin.name, list(twin.trials["trial"])) == ("two", [1]), "of the seeds that are compared"
+    save(make_config(Experiment_name="longer", num_trials=4, **place, **DENSE), 1, first=1)
+    twin = dense_twin(sparse, tmp_path, range(9))
+    assert twin is not None and twin.name == "two", "one trial of another was trained alike"
 
 
 def test_a_training_ends_with_its_result(trained: Trained) -> None:

@@ -30,7 +30,7 @@ from engine.trial import Trial
 from optim import live_mask
 from settings.config import ExperimentConfig
 from settings.nature import natures
-from settings.sections import Augmentation, BackboneOptimizerParams, LRSchedule, OptimizerParams, Splits
+from settings.sections import Augmentation, BackboneOptimizerParams, Distill, LRSchedule, OptimizerParams, Splits
 from tasks.table import get_task
 from tests.configs import NYU_TASKS, make_config
 from tests.equality import equal
@@ -97,6 +97,7 @@ OTHER: dict[str, Any] = {
         "keep_layers": 0.1,
         "preserve_norm": True,
         "start_from": "runs/dense_trial_0",
+        "distill": Distill(weight=0.5),
         "shrink": True,
     },
     **{"task_earlystop_patience": 3, "device": "cuda", "precision": "bf16", "channels_last": False, "deterministic": True},
@@ -110,7 +111,7 @@ def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
     assert not set(OTHER) & may_change
     assert may_change == {
         *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list", "keep_state"),
-        *("tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
+        *("data_terms", "tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
     }, "each of them changes no number"
 
 

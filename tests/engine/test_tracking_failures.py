@@ -97,7 +97,7 @@ def test_a_tracker_gets_epochs_as_in_the_log_curves_over_steps_and_the_test(
     steps = [values for axis, values in recorder.events if axis == "step"]
     assert [line["epoch"] for line in lines] == [0, 1], "the file counts from 0"
     assert [values["epoch"] for values in epochs] == [1, 2]
-    assert recorder.images == [("predictions", 1), ("sparsity_control", 2), ("predictions_best", 2)]
+    assert recorder.images == [("predictions", 1), ("sparsity_control", 2), ("curves", 2), ("predictions_best", 2)]
     assert [values["step"] for values in steps] == [1, 2, 3, 4]
     points = files.read_lines(work / "runs" / "small_trial_0" / files.STEPS)
     assert [values["step/group_sparsity"] for values in steps] == [point["group_sparsity"] for point in points]

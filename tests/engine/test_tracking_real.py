@@ -48,7 +48,7 @@ def run(folder: Path, mode: str, kill: bool = False, trials: int = 1, **environm
     clean |= {"HOME": str(folder / "home"), "WANDB_CACHE_DIR": str(folder / "cache"), **environment}
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:  # files: a service may outlive the program
         command = [sys.executable, "-c", PROGRAM, str(folder), mode, "kill" if kill else "", str(trials)]
-        done = subprocess.run(command, cwd=ROOT, env=clean, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=60)
+        done = subprocess.run(command, cwd=ROOT, env=clean, stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=180)
         out.seek(0)
         err.seek(0)
         usual, said = out.read(), err.read()

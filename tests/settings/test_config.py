@@ -201,7 +201,7 @@ def test_a_section_without_keys_is_that_of_the_defaults(tmp_path: Path) -> None:
     """The marks of a section are those of its keys."""
     empty = _load(tmp_path, MINIMAL + "".join(f"{name}:\n" for name in _sections()))
     assert empty == _load(tmp_path, MINIMAL)
-    assert len(_sections()) == 5
+    assert len(_sections()) == 6
     for name, section in _sections().items():
         assert ExperimentConfig.model_fields[name].default == section()
 

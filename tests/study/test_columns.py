@@ -45,7 +45,7 @@ def test_a_new_number_of_a_run_is_one_entry(work: Path) -> None:
     (whole,) = full_tables(tables, per_block=None)
     (training,) = [section for section in whole.sections if section.title == TRAINING]
     assert ["training speed (images/s)", "4.0 ± 2.0"] in [[cell.text for cell in cells[:2]] for cells in training.rows]
-    page = html_page(tables, work, [], ReportInfo([], {}, {}, "", "2026-01-02"))
+    page = html_page(tables, work, [], ReportInfo([], {}, {}, "", "2026-01-02")).replace("\N{NO-BREAK SPACE}", " ")
     assert "training speed (images/s)" in page and "4.0 ± 2.0" in page
 
 
