@@ -20,6 +20,7 @@ from engine.sparsity_numbers import warn_of_dead_layers
 from settings.config import ExperimentConfig
 from tasks.data_sets import DATA_SETS
 from utils.errors import TrialError
+from utils.numbers import counted
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def evaluate_experiment(
     # The twin's rows are those of its own test.
     same_frames = options.name_end in ("", "_compact") and options.data_dir is None
     twin = dense_twin(trial.config, trial.folder.parent, table["seed"]) if same_frames else None
-    show_result(trial.config, table, sizes, result_paths(out_dir, name)[0], twin)
+    show_result(trial.config, table, sizes, result_paths(out_dir, name)[0], twin, options.split)
     return table
 
 
@@ -116,7 +117,7 @@ def _first(num_trials: int, folders: dict[int, Path], where: str) -> list[int]:
     missing = [number for number in range(num_trials) if number not in folders]
     if missing:
         raise TrialError(
-            f"--num_trials {num_trials}: there are {len(folders)} trials of {where} "
+            f"--num_trials {num_trials}: {where} has {counted(len(folders), 'trial')} "
             f"(numbers {', '.join(map(str, folders))}); trial {missing[0]} is missing"
         )
     return list(range(num_trials))

@@ -245,10 +245,10 @@ def _run_trial(
     """Do what :func:`run_trial` does, in the trial's folder, which is there."""
     folder = config.trial_folder(number)
     trial = Trial(config, number, device, folder)
-    report = getattr(trial.model.backbone, "init_report", None)
-    if report:
-        log.info("backbone: %s", report)
     run_id = continue_trial(trial) if resume else None
+    report = getattr(trial.model.backbone, "init_report", None)
+    if report and trial.saved is None:
+        log.info("backbone: %s", report)
     if config.start_from is not None and trial.saved is None:
         log.info("%s starts from %s", trial.name, start_from(trial.model, config, number))
     # A test of fewer epochs goes first: a trial that has one counts as finished.

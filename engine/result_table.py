@@ -38,7 +38,12 @@ class DenseTwin:
 
 
 def show_result(
-    config: ExperimentConfig, trials: pd.DataFrame, sizes: Sequence[Numbers], path: Path, twin: DenseTwin | None = None
+    config: ExperimentConfig,
+    trials: pd.DataFrame,
+    sizes: Sequence[Numbers],
+    path: Path,
+    twin: DenseTwin | None = None,
+    split: str = "test",
 ) -> None:
     """Print the result of an experiment.
 
@@ -48,6 +53,7 @@ def show_result(
         sizes: per trial the columns that :func:`network_sizes` gives, and latencies where they were measured.
         path: of the file that has every metric, which is called as the evaluation.
         twin: what it is compared with.
+        split: that the metrics are of.
     """
     costs, tables = pd.DataFrame(list(sizes)), [trials, *([twin.trials] if twin else [])]
     rows = []
@@ -64,7 +70,7 @@ def show_result(
     heads += [f"dense: {twin.name} ({counted(len(twin.trials), 'trial')})"] if twin else []
     captions = ["mean ± standard deviation over the trials"] * (len(trials) > 1)
     captions += ["costs without the zeros, which compact_model.py removes"] * (config.group_sparsity and not costs.empty)
-    show_table("Result", heads, rows, "\n".join([*captions, f"every metric: {path}"]))
+    show_table(f"Result on the {split} split", heads, rows, "\n".join([*captions, f"every metric: {path}"]))
 
 
 def _cost_rows(config: ExperimentConfig, costs: pd.DataFrame, has_twin: bool) -> Iterable[list[str]]:

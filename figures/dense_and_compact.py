@@ -38,7 +38,7 @@ def comparison_figure(report: Mapping[str, Any], title: str) -> Figure:
     figure.suptitle(title, fontsize=11, fontweight="bold", wrap=True)
     above, below = figure.subplots(2, 1, height_ratios=(len(metrics), len(costs)))
     quality = [(each["name"], each["dense"], each["sparse"], "", each["decimals"]) for each in metrics]
-    _draw(above, quality, ORANGE, "What it loses: metrics on the test split (the sparse and the compact network's are equal)")
+    _draw(above, quality, ORANGE, "What it loses: metrics on the test split")
     _draw(below, [(*cost, None) for cost in costs], BLUE, "What it saves: the whole model, compact in place of dense")
     handles = [*above.containers[:2], below.containers[1]]
     names = [f"dense ({report['twin']['name']})", "sparse, and compact", "compact"]
@@ -60,6 +60,7 @@ def _draw(axes: Axes, rows: Sequence[tuple[str, float, float, str, int | None]],
     axes.invert_yaxis()
     axes.set_xlim(0, 1.18 * max(100.0, *(100 * row[2] / row[1] for row in rows if row[1])))
     axes.xaxis.set_major_formatter(PercentFormatter(decimals=0))
+    axes.set_xlabel("of the dense network", fontsize=9)
     axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
     axes.grid(axis="x", color="#D5D5D5", linewidth=0.5, zorder=1)
     axes.tick_params(axis="y", length=0)

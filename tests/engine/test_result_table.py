@@ -49,7 +49,7 @@ def test_a_sparse_experiment_beside_its_dense_twin(capsys: pytest.CaptureFixture
     twin = DenseTwin("dense", table(0.25))
     show_result(config, table(0.25, 0.75, sparsity=70.0), sizes(2), Path("out_csv/small.csv"), twin)
     assert stripped(shown(capsys)) == [
-        ["Result"],
+        ["Result on the test split"],
         ["small (2 trials)", "dense: dense (1 trial)"],
         ["seg mIoU ↑", "0.5000 ± 0.3536", "0.2500"],
         ["depth abs_err ↓", "0.5000 ± 0.3536", "0.2500"],
