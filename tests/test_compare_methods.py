@@ -1,5 +1,6 @@
 """The comparison with methods of others: each ends at the multiply-adds that are asked for; ours minus theirs has its sign."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,10 @@ from benchmarks.study_rows import digest
 from models import build_model, plan_removal
 from optim.groups import grouped_weights
 from study.plan import Study, load_study
-from tests.narrow import narrow_networks
+from tests.narrow import resnet18_narrow
 from tests.small import make_trial
 from utils.errors import ConfigError
 
-__all__ = ["narrow_networks"]
 STUDY = """
 study: peers
 base: {base}
@@ -35,6 +35,13 @@ trials: 2
 axes:
   - {{tasks: all, group_sparsity: [false, true], target_sparsity: 0.7}}
 """
+
+
+@pytest.fixture(autouse=True)
+def narrow() -> Iterator[None]:
+    """Make ``resnet18`` narrow for each of these tests, and for no others."""
+    with resnet18_narrow():
+        yield
 
 
 @pytest.fixture
