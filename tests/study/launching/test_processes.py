@@ -46,7 +46,7 @@ def test_a_study_ends_as_if_one_process_had_done_it(
     for run in study.runs:
         same = trained_study.study.folder / run.name / files.TEST
         assert (run.folder / files.TEST).read_bytes() == same.read_bytes()
-        assert " epoch 2/2: " in (run.folder / files.LAUNCH_LOG).read_text()
+        assert " 2/2 " in (run.folder / files.LAUNCH_LOG).read_text()
 
 
 def test_every_process_has_its_share(work: Path, untimed: None, monkeypatch: pytest.MonkeyPatch) -> None:
