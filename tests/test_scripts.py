@@ -263,7 +263,7 @@ def test_outputs_of_another_split_have_a_name_of_their_own(trained: Path, tmp_pa
     ("script", "arguments", "message"),
     [
         (OUTPUTS, ["--exp_name", "other"], "no trial of that name in results/runs (looked for other_trial_<i>"),
-        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "5"], "--num_trials 5: "),
+        (OUTPUTS, ["--exp_name", "mine", "--num_trials", "5"], "has 1 trial (numbers 0)"),
         (OUTPUTS, ["--exp_name", "mine", "--num_trials", "0"], "argument --num_trials: 0 is too small"),
         (OUTPUTS, ["--exp_name", "mine", "--data_dir", "nowhere"], "data_dir: nowhere is no folder"),
         (OUTPUTS, ["--exp_name", "mine", "--device", "gpu"], "device: 'gpu' is not valid"),
