@@ -458,6 +458,8 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
             reason = f"the penalty is {penalty.name}"
         if not reason and config.group_sparsity and nature.of_target and config.target is None:
             reason = f"none of {', '.join(TARGETS)} is given"
+        if section == "lr_schedule" and name not in ("name", *LRSchedule.reads[config.lr_schedule.name]):
+            reason = f"lr_schedule.name is {config.lr_schedule.name!r}"
         if key == "distill.weight" and config.distill.from_ is None:
             reason = "distill.from is not given"
         if reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -264,6 +264,14 @@ class Splits(Section):
 
 class LRSchedule(Section):
     """Change of the learning rates over the epochs."""
+
+    reads: ClassVar[dict[str, tuple[str, ...]]] = {
+        "plateau": ("factor", "patience", "min_lr"),
+        "cosine": ("min_lr",),
+        "step": ("factor", "step_size", "min_lr"),
+        "constant": (),
+    }
+    """Keys that each schedule reads."""
 
     name: Annotated[Literal["plateau", "cosine", "step", "constant"], NUMBERS] = "plateau"
     """`plateau` divides when the monitored loss stalls, `cosine` falls to `min_lr` over `epochs`, `step` divides every

@@ -786,6 +786,13 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
     assert unused_keys(make_config(**mtan)) == [
         f"{key} (dataset_name is 'NYU_MTAN')" for key in ("splits.test", "data_split_file")
     ]
+    assert unused_keys(make_config(lr_schedule={"name": "cosine", "factor": 0.5, "min_lr": 1e-5})) == [
+        "lr_schedule.factor (lr_schedule.name is 'cosine')"
+    ]
+    assert unused_keys(make_config(lr_schedule={"name": "step", "factor": 0.5, "step_size": 2})) == []
+    assert unused_keys(make_config(lr_schedule={"step_size": 2, "patience": 3})) == [
+        "lr_schedule.step_size (lr_schedule.name is 'plateau')"
+    ]
     assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is 'NYU')"]
     assert unused_keys(make_config(target_sparsity=0.5)) == [f"target_sparsity {dense}"]
     assert unused_keys(make_config(sparsify="backbone_and_heads")) == [f"sparsify {dense}"]
