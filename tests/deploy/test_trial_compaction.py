@@ -166,6 +166,9 @@ def test_a_dense_twin_of_the_same_seed_stands_beside_what_it_lost(trial: Path, c
     (metric, *_) = json.loads((trial / "compact_report.json").read_text())["twin"]["metrics"]
     own = json.loads((trial / "test.json").read_text())["row"]["segmentsemantic_mIoU"]
     assert (metric["dense"], metric["sparse"]) == (0.4321, own)
+    (twin / "test.json").unlink()
+    assert compact_trial(trial, images=1)
+    assert not (trial / "dense_sparse_compact.png").exists(), "of a twin that is gone"
 
 
 @pytest.mark.usefixtures("no_measuring")
