@@ -25,6 +25,7 @@ They prune the backbone; the heads follow where they read it. Torch-Pruning and 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import statistics
 import sys
@@ -34,6 +35,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -122,6 +124,18 @@ Between = Callable[[Peer], None]
 def macs_of(model: nn.Module, config: ExperimentConfig) -> float:
     """Return the multiply-adds of a model for one image of a configuration's size."""
     return float(count_macs(model, config.input_img_channels, config.size)[""])
+
+
+def package(module: str, name: str) -> Any:
+    """Import a module of an optional package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ConfigError(f"--method: needs the package {name}: pip install -r requirements-benchmarks.txt") from None
 
 
 def from_scratch(peer: Peer, removal: Removal) -> None:
@@ -243,12 +257,7 @@ def torch_pruning(peer: Peer, schedule: Schedule, regularised: bool = False) -> 
         schedule: of the pruning.
         regularised: push the norms of groups down before.
     """
-    try:
-        import torch_pruning as pruning
-    except ImportError:
-        raise ConfigError(
-            "--method: Torch-Pruning's need the package torch-pruning: pip install -r requirements-benchmarks.txt"
-        ) from None
+    pruning = package("torch_pruning", "torch-pruning")
     trial, config = peer.trial, peer.trial.config
     kind = pruning.pruner.GroupNormPruner if regularised else pruning.pruner.MagnitudePruner
     pruner = kind(
@@ -284,11 +293,9 @@ def torch_pruning(peer: Peer, schedule: Schedule, regularised: bool = False) -> 
 
 def torchao_pat(peer: Peer) -> Between:
     """Train with torchao's pruning-aware training: an equal share of each layer's input channels, but for the colours."""
-    from torchao.prototype.pat import group as groupers
-    from torchao.prototype.pat.group import Dim0Grouper
-    from torchao.prototype.pat.optim import PruneOptimizer
+    groupers, optimizers = (package(f"torchao.prototype.pat.{part}", "torchao") for part in ("group", "optim"))
 
-    class InputChannels(Dim0Grouper):  # type: ignore[misc]  # no class without the package
+    class InputChannels(groupers.Dim0Grouper):  # type: ignore[misc,name-defined]  # no class without the package
         """Groups of input channels: its own for dimension 1 are single columns of a kernel."""
 
         def __enter__(self) -> InputChannels:
@@ -310,7 +317,9 @@ def torchao_pat(peer: Peer) -> Between:
     others["params"].append(convs["params"].pop(0))
     convs |= {"prox_type": "MinSparsityConstraint", "group_type": "InputChannels", "min_sparsity_schedule": True}
     convs["min_sparsity"] = equal_share(peer)
-    trial.optimizer = trial.scheduler.optimizer = PruneOptimizer(trial.optimizer, first * peer.steps, last * peer.steps)
+    trial.optimizer = trial.scheduler.optimizer = optimizers.PruneOptimizer(
+        trial.optimizer, first * peer.steps, last * peer.steps
+    )
     peer.has_zeros = True
 
     def between(peer: Peer) -> None:

@@ -20,7 +20,7 @@ Line = Mapping[str, Any]
 
 
 class EpochClock:
-    """EpochClock of a training, which foresees its end from the time that its epochs have taken so far.
+    """Clock of a training, which foresees its end from the time that its epochs have taken so far.
 
     Args:
         begin: epochs that were done before.

@@ -79,11 +79,11 @@ def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> s
     return f"{path}: the network after {state.get('epochs', '?')} epochs of training"
 
 
-def _named(config: ExperimentConfig) -> list[tuple[str, Path]]:
-    """Return the checkpoints that the trials start, or learn, from, each with its key."""
+def _named(config: ExperimentConfig) -> list[tuple[str, int, Path]]:
+    """Return the checkpoints that the trials start, or learn, from: the key, the number of the trial, and the path."""
     given = (("start_from", config.start_from), ("distill.from", config.distill.from_))
     numbers = range(config.num_trials)
-    return [(key, checkpoint_of(text, key, trial)) for key, text in given if text is not None for trial in numbers]
+    return [(key, trial, checkpoint_of(text, key, trial)) for key, text in given if text is not None for trial in numbers]
 
 
 def check_kept(config: ExperimentConfig, folders: Iterable[Path]) -> None:
@@ -92,7 +92,7 @@ def check_kept(config: ExperimentConfig, folders: Iterable[Path]) -> None:
     Raises:
         UserError: there is such a folder.
     """
-    for key, path in _named(config):
+    for key, _, path in _named(config):
         for folder in folders:
             if folder.resolve() in path.resolve().parents:
                 raise UserError(f"{key}: {path} would be deleted by --overwrite; give this experiment another Experiment_name")
@@ -104,11 +104,10 @@ def check_start(config: ExperimentConfig) -> None:
     Raises:
         UserError: see :func:`start_from` and :func:`load_teacher`.
     """
-    for text, key in ((config.start_from, "start_from"), (config.distill.from_, "distill.from")):
-        if text is None:
-            continue
-        for trial in {checkpoint_of(text, key, trial): trial for trial in range(config.num_trials)}.values():
-            if key == "start_from":
-                start_from(build_model(config), config, trial)
-            else:
-                load_teacher(config, trial, torch.device("cpu"))
+    model = build_model(config) if config.start_from is not None else None
+    for key, trial in {(key, path): (key, trial) for key, trial, path in _named(config)}.values():
+        if key == "start_from":
+            assert model is not None
+            start_from(model, config, trial)
+        else:
+            load_teacher(config, trial, torch.device("cpu"))

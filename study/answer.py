@@ -59,7 +59,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a reader of one paragraph learns."""
+    """Answer to the question of a study, for a reader of one paragraph."""
 
     lead: str
     counts: str
