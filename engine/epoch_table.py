@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,3 +114,15 @@ def _strength_means_something(config: ExperimentConfig) -> bool:
 
 def _value(key: str) -> Callable[[Line], str]:
     return lambda line: fitted(line[key], 6)
+
+
+def main_metrics(tasks: Iterable[str], values: Mapping[str, float | None], before: str = "") -> str:
+    """Write the main metric of each task.
+
+    Args:
+        tasks: their names.
+        values: a metric by ``<task>_<metric>``.
+        before: what stands before these names: ``val/`` in a line of ``metrics.jsonl``.
+    """
+    names = [(task.short, task.main_metric, f"{before}{task.name}_{task.main_metric}") for task in map(get_task, tasks)]
+    return ", ".join(f"{short} {metric} {fitted(values.get(key), 6)}" for short, metric, key in names)

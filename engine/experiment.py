@@ -14,6 +14,7 @@ from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
 from engine.budget import check_budget
 from engine.device import resolve
+from engine.epoch_table import main_metrics
 from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
 from engine.result_table import dense_twin, network_sizes, show_result
@@ -41,11 +42,10 @@ from figures.saving import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
 from settings.sections import OptimizerParams, Strength
-from tasks.table import get_task
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
-from utils.numbers import counted, fitted
+from utils.numbers import counted
 
 log = logging.getLogger(__name__)
 
@@ -339,9 +339,6 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
             "row": row,
         },
     )
-    tested = ", ".join(
-        f"{task.short} {task.main_metric} {fitted(evaluation.metrics[task.name][task.main_metric], 6)}"
-        for task in map(get_task, config.task_list)
-    )
+    tested = main_metrics(config.task_list, evaluation.flat())
     log.info("%s: test of the network of epoch %d: %s", trial.name, saved.best_epoch, tested)
     return row

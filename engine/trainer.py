@@ -525,14 +525,6 @@ def penalty_value(trial: Trial) -> float:
         return sum(float(penalty.value(weight)) for _, weight in grouped_weights(trial.model.backbone))
 
 
-def main_metrics(task_list: Iterable[str], line: dict[str, Any]) -> str:
-    """Write the main metric of each task in a line of ``metrics.jsonl``."""
-    values = {name: line.get(f"val/{name}_{get_task(name).main_metric}") for name in task_list}
-    return ", ".join(
-        f"{name} {get_task(name).main_metric} {'n/a' if value is None else f'{value:.4f}'}" for name, value in values.items()
-    )
-
-
 def save_pictures(trial: Trial, validation: Loader, tracker: Tracker, name: str, title: str) -> None:
     """Draw predictions of some validation frames into the trial's folder, and give them to the tracker."""
     figure = draw_predictions(trial.model, validation.dataset, trial.config, trial.device, title)  # type: ignore[arg-type]

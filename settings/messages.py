@@ -167,9 +167,9 @@ def _key_hint(names: list[str], schema: type[BaseModel]) -> str:
     elsewhere = {key: f"{section}.{key}" for section in sections for key in _keys_at(schema, [section])}
     elsewhere |= {key: key for key in (_keys_at(schema, []) if path else ())}
     here = _closest(name, known, 0.9) or (longer[0] if longer else _closest(name, known, _ALIKE))
-    there = elsewhere.get(_closest(name, elsewhere, _ALIKE), "")
-    if there and not here:
-        return f"; did you mean '{there}'{f', outside of {path[0]}' if path and '.' not in there else ''}?"
+    other = elsewhere.get(_closest(name, elsewhere, _ALIKE), "")
+    if other and not here:
+        return f"; did you mean '{other}'{f', outside of {path[0]}' if path and '.' not in other else ''}?"
     hint = f"; did you mean '{here}'?" if here else nearest(name, known)
     if hint or len(known) <= _MANY_KEYS:
         return hint or f"; the keys here are {', '.join(known)}"

@@ -46,7 +46,7 @@ def inline_svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     for pattern, new in _REST:
         text = pattern.sub(new, text)
-    numbers = {found: str(number) for number, found in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]*)"', text)))}
+    numbers = {label: str(number) for number, label in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]*)"', text)))}
     text = re.sub(r'(\bid="|href="#|url\(#)([^")]*)', lambda match: f"{match[1]}{name}-{numbers[match[2]]}", text)
     width = figure.get_figwidth()
     text = re.sub(r'<svg width="[^"]*" height="[^"]*"', f'<svg class="plot" style="--inches: {width:g}"', text, count=1)

@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.table import Table
 
 from engine import checkpoint as files
+from engine.epoch_table import main_metrics
 from engine.resuming import is_finished
-from engine.trainer import main_metrics
 from study.estimate import epoch_seconds
 from study.plan import Run, Study
 from study.progress import failure_path
@@ -73,7 +73,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Cells of the row: run, state, epoch, main metrics, time left, where."""
         epoch = f"{len(self.lines)}/{self.run.config.epochs}" if self.lines else ""
-        metrics = main_metrics(self.run.config.task_list, self.lines[-1]) if self.lines else ""
+        metrics = main_metrics(self.run.config.task_list, self.lines[-1], "val/") if self.lines else ""
         return self.run.name, self.word, epoch, metrics, self.left, self.where
 
 

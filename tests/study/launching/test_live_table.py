@@ -64,7 +64,7 @@ def test_plain_lines_say_what_changed(work: Path, caplog: pytest.LogCaptureFixtu
     where = f"{socket.gethostname()} {os.getpid()}"
     assert caplog.messages == [
         f"{run.name}: training by {where}",
-        f"{run.name}: training by {where}, epoch 1/3, segmentsemantic mIoU 0.2500, at most 2 min 00 s left",
+        f"{run.name}: training by {where}, epoch 1/3, seg mIoU 0.2500, at most 2 min 00 s left",
     ]
 
 
