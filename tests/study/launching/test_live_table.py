@@ -45,7 +45,7 @@ def test_a_row_is_what_the_folder_says(work: Path) -> None:
         row.look(study)
     assert row.cells()[1:3] == ("training", "1/3")
     assert row.cells()[4:] == ("2 min 00 s", f"{socket.gethostname()} {os.getpid()}")
-    assert row.cells()[3].startswith("depth_euclidean abs_err n/a")
+    assert row.cells()[3].startswith("depth abs_err -")
     row.look(study)
     assert row.word == "stopped", "the lock is free again"
 
