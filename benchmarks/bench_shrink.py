@@ -44,7 +44,6 @@ from models import build_model, mask_dense, plan_removal
 from models.compaction.costs import Costs
 from optim.groups import grouped_weights
 from settings.config import ExperimentConfig, load_config
-from tasks.table import get_task
 from utils.console import setup_logging
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "nyu_small.yaml"
@@ -113,7 +112,7 @@ def train(config: ExperimentConfig) -> dict[str, Any]:
         "peak_MB": peak / 1e6,
         "best_val_loss": lines[files.load_tensors(folder / files.BEST)["epochs"] - 1]["val/loss/total"],
         "group_sparsity": row["group_sparsity"],
-        **{name: row[name] for name in (f"{task}_{get_task(task).main_metric}" for task in config.task_list)},
+        **{name: row[name] for name in (f"{task.name}_{task.main_metric}" for task in config.tasks.values())},
     }
 
 

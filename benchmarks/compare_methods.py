@@ -70,7 +70,7 @@ from optim.groups import as_columns, grouped_weights
 from settings.config import ExperimentConfig
 from study.plan import Study, load_study
 from study.statistics import delta_mtl
-from tasks.table import get_task
+from tasks.table import Task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError
@@ -385,7 +385,7 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
             f"--macs: {method} ended at {macs / 1e9:.4f} GMACs, and {goal / 1e9:.4f} are asked for, to {TOLERANCE:.0%}"
         )
     tested = evaluate(trial.model, loaders.evaluation("test"), trial.losses, config, device).flat()
-    mains = [f"{task}_{get_task(task).main_metric}" for task in config.task_list]
+    mains = [f"{task.name}_{task.main_metric}" for task in config.tasks.values()]
     return {
         "best_epoch": state["epochs"],
         "dense_GMACs": macs_of(build_model(config), config) / 1e9,
@@ -430,11 +430,12 @@ def add(args: argparse.Namespace, study: Study) -> None:
     add_row(args.rows, {**known, "commit": args.commit or current_commit(), "date": date, "precision": config.precision, **row})
 
 
-def deltas_of(rows: Iterable[Row], baseline: Mapping[int, Row], tasks: Sequence[str]) -> dict[int, float]:
+def deltas_of(rows: Iterable[Row], baseline: Mapping[int, Row], tasks: Mapping[str, Task]) -> dict[int, float]:
     """Return delta_MTL against the dense run of the same seed, by seed."""
     by_seed = {int(row["seed"]): row for row in rows if int(row["seed"]) in baseline}
     return {
-        seed: delta_mtl(*(judged_values(each, tasks, {}) for each in (row, baseline[seed]))) for seed, row in by_seed.items()
+        seed: delta_mtl(judged_values(row, tasks, {}), judged_values(baseline[seed], tasks, {}), tasks)
+        for seed, row in by_seed.items()
     }
 
 
@@ -459,8 +460,8 @@ def table(study: Study, rows: Sequence[Row], others: Sequence[Row]) -> str:
     ours = max(own, key=lambda name: len(own[name]))
     methods = {ours: own[ours]} | {name: [row for row in rows if row["setting"] == name] for name in METHODS}
     baseline = {int(row["seed"]): row for row in others if row["digest"] == digest(dense)}
-    deltas = {name: deltas_of(some, baseline, dense.task_list) for name, some in methods.items()}
-    mains = [f"{task}_{get_task(task).main_metric}" for task in dense.task_list]
+    deltas = {name: deltas_of(some, baseline, dense.tasks) for name, some in methods.items()}
+    mains = [f"{task.name}_{task.main_metric}" for task in dense.tasks.values()]
     quantities = ("compact_GMACs", "training_TMACs", *mains)
     lines = []
     for name, some in methods.items():

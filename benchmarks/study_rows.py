@@ -46,7 +46,7 @@ from study.plan import Setting, Study, load_study
 from study.statistics import delta_mtl_all_metrics, estimate
 from study.twins import twin_of
 from tasks.objectives import metrics_of
-from tasks.table import get_task, is_task
+from tasks.table import Task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError, TrialError
@@ -79,12 +79,12 @@ Judged = Mapping[str, str]
 """Per task a metric in place of its main one."""
 
 
-def judged_metrics(tasks: Iterable[str], judged: Judged) -> dict[str, str]:
+def judged_metrics(tasks: Mapping[str, Task], judged: Judged) -> dict[str, str]:
     """Return per task the metric by which it is judged."""
-    return {task: judged.get(task, get_task(task).main_metric) for task in tasks}
+    return {name: judged.get(name, task.main_metric) for name, task in tasks.items()}
 
 
-def read_judged(given: Iterable[str]) -> Judged:
+def read_judged(given: Iterable[str], tasks: Mapping[str, Task]) -> Judged:
     """Read ``task=metric`` from the command line.
 
     Raises:
@@ -92,7 +92,7 @@ def read_judged(given: Iterable[str]) -> Judged:
     """
     judged = {task: metric for task, _, metric in (text.partition("=") for text in given)}
     for task, metric in judged.items():
-        known = metrics_of(task) if is_task(task) else {}
+        known = metrics_of(tasks[task]) if task in tasks else {}
         if metric not in known:
             raise ConfigError(
                 f"--metric: {task}={metric}; expected task=metric, such as class_Male=auroc{nearest(metric, known)}"
@@ -104,7 +104,7 @@ def row_of(folder: Path, setting: Setting, commit: str, judged: Judged) -> Row:
     """Return the row of a finished trial, which was trained with the code of a commit."""
     trial = load_trial(folder)
     tested, lines = saved_row(folder), files.read_lines(folder / files.METRICS)
-    mains = [f"{task}_{metric}" for task, metric in judged_metrics(trial.config.task_list, judged).items()]
+    mains = [f"{task}_{metric}" for task, metric in judged_metrics(trial.config.tasks, judged).items()]
     total = compact(trial.model, image_size=trial.config.size)[1].totals["model"]
     spent = [line["images_per_second"] * line["train_seconds"] * line.get("train_GMACs", total["macs"] / 1e9) for line in lines]
     return {
@@ -178,7 +178,7 @@ def missing(study: Study, path: Path) -> list[Any]:
     return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
 
 
-def judged_values(row: Row, tasks: Iterable[str], judged: Judged, split: str = "") -> dict[str, dict[str, float]]:
+def judged_values(row: Row, tasks: Mapping[str, Task], judged: Judged, split: str = "") -> dict[str, dict[str, float]]:
     """Return the metrics of a row by which its tasks are judged; ``split``: ``val_``, or empty for the test split."""
     return {task: {metric: float(row[f"{split}{task}_{metric}"])} for task, metric in judged_metrics(tasks, judged).items()}
 
@@ -206,10 +206,10 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
     """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown."""
     lines = []
-    tasks = dict.fromkeys(task for setting in study.settings for task in setting.config.task_list)
-    mains = [f"{task}_{metric}" for task, metric in judged_metrics(tasks, judged).items()]
+    mains = [f"{task}_{metric}" for task, metric in judged_metrics(study.tasks, judged).items()]
     quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
     for setting in study.settings:
+        tasks = setting.config.tasks
         own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
         twin = dense_like(setting, study)
         dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
@@ -219,8 +219,10 @@ def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
         # One metric per task: the mean over them is delta_MTL.
         deltas = [
             [
-                delta_mtl_all_metrics(*(judged_values(row, setting.config.task_list, judged, split) for row in pair))
-                for pair in pairs
+                delta_mtl_all_metrics(
+                    judged_values(own_row, tasks, judged, split), judged_values(dense_row, tasks, judged, split), tasks
+                )
+                for own_row, dense_row in pairs
             ]
             for split in ("", "val_")
         ]
@@ -254,7 +256,8 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="print the table alone")
     args = parser.parse_args()
     setup_logging()
-    study, judged = load_study(args.study, args.overrides), read_judged(args.metric)
+    study = load_study(args.study, args.overrides)
+    judged = read_judged(args.metric, study.tasks)
     commit = "" if args.table else args.commit or current_commit()
     add_folders(study, args.rows, args.add, commit, judged)
     failed = False

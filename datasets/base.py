@@ -17,9 +17,8 @@ from datasets.file_index import Place, index_files
 from datasets.images import channels, read_picture
 from datasets.sample import Sample, finish, stack
 from datasets.targets import read_target
-from datasets.transforms import augment, mirror_table, resize
+from datasets.transforms import augment, resize
 from settings.config import ExperimentConfig
-from tasks.table import get_task
 from utils.errors import DataError
 
 Key = int | tuple[int, int]
@@ -57,13 +56,11 @@ class MultiTaskDataset(Dataset[Sample]):
         self, config: ExperimentConfig, names: Sequence[str], training: bool, places: Mapping[str | None, Place]
     ) -> None:
         self.names = list(names)
-        self.task_list = config.task_list
+        self.tasks = config.tasks
         self.size = config.size
         self.grey = config.input_img_channels == 1
         self.depth_target = config.depth_target
         self.augmentation = config.augmentation if training else None
-        self.label_set = config.label_set
-        self.mirrored = mirror_table(config.label_set)
         self.kept: Frames | None = None
         self.skipped: dict[str, str] = {}
         self.reading: torch.Tensor | None = None
@@ -73,7 +70,7 @@ class MultiTaskDataset(Dataset[Sample]):
         }
 
     def read(self, name: str) -> Sample:
-        """The raw sample called ``name``, with the tasks of ``task_list``, at the size that it has on disk.
+        """The raw sample called ``name``, with the targets of ``tasks``, at the size that it has on disk.
 
         Raises:
             DataError: a file cannot be read, or holds something else.
@@ -81,7 +78,7 @@ class MultiTaskDataset(Dataset[Sample]):
         (path,) = self.files(name, None)
         image = torch.from_numpy(channels(read_picture(path), self.grey))
         targets, masks = {}, {}
-        for task in self.task_list:
+        for task in self.tasks:
             targets[task], masks[task] = self.read_target(name, task)
             if self.same_size and targets[task].shape[-2:] != image.shape[-2:]:
                 (file,) = self.files(name, task)
@@ -95,7 +92,7 @@ class MultiTaskDataset(Dataset[Sample]):
         """The raw target of a task and its validity."""
         if task not in self._files:
             return self.in_memory(task, name)
-        values, known = read_target(get_task(task), self._files[task][name], self.label_set)
+        values, known = read_target(self.tasks[task], self._files[task][name])
         return torch.from_numpy(values), torch.from_numpy(known)
 
     def files(self, name: str, task: str | None) -> list[Path]:
@@ -109,7 +106,7 @@ class MultiTaskDataset(Dataset[Sample]):
     def only(self, tasks: Sequence[str]) -> Self:
         """The same frames with some of the tasks, read from their files."""
         other = copy.copy(self)
-        other.task_list, other.kept = tuple(tasks), None
+        other.tasks, other.kept = {task: self.tasks[task] for task in tasks}, None
         return other
 
     def drop(self, bad: dict[str, str]) -> None:
@@ -126,17 +123,17 @@ class MultiTaskDataset(Dataset[Sample]):
             return _one(self.kept.batch([index]))
         worker = get_worker_info()
         if worker is None or self.reading is None:
-            return resize(self.read(self.names[index]), self.size)
+            return resize(self.read(self.names[index]), self.tasks, self.size)
         self.reading[worker.id] = torch.tensor([os.getpid(), index])
         try:
-            return resize(self.read(self.names[index]), self.size)
+            return resize(self.read(self.names[index]), self.tasks, self.size)
         finally:
             self.reading[worker.id, 1] = -1
 
     def __getitem__(self, key: Key) -> Sample:
         """The finished sample of a frame."""
         index, seed = _split(key)
-        return finish(self._augmented(self.load(index), seed), self.depth_target)
+        return finish(self._augmented(self.load(index), seed), self.tasks, self.depth_target)
 
     def __getitems__(self, keys: Sequence[Key]) -> Sample:
         """The finished samples of several frames, as one batch."""
@@ -148,7 +145,7 @@ class MultiTaskDataset(Dataset[Sample]):
             if self._augments():
                 for place, seed in enumerate(seeds):
                     _put(batch, place, self._augmented(_one(batch, place), seed))
-        return finish(batch, self.depth_target)
+        return finish(batch, self.tasks, self.depth_target)
 
     def _augments(self) -> bool:
         return self.augmentation is not None and (self.augmentation.hflip or any(s > 1 for s in self.augmentation.scale_crop))
@@ -156,7 +153,7 @@ class MultiTaskDataset(Dataset[Sample]):
     def _augmented(self, sample: Sample, seed: int | None) -> Sample:
         if self.augmentation is None or seed is None:
             return sample
-        return augment(sample, self.augmentation.hflip, self.augmentation.scale_crop, seed, self.mirrored)
+        return augment(sample, self.tasks, self.augmentation.hflip, self.augmentation.scale_crop, seed)
 
 
 def _split(key: Key) -> tuple[int, int | None]:

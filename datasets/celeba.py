@@ -17,7 +17,7 @@ from datasets.preparation.workspace import MANIFEST, read_recipe
 from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import cut_and_say, split_problems
 from settings.config import ExperimentConfig
-from tasks.table import get_task
+from tasks.table import Task
 from utils.console import listed
 from utils.errors import DataError
 from utils.files import numbered_lines, read_text
@@ -54,13 +54,11 @@ class CelebAMaskHQ(MultiTaskDataset):
         root = config.data_dir
         if not (root / IMAGES).is_dir():
             raise missing_folder(config, f"there is no folder {root / IMAGES}; expected {config.data_set.title}")
-        super().__init__(
-            config, celeba_splits(config)[split], training, celeba_places(root, config.task_list, config.dataset_name)
-        )
+        super().__init__(config, celeba_splits(config)[split], training, celeba_places(root, config.tasks.values()))
         if len(self._files) > 1:
             _check_manifest(root / MANIFEST, config.celebA_classes)
         self.void_is_background = config.mask_void == "background"
-        self.columns = {task: get_task(task).places[config.dataset_name] for task in self.task_list if task not in self._files}
+        self.columns = {name: task.place for name, task in self.tasks.items() if name not in self._files}
         self.attributes = (
             read_attributes(root / ATTRIBUTE_FILE, list(self.columns.values()), self.names) if self.columns else {}
         )
@@ -78,10 +76,11 @@ class CelebAMaskHQ(MultiTaskDataset):
         return torch.tensor(float(value == 1)), torch.tensor(value != 0)
 
 
-def celeba_places(root: Path, tasks: Iterable[str], data_set: str) -> dict[str | None, Place]:
+def celeba_places(root: Path, tasks: Iterable[Task]) -> dict[str | None, Place]:
     """Return where the images (None) and the masks of ``tasks`` lie; attributes have no file per face."""
-    masks = {task: get_task(task).places[data_set] for task in tasks if get_task(task).kind == "segmentation"}
-    return {None: Place(root / IMAGES, IMAGE_FILES), **{task: Place(root / kind, MASK_FILES) for task, kind in masks.items()}}
+    places: dict[str | None, Place] = {None: Place(root / IMAGES, IMAGE_FILES)}
+    places.update((task.name, Place(root / task.place, MASK_FILES)) for task in tasks if task.is_dense)
+    return places
 
 
 def _check_manifest(path: Path, classes: int) -> None:

@@ -13,7 +13,6 @@ from datasets.cache.codec import encode
 from datasets.sample import labelled_tasks
 from datasets.workers import ProcessLoader, worker_deaths, worker_settings
 from settings.config import ExperimentConfig
-from tasks.table import get_task
 from utils.console import track
 from utils.errors import DataError
 
@@ -63,7 +62,7 @@ class EncodedFrames(Dataset[EncodedFrame]):
         if None in wanted:
             codes[None] = sample["image"].numpy(), 1.0
         for task in tasks:
-            codes[task] = encode(get_task(task).kind, sample["targets"][task], sample["masks"][task])
+            codes[task] = encode(self.dataset.tasks[task].kind, sample["targets"][task], sample["masks"][task])
         return codes
 
 
@@ -81,7 +80,7 @@ def read_frames(
 def parts_of(dataset: MultiTaskDataset) -> list[str | None]:
     """Return the parts that a frame is read from: its image (None), and the tasks whose targets have files."""
     first = dataset.names[0]
-    return [None, *(task for task in dataset.task_list if dataset.files(first, task))]
+    return [None, *(task for task in dataset.tasks if dataset.files(first, task))]
 
 
 def find_bad_frames(dataset: MultiTaskDataset, config: ExperimentConfig, split: str) -> dict[str, str]:
@@ -115,8 +114,8 @@ def refuse_unlabelled(dataset: MultiTaskDataset, split: str) -> None:
     Raises:
         DataError: none has, or a frame before it cannot be read.
     """
-    if not any(labelled_tasks(dataset.load(index), dataset.task_list) for index in range(len(dataset))):
+    if not any(labelled_tasks(dataset.load(index), dataset.tasks) for index in range(len(dataset))):
         raise DataError(
-            f"no frame of the {split} split has a valid target of {', '.join(dataset.task_list)}, so nothing can be learned or "
+            f"no frame of the {split} split has a valid target of {', '.join(dataset.tasks)}, so nothing can be learned or "
             f"chosen by it; look into its {len(dataset)} frames (docs/data.md says what is invalid), or choose another split"
         )

@@ -43,7 +43,7 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
         DataError: the data set is not as the configuration says.
     """
     dataset = READERS[config.data_set.layout](config, split, training)
-    check_encodings(dataset, config)
+    check_encodings(dataset)
     if config.cache:
         attach_cache(dataset, config, split)
     elif config.on_bad_sample == "skip":

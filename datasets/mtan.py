@@ -23,7 +23,7 @@ from datasets.file_index import FileNames, Place, double_files, files_by_frame
 from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import LEAST_TRAIN, cut_and_say, number_of
 from settings.config import ExperimentConfig
-from tasks.table import get_task
+from tasks.table import Task
 from utils.errors import DataError
 
 IMAGES = "image"
@@ -62,14 +62,14 @@ class MTANDataset(MultiTaskDataset):
             config,
             names,
             training,
-            mtan_places(config.data_dir / names[0].split("/")[0], config.task_list, config.dataset_name),
+            mtan_places(config.data_dir / names[0].split("/")[0], config.tasks.values()),
         )
 
 
-def mtan_places(folder: Path, tasks: Iterable[str], data_set: str) -> dict[str | None, Place]:
+def mtan_places(folder: Path, tasks: Iterable[Task]) -> dict[str | None, Place]:
     """Return where the images (None) and the targets of ``tasks`` of a split lie."""
     places: dict[str | None, Place] = {None: Place(folder / IMAGES, ARRAYS)}
-    places.update((task, Place(folder / get_task(task).places[data_set], ARRAYS)) for task in tasks)
+    places.update((task.name, Place(folder / task.place, ARRAYS)) for task in tasks)
     return places
 
 

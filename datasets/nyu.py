@@ -17,7 +17,7 @@ from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import cut_and_say, split_problems
 from settings.config import ExperimentConfig
 from tasks.kinds import KINDS
-from tasks.table import get_task
+from tasks.table import Task
 from utils.console import say_once
 from utils.errors import DataError
 from utils.files import numbered_lines
@@ -45,15 +45,15 @@ class NYUDataset(MultiTaskDataset):
         if not root.is_dir():
             expected = f"{config.data_set.title} in NYUD_MT layout (images/, gt_sets/, ...)"
             raise missing_folder(config, f"{root} is no folder; expected {expected}")
-        places = nyu_places(root, config.task_list, config.dataset_name)
+        places = nyu_places(root, config.tasks.values())
         super().__init__(config, nyu_splits(config)[split], training, places)
 
 
-def nyu_places(root: Path, tasks: Iterable[str], data_set: str) -> dict[str | None, Place]:
-    """Return where the images (None) and the targets of ``tasks`` of a data set lie."""
+def nyu_places(root: Path, tasks: Iterable[Task]) -> dict[str | None, Place]:
+    """Return where the images (None) and the targets of ``tasks`` lie."""
     places: dict[str | None, Place] = {None: Place(root / IMAGES, named_after_frame(IMAGE_TYPES))}
-    for task in map(get_task, tasks):
-        places[task.name] = Place(root / task.places[data_set], named_after_frame(KINDS[task.kind].file_types))
+    for task in tasks:
+        places[task.name] = Place(root / task.place, named_after_frame(KINDS[task.kind].file_types))
     return places
 
 

@@ -98,4 +98,4 @@ def network_input(photo: Image.Image, config: ExperimentConfig) -> Sample:
     """An RGB photo as the loaders give a frame (``image`` float32 (C, H, W) in [0, 1] at the input size), without targets."""
     image = torch.from_numpy(channels(photo, config.input_img_channels == 1))
     raw = Sample(image=image, targets={}, masks={}, name="")
-    return finish(resize(raw, config.size), config.depth_target)
+    return finish(resize(raw, {}, config.size), {}, config.depth_target)

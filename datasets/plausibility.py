@@ -17,14 +17,13 @@ import numpy as np
 
 from datasets.images import read_array
 from datasets.targets import decode, whole_labels
-from tasks.data_sets import DataSet, data_set_of, find_label_set
-from tasks.table import IGNORE_INDEX, Task, get_task
+from tasks.data_sets import LabelSet
+from tasks.table import IGNORE_INDEX, Task
 from utils.errors import DataError
 from utils.files import evenly_spread
 
 if TYPE_CHECKING:
     from datasets.base import MultiTaskDataset
-    from settings.config import ExperimentConfig
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Finding(NamedTuple):
     """The targets would be wrong; else they may be."""
 
 
-def facts_of(task: Task, array: np.ndarray, path: Path, label_set: str, values: np.ndarray | None = None) -> Facts:
+def facts_of(task: Task, array: np.ndarray, path: Path, values: np.ndarray | None = None) -> Facts:
     """Return the facts of the array in the file ``path``; ``values``: its target, where it is decoded already.
 
     Raises:
@@ -74,18 +73,18 @@ def facts_of(task: Task, array: np.ndarray, path: Path, label_set: str, values: 
         present = np.flatnonzero(np.bincount(array.ravel())) if array.dtype == np.uint8 else np.unique(labels)
         return Facts(frozenset(present.tolist()))
     if values is None:
-        values, _ = decode(task, array, path, label_set)
+        values, _ = decode(task, array, path)
     binary = task.kind == "edges" and array.dtype == np.uint8 and bool(np.isin(array, (0, 1, 255)).all())
     return Facts(lowest=float(values.min()), largest=float(values.max()), binary=binary and float((array == 1).mean()) > SPECKS)
 
 
-def judge(task: Task, facts: Mapping[Path, Facts], label_set: str) -> Finding | None:
+def judge(task: Task, facts: Mapping[Path, Facts]) -> Finding | None:
     """Return what the files of a set show together; None if they are what they should be."""
     if not facts:
         return None
     files = f"{len(facts)} file{'s' * (len(facts) > 1)}"
     if task.kind == "segmentation":
-        return _judge_labels(facts, files, label_set, task.outputs(label_set))
+        return _judge_labels(task, facts, files)
     lowest, largest = min(fact.lowest for fact in facts.values()), max(fact.largest for fact in facts.values())
     path = max(facts, key=lambda path: facts[path].largest)
     if largest <= 0 <= lowest:
@@ -104,9 +103,10 @@ def judge(task: Task, facts: Mapping[Path, Facts], label_set: str) -> Finding | 
     return None
 
 
-def _judge_labels(facts: Mapping[Path, Facts], files: str, label_set: str, classes: int) -> Finding | None:
+def _judge_labels(task: Task, facts: Mapping[Path, Facts], files: str) -> Finding | None:
+    assert task.labels is not None, "a segmentation has classes"
     present = frozenset().union(*(fact.labels for fact in facts.values()))
-    numbering, data_set = find_label_set(label_set), data_set_of(label_set)
+    numbering, classes = task.labels, task.outputs
     first, unlabelled = numbering.first, numbering.unlabelled[0]
     last = first + classes - 1
     path = max(facts, key=lambda path: max(facts[path].labels))
@@ -121,26 +121,26 @@ def _judge_labels(facts: Mapping[Path, Facts], files: str, label_set: str, class
             expected = f"classes from {first} to {last}, and {unlabelled} where unlabelled"
             # That a class occurs in none of a handful of files is no proof.
             return Finding(path, problem, expected, refused=len(facts) >= HANDFUL)
-    look = label_set_by_look(data_set, (fact.labels for fact in facts.values()))
-    few = find_label_set(look).classes
+    few = labels_by_look(task, (fact.labels for fact in facts.values())).classes
     if len(few) < classes:
         problem = f"has no part beyond {' and '.join(few[1:])}, nor have most of {files}: a set of {len(few)} classes"
-        return Finding(path, problem, f"labels up to {last} ({data_set.classes_key}: {classes})")
+        return Finding(path, problem, f"labels up to {last} ({task.classes_key}: {classes})")
     if numbering.unlabelled == (first - 1,) and last + 1 in present and unlabelled not in present:
         problem = f"has the label {last + 1}, and none of {files} has {unlabelled}: classes are counted from {first + 1}"
         return Finding(path, problem, f"classes from {first} to {last}, and {unlabelled} where void")
     return None
 
 
-def label_set_by_look(data_set: DataSet, masks: Iterable[Collection[int]]) -> str:
-    """Return the name of the label set that masks have, by the labels of each: the smallest that most masks keep within."""
-    ends = {name: numbers.first + len(numbers.classes) for name, numbers in data_set.label_sets.items()}
-    present, last = list(masks), max(ends.values())
-    beyond = {name: sum(any(end <= label < last for label in labels) for labels in present) for name, end in ends.items()}
-    return min((name for name in ends if 2 * beyond[name] <= len(present)), key=ends.__getitem__)
+def labels_by_look(task: Task, masks: Iterable[Collection[int]]) -> LabelSet:
+    """Return the label set that masks have, by the labels of each: the smallest of the task's that most masks keep within."""
+    assert task.labels is not None, "a segmentation has classes"
+    ends = {labels.first + len(labels.classes): labels for labels in task.label_sets or (task.labels,)}
+    present, last = list(masks), max(ends)
+    beyond = {end: sum(any(end <= label < last for label in labels) for labels in present) for end in ends}
+    return ends[min(end for end in ends if 2 * beyond[end] <= len(present))]
 
 
-def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None:
+def check_encodings(dataset: MultiTaskDataset) -> None:
     """Judge the targets of a split by a few of its files, evenly spread, and log what may be wrong.
 
     Files that cannot be read are left to the frame's own turn.
@@ -149,20 +149,20 @@ def check_encodings(dataset: MultiTaskDataset, config: ExperimentConfig) -> None
         DataError: the targets would be wrong.
     """
     names = evenly_spread(dataset.names, LOOKED_AT)
-    for task in dataset.task_list:
-        files = [path for name in names for path in dataset.files(name, task) if path.is_file()]
+    for name_of_task, task in dataset.tasks.items():
+        files = [path for name in names for path in dataset.files(name, name_of_task) if path.is_file()]
         identities = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        _check(task, config.label_set, tuple(files), tuple(identities))
+        _check(task, tuple(files), tuple(identities))
 
 
 @lru_cache(maxsize=64)
-def _check(task_name: str, label_set: str, files: Sequence[Path], identities: Sequence[tuple[int, int]]) -> None:
+def _check(task: Task, files: Sequence[Path], identities: Sequence[tuple[int, int]]) -> None:
     """Judge files that are told apart by size and time: only once, though every loader of a process asks for them."""
-    task, facts = get_task(task_name), {}
+    facts: dict[Path, Facts] = {}
     for path in files:
         with suppress(DataError):
-            facts[path] = facts_of(task, read_array(path, labels=task.kind == "segmentation"), path, label_set)
-    finding = judge(task, facts, label_set)
+            facts[path] = facts_of(task, read_array(path, labels=task.kind == "segmentation"), path)
+    finding = judge(task, facts)
     if finding is None:
         return
     said = f"{finding.path} {finding.problem}; expected {finding.expected}"

@@ -18,14 +18,14 @@ Dense masks are bool (1, H, W), a segmentation's (H, W), an attribute's ().
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from tasks.table import IGNORE_INDEX, get_task
+from tasks.table import IGNORE_INDEX, Task
 
 
 class Sample(TypedDict):
@@ -49,7 +49,7 @@ def labelled_tasks(sample: Sample, tasks: Iterable[str]) -> list[str]:
     return [task for task in tasks if any(bool(frame.any()) for frame in torch.atleast_1d(masks[task]))]
 
 
-def finish(sample: Sample, depth_target: str) -> Sample:
+def finish(sample: Sample, tasks: Mapping[str, Task], depth_target: str) -> Sample:
     """A raw sample, or a batch of them, as the loader gives it (see the table above).
 
     ``depth_target: relative`` divides a frame's depth by its largest valid depth, taken of the frame as the network sees it
@@ -58,7 +58,7 @@ def finish(sample: Sample, depth_target: str) -> Sample:
     targets, masks = {}, {}
     for name, target in sample["targets"].items():
         mask = sample["masks"][name]
-        kind = get_task(name).kind
+        kind = tasks[name].kind
         if kind == "segmentation":
             target, mask = target[..., 0, :, :].long(), mask[..., 0, :, :]
             target = target.masked_fill_(~mask, IGNORE_INDEX)

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from datasets.images import read_array
-from tasks.data_sets import data_set_of, find_label_set
 from tasks.kinds import KINDS
 from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Task
 from utils.errors import DataError
@@ -53,14 +52,14 @@ Decoded = tuple[np.ndarray, np.ndarray]
 """Values (K, H, W), 0 where they are invalid (labels: 255), and validity (1, H, W)."""
 
 
-def read_target(task: Task, path: Path, label_set: str) -> Decoded:
-    """Read a dense target in the encoding of the data set that has ``label_set``."""
-    return decode(task, read_array(path, labels=task.kind == "segmentation"), path, label_set)
+def read_target(task: Task, path: Path) -> Decoded:
+    """Read a dense target."""
+    return decode(task, read_array(path, labels=task.kind == "segmentation"), path)
 
 
-def decode(task: Task, array: np.ndarray, path: Path, label_set: str) -> Decoded:
+def decode(task: Task, array: np.ndarray, path: Path) -> Decoded:
     """Return the target that the array in the file ``path`` holds."""
-    decoded: Decoded = load(KINDS[task.kind].reader)(array, path, task, label_set)
+    decoded: Decoded = load(KINDS[task.kind].reader)(array, path, task)
     return decoded
 
 
@@ -79,26 +78,26 @@ def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
     return labels[None]
 
 
-def read_labels(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_labels(array: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return the classes, from 0, in the array of a file; 255 where there is none."""
-    labels, numbering, key = whole_labels(array, path), find_label_set(label_set), data_set_of(label_set).classes_key
-    first, unlabelled = numbering.first, numbering.unlabelled
-    last = first + task.outputs(label_set) - 1
+    assert task.labels is not None, "a segmentation has classes"
+    labels, first, unlabelled = whole_labels(array, path), task.labels.first, task.labels.unlabelled
+    last = first + task.outputs - 1
     known = np.ones(labels.shape, bool)
     for label in unlabelled:
         known &= labels != label
     wrong = known & ((labels < first) | (labels > last))
     if wrong.any():
-        which = f" ({key}: {task.outputs(label_set)})" if key else ""
+        which = f" ({task.classes_key}: {task.outputs})" if task.classes_key else ""
         raise DataError(
             f"{path} has the label {labels[wrong][0]}; expected {unlabelled[0]} (unlabelled) or {first}..{last}{which}"
         )
     return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
 
 
-def read_depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_depth(array: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return the depth in metres in the array of a file."""
-    plane, limit = _plane(array, path), data_set_of(label_set).depth_range
+    plane, limit = _plane(array, path), task.depth_range
     _expect_floats(plane, path, METRES)
     finite = np.isfinite(plane)
     largest = float(plane.max(initial=0, where=finite))
@@ -114,7 +113,7 @@ def read_depth(array: np.ndarray, path: Path, task: Task, label_set: str) -> Dec
     return values, known
 
 
-def read_normals(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_normals(array: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return the normals in the array of a file."""
     return unit_vectors(array, path)
 
@@ -168,7 +167,7 @@ def _lengths(off: np.ndarray, length: np.ndarray) -> str:
     return f"{off.sum()} normals of another length than 1, such as {length[off][0]:.3g}"
 
 
-def read_edges(array: np.ndarray, path: Path, task: Task, label_set: str) -> Decoded:
+def read_edges(array: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return the strengths of edges, from 0 to 1, in the array of a file."""
     if array.ndim == 3 and array.shape[2] == 3 and (array == array[..., :1]).all():
         array = array[..., 0]  # greys that are stored as colours
@@ -201,7 +200,7 @@ def _expect_floats(array: np.ndarray, path: Path, expected: str) -> None:
         raise DataError(f"{path} holds numbers of type {array.dtype}; expected {expected}")
 
 
-def blemish(task: Task, array: np.ndarray, path: Path, label_set: str) -> DataError | None:
+def blemish(task: Task, array: np.ndarray, path: Path) -> DataError | None:
     """Return what is wrong with values that :func:`decode` takes: it counts them as invalid, or brings them to unit length.
 
     Normals that were resized, or compressed as images, need not all have unit length.
@@ -213,7 +212,7 @@ def blemish(task: Task, array: np.ndarray, path: Path, label_set: str) -> DataEr
         return DataError(
             f"{path} has {broken} values that are not finite; expected {METRES if task.kind == 'depth' else VECTORS}"
         )
-    if task.kind == "normals" and array.dtype.kind == "f" and data_set_of(label_set).has_unit_normals:
+    if task.kind == "normals" and array.dtype.kind == "f" and task.has_unit_normals:
         length = _vectors(array, path)[1]
         off = _off_length(length, array.dtype)[1]
         if off.any():

@@ -1,4 +1,4 @@
-"""Joint transforms: whatever happens to the image happens to every target, by the rule of its task.
+"""Joint transforms: whatever happens to the image happens to every target, by the rule of its task (``tasks``: by name).
 
 Built on ``torchvision.transforms.v2``. All work on raw samples (``datasets/sample.py``) and return new ones.
 """
@@ -6,7 +6,7 @@ Built on ``torchvision.transforms.v2``. All work on raw samples (``datasets/samp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -16,17 +16,17 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from datasets.sample import Sample
-from tasks.table import MIN_NORMAL_LENGTH, Task, get_task, mirrored_classes
+from tasks.table import MIN_NORMAL_LENGTH, Task
 
 
-def resize(sample: Sample, size: tuple[int, int]) -> Sample:
+def resize(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sample:
     """Resize image and targets to (height, width)."""
     if tuple(sample["image"].shape[-2:]) == size and _targets_have(sample, size):
         return sample
     image = F.resize(sample["image"], list(size), InterpolationMode.BILINEAR, antialias=True)
     targets, masks = {}, {}
     for name, target in sample["targets"].items():
-        targets[name], masks[name] = resize_target(get_task(name), target, sample["masks"][name], size)
+        targets[name], masks[name] = resize_target(tasks[name], target, sample["masks"][name], size)
     return Sample(image=image, targets=targets, masks=masks, name=sample["name"])
 
 
@@ -78,9 +78,10 @@ def vector_length(vectors: Tensor) -> Tensor:
     return vectors.square().sum(dim=0, keepdim=True).sqrt_()
 
 
-def mirror_table(label_set: str) -> Tensor | None:
+@cache
+def mirror_table(task: Task) -> Tensor | None:
     """Return each label's name, 0..255, in a mirror, uint8 (256,); None where every class stays what it is."""
-    classes = mirrored_classes(label_set)
+    classes = task.mirrored_classes()
     if classes is None:
         return None
     table = torch.arange(256, dtype=torch.uint8)
@@ -88,14 +89,14 @@ def mirror_table(label_set: str) -> Tensor | None:
     return table
 
 
-def horizontal_flip(sample: Sample, mirrored: Tensor | None = None) -> Sample:
-    """Mirror left and right; a normal's x changes its sign with it, and labels become ``mirrored`` (:func:`mirror_table`)."""
+def horizontal_flip(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
+    """Mirror left and right; a normal's x changes its sign with it, and a left eye becomes a right one."""
     targets, masks = {}, {}
     for name, target in sample["targets"].items():
-        rule, mask = get_task(name).flip, sample["masks"][name]
+        rule, mask, mirrored = tasks[name].flip, sample["masks"][name], mirror_table(tasks[name])
         if rule != "none":
             target, mask = F.horizontal_flip(target), F.horizontal_flip(mask)
-        if mirrored is not None and get_task(name).kind == "segmentation":
+        if mirrored is not None:
             target = mirrored[target.long()]
         if rule == "mirror_and_negate_x":
             target[0].neg_()  # of the copy that the flip has made
@@ -103,7 +104,7 @@ def horizontal_flip(sample: Sample, mirrored: Tensor | None = None) -> Sample:
     return Sample(image=F.horizontal_flip(sample["image"]), targets=targets, masks=masks, name=sample["name"])
 
 
-def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
+def scale_crop(sample: Sample, tasks: Mapping[str, Task], scale: float, top: float, left: float) -> Sample:
     """Enlarge by ``scale`` and crop back to the same size.
 
     A surface that looks s times as large is s times as near: depth in metres is divided by s. As the crop has whole rows and
@@ -111,6 +112,7 @@ def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
 
     Args:
         sample: raw.
+        tasks: by name.
         scale: >= 1.
         top, left: where the crop lies, each in [0, 1] of the room there is.
     """
@@ -120,24 +122,21 @@ def scale_crop(sample: Sample, scale: float, top: float, left: float) -> Sample:
     box = (round(top * (height - crop_height)), round(left * (width - crop_width)), crop_height, crop_width)
     targets, masks = {}, {}
     for name, target in sample["targets"].items():
-        task, mask = get_task(name), sample["masks"][name]
+        task, mask = tasks[name], sample["masks"][name]
         if task.resize != "none":
             target, mask = F.crop(target, *box), F.crop(mask, *box)
         targets[name] = target / factor if task.zoom_divides else target
         masks[name] = mask
     cropped = Sample(image=F.crop(sample["image"], *box), targets=targets, masks=masks, name=sample["name"])
-    return resize(cropped, (height, width))
+    return resize(cropped, tasks, (height, width))
 
 
-def augment(sample: Sample, hflip: bool, scales: Sequence[float], seed: int, mirrored: Tensor | None = None) -> Sample:
-    """The random changes of a training frame; the same ``seed`` makes the same changes.
-
-    ``mirrored`` is what labels become where the frame is mirrored (:func:`mirror_table`).
-    """
+def augment(sample: Sample, tasks: Mapping[str, Task], hflip: bool, scales: Sequence[float], seed: int) -> Sample:
+    """The random changes of a training frame; the same ``seed`` makes the same changes."""
     generator = torch.Generator().manual_seed(seed)
     flip, pick, top, left = torch.rand(4, generator=generator).tolist()
     if scales:
         scale = scales[min(int(pick * len(scales)), len(scales) - 1)]
         if scale > 1:
-            sample = scale_crop(sample, scale, top, left)
-    return horizontal_flip(sample, mirrored) if hflip and flip < 0.5 else sample
+            sample = scale_crop(sample, tasks, scale, top, left)
+    return horizontal_flip(sample, tasks) if hflip and flip < 0.5 else sample

@@ -120,5 +120,5 @@ def _frames_of(dataset: MultiTaskDataset, pids: set[int]) -> Iterator[str]:
     for pid, index in dataset.reading.tolist() if dataset.reading is not None else ():
         if pid in pids and index >= 0:
             name = dataset.names[index]
-            files = [path for what in (None, *dataset.task_list) for path in dataset.files(name, what)]
+            files = [path for what in (None, *dataset.tasks) for path in dataset.files(name, what)]
             yield f"frame {name} ({', '.join(map(str, files))})"

@@ -18,7 +18,7 @@ from deploy.trial_compaction import Networks, file_sizes, make_compact
 from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
 from engine.saved_trial import SavedTrial, result_row
 from tasks.objectives import build_losses
-from tasks.table import get_task
+from tasks.table import Task
 from utils.console import track
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,10 @@ METRIC_TOLERANCE, PIXEL_TOLERANCE = 1e-4, 1e-5
 
 @dataclass
 class _Outputs:
-    """Pixels of the segmentations, those whose class is another one, and the tasks about which the trained network says NaN."""
+    """Pixels of the segmentations among some tasks, and those whose class is another one; the tasks of which the trained
+    network says NaN."""
 
+    tasks: Mapping[str, Task]
     pixels: int = 0
     different: int = 0
     not_finite: set[str] = field(default_factory=set)
@@ -40,7 +42,7 @@ class _Outputs:
         for task in dense:
             if not dense[task].isfinite().all():
                 self.not_finite.add(task)
-            if get_task(task).kind == "segmentation":
+            if self.tasks[task].kind == "segmentation":
                 dense_labels, compact_labels = dense[task].argmax(1), compact[task].argmax(1)
                 self.pixels += dense_labels.numel()
                 self.different += int((dense_labels != compact_labels).sum())
@@ -99,7 +101,8 @@ def _evaluate_both(
 ) -> tuple[Evaluation, Evaluation, _Outputs]:
     """Evaluate the trained and the compact network in one pass over the split."""
     config, loader = loaders.config, loaders.evaluation(split)
-    losses, outputs = build_losses(config.task_list, config.seg_loss_fn, config.depth_target), _Outputs()
+    tasks = config.tasks
+    losses, outputs = build_losses(tasks.values(), config.seg_loss_fn, config.depth_target), _Outputs(tasks)
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
     dataset: Any = loader.dataset
     with full_float32(), worker_deaths(dataset):

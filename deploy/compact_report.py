@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from deploy.markdown import markdown_table
-from tasks.table import get_task
+from tasks.table import Task
 from utils.numbers import percent
 
 TEMPLATE = Path(__file__).with_name("compact_report.md.jinja")
@@ -18,11 +18,12 @@ FORMS = {"dense": "dense, as trained", "folded": "dense, batch norm folded", "co
 Cells = tuple[object, ...]
 
 
-def report_text(report: Mapping[str, Any], figure: str) -> str:
+def report_text(report: Mapping[str, Any], tasks: Mapping[str, Task], figure: str) -> str:
     """Make the whole report.
 
     Args:
         report: as in ``compact_report.json``.
+        tasks: of the network, by name.
         figure: name of the figure's file, beside the text.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -32,7 +33,7 @@ def report_text(report: Mapping[str, Any], figure: str) -> str:
         figure=figure,
         forms=list(FORMS.values()),
         totals=list(_totals(report)),
-        differences=list(_differences(report)),
+        differences=list(_differences(report, tasks)),
         latencies=list(_latencies(report)),
         peaks=[
             (f"batch {row['batch']}", *(f"{row['megabytes'][form]:.0f}" for form in FORMS)) for row in report["memory"]["model"]
@@ -94,12 +95,12 @@ def _saved(before: float, after: float, unit: float, name: str) -> Cells:
     return f"{before / unit:.3g} {name}", f"{after / unit:.3g} {name}", gone
 
 
-def _differences(report: Mapping[str, Any]) -> Iterator[Cells]:
+def _differences(report: Mapping[str, Any], tasks: Mapping[str, Task]) -> Iterator[Cells]:
     for task, difference in report["check"]["tasks"].items():
         labelled = difference.get("share_of_pixels_labelled_differently") is not None
         relative = (difference["relative_difference"], difference["relative_dense_error"], difference["relative_compact_error"])
         yield (
-            *(get_task(task).title, f"{difference['difference']:.1e}", f"{difference['largest_output']:.3g}"),
+            *(tasks[task].title, f"{difference['difference']:.1e}", f"{difference['largest_output']:.3g}"),
             *(f"{number:.1e}" for number in relative),
             f"{difference['different']:,} of {difference['pixels']:,}" if labelled else "-",
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from models import MultiTaskModel
-from tasks.table import get_task
+from tasks.table import Task
 
 TOLERANCE = 1e-5
 """Largest |difference| relative to the largest |output| that is always allowed."""
@@ -102,23 +102,26 @@ def _larger(before: float, values: Tensor) -> float:
 
 
 @torch.inference_mode()
-def compare_outputs(dense: MultiTaskModel, compact: MultiTaskModel, batches: Iterable[Tensor]) -> Mapping[str, TaskDifference]:
+def compare_outputs(
+    dense: MultiTaskModel, compact: MultiTaskModel, tasks: Iterable[Task], batches: Iterable[Tensor]
+) -> Mapping[str, TaskDifference]:
     """Measure per task how far the logits of two networks are apart, in float32 and without TF32, over batches of images.
 
     Args:
         dense, compact: in eval mode, on the device of the batches.
+        tasks: of both.
         batches: (B, C, H, W) each. One without images, or of one colour, is left out: it would say little of any weight.
     """
-    exact = copy.deepcopy(dense).double()
-    differences = {task: TaskDifference() for task in dense.heads}
+    tasks, exact = list(tasks), copy.deepcopy(dense).double()
+    differences = {task.name: TaskDifference() for task in tasks}
     with full_float32():
         for images in batches:
             if not images.numel() or images.min() == images.max():
                 continue
             dense_logits, compact_logits, reference = dense(images), compact(images), exact(images.double())
-            for task, difference in differences.items():
-                labels = get_task(task).kind == "segmentation"
-                difference.add(dense_logits[task], compact_logits[task], reference[task], labels=labels)
+            for task in tasks:
+                outputs = (logits[task.name] for logits in (dense_logits, compact_logits, reference))
+                differences[task.name].add(*outputs, labels=task.kind == "segmentation")
     return differences
 
 

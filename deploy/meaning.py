@@ -7,7 +7,6 @@ from typing import Any
 
 from settings.config import ExperimentConfig
 from tasks.activations import THRESHOLD, scale
-from tasks.data_sets import find_label_set
 from tasks.objectives import objective_of
 from tasks.table import Task
 
@@ -15,7 +14,7 @@ from tasks.table import Task
 def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> dict[str, Any]:
     """Describe the numbers in the files of a task; those of an attribute are in the table ``attributes``."""
     if task.kind == "segmentation":
-        return {"values": "class", "classes": classes(task, config)}
+        return {"values": "class", "classes": classes(task)}
     where = f", in {attributes}" if task.kind == "attribute" else ""
     return {"values": f"{unit(task, config)}{where}"}
 
@@ -38,15 +37,15 @@ def meaning_of_outputs(tasks: Iterable[Task], config: ExperimentConfig) -> dict[
 
 
 def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
-    size = [] if task.kind == "attribute" else [task.outputs(config.label_set), *config.size]
+    size = [] if task.kind == "attribute" else [task.outputs, *config.size]
     about: dict[str, Any] = {"kind": task.kind, "shape": ["batch", *size], "values": "logits", "activation": task.activation}
     if task.kind == "segmentation":
-        first = find_label_set(config.label_set).first
+        assert task.labels is not None, "a segmentation has classes"
         return {
             **about,
             "prediction": "argmax of the logits over axis 1, plus first_label",
-            "first_label": first,
-            "classes": classes(task, config),
+            "first_label": task.labels.first,
+            "classes": classes(task),
         }
     factor = scale(task, config.depth_target)
     activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"
@@ -57,12 +56,12 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
     return {**about, "prediction": rule + objective_of(task).last_step}
 
 
-def classes(task: Task, config: ExperimentConfig) -> dict[int, str]:
+def classes(task: Task) -> dict[int, str]:
     """Return the names of a segmentation's classes, by their numbers in the data set's own files."""
-    first = find_label_set(config.label_set).first
-    return {first + at: name for at, name in enumerate(task.class_names(config.label_set))}
+    assert task.labels is not None, "a segmentation has classes"
+    return {task.labels.first + at: name for at, name in enumerate(task.classes)}
 
 
 def unit(task: Task, config: ExperimentConfig) -> str:
     """Name the unit of a predicted number of a task without classes."""
-    return objective_of(task).unit_of(task, config.depth_target, config.data_set.normal_axes)
+    return objective_of(task).unit_of(task, config.depth_target)

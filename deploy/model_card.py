@@ -14,7 +14,7 @@ from engine import checkpoint as files
 from engine.saved_trial import SavedTrial
 from settings.config import ExperimentConfig
 from tasks.metric_info import ARROWS, metric_info
-from tasks.table import Task, get_task
+from tasks.table import Task
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 
@@ -37,7 +37,7 @@ def model_card(trial: SavedTrial, report: Mapping[str, Any], file: str) -> str:
         made=_made(config, report),
         file=file,
         table=markdown_table,
-        predictions=[(task.title, markdown_text(_prediction(task, config))) for task in map(get_task, config.task_list)],
+        predictions=[(task.title, markdown_text(_prediction(task, config))) for task in config.tasks.values()],
         best_epoch=trial.best_epoch,
         epochs=trial.epochs,
         seed=trial.seed,
@@ -60,7 +60,7 @@ def _made(config: ExperimentConfig, report: Mapping[str, Any]) -> str:
 
 def _prediction(task: Task, config: ExperimentConfig) -> str:
     if task.kind == "segmentation":
-        names = list(classes(task, config).values())
+        names = list(classes(task).values())
         return f"one of {len(names)} classes per pixel: {', '.join(names)}"
     return unit(task, config)
 
@@ -74,10 +74,11 @@ def _tested(trial: SavedTrial) -> dict[str, Any]:
 def _metrics(trial: SavedTrial) -> Iterator[tuple[object, ...]]:
     if tested := _tested(trial):
         for name, values in tested["metrics"].items():
+            task = trial.config.tasks[name]
             for metric, value in values.items():
-                info = metric_info(name, metric, metres=trial.config.depth_target == "metric")
+                info = metric_info(task, metric, metres=trial.config.depth_target == "metric")
                 told = "n/a" if value is None else f"{value:.4f}"
-                yield get_task(name).title, f"{info.title or metric.replace('_', ' ')} {ARROWS[info.better]}", told
+                yield task.title, f"{info.title or metric.replace('_', ' ')} {ARROWS[info.better]}", told
 
 
 def _sizes(report: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:

@@ -19,7 +19,6 @@ from deploy.latency import alternate
 from deploy.meaning import meaning_of_inputs, meaning_of_outputs
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
-from tasks.table import get_task
 from utils.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ def export_onnx(model: MultiTaskModel, path: Path, config: ExperimentConfig) -> 
 
 def _metadata(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, str]:
     """Make the metadata of the file: all that is needed to use it without this project."""
-    outputs = meaning_of_outputs(map(get_task, model.heads), config)
+    outputs = meaning_of_outputs([config.tasks[name] for name in model.heads], config)
     return {
         "experiment": config.Experiment_name,
         "dataset": config.dataset_name,

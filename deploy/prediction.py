@@ -40,10 +40,9 @@ from figures.saving import PNG_DPI
 from settings.config import ExperimentConfig
 from settings.messages import nearest
 from tasks.activations import THRESHOLD
-from tasks.data_sets import find_label_set
 from tasks.kinds import KINDS
 from tasks.objectives import predict
-from tasks.table import Task, get_task, is_task
+from tasks.table import Task
 from utils.console import track
 from utils.csv_tables import write_csv
 from utils.errors import ConfigError, DataError, TrialError
@@ -76,12 +75,12 @@ class Predictor:
     @property
     def dense(self) -> list[Task]:
         """The tasks that say something about every pixel."""
-        return [task for task in map(get_task, self.tasks) if task.kind != "attribute"]
+        return [task for name in self.tasks if (task := self.config.tasks[name]).is_dense]
 
     @property
     def attributes(self) -> list[Task]:
         """The tasks that say something about the whole photo."""
-        return [task for task in map(get_task, self.tasks) if task.kind == "attribute"]
+        return [task for name in self.tasks if not (task := self.config.tasks[name]).is_dense]
 
     @torch.inference_mode()
     def logits(self, photo: Image.Image) -> dict[str, Tensor]:
@@ -165,25 +164,23 @@ def _enlarge(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(logits.contiguous(), size=size, mode="bilinear", align_corners=False)
 
 
-def as_stored(task: Task, prediction: np.ndarray, label_set: str) -> np.ndarray:
+def as_stored(task: Task, prediction: np.ndarray) -> np.ndarray:
     """Return a prediction of ``predict_at`` as the data set's own files have it.
 
     Returns:
         segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
     """
-    if task.kind == "segmentation":
-        return prediction + np.uint8(find_label_set(label_set).first)
+    if task.labels is not None:
+        return prediction + np.uint8(task.labels.first)
     return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.channels > 1 else prediction[0]
 
 
-def coloured(task: Task, prediction: np.ndarray, label_set: str) -> Image.Image:
+def coloured(task: Task, prediction: np.ndarray) -> Image.Image:
     """Colour a prediction of ``predict_at``; the colours of depth and edges span its own values."""
     height, width = prediction.shape[-2:]
-    limits = value_limits(task.name, prediction, None) if KINDS[task.kind].is_scalar else None
+    limits = value_limits(task, prediction, None) if KINDS[task.kind].is_scalar else None
     rows = max(1, BAND // width)
-    bands = (
-        colourise(task.name, prediction[..., top : top + rows, :], None, label_set, limits) for top in range(0, height, rows)
-    )
+    bands = (colourise(task, prediction[..., top : top + rows, :], None, limits) for top in range(0, height, rows))
     return Image.fromarray(np.concatenate([np.rint(255 * band).astype(np.uint8) for band in bands]))
 
 
@@ -196,9 +193,7 @@ def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tens
     dense = {task.name: predict_at(task, logits[task.name], size, config.depth_target)[None] for task in predictor.dense}
     attributes = {name: np.array([value]) for name, value in probabilities(predictor, logits).items()}
     image = np.moveaxis(np.asarray(small, dtype=np.float32) / 255, -1, 0)
-    return prediction_figure(
-        PredictedFrames(image[None], {**dense, **attributes}), config.label_set, title, depth_units(config)
-    )
+    return prediction_figure(PredictedFrames(image[None], {**dense, **attributes}), config.tasks, title, depth_units(config))
 
 
 def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
@@ -276,10 +271,10 @@ def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> di
         for task in predictor.dense:
             prediction = predict_at(task, logits[task.name], (photo.height, photo.width), config.depth_target)
             with replacing(out / task.name / f"{name}.npy") as temporary, temporary.open("wb") as file:
-                np.save(file, as_stored(task, prediction, config.label_set))
+                np.save(file, as_stored(task, prediction))
             written.append(out / task.name / f"{name}.npy")
             with replacing(out / task.name / f"{name}.png") as temporary:
-                coloured(task, prediction, config.label_set).save(temporary, format="PNG")
+                coloured(task, prediction).save(temporary, format="PNG")
             written.append(out / task.name / f"{name}.png")
         with replacing(out / OVERVIEW / f"{name}.png") as temporary:
             figure = overview(predictor, photo, logits, f"{text_of(path.name)} ({config.Experiment_name})")
@@ -342,7 +337,8 @@ def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrit
         "dataset": config.dataset_name,
         "input_shape": list(config.size),
         "precision": config.precision,
-        "tasks": {name: meaning_of_files(get_task(name), config, ATTRIBUTES) for name in predictor.tasks},
+        "tasks": {name: meaning_of_files(config.tasks[name], config, ATTRIBUTES) for name in predictor.tasks},
+        "folders": [task.name for task in predictor.dense],
         "photos": {name: text_of(str(path)) for name, path in photos.items()},
     }
     save_json(out / MANIFEST, manifest)
@@ -373,17 +369,17 @@ def _written(out: Path) -> list[Path]:
     """Return the files that ``predictions.json`` stands for; none where there is no such file.
 
     Raises:
-        TrialError: it is none of this module's: it names what is no task, or what would not lie in the task's folder.
+        TrialError: it is none of this module's: it names what would not lie in a folder of ``out``.
     """
     if not os.path.lexists(out / MANIFEST):
         return []
     _refuse_others(out, [out / MANIFEST], [])
     manifest = load_json(out / MANIFEST)
-    tasks, photos = manifest.get("tasks"), manifest.get("photos")
-    if not (isinstance(tasks, dict) and isinstance(photos, dict) and all(map(is_task, tasks)) and all(map(_is_plain, photos))):
+    folders, photos = manifest.get("folders"), manifest.get("photos")
+    if not (isinstance(folders, list) and isinstance(photos, dict) and all(map(_is_plain, [*folders, *photos]))):
         raise TrialError(f"{out / MANIFEST}: was not written by this project; choose another folder as --out")
-    return _files(out, [name for name in tasks if get_task(name).kind != "attribute"], photos)
+    return _files(out, folders, photos)
 
 
-def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and "\0" not in name and Path(name).name == name
+def _is_plain(name: Any) -> bool:
+    return isinstance(name, str) and name not in ("", ".", "..") and "\0" not in name and Path(name).name == name

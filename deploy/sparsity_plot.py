@@ -11,7 +11,6 @@ from engine.saved_trial import SavedTrial, load_trial
 from engine.tracking import make_tracker
 from figures.saving import save_figure
 from figures.sparsity_bars import sparsity_figure
-from tasks.table import get_task
 from utils.csv_tables import write_csv
 
 log = logging.getLogger(__name__)
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 def figure_title(trial: SavedTrial) -> str:
     """Name the data set, tasks, penalty and network of a figure."""
     config = trial.config
-    tasks = ", ".join(get_task(name).title for name in config.task_list)
+    tasks = ", ".join(task.title for task in config.tasks.values())
     if config.target is not None:
         strength = f"for {100 * config.target.share:g} % {config.target.kind.phrase}"
     else:

@@ -42,7 +42,7 @@ from models import CompactModel, CompactReport, compact, fold_batch_norm, load_c
 from models.compaction.files import plain_tensors
 from models.compaction.runner import library
 from tasks.metric_info import ARROWS, metric_info
-from tasks.table import get_task
+from tasks.table import Task
 from utils.console import show_table
 from utils.errors import UserError
 
@@ -124,7 +124,7 @@ def compact_trial(
         # What is compared and measured is what is in the file.
         made = Networks(trial, made.folded, load_compact(staging / MODEL).to(where), made.report, made.free_selects)
         log.info("comparing the outputs of the trained and of the compact network on %s", source)
-        differences = compare_outputs(trial.model, made.compact, _batches(photos, where))
+        differences = compare_outputs(trial.model, made.compact, trial.config.tasks.values(), _batches(photos, where))
         if not _is_equal(differences, source):
             return False
         report = _describe(made, differences, source, len(photos))
@@ -136,7 +136,7 @@ def compact_trial(
             report["onnx"] = _onnx(made, staging, photos)
             if report["onnx"] is None:
                 return False
-        _write_report(staging, report, figure_title(trial))
+        _write_report(staging, report, trial.config.tasks, figure_title(trial))
         (staging / CARD).write_text(model_card(trial, report, HALF if half else MODEL), encoding="utf-8")
         _move(staging, folder, onnx=onnx, half=half)
     _show(report, folder, max(difference.relative for difference in differences.values()))
@@ -161,9 +161,9 @@ def _twin(trial: SavedTrial) -> dict[str, Any] | None:
     if twin is None or not (trial.folder / files.TEST).is_file():
         return None
     metrics, own, dense = [], saved_row(trial.folder), twin.trials.iloc[0]
-    for task in map(get_task, trial.config.task_list):
+    for task in trial.config.tasks.values():
         column = f"{task.name}_{task.main_metric}"
-        info = metric_info(task.name, task.main_metric, metres=trial.config.depth_target == "metric")
+        info = metric_info(task, task.main_metric, metres=trial.config.depth_target == "metric")
         if pd.isna(own.get(column)) or pd.isna(dense[column]):
             return None
         values = {"dense": float(dense[column]), "sparse": float(own[column])}
@@ -283,7 +283,8 @@ def _half(made: Networks, staging: Path, photos: Tensor, device: torch.device) -
     """Write the weights in half precision; return the file's size, and how far its outputs are from the trained network's."""
     assert made.compact.config is not None
     save_compact(made.compact, staging / HALF, made.compact.config, half=True)
-    differences = compare_outputs(made.trial.model, load_compact(staging / HALF).to(device), _batches(photos, device))
+    half, tasks = load_compact(staging / HALF).to(device), made.trial.config.tasks.values()
+    differences = compare_outputs(made.trial.model, half, tasks, _batches(photos, device))
     if any(difference.obstacle or not math.isfinite(difference.relative) for difference in differences.values()):
         raise UserError("--half: in half precision, outputs of this model are no numbers; nothing is written without it")
     worst = max(difference.relative for difference in differences.values())
@@ -358,10 +359,10 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
     }
 
 
-def _write_report(staging: Path, report: dict[str, Any], title: str) -> None:
+def _write_report(staging: Path, report: dict[str, Any], tasks: Mapping[str, Task], title: str) -> None:
     """Write the report as JSON, Markdown and a figure."""
     save_json(staging / f"{REPORT}.json", report)
-    (staging / f"{REPORT}.md").write_text(report_text(report, f"{REPORT}.png"), encoding="utf-8")
+    (staging / f"{REPORT}.md").write_text(report_text(report, tasks, f"{REPORT}.png"), encoding="utf-8")
     figure = compaction_figure(pd.DataFrame(report["layers"]), report, f"What compaction saved: {title}")
     save_figure(figure, staging / REPORT, ("png",))
     if report["twin"] is not None:

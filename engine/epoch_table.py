@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from settings.config import ExperimentConfig
-from tasks.table import Task, get_task
+from tasks.table import Task
 from utils.console import MESSAGE_WIDTH, brief
 from utils.numbers import fitted
 
@@ -57,7 +57,7 @@ class EpochTable:
     """
 
     def __init__(self, config: ExperimentConfig, name: str, seed: int) -> None:
-        tasks = {task: get_task(task) for task in config.task_list}
+        tasks = config.tasks
         shown, strength = list(tasks), _strength_means_something(config)
         while _width(self._columns(config, tasks, shown, strength)) > MESSAGE_WIDTH and (strength or shown):
             strength, shown = False, shown if strength else shown[:-1]
@@ -116,13 +116,13 @@ def _value(key: str) -> Callable[[Line], str]:
     return lambda line: fitted(line[key], 6)
 
 
-def main_metrics(tasks: Iterable[str], values: Mapping[str, float | None], before: str = "") -> str:
+def main_metrics(tasks: Iterable[Task], values: Mapping[str, float | None], before: str = "") -> str:
     """Write the main metric of each task.
 
     Args:
-        tasks: their names.
+        tasks: of an experiment.
         values: a metric by ``<task>_<metric>``.
         before: what stands before these names: ``val/`` in a line of ``metrics.jsonl``.
     """
-    names = [(task.short, task.main_metric, f"{before}{task.name}_{task.main_metric}") for task in map(get_task, tasks)]
+    names = [(task.short, task.main_metric, f"{before}{task.name}_{task.main_metric}") for task in tasks]
     return ", ".join(f"{short} {metric} {fitted(values.get(key), 6)}" for short, metric, key in names)

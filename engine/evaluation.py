@@ -85,7 +85,7 @@ class RunningEvaluation:
 
     def __init__(self, losses: Mapping[str, Loss], config: ExperimentConfig) -> None:
         self.losses = losses
-        self.metrics = SplitMetrics(config.task_list, config.label_set, config.depth_target)
+        self.metrics = SplitMetrics(config.tasks.values(), config.depth_target)
         self.statistics: dict[str, Tensor] = {}
 
     def update(self, batch: Sample, logits: Mapping[str, Tensor]) -> None:

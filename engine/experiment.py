@@ -308,7 +308,7 @@ def draw_curves(trial: Trial, tracker: Tracker, best_epoch: int) -> None:
     config, lines = trial.config, files.read_lines(trial.folder / files.METRICS)
     if not lines:
         return
-    figure = learning_curves(lines, config.task_list, best_epoch, trial.name, sparse=config.group_sparsity)
+    figure = learning_curves(lines, config.tasks.values(), best_epoch, trial.name, sparse=config.group_sparsity)
     tracker.image("curves", save_figure(figure, trial.folder / "curves", ("png",))[0], trial.epoch)
 
 
@@ -339,6 +339,6 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
             "row": row,
         },
     )
-    tested = main_metrics(config.task_list, evaluation.flat())
+    tested = main_metrics(config.tasks.values(), evaluation.flat())
     log.info("%s: test of the network of epoch %d: %s", trial.name, saved.best_epoch, tested)
     return row

@@ -13,7 +13,6 @@ from figures.predictions import PredictedFrames, prediction_figure
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
 from tasks.objectives import predict
-from tasks.table import get_task
 
 FRAMES = 4
 
@@ -21,7 +20,7 @@ FRAMES = 4
 def depth_units(config: ExperimentConfig) -> dict[str, str]:
     """Return what a figure says about the numbers of each depth task."""
     unit = "m" if config.depth_target == "metric" else "of the frame's largest"
-    return {task: unit for task in config.task_list if get_task(task).kind == "depth"}
+    return {task.name: unit for task in config.tasks.values() if task.kind == "depth"}
 
 
 def evenly_spaced(dataset: MultiTaskDataset, count: int) -> Sample:
@@ -42,9 +41,9 @@ def draw_predictions(
         logits = model(moved["image"])
     frames = PredictedFrames(
         batch["image"].numpy(),
-        {task: predict(get_task(task), out.float(), config.depth_target).cpu().numpy() for task, out in logits.items()},
+        {task: predict(config.tasks[task], out.float(), config.depth_target).cpu().numpy() for task, out in logits.items()},
         {task: target.numpy() for task, target in batch["targets"].items()},
         {task: mask.numpy() for task, mask in batch["masks"].items()},
         list(batch["name"]),
     )
-    return prediction_figure(frames, config.label_set, f"{config.Experiment_name}: {title}", depth_units(config))
+    return prediction_figure(frames, config.tasks, f"{config.Experiment_name}: {title}", depth_units(config))

@@ -17,7 +17,6 @@ from models.compaction.runner import library
 from settings.config import ExperimentConfig, load_config
 from settings.nature import Nature
 from tasks.metric_info import ARROWS, metric_info
-from tasks.table import get_task
 from utils.console import show_table
 from utils.errors import UserError
 from utils.numbers import counted, fixed
@@ -57,8 +56,8 @@ def show_result(
     """
     costs, tables = pd.DataFrame(list(sizes)), [trials, *([twin.trials] if twin else [])]
     rows = []
-    for task in map(get_task, config.task_list):
-        info = metric_info(task.name, task.main_metric, metres=config.depth_target == "metric")
+    for task in config.tasks.values():
+        info = metric_info(task, task.main_metric, metres=config.depth_target == "metric")
         unit = f" in {info.unit}" if info.unit else ""
         name = f"{task.short} {task.main_metric}{unit} {ARROWS[info.better]}"
         decimals = 2 if info.unit == "degrees" else 4
@@ -113,7 +112,7 @@ def dense_twin(config: ExperimentConfig, root: Path, seeds: Iterable[int]) -> De
     """
     if not config.group_sparsity:
         return None
-    needed = {f"{task.name}_{task.main_metric}" for task in map(get_task, config.task_list)} | {"group_sparsity", "seed"}
+    needed = {f"{task.name}_{task.main_metric}" for task in config.tasks.values()} | {"group_sparsity", "seed"}
     seeds, twins = set(seeds), []
     for name in files.experiments(root):
         rows = []

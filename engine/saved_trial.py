@@ -90,7 +90,7 @@ def evaluate_trial(trial: SavedTrial, loaders: Loaders, split: str, device: torc
     with worker_deaths(dataset):
         batches = track(loader, f"{split} of trial {trial.number}")
         evaluation = evaluate(
-            trial.model, batches, build_losses(config.task_list, config.seg_loss_fn, config.depth_target), config, device
+            trial.model, batches, build_losses(config.tasks.values(), config.seg_loss_fn, config.depth_target), config, device
         )
     warn_of_unlabelled(evaluation, config, split)
     return replace(evaluation, skipped={**trial.skipped, split: dataset.skipped})

@@ -48,7 +48,13 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
         raise UserError(
             f"distill.from: {path}: does not predict {', '.join(missing)}; expected a trial of all tasks of task_list"
         )
-    for key in ("label_set", "depth_target", "input_img_channels"):
+    for name, task in config.tasks.items():
+        if taught.tasks[name].classes != task.classes:
+            number = len(taught.tasks[name].classes)
+            raise UserError(
+                f"distill.from: {path}: {name} has other classes ({number}) than this trial's ({len(task.classes)})"
+            )
+    for key in ("depth_target", "input_img_channels"):
         if getattr(taught, key) != getattr(config, key):
             raise UserError(
                 f"distill.from: {path}: has {key} {getattr(taught, key)!r}, and this trial has {getattr(config, key)!r}"

@@ -29,7 +29,6 @@ from optim import SparsityReport, group_squares, live_mask, live_rms, sparsity_r
 from optim.groups import grouped_weights
 from optim.selection import BUDGET_TOLERANCE
 from tasks.objectives import imitation
-from tasks.table import get_task
 from utils.console import listed, track
 from utils.numbers import fitted
 
@@ -136,7 +135,7 @@ def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
         loss = trial.losses[task]
         losses[task] = loss.value(loss.statistics(out, batch["targets"][task], batch["masks"][task]))
         if task in taught:
-            distance = imitation(get_task(task), out, taught[task], trial.config.depth_target)
+            distance = imitation(trial.tasks[task], out, taught[task], trial.config.depth_target)
             losses[task] = losses[task] + trial.config.distill.weight * distance
     return ForwardPass(losses, trial.weighting(losses), features)
 

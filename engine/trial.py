@@ -45,7 +45,8 @@ class Trial:
         self.teacher = load_teacher(config, number, device)
         """Network whose predictions are targets beside the data's; None: there is none."""
         self.weighting = build_weighting(config).to(device)
-        self.losses = build_losses(config.task_list, config.seg_loss_fn, config.depth_target)
+        self.tasks = config.tasks
+        self.losses = build_losses(self.tasks.values(), config.seg_loss_fn, config.depth_target)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         """Factor of the losses that keeps fp16 gradients in range; 1 in other precisions."""

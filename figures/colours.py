@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 
 from tasks.kinds import KINDS
-from tasks.table import IGNORE_INDEX, Task, get_task
+from tasks.table import IGNORE_INDEX, Task
 from utils.places import load
 
 Limits = tuple[float, float]
@@ -41,18 +41,15 @@ def segmentation_palette(num_classes: int) -> np.ndarray:
     return np.array([to_rgb(f"#{colour}") for colour in colours[:num_classes]])
 
 
-def colourise(
-    task_name: str, array: np.ndarray, mask: np.ndarray | None, label_set: str, limits: Limits | None = None
-) -> np.ndarray:
+def colourise(task: Task, array: np.ndarray, mask: np.ndarray | None, limits: Limits | None = None) -> np.ndarray:
     """Colour one frame of a dense task.
 
     Args:
-        task_name: a task of ``tasks.table`` whose kind is not ``attribute``.
+        task: dense.
         array: (H, W) class numbers for segmentation (255 = ignore), (H, W) or (1, H, W) values for depth and edges,
             (3, H, W) unit vectors for normals, shown as (n + 1) / 2.
         mask: (H, W) or (1, H, W), True where ``array`` is valid; None: everywhere. Invalid pixels, the ignored label
             and values that are not finite are striped grey.
-        label_set: whose classes a segmentation has, of a data set in ``tasks/data_sets.py``.
         limits: values at the two ends of the colour map (depth, edges); None: ``value_limits`` of this very frame. Give
             the target's to its prediction, so that equal colours are equal values.
 
@@ -60,42 +57,39 @@ def colourise(
         (H, W, 3) floats in [0, 1].
 
     Raises:
-        KeyError: no such task, or there is no such label set.
-        ValueError: the task is an attribute, a shape does not fit, or a label is not a class.
+        ValueError: the task is about whole images, a shape does not fit, or a label is not a class.
     """
-    task = get_task(task_name)
     valid = valid_pixels(task, array, mask)
     kind = KINDS[task.kind]
     if kind.is_scalar:
-        low, high = limits or value_limits(task_name, array, mask)
+        low, high = limits or value_limits(task, array, mask)
         values = np.clip((np.nan_to_num(array.reshape(valid.shape)).astype(float) - low) / (high - low), 0, 1)
         colours = matplotlib.colormaps[kind.colour_map](values)[..., :3]
     else:
-        colours = load(kind.colours)(array, valid, task, label_set)
+        colours = load(kind.colours)(array, valid, task)
     return np.where(valid[..., None], colours, _stripes(*valid.shape)[..., None])
 
 
-def class_colours(array: np.ndarray, valid: np.ndarray, task: Task, label_set: str) -> np.ndarray:
+def class_colours(array: np.ndarray, valid: np.ndarray, task: Task) -> np.ndarray:
     """Return the colours of class numbers where they are valid (H, W)."""
-    palette = segmentation_palette(task.outputs(label_set))
+    palette = segmentation_palette(task.outputs)
     labels = array.reshape(valid.shape)
     wrong = np.unique(labels[valid & ((labels < 0) | (labels >= len(palette)))])
     if len(wrong):
-        raise ValueError(f"{task.name}: {wrong.tolist()} are none of the {len(palette)} classes of {label_set}")
+        raise ValueError(f"{task.name}: {wrong.tolist()} are none of the {len(palette)} classes")
     return palette[np.where(valid, labels, 0).astype(int)]
 
 
-def direction_colours(array: np.ndarray, valid: np.ndarray, task: Task, label_set: str) -> np.ndarray:
+def direction_colours(array: np.ndarray, valid: np.ndarray, task: Task) -> np.ndarray:
     """Return (n + 1) / 2 of unit vectors n (3, H, W)."""
     return np.clip((np.moveaxis(np.nan_to_num(array), 0, -1).astype(float) + 1) / 2, 0, 1)
 
 
-def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> Limits:
+def value_limits(task: Task, array: np.ndarray, mask: np.ndarray | None) -> Limits:
     """Return the values of a depth or edge frame, (H, W) or (1, H, W), at the ends of its colour map, never equal.
 
     Depth spans the valid values; edges start at zero, so that "no edge" is black in every frame.
     """
-    task = get_task(task_name)
     valid = valid_pixels(task, array, mask)
     values = array.reshape(valid.shape)[valid]
     if not values.size:
@@ -109,8 +103,8 @@ def value_limits(task_name: str, array: np.ndarray, mask: np.ndarray | None) -> 
 def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return (H, W) bool, True where one dense frame can be shown."""
     channels = task.channels
-    if task.kind == "attribute":
-        raise ValueError(f"{task.name} is an attribute: it has no picture")
+    if not task.is_dense:
+        raise ValueError(f"{task.name} is about the whole image: it has no picture")
     if array.ndim not in (2, 3) or (array.ndim == 2 and channels > 1) or (array.ndim == 3 and len(array) != channels):
         raise ValueError(f"{task.name}: one frame must be ({channels}, H, W), not {array.shape}")
     valid = np.isfinite(array).reshape(channels, *array.shape[-2:]).all(axis=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from figures.colours import BLUE, GREEN, ORANGE, VERMILION
 from tasks.metric_info import ARROWS, metric_info
-from tasks.table import get_task
+from tasks.table import Task
 
 _TRAINING, _VALIDATION, _METRIC, _SPARSITY, _BEST = ORANGE, BLUE, GREEN, VERMILION, "#555555"
 _FEW = 40
@@ -20,7 +20,7 @@ _FEW = 40
 
 
 def learning_curves(
-    lines: Sequence[Mapping[str, Any]], tasks: Sequence[str], best_epoch: int, title: str, *, sparse: bool
+    lines: Sequence[Mapping[str, Any]], tasks: Collection[Task], best_epoch: int, title: str, *, sparse: bool
 ) -> Figure:
     """Draw a row of panels per task (losses, main metric), and one for all tasks together (losses, sparsity).
 
@@ -29,7 +29,7 @@ def learning_curves(
 
     Args:
         lines: of ``metrics.jsonl``.
-        tasks: names of the tasks.
+        tasks: of the trial.
         best_epoch: epochs behind the best network, which a line marks.
         title: of the figure.
         sparse: the trial has a penalty, so that its sparsity is drawn.
@@ -44,9 +44,9 @@ def learning_curves(
     figure = Figure(figsize=(8.0, 0.9 + 2.1 * rows), layout="constrained")
     figure.suptitle(title, fontsize=12)
     panels = figure.subplots(rows, 2, sharex=True, squeeze=False)
-    for (losses, metric), name in zip(panels, tasks, strict=False):
-        task, main = get_task(name), get_task(name).main_metric
-        info = metric_info(name, main)
+    for (losses, metric), task in zip(panels, tasks, strict=False):
+        name, main = task.name, task.main_metric
+        info = metric_info(task, main)
         _draw(losses, epochs, lines, {"training": f"train/loss/{name}", "validation": f"val/loss/{name}"}, task.title, "loss")
         label = f"{info.title or main.replace('_', ' ')} ({ARROWS[info.better]} better)"
         _draw(metric, epochs, lines, {"metric": f"val/{name}_{main}"}, f"{task.title}, validation", label)

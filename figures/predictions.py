@@ -31,9 +31,8 @@ from figures.colours import (
     value_limits,
 )
 from figures.texts import write_beside
-from tasks.data_sets import data_set_of
 from tasks.kinds import KINDS
-from tasks.table import Task, get_task
+from tasks.table import Task
 
 Arrays = Mapping[str, np.ndarray]
 Legends = list[tuple[str, list[Patch]]]
@@ -95,16 +94,14 @@ class PredictedFrames:
         """Targets, or the predictions where there are none: the span of colours and the order of columns are theirs."""
         return self.predictions if self.targets is None else self.targets
 
-    def tasks(self, *, dense: bool) -> list[Task]:
-        """Return the dense tasks, or the attributes."""
-        return [task for task in map(get_task, self.references) if (task.kind != "attribute") is dense]
-
     def mask(self, task: Task, index: int) -> Any:
         """Return the mask of a frame; None where all of it is valid."""
         return self.masks[task.name][index] if task.name in self.masks else None
 
 
-def prediction_figure(frames: PredictedFrames, label_set: str, title: str, units: Mapping[str, str] | None = None) -> Figure:
+def prediction_figure(
+    frames: PredictedFrames, tasks: Mapping[str, Task], title: str, units: Mapping[str, str] | None = None
+) -> Figure:
     """Draw input, targets and predictions of N images: one row per image, two columns per dense task.
 
     Attributes stand as text under the input ("Male 1 -> 0.93": target, predicted probability). Without a dense task the
@@ -113,27 +110,29 @@ def prediction_figure(frames: PredictedFrames, label_set: str, title: str, units
 
     Args:
         frames: images, targets and predictions.
-        label_set: whose classes a segmentation has, of a data set in ``tasks/data_sets.py``.
+        tasks: by name.
         title: wrapped where it is longer than the figure is wide.
         units: per depth task what its heading adds, such as ``{"depth_euclidean": "m"}``.
 
     Raises:
         KeyError: a task is unknown.
     """
-    page = _Page(frames, title, units or {}, _legends(frames, label_set))
+    shown = [tasks[name] for name in frames.references]
+    dense, others = ([task for task in shown if task.is_dense is wanted] for wanted in (True, False))
+    page = _Page(frames, title, units or {}, _legends(frames, dense), dense, len(others))
     for index, image in enumerate(frames.images):
         axes = page.picture(index, 0, np.clip(np.moveaxis(image, 0, -1), 0, 1).repeat(3 // len(image), axis=-1))
         if frames.names is not None:
             axes.set_ylabel(_shortened(str(frames.names[index]), page.cell_height), fontsize=8, parse_math=False)
-        for line, task in enumerate(frames.tasks(dense=False)):
+        for line, task in enumerate(others):
             _write_attribute(axes, line, task, frames, index)
         for position, task in enumerate(page.dense):
             target, mask = frames.references[task.name][index], frames.mask(task, index)
-            limits = value_limits(task.name, target, mask) if KINDS[task.kind].is_scalar else None
+            limits = value_limits(task, target, mask) if KINDS[task.kind].is_scalar else None
             column = page.column_of_prediction(position)
             if page.with_targets:
-                page.picture(index, column - 1, colourise(task.name, target, mask, label_set, limits))
-            page.picture(index, column, colourise(task.name, frames.predictions[task.name][index], None, label_set, limits))
+                page.picture(index, column - 1, colourise(task, target, mask, limits))
+            page.picture(index, column, colourise(task, frames.predictions[task.name][index], None, limits))
             if _has_bar(task) and limits is not None:
                 page.colour_bar(index, position, limits)
     return page.figure
@@ -148,9 +147,16 @@ def _has_bar(task: Task) -> bool:
 class _Page:
     """A figure and where its parts stand, in inches from the top left: title, headings, rows of pictures, legends."""
 
-    def __init__(self, frames: PredictedFrames, title: str, units: Mapping[str, str], legends: Legends) -> None:
+    def __init__(
+        self,
+        frames: PredictedFrames,
+        title: str,
+        units: Mapping[str, str],
+        legends: Legends,
+        dense: Sequence[Task],
+        attributes: int,
+    ) -> None:
         count, _, height, width = frames.images.shape
-        attributes, dense = len(frames.tasks(dense=False)), frames.tasks(dense=True)
         self.dense, self.with_targets = dense, frames.targets is not None
         with_targets = self.with_targets
         self.cell_width = 2.6 if not with_targets else 1.75 if len(dense) <= 2 else 1.5
@@ -257,21 +263,21 @@ class _Page:
         self.figure.text(x / self.width, 1 - y / self.height, text, ha="center", va=va, parse_math=False, **style)
 
 
-def _legends(frames: PredictedFrames, label_set: str) -> Legends:
+def _legends(frames: PredictedFrames, dense: Sequence[Task]) -> Legends:
     """Make the legends of the kinds of tasks in the figure."""
     legends: Legends = []
     some_invalid = False
-    for task in frames.tasks(dense=True):
+    for task in dense:
         references = frames.references[task.name]
         valid = [valid_pixels(task, reference, frames.mask(task, index)) for index, reference in enumerate(references)]
         some_invalid |= not all(frame.all() for frame in valid)
         if task.kind == "segmentation":
             shown = [reference.reshape(-1)[ok.ravel()] for reference, ok in zip(references, valid, strict=True)]
             labels = np.concatenate([*shown, frames.predictions[task.name].ravel()])
-            legends.append((f"{task.title}, classes", _class_handles(labels, task.class_names(label_set))))
+            legends.append((f"{task.title}, classes", _class_handles(labels, task.classes)))
         elif task.kind == "normals":
             # Where nobody says which way the axes point, the legend does not either.
-            known = data_set_of(label_set).normal_axes is not None
+            known = task.normal_axes is not None
             names = {name if known else name.split()[0]: colour for name, colour in _DIRECTIONS.items()}
             legends.append((f"{task.title}, colour = (n + 1) / 2", _handles(names)))
         elif (kind := KINDS[task.kind]).ends is not None:

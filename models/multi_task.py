@@ -13,7 +13,6 @@ from models.heads import ClassificationHead, DeepLabHead, feature_convs
 from optim.groups import Convolution, live_groups
 from settings.config import ExperimentConfig
 from settings.registries import BACKBONES
-from tasks.table import get_task
 from utils.places import load
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -116,11 +115,9 @@ def build_model(config: ExperimentConfig) -> MultiTaskModel:
     """The model of an experiment, on the CPU, in channels-last layout if the configuration says so."""
     backbone = build_backbone(config)
     heads: dict[str, nn.Module] = {}
-    for name in config.task_list:
-        task = get_task(name)
-        if task.head == "dense":
-            outputs = task.outputs(config.label_set)
-            heads[name] = DeepLabHead(backbone.out_channels, outputs, config.head_width, config.aspp_rates)
+    for name, task in config.tasks.items():
+        if task.is_dense:
+            heads[name] = DeepLabHead(backbone.out_channels, task.outputs, config.head_width, config.aspp_rates)
         else:
             heads[name] = ClassificationHead(backbone.out_channels)
     normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD) if config.normalize == "imagenet" else None

@@ -46,7 +46,7 @@ from settings.sections import (
 from settings.targets import TARGETS, Target, given_targets
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
-from tasks.table import SEGMENTATION_LOSSES
+from tasks.table import SEGMENTATION_LOSSES, Task, get_task
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -291,11 +291,19 @@ class ExperimentConfig(Schema):
         return DATA_SETS[self.dataset_name]
 
     @property
-    def label_set(self) -> str:
-        """Name of the label set that a segmentation has; that of the data set where it has none."""
+    def tasks(self) -> dict[str, Task]:
+        """The tasks of `task_list` as the data set has them, by name, in that order."""
+        return {name: self.find_task(name) for name in self.task_list}
+
+    def find_task(self, name: str) -> Task:
+        """Return a task as the data set has it, whether it is in `task_list` or not.
+
+        Raises:
+            KeyError: the data set has no such task.
+        """
         key, names = self.data_set.classes_key, self.data_set.label_sets
         chosen = [name for name, labels in names.items() if key is None or len(labels.classes) == getattr(self, key)]
-        return chosen[0] if chosen else self.dataset_name
+        return get_task(name, self.data_set, chosen[0] if chosen else "")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from settings.registries import BACKBONES
 from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, default_penalty
 from settings.targets import TARGETS, Target, given_targets
 from tasks.data_sets import DATA_SETS
-from tasks.table import get_task, task_names
+from tasks.table import places_of, tasks_of
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -245,14 +245,14 @@ def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
 def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
     if len(set(task_list)) < len(task_list):
         return f"task_list: {shown(task_list)} names a task twice"
-    known = task_names(dataset_name)
+    known = tasks_of(DATA_SETS[dataset_name])
     more = ", or class_<Attribute> for any of its attributes" if DATA_SETS[dataset_name].attributes else ""
     for name in task_list:
         try:
-            task = get_task(name)
+            places = places_of(name)
         except KeyError:
             return f"task_list: unknown task {name!r}; expected some of {', '.join(known)}{more}{nearest(name, known)}"
-        if dataset_name not in task.places:
+        if dataset_name not in places:
             return (
                 f"task_list: {name!r} has no targets in dataset_name: {dataset_name!r}; "
                 f"expected some of {', '.join(known)}{more}"

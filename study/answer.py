@@ -77,7 +77,7 @@ def findings(tables: StudyTables) -> list[Finding]:
             sparsity = float(row.get("group_sparsity_mean", math.nan))
             mean, low, high = (float(row[f"difference_{name}"]) for name in ("mean", "low", "high"))
             margin = float(row["margin"])
-            results.append(Finding(claim, setting_label(row), pairs_text(row), sparsity, mean, low, high, margin, row))
+            results.append(Finding(claim, setting_label(tables, row), pairs_text(row), sparsity, mean, low, high, margin, row))
     return results
 
 

@@ -61,6 +61,7 @@ def study_tables(study: Study, costs: Mapping[Run, Costs]) -> StudyTables:
         _summary(study, compared),
         pd.DataFrame(curves, columns=HEADS["curves"]),
         pd.DataFrame(layers, columns=HEADS["layers"]),
+        study.tasks,
     )
 
 
@@ -99,7 +100,7 @@ def _finished(run: Run, costs: Costs) -> Finished:
 def _numbered(run: Run, row: Mapping[str, Any]) -> Finished:
     """Take the numbers of a run from the row of its test."""
     metrics: Metrics = {task: {} for task in run.config.task_list}
-    for (task, metric), column in task_columns(metrics).items():
+    for (task, metric), column in task_columns(run.config.tasks.values()).items():
         if column.name in row:
             metrics[task][metric] = float(row[column.name])
     numbers = {name: float(value) for name, value in row.items() if name not in _NO_METRIC}
@@ -175,8 +176,8 @@ def _is_baseline(setting: Setting) -> bool:
 
 def _with_delta(finished: Finished, baseline: Metrics) -> Finished:
     delta = {
-        "delta_MTL": delta_mtl(finished.metrics, baseline),
-        "delta_MTL_all_metrics": delta_mtl_all_metrics(finished.metrics, baseline),
+        "delta_MTL": delta_mtl(finished.metrics, baseline, finished.run.config.tasks),
+        "delta_MTL_all_metrics": delta_mtl_all_metrics(finished.metrics, baseline, finished.run.config.tasks),
     }
     return replace(finished, numbers={**finished.numbers, **delta})
 
@@ -185,7 +186,7 @@ def _run_rows(study: str, finished: Finished) -> Iterable[dict[str, Any]]:
     """Yield one row per number of a run."""
     config = finished.run.config
     identity = {"study": study, **finished.run.setting.identity(), "trial": finished.run.trial, "seed": finished.seed}
-    known = run_columns(config.task_list, metres=config.depth_target == "metric")
+    known = run_columns(config.tasks.values(), metres=config.depth_target == "metric")
     for name, value in finished.numbers.items():
         column = column_of(name, known)
         about = {"unit": column.unit, "better": column.better, "main": column.main}
@@ -196,7 +197,7 @@ def _curve_rows(run: Run) -> Iterable[dict[str, Any]]:
     """Yield one row per epoch and learning curve of a run."""
     run_curves = [column for name, column in CURVES.items() if name != "lambda"]
     strength = [CURVES["lambda"]] if run.setting.sparse else []
-    columns = [*run_curves, *map(main_column, run.config.task_list), *strength]
+    columns = [*run_curves, *map(main_column, run.config.tasks.values()), *strength]
     for line in files.read_lines(run.folder / files.METRICS):
         for column in columns:
             if line.get(column.line) is not None:
@@ -264,7 +265,7 @@ def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
         if not is_baseline and "delta_MTL" not in finished.numbers:
             continue
         bad = [
-            (task_column(task, name), value)
+            (task_column(finished.run.config.tasks[task], name), value)
             for task, metrics in finished.metrics.items()
             for name, value in metrics.items()
             if math.isnan(value) or (is_baseline and not value > 0)
@@ -284,8 +285,8 @@ def gaps(study: Study, costs: Mapping[Run, Costs]) -> list[str]:
 def _in_order(finished: Sequence[Finished]) -> list[str]:
     """Sort the names of all numbers: the tasks' metrics, delta_MTL, the sparsity, and the rest."""
     names = list(dict.fromkeys(name for result in finished for name in result.numbers))
-    tasks = dict.fromkeys(task for result in finished for task in result.metrics)
-    metrics = {column.name for column in task_columns(tasks).values()}
+    tasks = {name: task for result in finished for name, task in result.run.config.tasks.items()}
+    metrics = {column.name for column in task_columns(tasks.values()).values()}
     place = {column.name: index for index, column in enumerate(LEADING)}
     return sorted(names, key=lambda name: (name not in metrics, place.get(name, len(place))))
 
@@ -301,7 +302,7 @@ def _difference(study: Study, setting: Setting, yardstick: Yardstick | None, fin
         # Both against the same baseline, which a single task's dense model is itself.
         baseline = _baseline(yardstick, pair[0].seed)
         if baseline is not None:
-            sparse_delta, dense_delta = (delta_mtl(result.metrics, baseline) for result in pair)
+            sparse_delta, dense_delta = (delta_mtl(result.metrics, baseline, setting.config.tasks) for result in pair)
             deltas.append(sparse_delta - dense_delta)
     difference = estimate(deltas)
     why = _no_claim(trials, twin, len(pairs), yardstick, difference) if setting.sparse else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.metric_info import ARROWS, metric_info, metrics_of
-from tasks.table import get_task, is_task
+from tasks.table import Task
 from utils.numbers import fixed
 
 TOGETHER, NETWORK, TRAINING = "All tasks together", "Network", "Training"
@@ -165,40 +165,35 @@ CURVES = {
 """The learning curves of a whole run, by name. Each task has one more: its main metric."""
 
 
-def task_column(task: str, metric: str, *, metres: bool = False) -> Column:
+def task_column(task: Task, metric: str, *, metres: bool = False) -> Column:
     """Make the column of a metric of a task.
 
     Args:
-        task: name of the task.
+        task: that it is a metric of.
         metric: name of the metric within the task.
         metres: depth is in metres, and not relative to the largest of its frame.
 
     Raises:
-        KeyError: the task, or its metric, is unknown.
+        KeyError: the task has no such metric.
     """
-    about, info = get_task(task), metric_info(task, metric, metres=metres)
-    name, title = f"{task}_{metric}", info.title or words(metric)
+    info = metric_info(task, metric, metres=metres)
+    name, title = f"{task.name}_{metric}", info.title or words(metric)
     decimals = 2 if info.unit == "degrees" else 4
-    main = metric == about.main_metric
-    return Column(name, title, info.unit, info.better, decimals, about.title, task=task, main=main, line=f"val/{name}")
+    main = metric == task.main_metric
+    return Column(name, title, info.unit, info.better, decimals, task.title, task=task.name, main=main, line=f"val/{name}")
 
 
-def main_column(task: str) -> Column:
+def main_column(task: Task) -> Column:
     """Make the column of the main metric of a task."""
-    return task_column(task, get_task(task).main_metric)
+    return task_column(task, task.main_metric)
 
 
-def task_columns(tasks: Iterable[str], *, metres: bool = False) -> dict[tuple[str, str], Column]:
-    """Make the columns of all metrics of the known ones of ``tasks``, by task and metric."""
-    return {
-        (task, metric): task_column(task, metric, metres=metres)
-        for task in tasks
-        if is_task(task)
-        for metric in metrics_of(task)
-    }
+def task_columns(tasks: Iterable[Task], *, metres: bool = False) -> dict[tuple[str, str], Column]:
+    """Make the columns of all metrics of ``tasks``, by the names of task and metric."""
+    return {(task.name, metric): task_column(task, metric, metres=metres) for task in tasks for metric in metrics_of(task)}
 
 
-def run_columns(tasks: Iterable[str], *, metres: bool = False) -> dict[str, Column]:
+def run_columns(tasks: Iterable[Task], *, metres: bool = False) -> dict[str, Column]:
     """Return all columns that a run of ``tasks`` may have, by name."""
     return {column.name: column for column in task_columns(tasks, metres=metres).values()} | COLUMNS
 

@@ -13,25 +13,26 @@ from optim.penalties import PENALTIES
 from settings.targets import TARGETS
 from study.columns import Column, column_of, run_columns, words
 from study.tables import StudyTables
-from tasks.table import get_task
 from utils.numbers import fixed, short_number
 
 NOTHING = "—"
 """Text of a cell without a value."""
 
 
-def tasks_label(tasks: Iterable[str]) -> str:
+def tasks_label(tables: StudyTables, tasks: Iterable[str]) -> str:
     """Join the titles of tasks: ``Semantic segmentation + depth``."""
-    titles = [task_title(name) for name in tasks]
+    titles = [task_title(tables, name) for name in tasks]
     return " + ".join(title if index == 0 else title[:1].lower() + title[1:] for index, title in enumerate(titles))
 
 
-def task_title(name: str) -> str:
-    """Return the title of a task; the words of its name if the table of tasks lacks it."""
-    try:
-        return get_task(name).title
-    except KeyError:
-        return words(name)
+def task_title(tables: StudyTables, name: str) -> str:
+    """Return the title of a task; the words of its name if nobody knows the task."""
+    return tables.tasks[name].title if name in tables.tasks else words(name)
+
+
+def short_name(tables: StudyTables, name: str) -> str:
+    """Return the short name of a task; its name if nobody knows the task."""
+    return tables.tasks[name].short if name in tables.tasks else name
 
 
 def kind_label(row: Mapping[str, Any]) -> str:
@@ -52,9 +53,9 @@ def strength_label(row: Mapping[str, Any]) -> str:
     return "" if is_missing(row["lambda"]) else f"λ = {short_number(float(row['lambda']))}"
 
 
-def setting_label(row: Mapping[str, Any]) -> str:
+def setting_label(tables: StudyTables, row: Mapping[str, Any]) -> str:
     """Name the setting of a row of the summary or of the runs: its tasks, penalty, strength and variant."""
-    return f"{tasks_label(row['tasks'])}, {kind_label(row)}"
+    return f"{tasks_label(tables, row['tasks'])}, {kind_label(row)}"
 
 
 def value_text(value: Any) -> str:
@@ -91,7 +92,7 @@ def interval(low: Any, high: Any, decimals: int = 2) -> str:
 
 def study_columns(tables: StudyTables) -> list[Column]:
     """Return the column of every number that at least one setting of the summary has, in the summary's order."""
-    summary, known = tables.summary, run_columns(study_tasks(tables))
+    summary, known = tables.summary, run_columns(tables.tasks[name] for name in study_tasks(tables) if name in tables.tasks)
     names = [name.removesuffix("_mean") for name in summary if name.endswith("_mean") and name != "difference_mean"]
     columns = []
     for name in names:

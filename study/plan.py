@@ -15,7 +15,7 @@ from settings.config import ExperimentConfig, validate_config
 from settings.sections import Strength, default_penalty
 from settings.targets import TARGETS, Target, given_targets
 from study.study_file import Axes, StudyFile, load_study_file
-from tasks.table import get_task, is_task
+from tasks.table import Task
 from utils.errors import ConfigError
 from utils.paths import expanded
 
@@ -104,6 +104,11 @@ class Study:
     margin: float
 
     @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks of all settings, by name."""
+        return {name: task for setting in self.settings for name, task in setting.config.tasks.items()}
+
+    @property
     def runs(self) -> list[Run]:
         """Trial 0 of every setting, then trial 1, and so on: what is there early is complete, and paired."""
         most = max(setting.trials for setting in self.settings)
@@ -166,8 +171,8 @@ def _base(source: str, file: StudyFile, axes: Axes, values: dict[str, Any]) -> E
     weights, tasks = values.get("loss_weights"), values.get("task_list")
     if isinstance(weights, dict) and isinstance(tasks, list):
         # It may have weights for tasks that only some sets have.
-        known = {task for task in weights if isinstance(task, str) and is_task(task)}
-        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or task not in known}
+        others = {task for entry in axes.tasks or () for task in entry}
+        values["loss_weights"] = {task: weight for task, weight in weights.items() if task in tasks or task not in others}
     config = validate_config(values, source=source)
     if config.num_trials == 0:
         raise ConfigError(f"{source}: trials: is missing, and num_trials of the base is 0; give the number of trials")
@@ -194,7 +199,7 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
             setup = "singletask" if len(tasks) == 1 else "multitask"
             own = {"task_list": list(tasks), "setup": setup, "loss_weights": _weights(tasks, base, weights)}
             values = {**plain, **own, **sparsity}
-            values["Experiment_name"] = _name(tasks, values, axes.variant)
+            values["Experiment_name"] = _name([_short(task, base) for task in tasks], values, axes.variant)
             config = validate_config(values, source=f"{source}: {values['Experiment_name']}")
             made.append(Setting(config, axes.variant or ""))
     return made
@@ -313,9 +318,16 @@ def _lambdas_or_targets(source: str, axes: Axes, base: ExperimentConfig) -> list
     return [(strength, None) for strength in strengths]
 
 
-def _name(tasks: tuple[str, ...], values: Mapping[str, Any], variant: str | None) -> str:
+def _short(task: str, base: ExperimentConfig) -> str:
+    """Return the short name of a task; the name of one that there is not, which the schema refuses."""
+    try:
+        return base.find_task(task).short
+    except KeyError:
+        return task
+
+
+def _name(parts: list[str], values: Mapping[str, Any], variant: str | None) -> str:
     """Name a setting: ``seg_depth_sn_dense``, ``seg_depth_sn_l1_l2_target0.7``, ``seg_l1_l2_lambda0.0001_augmented``."""
-    parts = [get_task(task).short for task in tasks]
     if len("_".join(parts)) > LONGEST_TASKS:
         parts = [parts[0], f"and-{len(parts) - 1}-more"]
     if not values["group_sparsity"]:

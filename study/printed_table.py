@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from study.columns import Column, words
-from study.labels import NOTHING, is_missing, kind_label, mean_text, study_columns, value_text
+from study.labels import NOTHING, is_missing, kind_label, mean_text, short_name, study_columns, value_text
 from study.tables import StudyTables
 from tasks.metric_info import ARROWS
-from tasks.table import get_task, is_task
 from utils.console import show_table
 
 MOST = 24
@@ -27,25 +26,27 @@ def show_summary(tables: StudyTables) -> None:
     rows: list[list[str]] = []
     for row, before in zip(ordered[:MOST], [None, *ordered], strict=False):
         if before is None or before["tasks"] != row["tasks"]:
-            rows.append(["+".join(map(_short, row["tasks"]))])
+            rows.append(["+".join(short_name(tables, task) for task in row["tasks"])])
         means = [row[f"{column.name}_mean"] for column in costs]
         numbers = [NOTHING if is_missing(mean) else column.number(mean) for column, mean in zip(costs, means, strict=True)]
         claim = [value_text(row.get("claim")) or (NOTHING if row["sparse"] else "")] * claims
         rows.append(
             [f" {kind_label(row)}", f"{row['num_trials']}", *(mean_text(column, row) for column in judged), *numbers, *claim]
         )
-    heads = ["setting", "n", *map(_head, judged), *(_COSTS[column.name] for column in costs), *["claim"] * claims]
+    heads = [
+        "setting",
+        "n",
+        *(_head(tables, column) for column in judged),
+        *(_COSTS[column.name] for column in costs),
+        *["claim"] * claims,
+    ]
     captions = [f"{len(ordered) - MOST} more settings are in the report"] * (len(ordered) > MOST)
     captions += ["mean ± standard deviation over n trials; costs are those of the compact network"]
     captions += ["claim: not worse than the dense twin by more than the margin"] * claims
     show_table(f"Study {tables.name}", heads, rows, "\n".join(captions))
 
 
-def _short(task: str) -> str:
-    return get_task(task).short if is_task(task) else task
-
-
-def _head(column: Column) -> str:
+def _head(tables: StudyTables, column: Column) -> str:
     if not column.main:
         return "Δ_MTL %"
-    return f"{_short(column.task)} {words(column.name.removeprefix(column.task)).strip()} {ARROWS[column.better]}"
+    return f"{short_name(tables, column.task)} {words(column.name.removeprefix(column.task)).strip()} {ARROWS[column.better]}"

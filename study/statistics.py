@@ -12,7 +12,7 @@ from scipy import stats
 
 from engine.results import mean_and_std
 from tasks.metric_info import metric_info
-from tasks.table import get_task
+from tasks.table import Task
 
 CONFIDENCE = 0.95
 
@@ -67,7 +67,7 @@ def judge(difference: Estimate, margin: float) -> Claim | None:
     return "fails" if difference.high < -margin else "undecided"
 
 
-def relative_change(task: str, metric: str, value: float, baseline: float) -> float:
+def relative_change(task: Task, metric: str, value: float, baseline: float) -> float:
     """Compute by how many percent of ``baseline`` a value is better; negative where it is worse.
 
     NaN for a baseline that is not above 0: a share of nothing says nothing.
@@ -78,7 +78,7 @@ def relative_change(task: str, metric: str, value: float, baseline: float) -> fl
     return change if metric_info(task, metric).better == "up" else -change
 
 
-def delta_mtl(metrics: Metrics, baseline: Metrics) -> float:
+def delta_mtl(metrics: Metrics, baseline: Metrics, tasks: Mapping[str, Task]) -> float:
     """Compute the mean relative change against single-task models, in percent, of one metric per task.
 
     ``1/T sum_i (-1)^l_i (M_i - B_i) / B_i`` with ``l_i`` = 1 where lower is better (Maninis, Radosavovic, Kokkinos: Attentive
@@ -87,24 +87,25 @@ def delta_mtl(metrics: Metrics, baseline: Metrics) -> float:
     Args:
         metrics: of the model.
         baseline: of the single-task models of the same tasks.
+        tasks: by name.
 
     Raises:
         ValueError: a task has no baseline, or there is no task.
     """
-    return _mean_change(metrics, baseline, {task: [get_task(task).main_metric] for task in metrics})
+    return _mean_change(metrics, baseline, tasks, {task: [tasks[task].main_metric] for task in metrics})
 
 
-def delta_mtl_all_metrics(metrics: Metrics, baseline: Metrics) -> float:
+def delta_mtl_all_metrics(metrics: Metrics, baseline: Metrics, tasks: Mapping[str, Task]) -> float:
     """Compute delta_MTL over all metrics: the mean of their relative changes per task, and then the mean over the tasks."""
-    return _mean_change(metrics, baseline, {task: list(values) for task, values in metrics.items()})
+    return _mean_change(metrics, baseline, tasks, {task: list(values) for task, values in metrics.items()})
 
 
-def _mean_change(metrics: Metrics, baseline: Metrics, names: Mapping[str, Sequence[str]]) -> float:
+def _mean_change(metrics: Metrics, baseline: Metrics, tasks: Mapping[str, Task], names: Mapping[str, Sequence[str]]) -> float:
     missing = [task for task in metrics if task not in baseline]
     if missing or not metrics:
         raise ValueError(f"no single-task baseline of {', '.join(missing)}" if missing else "no task")
     per_task = [
-        np.mean([relative_change(task, name, metrics[task][name], baseline[task][name]) for name in names[task]])
+        np.mean([relative_change(tasks[task], name, metrics[task][name], baseline[task][name]) for name in names[task]])
         for task in metrics
     ]
     return float(np.mean(per_task))

@@ -70,8 +70,8 @@ def make_report(folder: Path, out_dir: Path, command: str, *, latex: bool = Fals
         raise UserError(f"--study: none of the networks in {folder} can be used; {next(iter(damaged.values()))}")
     others["failed"] += [f"{run.name}: {reason}" for run, reason in damaged.items()]
     written = study_tables(study, costs).write(out_dir)
-    # What follows is made from the files alone.
-    tables = StudyTables.read(out_dir, study.name)
+    # What follows is made from the files alone, and what the tasks are.
+    tables = StudyTables.read(out_dir, study.name, study.tasks)
     target = folder / FOLDER
     figures, missing = _save_figures(tables, target)
     info = ReportInfo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from settings.targets import TARGETS
+from tasks.table import Task, get_task, is_task
 from utils.csv_tables import read_csv, write_csv
 from utils.errors import UserError
 
@@ -55,15 +56,27 @@ class StudyTables:
     """A row per run, epoch (from 1) and quantity."""
     layers: pd.DataFrame = field(default_factory=lambda: empty("layers"))
     """A row per run and shared convolution, in network order."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """The settings' tasks by name, of which the tables have the names; those that ship need not be given."""
+
+    def __post_init__(self) -> None:
+        shipped = {name: get_task(name) for tasks in self.summary.get("tasks", ()) for name in tasks if is_task(name)}
+        object.__setattr__(self, "tasks", {**shipped, **self.tasks})
 
     @classmethod
-    def read(cls, folder: Path, name: str) -> StudyTables:
+    def read(cls, folder: Path, name: str, tasks: Mapping[str, Task] | None = None) -> StudyTables:
         """Read what :meth:`write` wrote: text is text also where it is empty, and flags and tuples are such again.
+
+        Args:
+            folder: of the files.
+            name: of the study.
+            tasks: of the settings, by name; those that ship need not be given.
 
         Raises:
             UserError: a file is missing, or is not such a table.
         """
-        return cls(name, *(_read(path, part) for part, path in paths(folder, name).items()))
+        parts = {part: _read(path, part) for part, path in paths(folder, name).items()}
+        return cls(name, **parts, tasks=tasks or {})
 
     def write(self, folder: Path) -> list[Path]:
         """Write the four files into ``folder``; their paths.

@@ -103,7 +103,7 @@ def paper_table(tables: StudyTables) -> TextTable:
                 if _shows_interval(column, summary):
                     cells.append(Cell(_interval_of(column, row)))
             section.append(cells)
-        sections.append(Section(tasks_label(tasks), section))
+        sections.append(Section(tasks_label(tables, tasks), section))
     bold = any(cell.best for section in sections for row in section.rows for cell in row)
     sentences = [f"Study {tables.name}: {_spread(summary)}, test split."]
     if bold:
@@ -137,7 +137,7 @@ def full_tables(tables: StudyTables, per_block: int | None = PER_BLOCK) -> list[
             rows = [row for row in rows if any(cell.text != NOTHING for cell in row[1:])]
             if rows:
                 sections.append(Section(group, rows))
-        heads = [("", "metric"), *((tasks_label(tasks), kind_label(row)) for tasks, row in block)]
+        heads = [("", "metric"), *((tasks_label(tables, tasks), kind_label(row)) for tasks, row in block)]
         part = f", part {number} of {len(blocks)}" if len(blocks) > 1 else ""
         name = f"full-{number}" if len(blocks) > 1 else "full"
         caption = f"Study {tables.name}, every metric: {_spread(tables.summary)}{part}."
@@ -167,7 +167,7 @@ def methods_table(tables: StudyTables) -> TextTable:
             for row in methods:
                 name = kind_label(row).replace(f", {strength}", "", 1)
                 cells.append(_method_row(f"{strength}, {name}", row, shown, best))
-        sections.append(Section(tasks_label(tasks), cells))
+        sections.append(Section(tasks_label(tables, tasks), cells))
     heads = [("", "method"), ("", "n"), *((column.group if column.task else "", column.heading) for column in shown)]
     caption = (
         f"Study {tables.name}, methods at the same strength: {_spread(tables.summary)}. Bold: the best of the methods at one "
@@ -228,7 +228,7 @@ def comparison_table(tables: StudyTables) -> TextTable:
     for tasks, rows in _by_tasks(tables):
         cells = [_comparison_row(row, rows_of) for row in rows if row["sparse"]]
         if cells:
-            sections.append(Section(tasks_label(tasks), cells))
+            sections.append(Section(tasks_label(tables, tasks), cells))
     caption = (
         f"Study {tables.name}, sparse against dense: differences of Δ_MTL, sparse minus dense, paired by trial; mean ± sample "
         "standard deviation, and the 95 % interval of the mean (Student's t). The claim is that the sparse network is not "
@@ -360,7 +360,7 @@ def _delta_notes(tables: StudyTables) -> list[str]:
             f"compared with is not finished ({', '.join(lacking)})."
         )
     if unplanned:
-        sets = dict.fromkeys(tasks_label(row["tasks"]) for row in unplanned)
+        sets = dict.fromkeys(tasks_label(tables, row["tasks"]) for row in unplanned)
         notes.append(
             f"Δ_MTL is not there for settings of {'; '.join(sets)}: the study plans no dense networks of one task for them."
         )

@@ -67,7 +67,7 @@ class DataSet:
     targets: Mapping[str, str]
     """Per task of the table where its target lies: a folder, or a column of the attribute file."""
     label_sets: Mapping[str, LabelSet] = field(default_factory=dict)
-    """Label sets by name; no two data sets have one of the same name. The first is the usual one."""
+    """Label sets by name. The first is the usual one."""
     attributes: tuple[str, ...] = ()
     """Columns of the attribute file; each is the task ``class_<column>``."""
     also_called: tuple[str, ...] = ()
@@ -149,13 +149,3 @@ DATA_SETS: dict[str, DataSet] = {
     )
 }
 """Every data set by the name that ``dataset_name`` uses."""
-
-
-def data_set_of(name: str) -> DataSet:
-    """Return the data set that has a label set called ``name``, or else is called so itself."""
-    return next((data_set for data_set in DATA_SETS.values() if name in data_set.label_sets), None) or DATA_SETS[name]
-
-
-def find_label_set(name: str) -> LabelSet:
-    """Return the label set called ``name``, of any data set."""
-    return data_set_of(name).label_sets[name]

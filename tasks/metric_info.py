@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tasks.metrics import MetricInfo
 from tasks.objectives import metrics_of
-from tasks.table import get_task
+from tasks.table import Task
 
 __all__ = ["ARROWS", "MetricInfo", "metric_info", "metrics_of"]
 
@@ -14,14 +14,14 @@ ARROWS = {"up": "↑", "down": "↓"}
 """Signs of the better direction."""
 
 
-def metric_info(task: str, metric: str, *, metres: bool = False) -> MetricInfo:
+def metric_info(task: Task, metric: str, *, metres: bool = False) -> MetricInfo:
     """Return unit, direction and title of a metric of ``task``.
 
     Args:
-        task: such as ``depth_euclidean``.
+        task: that it is a metric of.
         metric: such as ``rmse``.
         metres: the depth is metric (``depth_target: metric``), and not relative to the frame's largest.
     """
     info = metrics_of(task)[metric]
-    in_metres = metres and get_task(task).kind == "depth" and metric in ("abs_err", "rmse")
+    in_metres = metres and task.kind == "depth" and metric in ("abs_err", "rmse")
     return replace(info, unit="m") if in_metres else info

@@ -31,7 +31,7 @@ from tasks.metrics import (
     SegmentationMetrics,
     TaskMetrics,
 )
-from tasks.table import SEGMENTATION_LOSSES, Task, get_task
+from tasks.table import SEGMENTATION_LOSSES, Task
 from utils.places import load
 
 
@@ -56,8 +56,8 @@ class Objective:
         """Return the loss; ``seg_loss``: a key of ``tasks.table.SEGMENTATION_LOSSES``."""
         return MeanLoss(lambda logits, target: self.distance(activate(task, logits, depth_target), target))
 
-    def measure(self, task: Task, label_set: str) -> TaskMetrics:
-        """Return fresh metrics; ``label_set``: whose classes the task has, if it has any."""
+    def measure(self, task: Task) -> TaskMetrics:
+        """Return fresh metrics."""
         return self.metrics()
 
     def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
@@ -68,8 +68,8 @@ class Objective:
         """Return the distance of every element of a prediction from another network's, both from their logits."""
         return self.distance(activate(task, logits, depth_target), self.predict(task, others, depth_target))
 
-    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
-        """Return the meaning of a predicted number; ``normal_axes``: those of the data set, if they are known."""
+    def unit_of(self, task: Task, depth_target: str) -> str:
+        """Return the meaning of a predicted number."""
         return self.unit
 
 
@@ -82,8 +82,8 @@ class Segmentation(Objective):
         loss: Loss = load(SEGMENTATION_LOSSES[seg_loss])
         return loss
 
-    def measure(self, task: Task, label_set: str) -> TaskMetrics:
-        return SegmentationMetrics(task.outputs(label_set))
+    def measure(self, task: Task) -> TaskMetrics:
+        return SegmentationMetrics(task.outputs)
 
     def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
         return logits.argmax(dim=1)
@@ -100,7 +100,7 @@ class Depth(Objective):
     metrics = DepthMetrics
     distance = staticmethod(squared)
 
-    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
+    def unit_of(self, task: Task, depth_target: str) -> str:
         return "metres" if depth_target == "metric" else "parts of the photo's largest depth"
 
 
@@ -111,8 +111,8 @@ class Normals(Objective):
     distance = staticmethod(one_minus_cosine)
     last_step = ", divided by its length over axis 1"
 
-    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
-        return f"unit vector ({normal_axes or 'axes as in the training data'})"
+    def unit_of(self, task: Task, depth_target: str) -> str:
+        return f"unit vector ({task.normal_axes or 'axes as in the training data'})"
 
     def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
         return F.normalize(activate(task, logits, depth_target), dim=1)
@@ -132,7 +132,7 @@ class Attribute(Objective):
     metrics = AttributeMetrics
     last_step = f"; yes above {THRESHOLD:g}"
 
-    def unit_of(self, task: Task, depth_target: str, normal_axes: str | None) -> str:
+    def unit_of(self, task: Task, depth_target: str) -> str:
         return f"probability of {task.title}"
 
     def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
@@ -160,34 +160,34 @@ def imitation(task: Task, logits: Tensor, others: Tensor, depth_target: str) -> 
     return objective_of(task).imitation(task, logits.float(), others.float(), depth_target).mean()
 
 
-def build_losses(tasks: Iterable[str], seg_loss: str, depth_target: str) -> dict[str, Loss]:
-    """Build the loss of every task.
+def build_losses(tasks: Iterable[Task], seg_loss: str, depth_target: str) -> dict[str, Loss]:
+    """Build the loss of every task, by its name.
 
     Args:
-        tasks: names of tasks.
+        tasks: of an experiment.
         seg_loss: of segmentations, a key of ``tasks.table.SEGMENTATION_LOSSES``.
         depth_target: ``relative`` or ``metric``.
     """
-    return {task.name: objective_of(task).loss(task, seg_loss, depth_target) for task in map(get_task, tasks)}
+    return {task.name: objective_of(task).loss(task, seg_loss, depth_target) for task in tasks}
 
 
-def build_metrics(task: Task, label_set: str) -> TaskMetrics:
-    """Build fresh metrics of a task whose classes, if it has any, are those of ``label_set`` (``tasks.table.LABEL_SETS``)."""
-    return objective_of(task).measure(task, label_set)
+def build_metrics(task: Task) -> TaskMetrics:
+    """Build fresh metrics of a task."""
+    return objective_of(task).measure(task)
 
 
-def metrics_of(task: str) -> Mapping[str, MetricInfo]:
+def metrics_of(task: Task) -> Mapping[str, MetricInfo]:
     """Return the metrics of a task, by name."""
-    return objective_of(get_task(task)).metrics.INFO
+    return objective_of(task).metrics.INFO
 
 
 class SplitMetrics:
-    """The metrics of some tasks over one split, with the classes of ``label_set`` and the depth of ``depth_target``."""
+    """The metrics of some tasks over one split, with the depth of ``depth_target``."""
 
-    def __init__(self, tasks: Iterable[str], label_set: str, depth_target: str) -> None:
+    def __init__(self, tasks: Iterable[Task], depth_target: str) -> None:
         self.depth_target = depth_target
-        self.tasks = {name: get_task(name) for name in tasks}
-        self.metrics = {name: build_metrics(task, label_set) for name, task in self.tasks.items()}
+        self.tasks = {task.name: task for task in tasks}
+        self.metrics = {task.name: build_metrics(task) for task in self.tasks.values()}
 
     def update(self, task: str, logits: Tensor, target: Tensor, mask: Tensor) -> None:
         """Take one task's batch in, logits as the model gives them."""

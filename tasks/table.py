@@ -1,17 +1,18 @@
-"""The table of tasks: plain data, read by every layer.
+"""Tasks: plain data, read by every layer; and the table of those that ship.
 
 A task of a known kind is added here and nowhere else: one entry of ``TASKS`` says which head it gets, how its target is
 read, resized and flipped, and which of its metrics is the main one. A *kind* is an entry of ``tasks/kinds.py``, and
-``tasks/data_sets.py`` says where a data set keeps its targets.
+``tasks/data_sets.py`` says where a data set keeps its targets. :func:`get_task` puts both together; the tasks of an experiment
+are ``ExperimentConfig.tasks``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tasks.data_sets import DATA_SETS, data_set_of, find_label_set
+from tasks.data_sets import DATA_SETS, DataSet, LabelSet
 from tasks.kinds import KINDS
 
 IGNORE_INDEX = 255
@@ -49,12 +50,24 @@ class Task:
     activation: Literal["none", "sigmoid", "tanh"]
     """Function that turns logits into values; a segmentation's classes are not made by it."""
     main_metric: str
-    source: Mapping[str, str] = field(default_factory=dict)
-    """Per data set where the target lies (see :attr:`places`), where the data set's own entry does not say it."""
+    source: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Per data set that has targets of it where they lie, where the data set's own entry does not say it."""
+    place: str = ""
+    """Where its targets lie: a folder, or a column of the attribute file; empty in the table."""
     channels: int = 1
-    """Number of output channels, if the task is no segmentation."""
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Per label set the names of a segmentation's classes, where they are others than the label set's."""
+    """Number of output channels, if the task has no classes."""
+    labels: LabelSet | None = None
+    """Classes of a segmentation, and their numbers in the files; None in the table: those of the data set."""
+    label_sets: tuple[LabelSet, ...] = ()
+    """Label sets that the data set has files of; ``labels`` is one of them."""
+    classes_key: str = ""
+    """Key of the configuration that picks one of them."""
+    depth_range: float = 10.0
+    """Largest depth in the files, in metres."""
+    normal_axes: str | None = None
+    """Directions of the axes of normals; None: not known."""
+    has_unit_normals: bool = False
+    """True if normals that are stored as floats have unit length."""
     resize: Literal["nearest", "bilinear", "none"] = "nearest"
     """Rule by which the target is resized; ``bilinear`` averages valid pixels only."""
     flip: Literal["mirror", "mirror_and_negate_x", "none"] = "mirror"
@@ -69,18 +82,26 @@ class Task:
             raise ValueError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
 
     @property
-    def places(self) -> dict[str, str]:
-        """Per data set that has targets of this task where they lie: a folder, or a column of the attribute file."""
-        named = {name: data_set.targets[self.name] for name, data_set in DATA_SETS.items() if self.name in data_set.targets}
-        return {**self.source, **named}
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty if the task has none."""
+        return self.labels.classes if self.labels else ()
 
-    def class_names(self, label_set: str) -> tuple[str, ...]:
-        """Return the names of a segmentation's classes."""
-        return self.classes[label_set] if label_set in self.classes else find_label_set(label_set).classes
+    @property
+    def outputs(self) -> int:
+        """Number of output channels of the head."""
+        return len(self.classes) or self.channels
 
-    def outputs(self, label_set: str) -> int:
-        """Return the number of output channels of this task's head where its classes are those of ``label_set``."""
-        return len(self.class_names(label_set)) if self.kind == "segmentation" else self.channels
+    @property
+    def is_dense(self) -> bool:
+        """True if it says something about every pixel, and not about the whole image."""
+        return self.head == "dense"
+
+    def mirrored_classes(self) -> list[int] | None:
+        """Return per class what it is in a mirror (a left eye is a right one); None if all stay what they are."""
+        sides = {"left": "right", "right": "left"}
+        mirrored = [" ".join(sides.get(word, word) for word in name.split()) for name in self.classes]
+        known = [name if name in self.classes else own for name, own in zip(mirrored, self.classes, strict=True)]
+        return None if known == list(self.classes) else [self.classes.index(name) for name in known]
 
 
 def _attribute(name: str, column: str) -> Task:
@@ -151,12 +172,45 @@ TASKS: dict[str, Task] = {
 """Every task by the name that ``task_list`` uses; ``class_<Attribute>`` of a data set needs no entry."""
 
 
-def get_task(name: str) -> Task:
-    """Return the task called ``name``: an entry of the table, or ``class_<Attribute>`` for any attribute of a data set.
+def places_of(name: str) -> dict[str, str]:
+    """Return where the targets of a task of the table lie, per data set that has some.
 
     Raises:
         KeyError: no task has that name.
     """
+    listed = {data_set.name: data_set.targets[name] for data_set in DATA_SETS.values() if name in data_set.targets}
+    return {**_entry(name).source, **listed}
+
+
+def get_task(name: str, data_set: DataSet | None = None, label_set: str = "") -> Task:
+    """Return a task as a data set has it: an entry of the table, or ``class_<Attribute>`` for any attribute of a data set.
+
+    Args:
+        name: of the task.
+        data_set: one that has targets of it; None: the first one.
+        label_set: of the data set, with the classes of a segmentation; empty: the usual one.
+
+    Raises:
+        KeyError: no task has that name, or the data set has no targets of it.
+    """
+    entry, places = _entry(name), places_of(name)
+    data_set = data_set or DATA_SETS[next(iter(places))]
+    labels = entry.labels
+    if entry.kind == "segmentation" and labels is None:
+        labels = data_set.label_sets[label_set or next(iter(data_set.label_sets))]
+    return replace(
+        entry,
+        place=places[data_set.name],
+        labels=labels,
+        label_sets=tuple(data_set.label_sets.values()) if entry.labels is None else (),
+        classes_key=data_set.classes_key or "",
+        depth_range=data_set.depth_range,
+        normal_axes=data_set.normal_axes,
+        has_unit_normals=data_set.has_unit_normals,
+    )
+
+
+def _entry(name: str) -> Task:
     if name in TASKS:
         return TASKS[name]
     column = name.removeprefix("class_")
@@ -168,22 +222,12 @@ def get_task(name: str) -> Task:
 def is_task(name: str) -> bool:
     """Return True if :func:`get_task` knows ``name``."""
     try:
-        get_task(name)
+        _entry(name)
     except KeyError:
         return False
     return True
 
 
-def mirrored_classes(label_set: str) -> list[int] | None:
-    """Return per class of a label set its class in a mirror (a left eye is a right one); None if all stay what they are."""
-    if label_set not in data_set_of(label_set).label_sets:
-        return None  # the data set has no segmentation
-    names = find_label_set(label_set).classes
-    sides = {"left": "right", "right": "left"}
-    mirrored = [" ".join(sides.get(word, word) for word in name.split()) for name in names]
-    return None if mirrored == list(names) else [names.index(name) for name in mirrored]
-
-
-def task_names(dataset: str) -> list[str]:
-    """Return the names of the table's tasks that ``dataset`` has targets for."""
-    return [name for name, task in TASKS.items() if dataset in task.places]
+def tasks_of(data_set: DataSet, label_set: str = "") -> dict[str, Task]:
+    """Return the table's tasks that a data set has targets for, by name; ``label_set`` as in :func:`get_task`."""
+    return {name: get_task(name, data_set, label_set) for name in TASKS if data_set.name in places_of(name)}

@@ -46,7 +46,7 @@ def unlabelled(rooms: Path, target: Path, tasks: Iterable[str], **labelled: int)
     for split, kept in labelled.items():
         for name in (target / "gt_sets" / f"{split}.txt").read_text().split()[kept:]:
             for task in tasks:
-                stem = target / get_task(task).places["NYU"] / name
+                stem = target / get_task(task).place / name
                 if task == "segmentsemantic":
                     Image.new("L", Image.open(f"{stem}.png").size).save(f"{stem}.png")
                 else:

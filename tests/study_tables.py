@@ -174,7 +174,7 @@ def _live_groups(setting: Setting, random: np.random.Generator) -> np.ndarray:
 
 
 def _goes_up(task: str) -> bool:
-    return metric_info(task, get_task(task).main_metric).better == "up"
+    return metric_info(get_task(task), get_task(task).main_metric).better == "up"
 
 
 def _metrics(

@@ -52,7 +52,7 @@ def small_network() -> tuple[MultiTaskModel, ExperimentConfig]:
     width, heads = backbone.out_channels, {}
     for task in map(tasks.table.get_task, TASKS):
         dense = task.head == "dense"
-        heads[task.name] = DeepLabHead(width, task.outputs("NYU"), 4, [1]) if dense else ClassificationHead(width)
+        heads[task.name] = DeepLabHead(width, task.outputs, 4, [1]) if dense else ClassificationHead(width)
     model = MultiTaskModel(backbone, heads, Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))).eval()
     with torch.no_grad():
         model.backbone.get_submodule("layer3.0.conv1").weight[:, ::2] = 0

@@ -27,7 +27,7 @@ pytestmark = [
 
 def config(**values: object) -> ExperimentConfig:
     """All four tasks, or those that the copy has files for."""
-    tasks = [task for task in TASKS if (Path(ROOT) / get_task(task).places["NYU"]).is_dir()]
+    tasks = [task for task in TASKS if (Path(ROOT) / get_task(task).place).is_dir()]
     return make_config(**{"data_dir_NYU": ROOT, "task_list": tasks, "input_shape": SIZE, **values})
 
 

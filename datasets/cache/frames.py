@@ -30,7 +30,6 @@ from datasets.cache.parts import DAMAGED, Part, PartWriter
 from datasets.frame_check import parts_of, read_frames, refuse_or_drop
 from datasets.sample import Sample
 from settings.config import ExperimentConfig
-from tasks.table import get_task
 from utils.errors import DataError
 from utils.files import evenly_spread, fingerprint
 from utils.locks import give_back
@@ -49,7 +48,7 @@ class CachedFrames:
     """The frames of a data set in their parts; what :class:`datasets.base.Frames` asks for."""
 
     def __init__(self, dataset: MultiTaskDataset, parts: dict[str | None, Part]) -> None:
-        self._names, self._tasks, self._in_memory = dataset.names, dataset.task_list, dataset.in_memory
+        self._names, self._tasks, self._in_memory = dataset.names, dataset.tasks, dataset.in_memory
         self._parts = parts
 
     def batch(self, indices: Sequence[int]) -> Sample:
@@ -59,7 +58,7 @@ class CachedFrames:
         targets, masks = {}, {}
         for task in self._tasks:
             if task in self._parts:
-                targets[task], masks[task] = decode(get_task(task).kind, *self._parts[task].take(names))
+                targets[task], masks[task] = decode(self._tasks[task].kind, *self._parts[task].take(names))
             else:
                 pairs = [self._in_memory(task, name) for name in names]
                 targets[task] = torch.stack([target for target, _ in pairs])
@@ -229,5 +228,5 @@ def _shape(dataset: MultiTaskDataset, what: str | None) -> tuple[tuple[int, ...]
     """Shape (K, H, W) and type of one frame's codes."""
     if what is None:
         return (1 if dataset.grey else 3, *dataset.size), IMAGE_TYPE
-    task = get_task(what)
+    task = dataset.tasks[what]
     return (task.channels, *dataset.size), codec_of(task.kind).type

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from datasets.cores import cores
 from datasets.preparation.workers import in_processes
 from tasks.data_sets import DATA_SETS
-from tasks.table import get_task
 from utils.cli import path_argument, whole_number
 from utils.console import duration, track
 
@@ -73,7 +72,7 @@ def examine_files(survey: Survey, workers: int) -> Counter[tuple[int, int]]:
 
     sizes: dict[Path, tuple[int, int]] = {}
     facts: dict[str, dict[Path, Facts]] = {}
-    contents = in_processes(partial(examine, survey.label_set), survey.files, workers, crashed)
+    contents = in_processes(partial(examine, survey.tasks), survey.files, workers, crashed)
     for file, content in track(zip(survey.files, contents, strict=True), "reading", total=len(survey.files)):
         survey.problems.extend(content.problems)
         if content.size is not None:
@@ -81,7 +80,7 @@ def examine_files(survey: Survey, workers: int) -> Counter[tuple[int, int]]:
         if file.task is not None and content.facts is not None:
             facts.setdefault(file.task, {})[file.path] = content.facts
     for task, files in facts.items():
-        finding = judge(get_task(task), files, survey.label_set)
+        finding = judge(survey.tasks[task], files)
         if finding is not None:
             survey.add(finding.path, finding.problem, finding.expected)
     survey.problems.extend(size_problems(survey.files, sizes, survey.loader.same_size))

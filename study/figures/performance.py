@@ -77,7 +77,7 @@ def _draw(
         percent_axis(axes.xaxis)
         fit_to_means(axes, drawn, lines, bounds=_bounds(columns[task], [*lines, *(mean.mean for mean in drawn)]))
         cut |= is_cut(axes, drawn)
-        label_axes(axes, task_title(task), COLUMNS["group_sparsity"].heading, columns[task].axis_label())
+        label_axes(axes, task_title(tables, task), COLUMNS["group_sparsity"].heading, columns[task].axis_label())
         axes.locator_params(axis="y", nbins=5)
     dense = [setting for setting in task_set.dense if any(setting.name in means for means in values.values())]
     if any(means[setting.name].n > 1 for setting in dense for means in values.values() if setting.name in means):

@@ -13,10 +13,9 @@ import pandas as pd
 from settings.targets import TARGETS
 from study import columns
 from study.columns import Column
-from study.labels import as_recorded, kind_label, strength_label, tasks_label, value_text
+from study.labels import as_recorded, kind_label, short_name, strength_label, tasks_label, value_text
 from study.statistics import Estimate, estimate
 from study.tables import StudyTables
-from tasks.table import get_task, is_task
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,10 @@ class TaskSet:
     tasks: tuple[str, ...]
     settings: tuple[PlottedSetting, ...]
     """Sorted by strength, dense ones first."""
-
-    @property
-    def key(self) -> str:
-        """Part of the names of its files: ``seg_depth_sn``."""
-        return "_".join(_short(task) for task in self.tasks)
-
-    @property
-    def title(self) -> str:
-        """``Semantic segmentation + depth``."""
-        return tasks_label(self.tasks)
+    key: str
+    """Part of the names of its files: ``seg_depth_sn``."""
+    title: str
+    """``Semantic segmentation + depth``."""
 
     @property
     def dense(self) -> list[PlottedSetting]:
@@ -118,7 +111,15 @@ def task_sets(tables: StudyTables) -> list[TaskSet]:
     by_tasks: dict[tuple[str, ...], list[PlottedSetting]] = {}
     for setting in plotted_settings(tables):
         by_tasks.setdefault(setting.tasks, []).append(setting)
-    return [TaskSet(tasks, tuple(sorted(settings, key=lambda setting: setting.order))) for tasks, settings in by_tasks.items()]
+    return [
+        TaskSet(
+            tasks,
+            tuple(sorted(settings, key=lambda setting: setting.order)),
+            "_".join(short_name(tables, task) for task in tasks),
+            tasks_label(tables, tasks),
+        )
+        for tasks, settings in by_tasks.items()
+    ]
 
 
 def drawn_sets(tables: StudyTables) -> list[TaskSet]:
@@ -147,7 +148,7 @@ def estimates(tables: StudyTables, metric: str) -> dict[str, Estimate]:
 def main_columns(tables: StudyTables, tasks: Iterable[str]) -> dict[str, Column]:
     """Return the column of the main metric of each task that has a value of it."""
     recorded = set(tables.runs["metric"])
-    mains = {task: columns.main_column(task) for task in tasks if is_task(task)}
+    mains = {task: columns.main_column(tables.tasks[task]) for task in tasks if task in tables.tasks}
     return {task: as_recorded(tables, column) for task, column in mains.items() if column.name in recorded}
 
 
@@ -184,13 +185,6 @@ def _setting(row: Mapping[str, Any]) -> PlottedSetting:
         budget=100.0 * next((_number(row[key]) for key in TARGETS if TARGETS[key].cost and value_text(row.get(key))), math.nan),
         brief_label=strength_label(row) if value_text(row["penalty"]) else "dense",
     )
-
-
-def _short(task: str) -> str:
-    try:
-        return get_task(task).short
-    except KeyError:
-        return task
 
 
 def _number(value: Any) -> float:

@@ -73,7 +73,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Cells of the row: run, state, epoch, main metrics, time left, where."""
         epoch = f"{len(self.lines)}/{self.run.config.epochs}" if self.lines else ""
-        metrics = main_metrics(self.run.config.task_list, self.lines[-1], "val/") if self.lines else ""
+        metrics = main_metrics(self.run.config.tasks.values(), self.lines[-1], "val/") if self.lines else ""
         return self.run.name, self.word, epoch, metrics, self.left, self.where
 
 

@@ -8,10 +8,11 @@ import torch
 from datasets.sample import finish, labelled_tasks, stack
 from tests.datasets.frames import DENSE, raw_sample
 from tests.equality import equal
+from tests.tasks.known import EVERY
 
 
 def test_types_and_shapes_are_those_of_the_contract() -> None:
-    sample = finish(raw_sample(), "metric")
+    sample = finish(raw_sample(), EVERY, "metric")
     shapes = {
         "segmentsemantic": (torch.int64, (12, 16)),
         "depth_euclidean": (torch.float32, (1, 12, 16)),
@@ -29,7 +30,7 @@ def test_types_and_shapes_are_those_of_the_contract() -> None:
 def test_the_image_is_divided_by_255() -> None:
     raw = raw_sample()
     raw["image"][0, 0, :2] = torch.tensor([0, 255])
-    image = finish(raw, "metric")["image"]
+    image = finish(raw, EVERY, "metric")["image"]
     assert image.dtype == torch.float32
     assert image[0, 0, :2].tolist() == [0, 1]
 
@@ -37,7 +38,7 @@ def test_the_image_is_divided_by_255() -> None:
 def test_unlabelled_pixels_are_255_and_others_keep_their_class() -> None:
     raw = raw_sample()
     raw["targets"]["segmentsemantic"].fill_(7)
-    sample = finish(raw, "metric")
+    sample = finish(raw, EVERY, "metric")
     mask = raw["masks"]["segmentsemantic"][0]
     assert (sample["targets"]["segmentsemantic"] == torch.where(mask, 7, 255)).all()
     assert torch.equal(sample["masks"]["segmentsemantic"], mask)
@@ -47,7 +48,7 @@ def test_relative_depth_is_divided_by_the_largest_valid_one() -> None:
     raw = raw_sample()
     mask = raw["masks"]["depth_euclidean"]
     raw["targets"]["depth_euclidean"][~mask] = 1e3  # invalid: must not count
-    metric, relative = (finish(raw, target)["targets"]["depth_euclidean"] for target in ("metric", "relative"))
+    metric, relative = (finish(raw, EVERY, target)["targets"]["depth_euclidean"] for target in ("metric", "relative"))
     assert float(relative.max()) == 1
     torch.testing.assert_close(relative[mask] * float(metric[mask].max()), metric[mask])
     assert torch.equal(metric[mask], raw["targets"]["depth_euclidean"][mask])
@@ -59,7 +60,7 @@ def test_invalid_pixels_are_zero_whatever_the_file_had(target: str, garbage: flo
     raw = raw_sample()
     for task in DENSE[1:]:
         raw["targets"][task][~raw["masks"][task].expand_as(raw["targets"][task])] = garbage
-    sample = finish(raw, target)
+    sample = finish(raw, EVERY, target)
     for task in DENSE[1:]:
         assert (sample["targets"][task][~sample["masks"][task].expand_as(sample["targets"][task])] == 0).all()
         assert sample["targets"][task].isfinite().all()
@@ -68,13 +69,13 @@ def test_invalid_pixels_are_zero_whatever_the_file_had(target: str, garbage: flo
 def test_a_frame_without_any_valid_depth_is_zero_and_not_nan() -> None:
     raw = raw_sample()
     raw["masks"]["depth_euclidean"].fill_(False)
-    assert (finish(raw, "relative")["targets"]["depth_euclidean"] == 0).all()
+    assert (finish(raw, EVERY, "relative")["targets"]["depth_euclidean"] == 0).all()
 
 
 def test_finishing_leaves_its_input_alone() -> None:
     raw = raw_sample()
     before = copy.deepcopy(raw)
-    finish(raw, "relative")
+    finish(raw, EVERY, "relative")
     assert equal(raw, before)
 
 
@@ -87,6 +88,6 @@ def test_one_valid_element_of_a_batch_makes_a_task_a_labelled_one() -> None:
     assert labelled_tasks(samples[0], tasks) == labelled_tasks(stack(samples), tasks) == []
     samples[2]["masks"]["surface_normal"][0, -1, -1] = True
     samples[2]["masks"]["class_male"].fill_(True)
-    for batch in (samples[2], finish(samples[2], "metric"), stack(samples), finish(stack(samples), "metric")):
+    for batch in (samples[2], finish(samples[2], EVERY, "metric"), stack(samples), finish(stack(samples), EVERY, "metric")):
         assert labelled_tasks(batch, tasks) == ["surface_normal", "class_male"]
         assert labelled_tasks(batch, ["class_male", "segmentsemantic"]) == ["class_male"]

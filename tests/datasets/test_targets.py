@@ -13,14 +13,15 @@ from scipy.io import savemat
 from datasets.images import read_array
 from datasets.loaders import build_dataset
 from datasets.targets import read_target
-from tasks.table import TASKS, Task
+from tasks.table import Task
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
 from tests.datasets.preparation.verification.damage import problems_in
+from tests.tasks.known import NYU
 from utils.errors import DataError
 
 SIZE = (16, 32)
-FOLDERS = {name: str(task.places["NYU"]) for name, task in TASKS.items() if "NYU" in task.places}
+FOLDERS = {name: task.place for name, task in NYU.items()}
 DEPTH = nyu_frame(0, *SIZE)["depth"]
 NORMALS = random_normals(np.random.default_rng(0), *SIZE)
 LENGTHS = (
@@ -33,7 +34,7 @@ def read(name: str, array: np.ndarray, folder: Path, suffix: str = ".npy") -> tu
     """A target of NYU-v2 from a file that holds ``array``."""
     path = folder / FOLDERS[name] / f"a0{suffix}"
     write_array(path, array)
-    return read_target(TASKS[name], path, "NYU")
+    return read_target(NYU[name], path)
 
 
 REFUSED: dict[str, tuple[str, np.ndarray, str]] = {
@@ -120,10 +121,10 @@ def test_a_frame_of_marks_has_no_depth_and_is_no_error(tmp_path: Path) -> None:
 
 def test_a_new_task_of_kind_depth_has_the_same_invalid_pixels(tmp_path: Path) -> None:
     """The kind says what is invalid: a valid 0 or -1 would come out of the cache as a small positive depth."""
-    old = TASKS["depth_euclidean"]
+    old = NYU["depth_euclidean"]
     task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", old.places)
     write_array(tmp_path / "a.npy", np.array([[2.0, -1.0, 0.0]]))
-    assert read_target(task, tmp_path / "a.npy", "NYU")[1].tolist() == [[[True, False, False]]]
+    assert read_target(task, tmp_path / "a.npy")[1].tolist() == [[[True, False, False]]]
 
 
 def test_matlab_floats_that_are_whole_are_floats(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_matlab_floats_that_are_whole_are_floats(tmp_path: Path) -> None:
     path.write_bytes(
         b"MATLAB 5.0".ljust(124) + struct.pack("<H2s", 0x0100, b"IM") + struct.pack("<II", 14, len(matrix)) + matrix
     )
-    values, known = read_target(TASKS["depth_euclidean"], path, "NYU")
+    values, known = read_target(NYU["depth_euclidean"], path)
     np.testing.assert_array_equal(values, np.full((1, 2, 3), 2.0))
     assert known.all()
 
@@ -191,7 +192,7 @@ def test_a_palette_of_normals_is_read_as_its_colours(tmp_path: Path) -> None:
     path = tmp_path / "normals" / "a0.png"
     path.parent.mkdir()
     Image.new("RGB", (4, 4), (255, 128, 127)).convert("P", palette=Image.Palette.ADAPTIVE).save(path)
-    values, known = read_target(TASKS["surface_normal"], path, "NYU")
+    values, known = read_target(NYU["surface_normal"], path)
     assert known.all()
     np.testing.assert_allclose(values[0], 1, atol=1e-4)
 
@@ -233,7 +234,7 @@ def test_a_16_bit_image_of_edges_is_scaled_by_its_type(tmp_path: Path) -> None:
     path = tmp_path / "edge" / "a0.png"
     path.parent.mkdir()
     Image.fromarray(np.full(SIZE, 6554, np.uint16)).save(path)
-    np.testing.assert_allclose(read_target(TASKS["edge_texture"], path, "NYU")[0], 6554 / 65535, rtol=1e-6)
+    np.testing.assert_allclose(read_target(NYU["edge_texture"], path)[0], 6554 / 65535, rtol=1e-6)
 
 
 @pytest.mark.parametrize("how", ["8 bits", "1 bit", "palette", "bool", "int64", "float"])
@@ -251,7 +252,7 @@ def test_black_and_white_edges_are_0_and_1(how: str, tmp_path: Path) -> None:
             image = Image.fromarray(edges)
             image.putpalette([0, 0, 0, 255, 255, 255])
         image.save(path)
-    np.testing.assert_array_equal(read_target(TASKS["edge_texture"], path, "NYU")[0][0], edges)
+    np.testing.assert_array_equal(read_target(NYU["edge_texture"], path)[0][0], edges)
 
 
 def test_edges_that_are_no_number_are_invalid(tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ def test_a_palette_of_colours_or_of_the_labels_themselves_is_read_as_it_was_mean
         image = Image.fromarray(labels)
         image.putpalette(palette.ravel().tolist())
         image.save(tmp_path / "a0.png")
-        for part, wanted in zip(read_target(TASKS["segmentsemantic"], tmp_path / "a0.png", "NYU"), expected, strict=True):
+        for part, wanted in zip(read_target(NYU["segmentsemantic"], tmp_path / "a0.png"), expected, strict=True):
             np.testing.assert_array_equal(part, wanted)
 
 

@@ -17,12 +17,13 @@ from tests.configs import make_config
     ],
 )
 def test_classes_have_the_numbers_of_the_data_sets_files(values: dict[str, object], first: int, name: str) -> None:
-    config, task = make_config(**values), get_task("segmentsemantic")
+    config = make_config(**values)
+    task = config.tasks["segmentsemantic"]
     about = meaning_of_outputs([task], config)["segmentsemantic"]
     assert about["first_label"] == min(about["classes"]) == first
     assert about["classes"] == classes(task, config)
     assert about["classes"][first] == name
-    assert len(about["classes"]) == about["shape"][1] == task.outputs(config.label_set)
+    assert len(about["classes"]) == about["shape"][1] == task.outputs
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_at_the_input_size_the_files_hold_the_predictions_that_metrics_use(
     logits = predictor.logits(read_photo(rooms / "images" / f"{frame}.jpg"))
     for name in NYU_TASKS:
         task = get_task(name)
-        values, mask = map(torch.from_numpy, read_target(task, work / "out" / name / f"{frame}.npy", "NYU"))
+        values, mask = map(torch.from_numpy, read_target(task, work / "out" / name / f"{frame}.npy"))
         expected = predict(task, logits[name], predictor.config.depth_target)
         assert bool(mask.all())
         if task.kind == "segmentation":
@@ -159,8 +159,8 @@ def test_a_picture_has_the_projects_colours_however_it_is_cut(name: str, monkeyp
     monkeypatch.setattr(prediction, "BAND", 50)
     task, frame = get_task(name), random_frames(np.random.default_rng(0), 1)[name][0]
     limits = value_limits(name, frame, None) if KINDS[task.kind].is_scalar else None
-    whole = colourise(name, frame, None, "NYU", limits)
-    np.testing.assert_allclose(np.asarray(coloured(task, frame, "NYU")) / 255, whole, atol=0.5 / 255 + 1e-9)
+    whole = colourise(task, frame, None, limits)
+    np.testing.assert_allclose(np.asarray(coloured(task, frame)) / 255, whole, atol=0.5 / 255 + 1e-9)
 
 
 def test_attributes_are_one_table(face_predictor: Predictor, photos: Path, work: Path) -> None:

@@ -249,11 +249,13 @@ def test_outputs_that_are_not_finite_prove_nothing(value: float, share: int) -> 
 @pytest.mark.parametrize("batches", [[], [torch.zeros(0, 3, 32, 32)], [torch.zeros(2, 3, 32, 32)], [torch.ones(1, 3, 32, 32)]])
 def test_images_that_say_nothing_prove_nothing(batches: list[torch.Tensor]) -> None:
     """Even two networks whose backbones differ in every weight are equal on them, if they have no biases."""
-    model = build_model(make_config(task_list=NYU_TASKS)).eval()
-    differences = compare_outputs(model, model, batches)
+    config = make_config(task_list=NYU_TASKS)
+    model = build_model(config).eval()
+    differences = compare_outputs(model, model, config.tasks.values(), batches)
     assert list(differences) == list(NYU_TASKS)
     assert not any(difference.equal for difference in differences.values())
-    assert all(difference.equal for difference in compare_outputs(model, model, [*batches, images(1)]).values())
+    compared = compare_outputs(model, model, config.tasks.values(), [*batches, images(1)])
+    assert all(difference.equal for difference in compared.values())
 
 
 @pytest.mark.usefixtures("no_measuring")
@@ -284,11 +286,12 @@ def test_an_evaluation_of_a_network_that_says_nan_proves_nothing(
 
 
 def test_differences_are_counted_over_all_batches() -> None:
-    model = build_model(make_config(task_list=NYU_TASKS)).eval()
+    config = make_config(task_list=NYU_TASKS)
+    model = build_model(config).eval()
     other, _ = compact(model)
     with torch.no_grad():
         other.heads["segmentsemantic"][-1].bias[7] += 1000.0
-    differences = compare_outputs(model, other, images(3).split(2))
+    differences = compare_outputs(model, other, config.tasks.values(), images(3).split(2))
     segmentation = differences["segmentsemantic"]
     assert segmentation.pixels == segmentation.different == 3 * 32 * 32
     assert segmentation.difference == pytest.approx(1000, rel=1e-3)

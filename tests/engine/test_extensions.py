@@ -225,7 +225,7 @@ def test_a_kind_of_target_is_an_entry_in_the_registry(rooms: Path, work: Path, m
     assert json.loads((work / "predicted" / "predictions.json").read_text())["tasks"] == {"heat": {"values": "degrees Celsius"}}
     np.save(data / "heat" / path.name, np.ones((2, 2), np.uint8))
     with pytest.raises(DataError, match="expected floats"):
-        read_target(TASKS["heat"], data / "heat" / path.name, "NYU")
+        read_target(TASKS["heat"], data / "heat" / path.name)
 
 
 def test_a_task_of_no_kind_is_refused() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from figures.colours import colourise, segmentation_palette, value_limits
 from tests.figures.frames import DENSE, SIZE, random_frames
+from tests.tasks.known import LABELLED, NYU
 
 
 def _is_grey(colours: np.ndarray) -> np.ndarray:
@@ -29,7 +30,7 @@ def test_palette_refuses_other_numbers(number: int) -> None:
 
 def test_labels_become_their_colours_and_ignored_ones_grey() -> None:
     labels = np.array([[0, 39], [7, 255]])
-    colours = colourise("segmentsemantic", labels, None, "NYU")
+    colours = colourise(LABELLED["NYU"]["segmentsemantic"], labels, None)
     np.testing.assert_array_equal(colours.reshape(4, 3)[:3], segmentation_palette(40)[[0, 39, 7]])
     assert _is_grey(colours).tolist() == [[False, False], [False, True]]
 
@@ -37,40 +38,40 @@ def test_labels_become_their_colours_and_ignored_ones_grey() -> None:
 def test_a_label_that_is_no_class_is_an_error_only_where_it_is_valid() -> None:
     labels = np.array([[0, 3]])
     with pytest.raises(ValueError, match=r"\[3\].*3 classes"):
-        colourise("segmentsemantic", labels, None, "celebA")
-    assert _is_grey(colourise("segmentsemantic", labels, np.array([[True, False]]), "celebA")).tolist() == [[0, 1]]
+        colourise(LABELLED["celebA"]["segmentsemantic"], labels, None)
+    assert _is_grey(colourise(LABELLED["celebA"]["segmentsemantic"], labels, np.array([[True, False]]))).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(("label_set", "classes"), [("NYU_MTAN", 13), ("celebA19", 19)])
 def test_other_label_sets_have_their_own_number_of_colours(label_set: str, classes: int) -> None:
     labels = np.arange(classes)[None]
-    colours = colourise("segmentsemantic", labels, None, label_set)
+    colours = colourise(LABELLED[label_set]["segmentsemantic"], labels, None)
     np.testing.assert_array_equal(colours[0], segmentation_palette(classes))
-    with pytest.raises(ValueError, match=rf"\[{classes}\].*{classes} classes of {label_set}"):
-        colourise("segmentsemantic", labels + 1, None, label_set)
+    with pytest.raises(ValueError, match=rf"\[{classes}\].*{classes} classes"):
+        colourise(LABELLED[label_set]["segmentsemantic"], labels + 1, None)
 
 
 def test_normals_are_shown_as_half_of_n_plus_one() -> None:
     normals = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, -1]]).T.reshape(3, 1, 3)
     expected = [[1, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 0]]
-    np.testing.assert_allclose(colourise("surface_normal", normals, None, "NYU")[0], expected)
+    np.testing.assert_allclose(colourise(LABELLED["NYU"]["surface_normal"], normals, None)[0], expected)
 
 
 def test_equal_depths_have_equal_colours_under_the_limits_of_the_target() -> None:
     target, prediction = np.array([[[1.0, 2.0, 3.0]]]), np.array([[[2.0, 3.0, 9.0]]])
-    limits = value_limits("depth_euclidean", target, None)
-    shown = colourise("depth_euclidean", target, None, "NYU", limits)
-    predicted = colourise("depth_euclidean", prediction, None, "NYU", limits)
+    limits = value_limits(NYU["depth_euclidean"], target, None)
+    shown = colourise(LABELLED["NYU"]["depth_euclidean"], target, None, limits)
+    predicted = colourise(LABELLED["NYU"]["depth_euclidean"], prediction, None, limits)
     np.testing.assert_array_equal(shown[0, 1:], predicted[0, :2])
     np.testing.assert_array_equal(predicted[0, 2], predicted[0, 1])  # beyond the scale: its last colour
 
 
 def test_limits_come_from_valid_pixels_and_are_never_equal() -> None:
     depth = np.array([[0.0, 2.0, 4.0, np.nan]])
-    assert value_limits("depth_euclidean", depth, depth > 0) == (2, 4)
-    assert value_limits("edge_texture", depth, depth > 0) == (0, 4)
-    assert value_limits("depth_euclidean", np.full((1, 2), 3.0), None) == (3, 4)
-    assert value_limits("depth_euclidean", depth, np.zeros((1, 4), bool)) == (0, 1)
+    assert value_limits(NYU["depth_euclidean"], depth, depth > 0) == (2, 4)
+    assert value_limits(NYU["edge_texture"], depth, depth > 0) == (0, 4)
+    assert value_limits(NYU["depth_euclidean"], np.full((1, 2), 3.0), None) == (3, 4)
+    assert value_limits(NYU["depth_euclidean"], depth, np.zeros((1, 4), bool)) == (0, 1)
 
 
 @pytest.mark.parametrize("task", DENSE)
@@ -80,17 +81,17 @@ def test_masked_pixels_are_striped_and_others_do_not_change(task: str, shape: tu
     mask = np.ones(shape, bool)
     mask[..., :4] = False
     limits = (0.0, 5.0)
-    masked = colourise(task, frame, mask, "NYU", limits)
+    masked = colourise(NYU[task], frame, mask, limits)
     assert masked.shape == (SIZE, SIZE, 3)
     assert _is_grey(masked[:, :4]).all()
     assert len(np.unique(masked[:, :4])) == 2  # the two greys of the stripes
-    np.testing.assert_array_equal(masked[:, 4:], colourise(task, frame, None, "NYU", limits)[:, 4:])
+    np.testing.assert_array_equal(masked[:, 4:], colourise(NYU[task], frame, None, limits)[:, 4:])
 
 
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="class_male"):
-        colourise("class_male", np.zeros(1), None, "celebA")
+        colourise(LABELLED["celebA"]["class_male"], np.zeros(1), None)
     with pytest.raises(ValueError, match=r"\(3, H, W\)"):
-        colourise("surface_normal", np.zeros((4, 4)), None, "NYU")
+        colourise(LABELLED["NYU"]["surface_normal"], np.zeros((4, 4)), None)
     with pytest.raises(KeyError):
-        colourise("nothing", np.zeros((4, 4)), None, "NYU")
+        colourise(LABELLED["NYU"]["nothing"], np.zeros((4, 4)), None)

@@ -11,7 +11,8 @@ from figures.learning_curves import learning_curves
 from figures.saving import save_figure
 from tasks.table import get_task
 
-TASKS = ("segmentsemantic", "depth_euclidean")
+NAMES = ("segmentsemantic", "depth_euclidean")
+TASKS = [get_task(name) for name in NAMES]
 
 
 def _lines(epochs: int, **changes: Any) -> list[dict[str, Any]]:
@@ -19,8 +20,8 @@ def _lines(epochs: int, **changes: Any) -> list[dict[str, Any]]:
     return [
         {
             "epoch": epoch,
-            **{f"{split}/loss/{name}": 1.0 / (epoch + 1) for split in ("train", "val") for name in (*TASKS, "total")},
-            **{f"val/{task}_{get_task(task).main_metric}": 0.1 * epoch for task in TASKS},
+            **{f"{split}/loss/{name}": 1.0 / (epoch + 1) for split in ("train", "val") for name in (*NAMES, "total")},
+            **{f"val/{task.name}_{task.main_metric}": 0.1 * epoch for task in TASKS},
             "group_sparsity": 10.0 * epoch,
             **changes,
         }

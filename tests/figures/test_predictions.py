@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 
 from figures.colours import colourise, segmentation_palette
 from figures.predictions import PredictedFrames, prediction_figure
-from tasks.data_sets import CELEBA_CLASSES, NYU_CLASSES, find_label_set
+from tasks.data_sets import CELEBA_CLASSES, NYU_CLASSES
 from tests.figures.frames import DENSE, SIZE, random_frames
+from tests.tasks.known import LABELLED
 
 BLACK = np.zeros((1, 3, SIZE, SIZE))
 
@@ -34,7 +35,9 @@ def test_one_row_per_image_with_target_and_prediction_of_each_task(tasks: tuple[
     rng = np.random.default_rng(0)
     targets, predictions = ({task: random_frames(rng, 2)[task] for task in tasks} for _ in range(2))
     images = rng.uniform(size=(2, channels, SIZE, SIZE))
-    figure = prediction_figure(PredictedFrames(images, predictions, targets, names=["one.png", "two.png"]), "NYU", "title")
+    figure = prediction_figure(
+        PredictedFrames(images, predictions, targets, names=["one.png", "two.png"]), LABELLED["NYU"], "title"
+    )
     pictures = _pictures(figure)
     per_row = 1 + 2 * len(tasks)
     assert len(pictures) == 2 * per_row
@@ -57,11 +60,11 @@ def test_without_targets_there_is_one_column_per_task(shape: tuple[int, int]) ->
         "surface_normal": normals / np.linalg.norm(normals, axis=1, keepdims=True),
         "edge_texture": rng.uniform(0, 0.5, (1, 1, *shape)),
     }
-    figure = prediction_figure(PredictedFrames(rng.uniform(size=(1, 3, *shape)), predictions), "NYU", "title")
+    figure = prediction_figure(PredictedFrames(rng.uniform(size=(1, 3, *shape)), predictions), LABELLED["NYU"], "title")
     pictures = _pictures(figure)
     assert len(pictures) == 1 + len(predictions)
     for picture, (task, prediction) in zip(pictures[1:], predictions.items(), strict=True):
-        np.testing.assert_array_equal(picture, colourise(task, prediction[0], None, "NYU"))
+        np.testing.assert_array_equal(picture, colourise(LABELLED["NYU"][task], prediction[0], None))
     texts = _all_texts(figure)
     assert not {"target", "prediction", "no valid target", "strongest of the target"} & set(texts)
     assert {"input", "Depth", "Surface normals", "strongest"} <= set(texts)
@@ -69,7 +72,7 @@ def test_without_targets_there_is_one_column_per_task(shape: tuple[int, int]) ->
 
 
 def test_without_targets_attributes_are_probabilities() -> None:
-    figure = prediction_figure(PredictedFrames(BLACK, {"class_male": np.array([0.93])}), "celebA", "")
+    figure = prediction_figure(PredictedFrames(BLACK, {"class_male": np.array([0.93])}), LABELLED["celebA"], "")
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["Male 0.93"]
     assert _inside(figure)
 
@@ -78,7 +81,7 @@ def test_legend_names_the_classes_that_occur_in_their_colours() -> None:
     target, prediction = np.full((1, SIZE, SIZE), 5), np.full((1, SIZE, SIZE), 21)
     target[0, 0], prediction[0, 0] = 255, 5
     frames = PredictedFrames(BLACK, {"segmentsemantic": prediction}, {"segmentsemantic": target})
-    figure = prediction_figure(frames, "NYU", "")
+    figure = prediction_figure(frames, LABELLED["NYU"], "")
     handles = figure.legends[0].get_patches()
     assert [handle.get_label() for handle in handles] == [NYU_CLASSES[5], NYU_CLASSES[21]]
     colours = [to_rgb(handle.get_facecolor()) for handle in handles]
@@ -88,7 +91,7 @@ def test_legend_names_the_classes_that_occur_in_their_colours() -> None:
 
 def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
     labels = np.sort(np.arange(SIZE * SIZE) % 40).reshape(1, SIZE, SIZE)
-    figure = prediction_figure(PredictedFrames(BLACK, *[{"segmentsemantic": labels}] * 2), "NYU", "")
+    figure = prediction_figure(PredictedFrames(BLACK, *[{"segmentsemantic": labels}] * 2), LABELLED["NYU"], "")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts == [*NYU_CLASSES[:24], "+ 16 rarer"]
     assert _inside(figure)
@@ -96,9 +99,11 @@ def test_legend_of_very_many_classes_says_how_many_it_leaves_out() -> None:
 
 @pytest.mark.parametrize("label_set", ["celebA19", "NYU_MTAN"])
 def test_legend_names_all_classes_of_other_label_sets(label_set: str) -> None:
-    classes = find_label_set(label_set).classes
+    classes = LABELLED[label_set]["segmentsemantic"].classes
     labels = (np.arange(SIZE * SIZE) % len(classes)).reshape(1, SIZE, SIZE)
-    figure = prediction_figure(PredictedFrames(BLACK, {"segmentsemantic": labels}), label_set, "all the classes there are")
+    figure = prediction_figure(
+        PredictedFrames(BLACK, {"segmentsemantic": labels}), LABELLED[label_set], "all the classes there are"
+    )
     handles = figure.legends[0].get_patches()
     assert [handle.get_label() for handle in handles] == list(classes)
     np.testing.assert_allclose([to_rgb(handle.get_facecolor()) for handle in handles], segmentation_palette(len(classes)))
@@ -108,7 +113,7 @@ def test_legend_names_all_classes_of_other_label_sets(label_set: str) -> None:
 @pytest.mark.parametrize(("label_set", "first"), [("NYU", "+x right"), ("NYU_MTAN", "+x")])
 def test_legend_says_where_axes_point_only_where_that_is_known(label_set: str, first: str) -> None:
     normals = {"surface_normal": random_frames(np.random.default_rng(0), 1)["surface_normal"]}
-    figure = prediction_figure(PredictedFrames(BLACK, normals), label_set, "")
+    figure = prediction_figure(PredictedFrames(BLACK, normals), LABELLED[label_set], "")
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[0] == first
     assert len(labels) == 6
@@ -117,7 +122,7 @@ def test_legend_says_where_axes_point_only_where_that_is_known(label_set: str, f
 def test_depth_bar_has_the_range_of_the_frame_and_the_heading_its_unit() -> None:
     target = np.linspace(1, 3, SIZE * SIZE).reshape(1, 1, SIZE, SIZE)
     frames = PredictedFrames(BLACK, {"depth_euclidean": target * 2}, {"depth_euclidean": target})
-    figure = prediction_figure(frames, "NYU", "", {"depth_euclidean": "m"})
+    figure = prediction_figure(frames, LABELLED["NYU"], "", {"depth_euclidean": "m"})
     assert "Depth (m)" in _all_texts(figure)
     assert [label.get_text() for label in figure.axes[-1].get_yticklabels()] == ["1.00", "2.00", "3.00"]
 
@@ -130,7 +135,7 @@ def test_attributes_say_target_probability_and_whether_they_agree() -> None:
     predictions["class_smile"] = np.array([0.2, 0.5, 0.4])
     masks = {"class_male": np.array([True, True, False])}
     images = rng.uniform(size=(3, 3, SIZE, SIZE))
-    figure = prediction_figure(PredictedFrames(images, predictions, targets, masks), "celebA", "")
+    figure = prediction_figure(PredictedFrames(images, predictions, targets, masks), LABELLED["celebA"], "")
     lines = [text for axes in figure.axes for text in axes.texts]
     assert [line.get_text() for line in lines] == [
         "Male 1 → 0.93 ✓",
@@ -148,7 +153,9 @@ def test_attributes_say_target_probability_and_whether_they_agree() -> None:
 
 def test_only_attributes_stand_side_by_side() -> None:
     truth = {"class_male": np.ones(6)}
-    figure = prediction_figure(PredictedFrames(BLACK.repeat(6, axis=0), truth, truth), "celebA", "only attributes " * 20)
+    figure = prediction_figure(
+        PredictedFrames(BLACK.repeat(6, axis=0), truth, truth), LABELLED["celebA"], "only attributes " * 20
+    )
     positions = [axes.get_position() for axes in figure.axes]
     assert len(positions) == 6
     assert len({round(position.x0, 6) for position in positions}) == 4
@@ -166,6 +173,6 @@ def test_inputs_that_do_not_belong_together_are_refused() -> None:
         PredictedFrames(images, truth, truth, names=["one"])
     labels = {"segmentsemantic": np.full((2, SIZE, SIZE), 40)}
     with pytest.raises(ValueError, match=r"\[40\].*40 classes"):
-        prediction_figure(PredictedFrames(images, labels, labels), "NYU", "")
+        prediction_figure(PredictedFrames(images, labels, labels), LABELLED["NYU"], "")
     with pytest.raises(ValueError, match="N > 0"):
         PredictedFrames(images[:0], {}, {})

@@ -17,7 +17,7 @@ from engine.trainer import forward_losses
 from engine.trial import Trial
 from settings.config import ExperimentConfig, load_config
 from study.study_file import is_study
-from tasks.table import IGNORE_INDEX, Task, get_task
+from tasks.table import IGNORE_INDEX, Task
 from tests.narrow import resnet18_narrow
 from tests.settings.test_config import PUBLISHED_GRID, PUBLISHED_NYU
 from tests.small import narrow_resnetd
@@ -129,7 +129,7 @@ def random_target(task: Task, config: ExperimentConfig) -> tuple[Tensor, Tensor]
         return torch.randint(2, (2,)).float(), torch.tensor([True, False])
     mask = torch.rand(size) < 0.7
     if task.kind == "segmentation":
-        labels = torch.randint(task.outputs(config.label_set), size)
+        labels = torch.randint(task.outputs, size)
         return labels.masked_fill(~mask, IGNORE_INDEX), mask
     mask = mask[:, None]
     channels = 3 if task.kind == "normals" else 1
@@ -143,7 +143,7 @@ def train_one_step(config: ExperimentConfig, folder: Path) -> None:
     config, device = resolve(shrunk(config))
     torch.manual_seed(0)
     trial = Trial(config, 0, device, folder)
-    pairs = {name: random_target(get_task(name), config) for name in config.task_list}
+    pairs = {name: random_target(task, config) for name, task in config.tasks.items()}
     batch = Sample(
         image=torch.rand(2, config.input_img_channels, *config.size),
         targets={name: target for name, (target, _) in pairs.items()},

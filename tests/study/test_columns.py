@@ -12,9 +12,9 @@ from study.page import ReportInfo, html_page
 from study.tables import StudyTables
 from study.text_tables import full_tables, paper_table
 from tasks.metric_info import metrics_of
-from tasks.table import TASKS
 from tests.studies import fake_run, make_study
 from tests.study.tabled import NO_COSTS, PAIRED, SPARSE, random_metrics, row_of, values
+from tests.tasks.known import EVERY, NYU
 from tests.test_docs import run_page
 
 
@@ -60,23 +60,23 @@ def test_a_run_without_the_number_has_an_empty_cell(work: Path) -> None:
 
 
 def test_a_metric_is_looked_up_by_its_task_and_its_name() -> None:
-    columns = task_columns(["depth_euclidean", "edge_texture", "a_task_of_nobody"])
-    assert list(columns) == [(task, metric) for task in ("depth_euclidean", "edge_texture") for metric in metrics_of(task)]
+    columns = task_columns([NYU["depth_euclidean"], NYU["edge_texture"]])
+    assert list(columns) == [(task, metric) for task in ("depth_euclidean", "edge_texture") for metric in metrics_of(NYU[task])]
     assert columns["depth_euclidean", "abs_err"].heading == "absolute error ↓"
     assert columns["depth_euclidean", "abs_err"].main and not columns["depth_euclidean", "rmse"].main
-    metres = task_column("depth_euclidean", "abs_err", metres=True)
+    metres = task_column(NYU["depth_euclidean"], "abs_err", metres=True)
     assert (metres.heading, metres.axis_label(), metres.axis_label(brief=True)) == (
         "absolute error (m) ↓",
         "absolute error in m (↓ better)",
         "absolute error in m ↓",
     )
     with pytest.raises(KeyError):
-        task_column("depth_euclidean", "mIoU")
+        task_column(NYU["depth_euclidean"], "mIoU")
 
 
 def test_no_two_columns_have_the_same_name() -> None:
     assert all(name == column.name for name, column in COLUMNS.items())
-    assert len(run_columns(TASKS)) == len(task_columns(TASKS)) + len(COLUMNS)
+    assert len(run_columns(EVERY.values())) == len(task_columns(EVERY.values())) + len(COLUMNS)
 
 
 def test_a_name_without_an_entry_is_its_words() -> None:

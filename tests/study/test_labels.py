@@ -26,12 +26,12 @@ from utils.numbers import fixed, short_number
     ],
 )
 def test_a_setting_is_called_after_its_columns(values: dict[str, object], expected: str) -> None:
-    assert setting_label(summary_row(**values)) == expected
+    assert setting_label(small_study(), summary_row(**values)) == expected
 
 
 def test_no_two_settings_of_a_study_have_the_same_label() -> None:
     for study in STUDIES.values():
-        labels = [setting_label(row) for row in study().summary.to_dict("records")]
+        labels = [setting_label(study(), row) for row in study().summary.to_dict("records")]
         assert len(set(labels)) == len(labels)
 
 

@@ -18,6 +18,7 @@ from study.statistics import (
     relative_change,
     trials_to_decide,
 )
+from tests.tasks.known import EVERY
 
 NAN = math.nan
 SEG, DEPTH, NORMALS = "segmentsemantic", "depth_euclidean", "surface_normal"
@@ -55,23 +56,23 @@ MULTI: Metrics = {
 def test_a_change_is_relative_to_the_baseline_and_positive_where_it_is_better(
     task: str, metric: str, value: float, baseline: float, change: float
 ) -> None:
-    assert relative_change(task, metric, value, baseline) == pytest.approx(change, nan_ok=True)
+    assert relative_change(EVERY[task], metric, value, baseline) == pytest.approx(change, nan_ok=True)
 
 
 def test_delta_mtl_by_hand() -> None:
-    assert delta_mtl(MULTI, SINGLE) == pytest.approx((25 + 25 - 10) / 3)
-    assert delta_mtl({SEG: MULTI[SEG]}, SINGLE) == pytest.approx(25)
-    assert delta_mtl({DEPTH: MULTI[DEPTH], NORMALS: MULTI[NORMALS]}, SINGLE) == pytest.approx((25 - 10) / 2)
+    assert delta_mtl(MULTI, SINGLE, EVERY) == pytest.approx((25 + 25 - 10) / 3)
+    assert delta_mtl({SEG: MULTI[SEG]}, SINGLE, EVERY) == pytest.approx(25)
+    assert delta_mtl({DEPTH: MULTI[DEPTH], NORMALS: MULTI[NORMALS]}, SINGLE, EVERY) == pytest.approx((25 - 10) / 2)
 
 
 def test_delta_mtl_of_all_metrics_by_hand() -> None:
-    assert delta_mtl_all_metrics(MULTI, SINGLE) == pytest.approx(((25 - 10) / 2 + (25 - 20) / 2 + (-10 - 25) / 2) / 3)
+    assert delta_mtl_all_metrics(MULTI, SINGLE, EVERY) == pytest.approx(((25 - 10) / 2 + (25 - 20) / 2 + (-10 - 25) / 2) / 3)
 
 
 def test_a_task_with_more_metrics_counts_no_more_than_another() -> None:
     single = {SEG: {"mIoU": 0.5}, DEPTH: {"abs_err": 0.1, "rmse": 0.1, "rel_err": 0.1}}
     model = {SEG: {"mIoU": 0.6}, DEPTH: {"abs_err": 0.11, "rmse": 0.11, "rel_err": 0.11}}
-    assert delta_mtl_all_metrics(model, single) == pytest.approx((20 - 10) / 2)
+    assert delta_mtl_all_metrics(model, single, EVERY) == pytest.approx((20 - 10) / 2)
 
 
 POSITIVE = st.floats(0.01, 100)
@@ -87,7 +88,7 @@ def test_an_equal_model_has_a_delta_of_0(delta: type) -> None:
     @QUICK
     @given(VALUES)
     def every(metrics: Metrics) -> None:
-        assert delta(metrics, metrics) == 0
+        assert delta(metrics, metrics, EVERY) == 0
 
     every()
 
@@ -100,7 +101,7 @@ def test_the_unit_of_a_metric_does_not_matter(delta: type) -> None:
         def scaled(metrics: Metrics) -> Metrics:
             return {**metrics, DEPTH: {name: unit * value for name, value in metrics[DEPTH].items()}}
 
-        assert delta(scaled(model), scaled(single)) == pytest.approx(delta(model, single))
+        assert delta(scaled(model), scaled(single), EVERY) == pytest.approx(delta(model, single, EVERY))
 
     every()
 
@@ -110,24 +111,24 @@ def test_only_the_main_metrics_count_in_delta_mtl() -> None:
         task: {name: value if name in ("mIoU", "abs_err", "mean_cosine") else NAN for name, value in metrics.items()}
         for task, metrics in MULTI.items()
     }
-    assert delta_mtl(other, SINGLE) == delta_mtl(MULTI, SINGLE)
-    assert math.isnan(delta_mtl_all_metrics(other, SINGLE))
+    assert delta_mtl(other, SINGLE, EVERY) == delta_mtl(MULTI, SINGLE, EVERY)
+    assert math.isnan(delta_mtl_all_metrics(other, SINGLE, EVERY))
 
 
 @BOTH
 @pytest.mark.parametrize("value", [NAN, 0, -0.2])
 def test_no_task_is_left_out_of_the_mean_silently(delta: type, value: float) -> None:
     damaged = {**SINGLE, NORMALS: {**SINGLE[NORMALS], "mean_cosine": value}}
-    assert math.isnan(delta(MULTI, damaged))
-    assert math.isnan(delta({**MULTI, NORMALS: {**MULTI[NORMALS], "mean_cosine": NAN}}, SINGLE))
+    assert math.isnan(delta(MULTI, damaged, EVERY))
+    assert math.isnan(delta({**MULTI, NORMALS: {**MULTI[NORMALS], "mean_cosine": NAN}}, SINGLE, EVERY))
 
 
 @BOTH
 def test_a_baseline_that_is_missing_is_named(delta: type) -> None:
     with pytest.raises(ValueError, match="no single-task baseline of depth_euclidean, surface_normal"):
-        delta(MULTI, {SEG: SINGLE[SEG]})
+        delta(MULTI, {SEG: SINGLE[SEG]}, EVERY)
     with pytest.raises(ValueError, match="no task"):
-        delta({}, SINGLE)
+        delta({}, SINGLE, EVERY)
 
 
 # Means and intervals

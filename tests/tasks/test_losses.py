@@ -11,6 +11,7 @@ from tasks.losses import SOFT_CROSS_ENTROPY, Loss, has_value
 from tasks.objectives import build_losses
 from tasks.table import IGNORE_INDEX, SEGMENTATION_LOSSES
 from tests.tasks.batches import invalid_batch, random_batch
+from tests.tasks.known import EVERY
 
 NYU = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
 CASES = [
@@ -22,7 +23,7 @@ CASES = [
 
 def loss_of(task: str, seg_loss_fn: str = "softCEloss", depth_target: str = "relative") -> Loss:
     """The loss that an experiment with this task uses."""
-    return build_losses([task], seg_loss_fn, depth_target)[task]
+    return build_losses([EVERY[task]], seg_loss_fn, depth_target)[task]
 
 
 def value(loss: Loss, *batch: torch.Tensor) -> torch.Tensor:
@@ -165,4 +166,4 @@ def test_half_precision_logits_are_computed_in_single(task: str, name: str) -> N
 
 
 def test_every_task_of_the_experiment_has_its_loss() -> None:
-    assert list(build_losses(NYU, "dice", "relative")) == list(NYU)
+    assert list(build_losses([EVERY[name] for name in NYU], "dice", "relative")) == list(NYU)

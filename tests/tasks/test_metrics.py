@@ -10,8 +10,8 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score, roc_auc_sco
 from tasks.metric_info import metric_info
 from tasks.objectives import SplitMetrics, build_metrics, predict
 from tasks.table import IGNORE_INDEX, get_task
-from tests.configs import CELEBA_TASKS
 from tests.tasks.batches import invalid_batch, random_batch
+from tests.tasks.known import EVERY
 
 NYU = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture")
 ALL = (*NYU, "class_male")
@@ -20,7 +20,7 @@ FRAMES = 14
 
 def split_metrics(*tasks: str, depth_target: str = "relative") -> SplitMetrics:
     """Metrics of an experiment with these tasks."""
-    return SplitMetrics(tasks, "NYU", depth_target)
+    return SplitMetrics([EVERY[task] for task in tasks], depth_target)
 
 
 def metrics_of(task: str, *batch: torch.Tensor, depth_target: str = "relative") -> dict[str, float]:
@@ -100,7 +100,7 @@ def test_angles_of_known_rotations() -> None:
     radians = torch.deg2rad(degrees)
     target = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 1, 6).float()
     turned = torch.stack([radians.cos(), radians.sin(), torch.zeros(6)]).view(1, 3, 1, 6).float()
-    metrics = build_metrics(get_task("surface_normal"), "NYU")
+    metrics = build_metrics(get_task("surface_normal"))
     metrics.update(turned, target, torch.ones(1, 1, 1, 6, dtype=torch.bool))
     values = metrics.compute()
     assert values["mean_angle"] == pytest.approx(float(degrees.mean()), rel=1e-6)
@@ -215,13 +215,12 @@ def test_invalid_elements_change_no_metric(task: str) -> None:
 def test_the_main_metric_exists_and_is_better_for_the_better_prediction(task: str) -> None:
     spec = get_task(task)
     logits, target, mask = random_batch(task, 20)
-    dataset = "celebA" if task in CELEBA_TASKS and task != "segmentsemantic" else "NYU"
     values = []
     for prediction in (target, predict(spec, logits, "relative")):  # the truth, and something worse
-        metrics = build_metrics(spec, dataset)
+        metrics = build_metrics(spec)
         metrics.update(prediction, target, mask)
         values.append(metrics.compute()[spec.main_metric])
-    goes_up = metric_info(task, spec.main_metric).better == "up"
+    goes_up = metric_info(spec, spec.main_metric).better == "up"
     assert (values[0] > values[1]) == goes_up
     assert values[0] == pytest.approx(1.0 if goes_up else 0.0, abs=1e-6)
 

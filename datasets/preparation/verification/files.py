@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from datasets.images import read_array, read_picture
 from datasets.plausibility import Facts, facts_of
 from datasets.problems import Problem
 from datasets.targets import blemish, decode
-from tasks.table import get_task
+from tasks.table import Task
 from utils.errors import DataError
 
 
@@ -36,23 +36,23 @@ class Content(NamedTuple):
     """Traces of the set's encoding in a target; None for an image."""
 
 
-def examine(label_set: str, file: File) -> Content:
-    """Read a file of a set, whose classes are those of ``label_set``, to its last pixel."""
-    path, task = file.path, get_task(file.task) if file.task is not None else None
+def examine(tasks: Mapping[str, Task], file: File) -> Content:
+    """Read a file of a set with some tasks, by name, to its last pixel."""
+    path, task = file.path, tasks[file.task] if file.task is not None else None
     try:
         if task is None:
             picture = read_picture(path)
             check_png(path)
             return Content((picture.height, picture.width))
         array = read_array(path, labels=task.kind == "segmentation")
-        values, _ = decode(task, array, path, label_set)
+        values, _ = decode(task, array, path)
         check_png(path)
     except DataError as error:
         return Content(None, (refusal(path, error, "a whole file"),))
-    problem = blemish(task, array, path, label_set)
+    problem = blemish(task, array, path)
     rows = () if problem is None else (refusal(path, problem, ""),)
     height, width = values.shape[-2:]
-    return Content((height, width), rows, facts_of(task, array, path, label_set, values))
+    return Content((height, width), rows, facts_of(task, array, path, values))
 
 
 def crashed(file: File) -> Content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,13 +14,13 @@ from datasets import celeba, mtan, nyu
 from datasets.base import MultiTaskDataset
 from datasets.file_index import Place, double_files, files_by_frame
 from datasets.images import read_array
-from datasets.plausibility import LOOKED_AT, facts_of, label_set_by_look
+from datasets.plausibility import LOOKED_AT, facts_of, labels_by_look
 from datasets.preparation.verification.files import File, refusal
 from datasets.preparation.workspace import BEGUN, MANIFEST, read_object, read_recipe
 from datasets.problems import Problem
 from datasets.splits import ROLES, split_problems
-from tasks.data_sets import DATA_SETS, DataSet
-from tasks.table import get_task, task_names
+from tasks.data_sets import DATA_SETS, DataSet, LabelSet
+from tasks.table import Task, tasks_of
 from utils.errors import DataError
 from utils.files import evenly_spread, is_unfinished
 
@@ -34,7 +34,8 @@ class Survey:
     layout: str
     """In words."""
     data_set: DataSet
-    label_set: str
+    tasks: dict[str, Task]
+    """The tasks that the files are of, by name."""
     loader: type[MultiTaskDataset]
     counts: dict[str, int] = field(default_factory=dict)
     """Frames per split."""
@@ -127,7 +128,7 @@ def _layout_of(root: Path) -> str | None:
 
 def survey_nyud_mt(root: Path, data_set: DataSet) -> Survey:
     """List the frames of all lists in ``gt_sets``, with their images and every kind of target that has a folder."""
-    survey = Survey(f"{data_set.title} in the NYUD_MT layout", data_set, next(iter(data_set.label_sets)), nyu.NYUDataset)
+    survey = Survey(f"{data_set.title} in the NYUD_MT layout", data_set, tasks_of(data_set), nyu.NYUDataset)
     folder = root / nyu.LISTS
     lists = files_by_frame(Place(folder, nyu.LIST_FILES))
     splits: dict[str, list[str]] = {}
@@ -142,23 +143,22 @@ def survey_nyud_mt(root: Path, data_set: DataSet) -> Survey:
         survey.add(folder / "test.txt", "is missing, and so is val.txt", "the frames for testing, one per line")
     survey.problems += split_problems(splits, {split: files[0] for split, files in lists.items()})
     survey.counts = {split: len(names) for split, names in splits.items()}
-    tasks = [task for task in task_names(data_set.name) if (root / get_task(task).places[data_set.name]).is_dir()]
+    tasks = [task for task in survey.tasks.values() if (root / task.place).is_dir()]
     frames = {name: lists[split][0] for split in reversed(splits) for name in splits[split]}
-    survey.add_frames(frames, nyu.nyu_places(root, tasks, data_set.name))
+    survey.add_frames(frames, nyu.nyu_places(root, tasks))
     return survey
 
 
 def survey_mtan(root: Path, data_set: DataSet) -> Survey:
     """List the frames of every split, by all their files, with every kind of target that has a folder."""
-    survey = Survey("NYU-v2 in MTAN's layout", data_set, next(iter(data_set.label_sets)), mtan.MTANDataset)
+    survey = Survey("NYU-v2 in MTAN's layout", data_set, tasks_of(data_set), mtan.MTANDataset)
     splits = [split for split in ROLES if (root / split).is_dir()]
-    kinds = {task: get_task(task).places[data_set.name] for task in task_names(data_set.name)}
-    tasks = [task for task, kind in kinds.items() if any((root / split / kind).is_dir() for split in splits)]
+    tasks = [task for task in survey.tasks.values() if any((root / split / task.place).is_dir() for split in splits)]
     for split in splits:
         numbers, problems = mtan.list_frames(root / split / mtan.IMAGES)
         survey.problems += problems
         survey.counts[split] = len(numbers)
-        places = mtan.mtan_places(root / split, tasks, data_set.name)
+        places = mtan.mtan_places(root / split, tasks)
         frames = {frame: root / split for place in places.values() for frame in files_by_frame(place)}
         survey.add_frames(frames, places)
     if not (root / "train").is_dir():
@@ -170,18 +170,19 @@ def survey_mtan(root: Path, data_set: DataSet) -> Survey:
 
 def survey_celebamask(root: Path, data_set: DataSet) -> Survey:
     """List the faces of all splits that the folder knows, with their images, masks and attributes."""
-    survey = Survey(data_set.title, data_set, next(iter(data_set.label_sets)), celeba.CelebAMaskHQ)
+    survey = Survey(data_set.title, data_set, tasks_of(data_set), celeba.CelebAMaskHQ)
     sources = _celeba_splits(root, survey)
     names = {name: path for path, splits in sources.items() for members in splits.values() for name in members}
-    places = celeba.celeba_places(root, task_names(data_set.name), data_set.name)
+    places = celeba.celeba_places(root, survey.tasks.values())
     if not sources:
         # Without any list of faces, all are looked at that are there.
         names = dict.fromkeys(files_by_frame(places[None]), root / celeba.IMAGES)
     survey.add_frames(names, {what: place for what, place in places.items() if place.folder.is_dir()})
     if survey.targets:
-        survey.label_set, how = _label_set(root, data_set, [file.path for file in survey.files if file.task is not None])
-        classes = len(data_set.label_sets[survey.label_set].classes)
-        survey.targets = [f"{target[:-1]}, {classes} classes{how})" for target in survey.targets]
+        masks = next(task for task in survey.tasks.values() if task.is_dense)
+        labels, how = _labels(root, masks, [file.path for file in survey.files if file.task is not None])
+        survey.tasks[masks.name] = replace(masks, labels=labels)
+        survey.targets = [f"{target[:-1]}, {len(labels.classes)} classes{how})" for target in survey.targets]
     attributes = root / celeba.ATTRIBUTE_FILE
     if attributes.exists():
         survey.targets.append("attributes")
@@ -221,17 +222,17 @@ def _celeba_splits(root: Path, survey: Survey) -> dict[Path, dict[str, list[str]
     return splits_of
 
 
-def _label_set(root: Path, data_set: DataSet, masks: list[Path]) -> tuple[str, str]:
+def _labels(root: Path, task: Task, masks: list[Path]) -> tuple[LabelSet, str]:
     """Return the masks' label set, and how it is known: as the manifest says, or else as most masks have it."""
-    prepared = {len(numbers.classes): name for name, numbers in data_set.label_sets.items()}
+    prepared = {len(labels.classes): labels for labels in task.label_sets}
     classes = _if_text(read_recipe, root / MANIFEST).get("classes")
     if classes in prepared:
         return prepared[classes], ""
-    labels = []
+    present = []
     for path in evenly_spread(masks, LOOKED_AT):
         with suppress(DataError):
-            labels.append(facts_of(get_task("segmentsemantic"), read_array(path), path, data_set.name).labels)
-    return label_set_by_look(data_set, labels), ", by the look of them"
+            present.append(facts_of(task, read_array(path), path).labels)
+    return labels_by_look(task, present), ", by the look of them"
 
 
 def _if_text(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
