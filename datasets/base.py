@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 from datasets.file_index import Place, index_files
 from datasets.images import channels, read_picture
 from datasets.sample import Sample, finish, stack
-from datasets.targets import read_target
+from datasets.targets import no_target, read_target
 from datasets.transforms import augment, resize
 from settings.config import ExperimentConfig
 from utils.errors import DataError
@@ -51,6 +51,8 @@ class MultiTaskDataset(Dataset[Sample]):
 
     same_size = True
     """A target must have the size of its image."""
+    partial = False
+    """A frame may lack the file of a task: then it has no valid target of it."""
 
     def __init__(
         self, config: ExperimentConfig, names: Sequence[str], training: bool, places: Mapping[str | None, Place]
@@ -65,7 +67,12 @@ class MultiTaskDataset(Dataset[Sample]):
         self.skipped: dict[str, str] = {}
         self.reading: torch.Tensor | None = None
         self._files = {
-            what: index_files(place, self.names, "the images" if what is None else f"task {what}")
+            what: index_files(
+                place,
+                self.names,
+                "the images" if what is None else f"task {what}",
+                partial=self.partial and what is not None,
+            )
             for what, place in places.items()
         }
 
@@ -79,8 +86,12 @@ class MultiTaskDataset(Dataset[Sample]):
         image = torch.from_numpy(channels(read_picture(path), self.grey))
         targets, masks = {}, {}
         for task in self.tasks:
+            if self.has_files(task) and not self.files(name, task):
+                unknown = no_target(self.tasks[task], (image.shape[-2], image.shape[-1]))
+                targets[task], masks[task] = map(torch.from_numpy, unknown)
+                continue
             targets[task], masks[task] = self.read_target(name, task)
-            if self.same_size and targets[task].shape[-2:] != image.shape[-2:]:
+            if self.same_size and self.has_files(task) and targets[task].shape[-2:] != image.shape[-2:]:
                 (file,) = self.files(name, task)
                 raise DataError(
                     f"{file} is {tuple(targets[task].shape[-2:])} (height, width), but {path} is {tuple(image.shape[-2:])}; "
@@ -96,8 +107,13 @@ class MultiTaskDataset(Dataset[Sample]):
         return torch.from_numpy(values), torch.from_numpy(known)
 
     def files(self, name: str, task: str | None) -> list[Path]:
-        """The files that the image (``task`` None) or a task's target of frame ``name`` is read from."""
-        return [self._files[task][name]] if task in self._files else []
+        """The files that the image (``task`` None) or a task's target of frame ``name`` is read from; none if it has none."""
+        path = self._files.get(task, {}).get(name)
+        return [] if path is None else [path]
+
+    def has_files(self, task: str | None) -> bool:
+        """True if the images (``task`` None), or the targets of a task, lie in files, one for a frame."""
+        return task in self._files
 
     def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
         """Target and mask of a task that has no files per frame (``files`` gives none)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ class Place(NamedTuple):
 
     folder: Path
     names: FileNames
+    recursive: bool = False
+    """True if files lie in sub-folders too, which are part of the frames' names: ``field1/0003``."""
 
 
 def named_after_frame(types: Sequence[str]) -> FileNames:
@@ -52,11 +54,23 @@ def numbered_files(ending: str, usual: str) -> FileNames:
 def files_by_frame(place: Place) -> dict[str, list[Path]]:
     """The files of each frame, hidden ones left out, in the order of their names; none where there is no folder."""
     paths_of: dict[str, list[Path]] = {}
-    for file in sorted(os.listdir(place.folder)) if place.folder.is_dir() else ():
-        frame = None if file.startswith(".") else place.names.frame_of(file)
-        if frame is not None:
-            paths_of.setdefault(frame, []).append(place.folder / file)
+    for folder, files in _folders(place):
+        before = "" if folder == place.folder else f"{folder.relative_to(place.folder).as_posix()}/"
+        for file in sorted(files):
+            frame = None if file.startswith(".") else place.names.frame_of(file)
+            if frame is not None:
+                paths_of.setdefault(before + frame, []).append(folder / file)
     return paths_of
+
+
+def _folders(place: Place) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the folders of a place, each with the names of what lies there; none where there is no folder."""
+    if not place.recursive:
+        yield from [(place.folder, os.listdir(place.folder))] if place.folder.is_dir() else []
+        return
+    for folder, below, files in os.walk(place.folder, followlinks=True):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield Path(folder), files
 
 
 def double_files(files: Sequence[Path]) -> list[Problem]:
@@ -64,27 +78,29 @@ def double_files(files: Sequence[Path]) -> list[Problem]:
     return [Problem(str(file), f"is there as well as {files[0].name}", "one of them") for file in files[1:]]
 
 
-def index_files(place: Place, frames: Sequence[str], what: str) -> dict[str, Path]:
+def index_files(place: Place, frames: Sequence[str], what: str, partial: bool = False) -> dict[str, Path]:
     """The file of each of these frames.
 
     Args:
         place: where they are.
         frames: of a split; one called ``train/0`` has the file of ``0``.
         what: the files are for, in words.
+        partial: a frame may have no file.
 
     Raises:
         DataError: a frame has no file, or several.
     """
-    folder, names = place
+    folder, names, recursive = place
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder, needed for {what}")
     paths_of = files_by_frame(place)
-    of_frame = {frame: paths_of.get(frame.rpartition("/")[2], []) for frame in frames}
+    of_frame = {frame: paths_of.get(frame if recursive else frame.rpartition("/")[2], []) for frame in frames}
     missing = [frame for frame, files in of_frame.items() if not files]
-    if missing:
+    if missing and not partial:
+        first = missing[0] if recursive else missing[0].rpartition("/")[2]
         raise DataError(
-            f"{folder / names.usual(missing[0].rpartition('/')[2])} is missing, needed for {what}; {len(missing)} of "
-            f"{len(frames)} frames have no such file"
+            f"{folder / names.usual(first)} is missing, needed for {what}; {len(missing)} of {len(frames)} frames have no such "
+            "file"
         )
     refuse([problem for files in of_frame.values() for problem in double_files(files)])
-    return {frame: files[0] for frame, files in of_frame.items()}
+    return {frame: files[0] for frame, files in of_frame.items() if files}

@@ -79,8 +79,7 @@ def read_frames(
 
 def parts_of(dataset: MultiTaskDataset) -> list[str | None]:
     """Return the parts that a frame is read from: its image (None), and the tasks whose targets have files."""
-    first = dataset.names[0]
-    return [None, *(task for task in dataset.tasks if dataset.files(first, task))]
+    return [None, *(task for task in dataset.tasks if dataset.has_files(task))]
 
 
 def find_bad_frames(dataset: MultiTaskDataset, config: ExperimentConfig, split: str) -> dict[str, str]:

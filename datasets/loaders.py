@@ -12,6 +12,7 @@ from datasets.base import EpochSampler, MultiTaskDataset
 from datasets.batch_loader import BatchLoader
 from datasets.cache.frames import attach_cache
 from datasets.celeba import CelebAMaskHQ
+from datasets.folders import FoldersDataset
 from datasets.frame_check import find_bad_frames, refuse_or_drop
 from datasets.mtan import MTANDataset
 from datasets.nyu import NYUDataset
@@ -29,7 +30,10 @@ Loader = DataLoader[Sample] | BatchLoader
 Reader = Callable[[ExperimentConfig, str, bool], MultiTaskDataset]
 """Maker of a split's data set: of the experiment, the split's name, and whether to apply the augmentation."""
 
-READERS: dict[str, Reader] = {"NYUD_MT": NYUDataset, "MTAN": MTANDataset, "CelebAMask-HQ": CelebAMaskHQ}
+READERS: dict[str, Reader] = {
+    **{"NYUD_MT": NYUDataset, "MTAN": MTANDataset, "CelebAMask-HQ": CelebAMaskHQ},
+    "folders": FoldersDataset,
+}
 """The readers by the layout of the files that they read (``tasks.data_sets.DataSet.layout``)."""
 
 

@@ -105,6 +105,8 @@ def judge(task: Task, facts: Mapping[Path, Facts]) -> Finding | None:
 
 def _judge_labels(task: Task, facts: Mapping[Path, Facts], files: str) -> Finding | None:
     assert task.labels is not None, "a segmentation has classes"
+    if not task.label_sets:
+        return None  # of classes that the user has named, nobody knows another numbering
     present = frozenset().union(*(fact.labels for fact in facts.values()))
     numbering, classes = task.labels, task.outputs
     first, unlabelled = numbering.first, numbering.unlabelled[0]

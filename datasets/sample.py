@@ -10,10 +10,12 @@ segmentation                 int64 (H, W), classes from 0, 255 = ignored unlabel
 depth                        float32 (1, H, W), metres or relative       no depth was measured
 normals                      float32 (3, H, W), unit vectors             no normal is known (target: zero vector)
 edges                        float32 (1, H, W) in [0, 1]                 the value is not a number
+regression                   float32 (K, H, W) or (), in its unit        a value is one of ``invalid``
+classification               int64 (), classes from 0                    the class is unknown
 attribute                    float32 (), 0 or 1                          the attribute is unknown
 ===========================  ==========================================  =======================================
 
-Dense masks are bool (1, H, W), a segmentation's (H, W), an attribute's ().
+Dense masks are bool (1, H, W), a segmentation's (H, W), those of whole images (). A frame without a target has a mask of False.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def finish(sample: Sample, tasks: Mapping[str, Task], depth_target: str) -> Samp
             target, mask = target[..., 0, :, :].long(), mask[..., 0, :, :]
             target = target.masked_fill_(~mask, IGNORE_INDEX)
         else:
-            target = torch.where(mask, target, 0.0)
+            target = target.masked_fill(~mask, 0)
             if kind == "depth" and depth_target == "relative":
                 largest = target.amax(dim=(-3, -2, -1), keepdim=True)
                 target = target / torch.where(largest > 0, largest, 1.0)

@@ -14,13 +14,16 @@ What one file cannot show is judged over several (``datasets/plausibility.py``).
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from datasets.images import read_array
+from tasks.data_sets import LabelSet
 from tasks.kinds import KINDS
 from tasks.table import IGNORE_INDEX, MIN_NORMAL_LENGTH, Task
+from utils.console import listed
 from utils.errors import DataError
 from utils.places import load
 
@@ -81,23 +84,75 @@ def whole_labels(array: np.ndarray, path: Path) -> np.ndarray:
 def read_labels(array: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return the classes, from 0, in the array of a file; 255 where there is none."""
     assert task.labels is not None, "a segmentation has classes"
-    labels, first, unlabelled = whole_labels(array, path), task.labels.first, task.labels.unlabelled
-    last = first + task.outputs - 1
-    known = np.ones(labels.shape, bool)
-    for label in unlabelled:
-        known &= labels != label
-    wrong = known & ((labels < first) | (labels > last))
+    labels = whole_labels(array, path)
+    before, classes = _class_table(task.labels)
+    classes = classes[np.clip(labels, before, before + len(classes) - 1) - before]
+    wrong = classes < 0
     if wrong.any():
-        which = f" ({task.classes_key}: {task.outputs})" if task.classes_key else ""
+        raise DataError(f"{path} has the label {labels[wrong][0]}; expected {_labels_in_words(task)}")
+    return classes.astype(np.uint8), classes != IGNORE_INDEX
+
+
+@cache
+def _class_table(labels: LabelSet) -> tuple[int, np.ndarray]:
+    """Return a number below all labels, and for it and those that follow, up to one above all labels, their classes: 255 for an
+    unlabelled pixel, -1 for what is no label."""
+    meant = (*labels.numbers, *labels.unlabelled)
+    before = min(meant) - 1
+    classes = np.full(max(meant) + 2 - before, IGNORE_INDEX if labels.others_unlabelled else -1, np.int16)
+    classes[np.array(labels.unlabelled, int) - before] = IGNORE_INDEX
+    classes[np.array(labels.numbers) - before] = np.arange(len(labels.classes))
+    return before, classes
+
+
+def _labels_in_words(task: Task) -> str:
+    """Write the labels that a file of a segmentation may have."""
+    assert task.labels is not None, "a segmentation has classes"
+    numbers = task.labels.numbers
+    in_a_row = numbers == tuple(range(numbers[0], numbers[0] + len(numbers)))
+    span = f"{numbers[0]}..{numbers[-1]}" if in_a_row else listed(list(map(str, numbers)))
+    which = f" ({task.classes_key}: {task.outputs})" if task.classes_key else ""
+    return " or ".join([*(f"{label} (unlabelled)" for label in task.labels.unlabelled[:1]), f"{span}{which}"])
+
+
+def no_target(task: Task, size: tuple[int, int]) -> Decoded:
+    """Return the dense target of a frame of this size, (height, width), of which nothing is known."""
+    if task.labels is not None:
+        return np.full((1, *size), IGNORE_INDEX, np.uint8), np.zeros((1, *size), bool)
+    return np.zeros((task.channels, *size), np.float32), np.zeros((1, *size), bool)
+
+
+def read_numbers(array: np.ndarray, path: Path, task: Task) -> Decoded:
+    """Return the numbers of a regression, (H, W) or (H, W, channels) in the array of a file, in the task's unit."""
+    stored = _plane(array, path)[..., None] if task.channels == 1 else array
+    if stored.ndim != 3 or stored.shape[-1] != task.channels or not stored.size:
+        raise DataError(f"{path} has the shape {array.shape}; expected (height, width, {task.channels})")
+    values, unknown = _in_unit(stored, path, task)
+    known = ~np.asarray(unknown.any(axis=-1))
+    return np.ascontiguousarray(np.where(known, values.transpose(2, 0, 1), 0), np.float32), known[None]
+
+
+def _in_unit(stored: np.ndarray, path: Path, task: Task) -> Decoded:
+    """Return stored numbers in the task's unit, in 64 bits, and where they are unknown."""
+    unknown: np.ndarray = np.isin(stored, task.invalid)
+    if any(map(math.isnan, task.invalid)):
+        unknown |= np.isnan(stored)
+    broken: np.ndarray = ~(unknown | np.isfinite(stored))
+    if broken.any():
+        kind = "nan" if np.isnan(stored[broken][0]) else "inf"
         raise DataError(
-            f"{path} has the label {labels[wrong][0]}; expected {unlabelled[0]} (unlabelled) or {first}..{last}{which}"
+            f"{path} has {int(broken.sum())} values that are not finite ({kind}); expected numbers, or invalid: [{kind}] if "
+            "they mark unknown pixels"
         )
-    return np.where(known, labels - first, IGNORE_INDEX).astype(np.uint8), known
+    return stored.astype(np.float64) * task.scale + task.offset, unknown
 
 
 def read_depth(array: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return the depth in metres in the array of a file."""
     plane, limit = _plane(array, path), task.depth_range
+    if (task.scale, task.offset, task.invalid) != (1.0, 0.0, ()):
+        values, unknown = _in_unit(plane, path, task)
+        plane = np.where(unknown, 0, values)
     _expect_floats(plane, path, METRES)
     finite = np.isfinite(plane)
     largest = float(plane.max(initial=0, where=finite))

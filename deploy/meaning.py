@@ -12,10 +12,10 @@ from tasks.table import Task
 
 
 def meaning_of_files(task: Task, config: ExperimentConfig, attributes: str) -> dict[str, Any]:
-    """Describe the numbers in the files of a task; those of an attribute are in the table ``attributes``."""
-    if task.kind == "segmentation":
-        return {"values": "class", "classes": classes(task)}
-    where = f", in {attributes}" if task.kind == "attribute" else ""
+    """Describe the numbers in the files of a task; those of a whole photo are in the table ``attributes``."""
+    where = "" if task.is_dense else f", in {attributes}"
+    if task.labels is not None:
+        return {"values": f"class{where}", "classes": classes(task)}
     return {"values": f"{unit(task, config)}{where}"}
 
 
@@ -37,19 +37,23 @@ def meaning_of_outputs(tasks: Iterable[Task], config: ExperimentConfig) -> dict[
 
 
 def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
-    size = [] if task.kind == "attribute" else [task.outputs, *config.size]
+    size = [task.outputs, *config.size] if task.is_dense else [task.outputs] if task.classes else []
     about: dict[str, Any] = {"kind": task.kind, "shape": ["batch", *size], "values": "logits", "activation": task.activation}
-    if task.kind == "segmentation":
-        assert task.labels is not None, "a segmentation has classes"
+    if task.labels is not None:
+        about["classes"] = classes(task)
+        if task.labels.own_numbers:
+            return {**about, "prediction": "the key of classes whose place is the argmax of the logits over axis 1"}
         return {
             **about,
             "prediction": "argmax of the logits over axis 1, plus first_label",
             "first_label": task.labels.first,
-            "classes": classes(task),
         }
     factor = scale(task, config.depth_target)
     activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"
     rule = f"{factor:g} times the {activated}" if factor != 1 else activated
+    if task.mean:
+        about["offset"] = task.mean
+        rule = f"{task.mean:g} plus {rule}"
     about |= {"scale": factor, "unit": unit(task, config)}
     if task.kind == "attribute":
         about["threshold"] = THRESHOLD
@@ -57,9 +61,9 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
 
 
 def classes(task: Task) -> dict[int, str]:
-    """Return the names of a segmentation's classes, by their numbers in the data set's own files."""
-    assert task.labels is not None, "a segmentation has classes"
-    return {task.labels.first + at: name for at, name in enumerate(task.classes)}
+    """Return the names of a task's classes, by their numbers in the data set's own files."""
+    assert task.labels is not None, "it has classes"
+    return dict(zip(task.labels.numbers, task.classes, strict=True))
 
 
 def unit(task: Task, config: ExperimentConfig) -> str:

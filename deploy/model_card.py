@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from deploy.markdown import markdown_table, markdown_text
-from deploy.meaning import classes, unit
+from deploy.meaning import unit
 from engine import checkpoint as files
 from engine.saved_trial import SavedTrial
 from settings.config import ExperimentConfig
@@ -59,9 +59,8 @@ def _made(config: ExperimentConfig, report: Mapping[str, Any]) -> str:
 
 
 def _prediction(task: Task, config: ExperimentConfig) -> str:
-    if task.kind == "segmentation":
-        names = list(classes(task).values())
-        return f"one of {len(names)} classes per pixel: {', '.join(names)}"
+    if task.classes:
+        return f"one of {len(task.classes)} classes{' per pixel' * task.is_dense}: {', '.join(task.classes)}"
     return unit(task, config)
 
 

@@ -31,7 +31,7 @@ from deploy.meaning import meaning_of_files
 from engine.checkpoint import find_trial, load_json, save_json
 from engine.device import resolve
 from engine.evaluation import autocast, to_device
-from engine.pictures import depth_units
+from engine.pictures import units
 from engine.results import check_writable
 from engine.saved_trial import load_trial
 from figures.colours import colourise, value_limits
@@ -39,9 +39,8 @@ from figures.predictions import PredictedFrames, prediction_figure
 from figures.saving import PNG_DPI
 from settings.config import ExperimentConfig
 from settings.messages import nearest
-from tasks.activations import THRESHOLD
 from tasks.kinds import KINDS
-from tasks.objectives import predict
+from tasks.objectives import objective_of, predict
 from tasks.table import Task
 from utils.console import track
 from utils.csv_tables import write_csv
@@ -171,7 +170,8 @@ def as_stored(task: Task, prediction: np.ndarray) -> np.ndarray:
         segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
     """
     if task.labels is not None:
-        return prediction + np.uint8(task.labels.first)
+        numbers = np.array(task.labels.numbers)
+        return numbers.astype(np.min_scalar_type(numbers.max()))[prediction]
     return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.channels > 1 else prediction[0]
 
 
@@ -191,15 +191,11 @@ def overview(predictor: Predictor, photo: Image.Image, logits: Mapping[str, Tens
     small.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE))
     size = (small.height, small.width)
     dense = {task.name: predict_at(task, logits[task.name], size, config.depth_target)[None] for task in predictor.dense}
-    attributes = {name: np.array([value]) for name, value in probabilities(predictor, logits).items()}
+    attributes = {
+        task.name: predict(task, logits[task.name], config.depth_target).cpu().numpy() for task in predictor.attributes
+    }
     image = np.moveaxis(np.asarray(small, dtype=np.float32) / 255, -1, 0)
-    return prediction_figure(PredictedFrames(image[None], {**dense, **attributes}), config.tasks, title, depth_units(config))
-
-
-def probabilities(predictor: Predictor, logits: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return per attribute how likely the photo has it."""
-    depth_target = predictor.config.depth_target
-    return {task.name: float(predict(task, logits[task.name], depth_target)[0]) for task in predictor.attributes}
+    return prediction_figure(PredictedFrames(image[None], {**dense, **attributes}), config.tasks, title, units(config))
 
 
 def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: bool = False) -> list[Path]:
@@ -235,7 +231,7 @@ def predict_photos(predictor: Predictor, images: Path, out: Path, overwrite: boo
     finally:
         # Also after Ctrl-C: the table of the photos that are done.
         if predictor.attributes and rows:
-            _save_attributes(out / ATTRIBUTES, rows)
+            write_csv(out / ATTRIBUTES, pd.DataFrame(rows))
         if failed:
             save_json(out / MANIFEST, {**manifest, "failed": failed})
     log.info("%s: predictions of %d of %d photos, side by side in %s", out, len(rows), len(photos), out / OVERVIEW)
@@ -255,8 +251,8 @@ def _reason(error: Exception, path: Path) -> str:
     raise error
 
 
-def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> dict[str, float]:
-    """Write the predictions of one photo, all or none of them; returns the probabilities of its attributes.
+def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> dict[str, str]:
+    """Write the predictions of one photo, all or none of them; returns the columns of ``attributes.csv``.
 
     Raises:
         DataError: the photo cannot be read, or the network's outputs are no numbers.
@@ -279,7 +275,10 @@ def _predict_photo(predictor: Predictor, path: Path, out: Path, name: str) -> di
         with replacing(out / OVERVIEW / f"{name}.png") as temporary:
             figure = overview(predictor, photo, logits, f"{text_of(path.name)} ({config.Experiment_name})")
             figure.savefig(temporary, format="png", dpi=PNG_DPI)
-    return probabilities(predictor, logits)
+    columns: dict[str, str] = {}
+    for task in predictor.attributes:
+        columns |= objective_of(task).columns(task, logits[task.name][0], config.depth_target)
+    return columns
 
 
 @contextmanager
@@ -293,18 +292,6 @@ def _all_or_none() -> Iterator[list[Path]]:
             with contextlib.suppress(OSError):
                 path.unlink()
         raise
-
-
-def _save_attributes(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a row per photo: its file, and per attribute the probability and yes or no, at the metrics' threshold."""
-    table = []
-    for row in rows:
-        line = {"photo": row["photo"]}
-        for name, probability in row.items():
-            if name != "photo":
-                line |= {f"{name}_probability": f"{probability:.6f}", name: "yes" if probability > THRESHOLD else "no"}
-        table.append(line)
-    write_csv(path, pd.DataFrame(table))
 
 
 def _claim(out: Path, predictor: Predictor, photos: Mapping[str, Path], overwrite: bool) -> dict[str, Any]:

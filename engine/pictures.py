@@ -17,10 +17,11 @@ from tasks.objectives import predict
 FRAMES = 4
 
 
-def depth_units(config: ExperimentConfig) -> dict[str, str]:
-    """Return what a figure says about the numbers of each depth task."""
-    unit = "m" if config.depth_target == "metric" else "of the frame's largest"
-    return {task.name: unit for task in config.tasks.values() if task.kind == "depth"}
+def units(config: ExperimentConfig) -> dict[str, str]:
+    """Return what a figure says about the numbers of each dense task, where they have a unit."""
+    depth = "m" if config.depth_target == "metric" else "of the frame's largest"
+    known = {task.name: depth if task.kind == "depth" else task.unit for task in config.tasks.values() if task.is_dense}
+    return {name: unit for name, unit in known.items() if unit}
 
 
 def evenly_spaced(dataset: MultiTaskDataset, count: int) -> Sample:
@@ -46,4 +47,4 @@ def draw_predictions(
         {task: mask.numpy() for task, mask in batch["masks"].items()},
         list(batch["name"]),
     )
-    return prediction_figure(frames, config.tasks, f"{config.Experiment_name}: {title}", depth_units(config))
+    return prediction_figure(frames, config.tasks, f"{config.Experiment_name}: {title}", units(config))

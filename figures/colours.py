@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import to_rgb
+from matplotlib.colors import hsv_to_rgb, to_rgb
 
 from tasks.kinds import KINDS
 from tasks.table import IGNORE_INDEX, Task
@@ -30,15 +30,20 @@ INVALID_LIGHT, INVALID_DARK = 0.78, 0.58
 
 
 def segmentation_palette(num_classes: int) -> np.ndarray:
-    """Return the colours of classes 0 .. ``num_classes - 1``, (num_classes, 3) floats in [0, 1]; class c always has colour c.
+    """Return the colours of classes 0 .. ``num_classes - 1``, (num_classes, 3) floats in [0, 1]; class c always has colour c,
+    of which the first 40 are chosen to be told apart.
 
     Raises:
-        ValueError: ``num_classes`` is not in 1 .. 40.
+        ValueError: ``num_classes`` is not in 1 .. 255.
     """
-    colours = _PALETTE.split()
-    if not 1 <= num_classes <= len(colours):
-        raise ValueError(f"num_classes must be 1 to {len(colours)}, not {num_classes}")
-    return np.array([to_rgb(f"#{colour}") for colour in colours[:num_classes]])
+    if not 1 <= num_classes <= IGNORE_INDEX:
+        raise ValueError(f"num_classes must be 1 to {IGNORE_INDEX}, not {num_classes}")
+    colours = [to_rgb(f"#{colour}") for colour in _PALETTE.split()[:num_classes]]
+    for place in range(num_classes - len(colours)):
+        # Hues far from each other (turned by the golden section), in three strengths; more classes than eyes tell apart.
+        strength = (0.95, 0.7, 0.45)[place % 3]
+        colours.append(tuple(hsv_to_rgb((place * 0.61803398875 % 1, 0.45 + strength / 2, strength))))
+    return np.array(colours)
 
 
 def colourise(task: Task, array: np.ndarray, mask: np.ndarray | None, limits: Limits | None = None) -> np.ndarray:
@@ -63,7 +68,7 @@ def colourise(task: Task, array: np.ndarray, mask: np.ndarray | None, limits: Li
     kind = KINDS[task.kind]
     if kind.is_scalar:
         low, high = limits or value_limits(task, array, mask)
-        values = np.clip((np.nan_to_num(array.reshape(valid.shape)).astype(float) - low) / (high - low), 0, 1)
+        values = np.clip((np.nan_to_num(_one_value(task, array)).astype(float) - low) / (high - low), 0, 1)
         colours = matplotlib.colormaps[kind.colour_map](values)[..., :3]
     else:
         colours = load(kind.colours)(array, valid, task)
@@ -91,13 +96,18 @@ def value_limits(task: Task, array: np.ndarray, mask: np.ndarray | None) -> Limi
     Depth spans the valid values; edges start at zero, so that "no edge" is black in every frame.
     """
     valid = valid_pixels(task, array, mask)
-    values = array.reshape(valid.shape)[valid]
+    values = _one_value(task, array)[valid]
     if not values.size:
         return 0.0, 1.0
     lowest = KINDS[task.kind].lowest
     low = float(values.min()) if lowest is None else lowest
     high = float(values.max())
     return low, high if high > low else low + 1.0
+
+
+def _one_value(task: Task, array: np.ndarray) -> np.ndarray:
+    """Return (H, W): one value per pixel, of several channels the length of their vector."""
+    return array.reshape(array.shape[-2:]) if task.channels == 1 else np.linalg.norm(array, axis=0)
 
 
 def valid_pixels(task: Task, array: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

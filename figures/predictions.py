@@ -310,17 +310,24 @@ def _handles(colours: Mapping[str, str]) -> list[Patch]:
 
 
 def _write_attribute(axes: Axes, line: int, task: Task, frames: PredictedFrames, index: int) -> None:
-    """Write a line under a picture: target, predicted probability, and by colour and sign whether they agree."""
-    probability, mask = frames.predictions[task.name][index], frames.mask(task, index)
+    """Write a line under a picture: target, prediction (of an attribute its probability), and by colour and sign whether they
+    agree."""
+    prediction, mask = frames.predictions[task.name][index], frames.mask(task, index)
     target = None if frames.targets is None else frames.targets[task.name][index]
+    told = task.classes[int(prediction)] if task.classes else f"{prediction:.3g} {task.unit}".rstrip()
+    if task.kind == "attribute":
+        told = f"{prediction:.2f}"
     if target is None:
         truth, sign, colour = "", "", "#000000"
-    elif (mask is None or mask) and np.isfinite(target):
-        right = (probability >= 0.5) == (target >= 0.5)
-        truth, sign, colour = f"{target:.0f} \u2192 ", " \u2713" if right else " \u2717", _RIGHT if right else _WRONG
-    else:
+    elif not ((mask is None or mask) and np.isfinite(target)):
         truth, sign, colour = "? \u2192 ", "", _UNKNOWN
-    text, place = f"{task.title} {truth}{probability:.2f}{sign}", (0, -3 - 72 * _LINE * line)
+    elif task.kind == "regression":
+        truth, sign, colour = f"{target:.3g} \u2192 ", "", "#000000"
+    else:
+        right = prediction == target if task.classes else (prediction >= 0.5) == (target >= 0.5)
+        truth = f"{task.classes[int(target)] if task.classes else format(target, '.0f')} \u2192 "
+        sign, colour = " \u2713" if right else " \u2717", _RIGHT if right else _WRONG
+    text, place = f"{task.title} {truth}{told}{sign}", (0, -3 - 72 * _LINE * line)
     style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8.5, "color": colour}
     write_beside(axes, text, (0.5, 0.0), place, xycoords="axes fraction", **style)
 

@@ -66,11 +66,11 @@ class DeepLabHead(nn.Sequential):
 
 
 class ClassificationHead(nn.Sequential):
-    """One logit per image: (B, in, h, w) -> (B,)."""
+    """Logits of whole images: (B, in, h, w) -> (B, out), or (B,) where there is one."""
 
     READERS: ClassVar[str] = "0"
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int = 1) -> None:
         super().__init__(
             nn.Conv2d(in_channels, 64, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -81,8 +81,8 @@ class ClassificationHead(nn.Sequential):
             nn.Linear(64, 32),
             nn.ReLU(inplace=True),
             nn.Dropout(0.4),
-            nn.Linear(32, 1),
-            nn.Flatten(0),
+            nn.Linear(32, out_channels),
+            *([nn.Flatten(0)] if out_channels == 1 else []),
         )
 
 

@@ -119,7 +119,7 @@ def build_model(config: ExperimentConfig) -> MultiTaskModel:
         if task.is_dense:
             heads[name] = DeepLabHead(backbone.out_channels, task.outputs, config.head_width, config.aspp_rates)
         else:
-            heads[name] = ClassificationHead(backbone.out_channels)
+            heads[name] = ClassificationHead(backbone.out_channels, task.outputs)
     normalize = Normalize(IMAGENET_MEAN, IMAGENET_STD) if config.normalize == "imagenet" else None
     model = MultiTaskModel(backbone, heads, normalize)
     if config.channels_last:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from optim.penalties import PENALTIES, Penalty
 from settings.messages import Phases, describe_problems, epoch_at, rule_problems, shown
 from settings.nature import NUMBERS, PENALTY, RECORD, TARGETED, WORK, Nature, about, natures
+from settings.own_tasks import Images, OwnTask, SplitFiles, SplitFractions
 from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
     Adam,
@@ -77,6 +78,9 @@ class ExperimentConfig(Schema):
     dataset_name: Annotated[DataSetName, DATA]
     task_list: Annotated[tuple[Text, ...], Field(min_length=1), DATA]
     """Tasks that share the backbone, one head each."""
+    tasks_: Annotated[dict[Text, OwnTask] | None, Field(min_length=1), DATA] = Field(default=None, alias="tasks")
+    """Tasks of your own data (`dataset_name: folders`), by name; without `task_list`, all of them are trained
+    (docs/your_data.md)."""
     setup: Annotated[Literal["singletask", "multitask"], about("record", in_a_study=AXIS)] = "multitask"
     """`singletask` takes exactly one task."""
     num_trials: Annotated[
@@ -96,6 +100,12 @@ class ExperimentConfig(Schema):
     """Folder of CelebAMask-HQ."""
     celebA_classes: Annotated[Literal[3, 19], about("numbers", "speed", needs="data")] = 3
     """Classes of CelebA's masks: 3 (background, hair, skin), or 19 (background and the 18 parts of the official masks)."""
+    images: Images = Images()
+    """Images of your own data (`dataset_name: folders`)."""
+    split_files: Annotated[SplitFiles | None, DATA] = None
+    """Lists of the frames of each split (`dataset_name: folders`)."""
+    split_fractions: Annotated[SplitFractions | None, DATA] = None
+    """Shares of the frames of each split, drawn at random, in place of `split_files`."""
     splits: Splits = Splits()
     """Files of `gt_sets` that are the training, validation and test split (NYU)."""
     val_fraction: Annotated[Share, DATA] = 0.1
@@ -301,6 +311,8 @@ class ExperimentConfig(Schema):
         Raises:
             KeyError: the data set has no such task.
         """
+        if self.tasks_ is not None:
+            return self.tasks_[name].task(name)
         key, names = self.data_set.classes_key, self.data_set.label_sets
         chosen = [name for name, labels in names.items() if key is None or len(labels.classes) == getattr(self, key)]
         return get_task(name, self.data_set, chosen[0] if chosen else "")
@@ -488,9 +500,12 @@ def _reason(nature: Nature, values: Mapping[str, Any]) -> str:
 
 
 def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the values with one name for the input's channels, which has two in published files, and the problems."""
+    """Return the values with one name for the input's channels, which has two in published files, and with a list of tasks;
+    and the problems."""
     values = {str(key): value for key, value in raw.items()}
     problems = []
+    if isinstance(tasks := values.get("tasks"), dict) and "task_list" not in values:
+        values["task_list"] = [str(name) for name in tasks]
     if "num_input_ch" in values:
         channels = values.pop("num_input_ch")
         if values.setdefault("input_img_channels", channels) != channels:

@@ -7,17 +7,18 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, RootModel
 
 from optim.penalties import PENALTIES
+from settings.own_tasks import OwnTask, SplitFractions, own_task_problems, split_problem
 from settings.registries import BACKBONES
 from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, default_penalty
 from settings.targets import TARGETS, Target, given_targets
-from tasks.data_sets import DATA_SETS
+from tasks.data_sets import DATA_SETS, OWN_DATA
 from tasks.table import places_of, tasks_of
 
 _EXPECTED = {
@@ -200,9 +201,17 @@ def _number_hint(name: str, value: Any) -> str:
     return ""
 
 
+def _parts_of(annotation: Any) -> Iterator[type]:
+    """Yield the types that a type consists of, itself among them."""
+    if isinstance(annotation, type) and not isinstance(annotation, UnionType) and not get_args(annotation):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _parts_of(part)
+
+
 def _submodel(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and not isinstance(candidate, UnionType) and issubclass(candidate, BaseModel):
+    for candidate in _parts_of(annotation):
+        if issubclass(candidate, BaseModel):
             return _submodel(candidate.model_fields["root"].annotation) if issubclass(candidate, RootModel) else candidate
     return None
 
@@ -242,9 +251,12 @@ def _setup_and_tasks(setup: str, task_list: tuple[str, ...]) -> str | None:
     return None
 
 
-def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
+def _tasks(dataset_name: str, task_list: tuple[str, ...], tasks_: Mapping[str, OwnTask] | None) -> str | None:
     if len(set(task_list)) < len(task_list):
         return f"task_list: {shown(task_list)} names a task twice"
+    if dataset_name == OWN_DATA:
+        others = [name for name in task_list if tasks_ is not None and name not in tasks_]
+        return f"task_list: {others[0]!r} is none of tasks: {', '.join(tasks_ or ())}" if others else None
     known = tasks_of(DATA_SETS[dataset_name])
     more = ", or class_<Attribute> for any of its attributes" if DATA_SETS[dataset_name].attributes else ""
     for name in task_list:
@@ -258,6 +270,16 @@ def _tasks(dataset_name: str, task_list: tuple[str, ...]) -> str | None:
                 f"expected some of {', '.join(known)}{more}"
             )
     return None
+
+
+def _own_tasks(
+    dataset_name: str, tasks_: Mapping[str, OwnTask] | None, split_files: Any, split_fractions: SplitFractions | None
+) -> str | list[str] | None:
+    if dataset_name != OWN_DATA:
+        return f"tasks: is for dataset_name: {OWN_DATA}, and dataset_name is {dataset_name!r}" if tasks_ else None
+    if tasks_ is None:
+        return f"tasks: is missing; dataset_name: {OWN_DATA!r} needs what is to be predicted (docs/your_data.md)"
+    return [*own_task_problems(tasks_), *filter(None, [split_problem(split_files, split_fractions)])]
 
 
 def _data_dir(
@@ -468,8 +490,8 @@ def _head_lambda(
     return _strength_problem(key, strength, phases)
 
 
-_RULES: tuple[Callable[..., str | None], ...] = (
-    *(_setup_and_tasks, _tasks, _data_dir, _weights, _init_weights),
+_RULES: tuple[Callable[..., str | list[str] | None], ...] = (
+    *(_setup_and_tasks, _tasks, _own_tasks, _data_dir, _weights, _init_weights),
     *(_one_target, _budget, _threshold, _until, _debias, _shrink, _lambda, _head_lambda, _normalize),
 )
 
@@ -482,5 +504,5 @@ def rule_problems(values: Mapping[str, Any]) -> list[str]:
     if known.keys() >= {*Phases._fields}:
         known["phases"] = Phases(*(known[key] for key in Phases._fields))
     read = {rule: inspect.signature(rule).parameters.keys() for rule in _RULES}
-    problems = [rule(**{key: known[key] for key in keys}) for rule, keys in read.items() if keys <= known.keys()]
-    return [problem for problem in problems if problem is not None]
+    broken = [rule(**{key: known[key] for key in keys}) for rule, keys in read.items() if keys <= known.keys()]
+    return [problem for some in broken for problem in ([some] if isinstance(some, str) else some or ())]

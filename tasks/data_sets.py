@@ -46,10 +46,19 @@ class LabelSet:
     """Names, in the order of the numbers."""
     first: int = 0
     """Number of class 0 in the files."""
+    own_numbers: tuple[int, ...] = ()
+    """Number of every class in the files, where they do not follow one another."""
     unlabelled: tuple[int, ...] = (255,)
     """Numbers of an unlabelled pixel in the files."""
+    others_unlabelled: bool = False
+    """True if every number that is no class's means an unlabelled pixel."""
     last_is_common: bool = False
     """True if most frames show the last class: files without it are numbered in another way."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Number of every class in the files."""
+        return self.own_numbers or tuple(range(self.first, self.first + len(self.classes)))
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,9 @@ class DataSet:
     terms: str = ""
     """Source of its frames, and the terms on which they may be used."""
 
+
+OWN_DATA = "folders"
+"""Value of ``dataset_name`` for data whose tasks are in the configuration."""
 
 NYU_TERMS = "NYU Depth v2 (Silberman, Hoiem, Kohli and Fergus, ECCV 2012); its authors state no licence"
 
@@ -145,6 +157,16 @@ DATA_SETS: dict[str, DataSet] = {
             drawn_as="celebA",
             script="get_out_put_celeb.py",
             terms="CelebAMask-HQ (Lee, Liu, Wu and Luo, CVPR 2020); for non-commercial research and education alone",
+        ),
+        DataSet(
+            name=OWN_DATA,
+            title="own data",
+            about="your own data, with `tasks`",
+            layout="folders",
+            targets={},
+            also_called=("mydata", "custom", "own", "folder"),
+            own_keys=("tasks", "images", "split_files", "split_fractions"),
+            drawn_as="fields",
         ),
     )
 }

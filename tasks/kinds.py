@@ -5,7 +5,9 @@ What lies in other rooms is named by its place, ``module:name``, and imported wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,15 +16,19 @@ class Kind:
 
     objective: str
     """Class of its loss, metrics and predictions: an ``Objective`` of ``tasks/objectives.py``."""
+    task: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``tasks.table.Task`` that tasks of this kind have, unless they say otherwise."""
+    losses: tuple[str, ...] = ()
+    """Values of ``loss`` in the configuration's ``tasks``; the first is the usual one."""
     reader: str = ""
-    """Function of (array, path, task, label set) that returns the target (K, H, W) in the array of a file, and its validity
+    """Function of (array, path, task) that returns the target (K, H, W) in the array of a file, and its validity
     (1, H, W), or raises a ``DataError``; empty: the targets are numbers in a table, one per frame."""
     file_types: tuple[str, ...] = (".npy",)
     """Types of its files in the NYUD_MT layout."""
     codec: str = "datasets.cache.codec:Codec"
     """Class that stores it in the cache: a ``Codec`` of ``datasets/cache/codec.py``, by default without rounding."""
     colours: str = ""
-    """Function of (values (K, H, W), validity (H, W), task, label set) that returns colours (H, W, 3); empty: the map."""
+    """Function of (values (K, H, W), validity (H, W), task) that returns colours (H, W, 3); empty: the map."""
     colour_map: str = "viridis"
     """Colours of matplotlib for one value per pixel."""
     lowest: float | None = None
@@ -36,9 +42,13 @@ class Kind:
         return bool(self.reader) and not self.colours
 
 
+WHOLE_IMAGE = {"head": "classification", "resize": "none", "flip": "none"}
+"""Fields of a task that says something about the whole image, and not about every pixel."""
+
 KINDS: dict[str, Kind] = {
     "segmentation": Kind(
         objective="tasks.objectives:Segmentation",
+        task={"activation": "none", "main_metric": "mIoU"},
         reader="datasets.targets:read_labels",
         file_types=(".png", ".mat", ".npy"),
         codec="datasets.cache.codec:Labels",
@@ -46,12 +56,17 @@ KINDS: dict[str, Kind] = {
     ),
     "depth": Kind(
         objective="tasks.objectives:Depth",
+        task={"activation": "sigmoid", "main_metric": "abs_err", "zoom_divides": True},
         reader="datasets.targets:read_depth",
         file_types=(".npy", ".mat"),
         codec="datasets.cache.codec:Depths",
     ),
     "normals": Kind(
         objective="tasks.objectives:Normals",
+        task={
+            **{"activation": "tanh", "main_metric": "mean_cosine", "channels": 3},
+            **{"resize": "bilinear", "flip": "mirror_and_negate_x"},
+        },
         reader="datasets.targets:read_normals",
         file_types=(".npy", ".png", ".jpg"),
         codec="datasets.cache.codec:Normals",
@@ -59,6 +74,7 @@ KINDS: dict[str, Kind] = {
     ),
     "edges": Kind(
         objective="tasks.objectives:Edges",
+        task={"activation": "sigmoid", "main_metric": "abs_err", "resize": "bilinear"},
         reader="datasets.targets:read_edges",
         file_types=(".npy", ".png", ".jpg"),
         codec="datasets.cache.codec:Strengths",
@@ -66,6 +82,18 @@ KINDS: dict[str, Kind] = {
         lowest=0.0,
         ends=("no edge", "strongest"),
     ),
-    "attribute": Kind(objective="tasks.objectives:Attribute"),
+    "regression": Kind(
+        objective="tasks.objectives:Regression",
+        task={"activation": "none", "main_metric": "abs_err"},
+        losses=("l1", "l2", "huber"),
+        reader="datasets.targets:read_numbers",
+        file_types=(".npy", ".png", ".tif", ".tiff"),
+    ),
+    "attribute": Kind(
+        objective="tasks.objectives:Attribute", task={**WHOLE_IMAGE, "activation": "sigmoid", "main_metric": "accuracy"}
+    ),
+    "classification": Kind(
+        objective="tasks.objectives:Classification", task={**WHOLE_IMAGE, "activation": "none", "main_metric": "accuracy"}
+    ),
 }
 """Every kind by the name that ``Task.kind`` uses."""

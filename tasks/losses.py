@@ -41,15 +41,21 @@ def has_value(statistics: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class MeanLoss:
-    """The mean of ``pointwise(logits, target)`` over the valid elements (pixels, or images for an attribute)."""
+    """The mean of ``pointwise(logits, target)`` over the valid elements (pixels, or whole images)."""
 
     pointwise: Callable[[Tensor, Tensor], Tensor]
+    weights: tuple[float, ...] = ()
+    """Weight of an element by its class; none: all count alike."""
 
     def statistics(self, logits: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """(2,): the sum of the valid losses, and their number."""
+        """(2,): the sum of the valid losses, and their number; both weighted, if there are weights."""
         losses = self.pointwise(logits.float(), target)
+        mask = mask.view_as(losses)
         # where, not a product: the loss of an invalid element may be anything
-        return torch.stack([torch.where(mask.view_as(losses), losses, 0.0).sum(), mask.sum().to(losses.dtype)])
+        if not self.weights:
+            return torch.stack([torch.where(mask, losses, 0.0).sum(), mask.sum().to(losses.dtype)])
+        weights = losses.new_tensor(self.weights)[torch.where(mask, target.view_as(losses), 0).long()]
+        return torch.stack([torch.where(mask, weights * losses, 0.0).sum(), torch.where(mask, weights, 0.0).sum()])
 
     def value(self, statistics: Tensor) -> Tensor:
         """Sum / number."""
@@ -116,6 +122,24 @@ def one_minus_cosine(prediction: Tensor, target: Tensor) -> Tensor:
 def huber(prediction: Tensor, target: Tensor) -> Tensor:
     """Return Huber's loss: e^2 / 2 up to ``HUBER_DELTA``, then linear ("Robust estimation of a location parameter", 1964)."""
     return F.huber_loss(prediction, target, reduction="none", delta=HUBER_DELTA)
+
+
+def class_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross-entropy of classes (B,) from logits (B, K)."""
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def _per_pixel(losses: Tensor) -> Tensor:
+    """Return the mean over the channels of (B, K, H, W), as (B, 1, H, W); (B,) as it is."""
+    return losses.mean(dim=1, keepdim=True) if losses.ndim == 4 else losses
+
+
+REGRESSION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": lambda prediction, target: _per_pixel((prediction - target).abs()),
+    "l2": lambda prediction, target: _per_pixel(squared(prediction, target)),
+    "huber": lambda prediction, target: _per_pixel(F.huber_loss(prediction, target, reduction="none")),
+}
+"""Losses of a regression, of numbers in units of their spread; Huber's is linear from one spread on."""
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -23,5 +23,5 @@ def metric_info(task: Task, metric: str, *, metres: bool = False) -> MetricInfo:
         metres: the depth is metric (``depth_target: metric``), and not relative to the frame's largest.
     """
     info = metrics_of(task)[metric]
-    in_metres = metres and task.kind == "depth" and metric in ("abs_err", "rmse")
-    return replace(info, unit="m") if in_metres else info
+    unit = {"depth": "m" if metres else "", "regression": task.unit}.get(task.kind, "")
+    return replace(info, unit=unit) if unit and metric in ("abs_err", "rmse") else info

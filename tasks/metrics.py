@@ -196,6 +196,53 @@ class EdgeMetrics:
         return {"abs_err": _value(self.absolute)}
 
 
+class RegressionMetrics:
+    """``abs_err`` and ``rmse`` of all channels, in the task's unit."""
+
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {
+        "abs_err": MetricInfo("down", title="absolute error"),
+        "rmse": MetricInfo("down", title="RMSE"),
+    }
+
+    def __init__(self) -> None:
+        self.absolute, self.squared = _Mean(), _Mean()
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B, K, H, W) each, the mask (B, 1, H, W); or (B,) each."""
+        error = prediction.double() - target.double()
+        error = error.movedim(1, -1)[mask[:, 0]] if error.ndim == 4 else error[mask]
+        self.absolute.add(error.abs())
+        self.squared.add(error.square())
+
+    def compute(self) -> dict[str, float]:
+        return {"abs_err": self.absolute.compute(), "rmse": math.sqrt(self.squared.compute())}
+
+
+class ClassificationMetrics:
+    """``accuracy``, and ``macro_f1``: the mean of the F1 scores of the classes that occur, in truth or in prediction."""
+
+    INFO: ClassVar[Mapping[str, MetricInfo]] = {"accuracy": UP, "macro_f1": MetricInfo("up", title="F1, mean over classes")}
+
+    def __init__(self, classes: int) -> None:
+        self.confusion = torch.zeros(classes, classes, dtype=torch.int64)
+
+    def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+        """(B,) classes, targets and validity."""
+        metric = MulticlassConfusionMatrix(len(self.confusion), validate_args=False)
+        if bool(mask.any()):
+            self.confusion += metric.to(prediction.device)(prediction[mask], target[mask]).cpu()
+
+    def compute(self) -> dict[str, float]:
+        matrix = self.confusion.double()
+        true, total = matrix.diag(), matrix.sum(0) + matrix.sum(1)
+        if not bool(matrix.any()):
+            return dict.fromkeys(self.INFO, math.nan)
+        return {
+            "accuracy": float(true.sum() / matrix.sum()),
+            "macro_f1": float((2 * true / total)[total > 0].mean()),
+        }
+
+
 class AttributeMetrics:
     """``accuracy``, ``f1`` (of the positives, NaN where there are none, neither true nor predicted), ``f1_weighted`` (by class
     frequency), all at threshold 0.5, and ``auroc`` (NaN where only one class occurs)."""

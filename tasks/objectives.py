@@ -6,7 +6,8 @@ its targets are read, stored and drawn, and the objective what is made of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -15,24 +16,30 @@ from torch import Tensor
 from tasks.activations import THRESHOLD, activate
 from tasks.kinds import KINDS
 from tasks.losses import (
+    REGRESSION_LOSSES,
     Loss,
     MeanLoss,
     binary_cross_entropy,
+    class_cross_entropy,
     huber,
     one_minus_cosine,
     squared,
 )
 from tasks.metrics import (
     AttributeMetrics,
+    ClassificationMetrics,
     DepthMetrics,
     EdgeMetrics,
     MetricInfo,
     NormalsMetrics,
+    RegressionMetrics,
     SegmentationMetrics,
     TaskMetrics,
 )
 from tasks.table import SEGMENTATION_LOSSES, Task
 from utils.places import load
+
+Weights = Sequence[float]
 
 
 class Objective:
@@ -52,8 +59,15 @@ class Objective:
         """Return the loss of every element, from values in the target's units."""
         raise NotImplementedError
 
-    def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        """Return the loss; ``seg_loss``: a key of ``tasks.table.SEGMENTATION_LOSSES``."""
+    def loss(self, task: Task, seg_loss: str, depth_target: str, weights: Weights = ()) -> Loss:
+        """Return the loss.
+
+        Args:
+            task: whose loss it is.
+            seg_loss: of segmentations, a key of ``tasks.table.SEGMENTATION_LOSSES``.
+            depth_target: ``relative`` or ``metric``.
+            weights: of the classes, if the task has any; empty: they count alike.
+        """
         return MeanLoss(lambda logits, target: self.distance(activate(task, logits, depth_target), target))
 
     def measure(self, task: Task) -> TaskMetrics:
@@ -63,6 +77,10 @@ class Objective:
     def predict(self, task: Task, logits: Tensor, depth_target: str) -> Tensor:
         """Return the prediction that metrics and figures use."""
         return activate(task, logits, depth_target)
+
+    def columns(self, task: Task, logits: Tensor, depth_target: str) -> dict[str, str]:
+        """Return the prediction for one image, of a task that is about whole images, as columns of a table."""
+        return {task.name: f"{float(self.predict(task, logits[None], depth_target)):.6g}"}
 
     def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
         """Return the distance of every element of a prediction from another network's, both from their logits."""
@@ -76,11 +94,11 @@ class Objective:
 class Segmentation(Objective):
     """Classes: int64 (B, H, W)."""
 
-    metrics = SegmentationMetrics
+    metrics: ClassVar[type[TaskMetrics]] = SegmentationMetrics
 
-    def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        loss: Loss = load(SEGMENTATION_LOSSES[seg_loss])
-        return loss
+    def loss(self, task: Task, seg_loss: str, depth_target: str, weights: Weights = ()) -> Loss:
+        loss: Loss = load(SEGMENTATION_LOSSES[task.loss or seg_loss])
+        return replace(loss, weights=tuple(weights)) if weights and isinstance(loss, MeanLoss) else loss
 
     def measure(self, task: Task) -> TaskMetrics:
         return SegmentationMetrics(task.outputs)
@@ -89,9 +107,43 @@ class Segmentation(Objective):
         return logits.argmax(dim=1)
 
     def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
-        """Return the Kullback-Leibler divergence of each pixel's classes from the other network's."""
+        """Return the Kullback-Leibler divergence of the classes, of each pixel or image, from the other network's."""
         own, given = (values.log_softmax(dim=1) for values in (logits, others))
         return F.kl_div(own, given, reduction="none", log_target=True).sum(dim=1)
+
+
+class Classification(Segmentation):
+    """Classes: int64 (B,)."""
+
+    metrics: ClassVar[type[TaskMetrics]] = ClassificationMetrics
+
+    def loss(self, task: Task, seg_loss: str, depth_target: str, weights: Weights = ()) -> Loss:
+        return MeanLoss(class_cross_entropy, tuple(weights))
+
+    def measure(self, task: Task) -> TaskMetrics:
+        return ClassificationMetrics(task.outputs)
+
+    def columns(self, task: Task, logits: Tensor, depth_target: str) -> dict[str, str]:
+        """Return the likeliest class and its probability."""
+        probability, place = logits.softmax(dim=0).max(dim=0)
+        return {f"{task.name}_probability": f"{float(probability):.6f}", task.name: task.classes[int(place)]}
+
+
+class Regression(Objective):
+    """Numbers: (B, K, H, W), or (B,) of whole images."""
+
+    metrics = RegressionMetrics
+
+    def loss(self, task: Task, seg_loss: str, depth_target: str, weights: Weights = ()) -> Loss:
+        distance = REGRESSION_LOSSES[task.loss or KINDS[task.kind].losses[0]]
+        return MeanLoss(lambda logits, target: distance(logits, (target - task.mean) / task.std))
+
+    def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
+        """Return the loss where the target is the other network's prediction."""
+        return REGRESSION_LOSSES[task.loss or KINDS[task.kind].losses[0]](logits, others)
+
+    def unit_of(self, task: Task, depth_target: str) -> str:
+        return task.unit or task.title
 
 
 class Depth(Objective):
@@ -135,8 +187,13 @@ class Attribute(Objective):
     def unit_of(self, task: Task, depth_target: str) -> str:
         return f"probability of {task.title}"
 
-    def loss(self, task: Task, seg_loss: str, depth_target: str) -> Loss:
-        return MeanLoss(binary_cross_entropy)
+    def loss(self, task: Task, seg_loss: str, depth_target: str, weights: Weights = ()) -> Loss:
+        return MeanLoss(binary_cross_entropy, tuple(weights))
+
+    def columns(self, task: Task, logits: Tensor, depth_target: str) -> dict[str, str]:
+        """Return the probability, and yes or no at the metrics' threshold."""
+        probability = float(logits.sigmoid())
+        return {f"{task.name}_probability": f"{probability:.6f}", task.name: "yes" if probability > THRESHOLD else "no"}
 
     def imitation(self, task: Task, logits: Tensor, others: Tensor, depth_target: str) -> Tensor:
         """Return the Kullback-Leibler divergence of the two answers from the other network's."""
@@ -160,15 +217,19 @@ def imitation(task: Task, logits: Tensor, others: Tensor, depth_target: str) -> 
     return objective_of(task).imitation(task, logits.float(), others.float(), depth_target).mean()
 
 
-def build_losses(tasks: Iterable[Task], seg_loss: str, depth_target: str) -> dict[str, Loss]:
+def build_losses(
+    tasks: Iterable[Task], seg_loss: str, depth_target: str, weights: Mapping[str, Weights] | None = None
+) -> dict[str, Loss]:
     """Build the loss of every task, by its name.
 
     Args:
         tasks: of an experiment.
         seg_loss: of segmentations, a key of ``tasks.table.SEGMENTATION_LOSSES``.
         depth_target: ``relative`` or ``metric``.
+        weights: of the classes, per task; of a task that it lacks, they count alike.
     """
-    return {task.name: objective_of(task).loss(task, seg_loss, depth_target) for task in tasks}
+    weights = weights or {}
+    return {task.name: objective_of(task).loss(task, seg_loss, depth_target, weights.get(task.name, ())) for task in tasks}
 
 
 def build_metrics(task: Task) -> TaskMetrics:

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.data_sets import DATA_SETS, DataSet, LabelSet
 from tasks.kinds import KINDS
 
 IGNORE_INDEX = 255
 """Label of a pixel that takes part in no segmentation loss and no metric."""
-
-MAX_METRIC_DEPTH = 10.0
-"""Metres; the largest depth a ``depth_target: metric`` head can say."""
 
 MIN_NORMAL_LENGTH = 0.1
 """Below this length a normal points nowhere: the zero vector of a file, also after 8-bit rounding, or an average of
@@ -46,10 +43,10 @@ class Task:
     """Name in figures."""
     short: str
     """Name in the names of a study's experiments."""
-    head: Literal["dense", "classification"]
     activation: Literal["none", "sigmoid", "tanh"]
     """Function that turns logits into values; a segmentation's classes are not made by it."""
     main_metric: str
+    head: Literal["dense", "classification"] = "dense"
     source: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Per data set that has targets of it where they lie, where the data set's own entry does not say it."""
     place: str = ""
@@ -57,13 +54,13 @@ class Task:
     channels: int = 1
     """Number of output channels, if the task has no classes."""
     labels: LabelSet | None = None
-    """Classes of a segmentation, and their numbers in the files; None in the table: those of the data set."""
+    """Classes, and their numbers in the files; None in the table: those of the data set, if it is a segmentation."""
     label_sets: tuple[LabelSet, ...] = ()
     """Label sets that the data set has files of; ``labels`` is one of them."""
     classes_key: str = ""
     """Key of the configuration that picks one of them."""
     depth_range: float = 10.0
-    """Largest depth in the files, in metres."""
+    """Largest depth in the files, in metres: what a head of ``depth_target: metric`` can say."""
     normal_axes: str | None = None
     """Directions of the axes of normals; None: not known."""
     has_unit_normals: bool = False
@@ -74,12 +71,28 @@ class Task:
     """Effect on the target of a horizontal flip of the image."""
     zoom_divides: bool = False
     """True if enlarging the image by s divides the target by s (a surface that fills more pixels is nearer)."""
+    loss: str = ""
+    """Loss in place of the objective's usual one."""
+    unit: str = ""
+    """Unit of a number."""
+    scale: float = 1.0
+    """Factor from a number in the files to its unit."""
+    offset: float = 0.0
+    """What is added after that."""
+    invalid: tuple[float, ...] = ()
+    """Numbers in the files that stand for an unknown value; NaN and the infinities may be among them."""
+    mean: float = 0.0
+    """About the mean of all values: a regression's logit 0 means it."""
+    std: float = 1.0
+    """About the spread of all values: a regression's logit 1 is so much more than logit 0."""
     objective: str = ""
     """Place of the class of its loss and metrics, ``module:name``; empty: that of its kind."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if len(self.classes) > IGNORE_INDEX:
+            raise ValueError(f"{self.name}: {len(self.classes)} classes are more than {IGNORE_INDEX}, which a byte tells apart")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -104,65 +117,25 @@ class Task:
         return None if known == list(self.classes) else [self.classes.index(name) for name in known]
 
 
+def make_task(name: str, kind: str, title: str, short: str, **fields: Any) -> Task:
+    """Make a task with the fields that are usual for its kind (``tasks.kinds.Kind.task``), but for those that are given."""
+    usual = KINDS[kind].task if kind in KINDS else {"activation": "none", "main_metric": ""}
+    return Task(name, kind, title, short, **{**usual, **fields})
+
+
 def _attribute(name: str, column: str) -> Task:
-    return Task(
-        name=name,
-        kind="attribute",
-        title=column.replace("_", " "),
-        short=name.removeprefix("class_").replace("_", "-").lower(),
-        head="classification",
-        activation="sigmoid",
-        main_metric="accuracy",
-        source={name: column for name, data_set in DATA_SETS.items() if column in data_set.attributes},
-        resize="none",
-        flip="none",
-    )
+    source = {name: column for name, data_set in DATA_SETS.items() if column in data_set.attributes}
+    short = name.removeprefix("class_").replace("_", "-").lower()
+    return make_task(name, "attribute", column.replace("_", " "), short, source=source)
 
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task(
-            name="segmentsemantic",
-            kind="segmentation",
-            title="Semantic segmentation",
-            short="seg",
-            head="dense",
-            activation="none",
-            main_metric="mIoU",
-        ),
-        Task(
-            name="depth_euclidean",
-            kind="depth",
-            title="Depth",
-            short="depth",
-            head="dense",
-            activation="sigmoid",
-            main_metric="abs_err",
-            zoom_divides=True,
-        ),
-        Task(
-            name="surface_normal",
-            kind="normals",
-            title="Surface normals",
-            short="sn",
-            head="dense",
-            activation="tanh",
-            main_metric="mean_cosine",
-            channels=3,
-            resize="bilinear",
-            flip="mirror_and_negate_x",
-        ),
-        Task(
-            name="edge_texture",
-            kind="edges",
-            title="Edges",
-            short="edge",
-            head="dense",
-            activation="sigmoid",
-            main_metric="abs_err",
-            resize="bilinear",
-        ),
+        make_task("segmentsemantic", "segmentation", "Semantic segmentation", "seg"),
+        make_task("depth_euclidean", "depth", "Depth", "depth"),
+        make_task("surface_normal", "normals", "Surface normals", "sn"),
+        make_task("edge_texture", "edges", "Edges", "edge"),
         _attribute("class_male", "Male"),
         _attribute("class_smile", "Smiling"),
         _attribute("class_eyebrows", "Arched_Eyebrows"),

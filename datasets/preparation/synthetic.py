@@ -1,4 +1,4 @@
-"""The command ``synthetic``: rooms or faces, drawn, in the layouts of the real sets.
+"""The command ``synthetic``: rooms or faces, drawn, in the layouts of the real sets; fields, as an example of your own data.
 
 Its parameters are in the set's ``manifest.json``; what an interrupted run has drawn is drawn again.
 """
@@ -16,7 +16,7 @@ from utils.cli import path_argument, whole_number
 from utils.console import track
 from utils.errors import DataError
 
-HELP = "draw a synthetic set: rooms in the NYUD_MT layout, or faces in that of CelebAMask-HQ"
+HELP = "draw a synthetic set: rooms in the NYUD_MT layout, faces in that of CelebAMask-HQ, or fields as your own data"
 
 OLD_MANIFEST = "synthetic.json"
 """Name of the file into which earlier versions wrote the parameters of a complete set."""
@@ -30,7 +30,7 @@ FRAMES = 240
 LEAST = {"train": 1, "val": 0, "test": 0}
 
 
-DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba"}
+DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba", "fields": "synthetic-fields"}
 """Values of --dataset, in small letters, and their names in the manifest."""
 
 
@@ -43,11 +43,15 @@ class Generator(NamedTuple):
 
 
 def generator(dataset: str) -> Generator:
-    """Return the maker of the set ``nyu`` or ``celeba``; imported here, so that --help and refusals are instant."""
+    """Return the maker of the set ``nyu``, ``celeba`` or ``fields``; imported here, so that --help and refusals are instant."""
     if dataset == "nyu":
         from datasets.synthetic import rooms as rooms
 
         return Generator(rooms.write_rooms, rooms.room_files, rooms.VERSION)
+    if dataset == "fields":
+        from datasets.synthetic import fields as fields
+
+        return Generator(fields.write_fields, fields.field_files, fields.VERSION)
     from datasets.synthetic import faces as faces
 
     return Generator(faces.write_faces, faces.face_files, faces.VERSION)
@@ -55,7 +59,7 @@ def generator(dataset: str) -> Generator:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("--dataset", required=True, type=_dataset, metavar="nyu|celebA", help="rooms or faces")
+    parser.add_argument("--dataset", required=True, type=_dataset, metavar="nyu|celebA|fields", help="rooms, faces or fields")
     parser.add_argument(
         "--frames",
         type=whole_number(3, MOST),
@@ -69,15 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{split}", type=whole_number(LEAST[split], MOST), metavar="N", help=text)
     parser.add_argument("--size", type=whole_number(SMALLEST, LARGEST), default=96, help="side in pixels (default: 96)")
     parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), default=0, help="default: 0")
-    parser.add_argument(
-        "--out", type=path_argument, help="folder to make (default: data/synthetic_nyu or data/synthetic_celeba)"
-    )
+    parser.add_argument("--out", type=path_argument, help="folder to make (default: data/synthetic_<dataset>)")
     parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set that is in --out")
 
 
 def _dataset(text: str) -> str:
     if text.lower() not in DATASETS:
-        raise argparse.ArgumentTypeError(f"{text} is neither nyu nor celebA")
+        raise argparse.ArgumentTypeError(f"{text} is none of nyu, celebA and fields")
     return text.lower()
 
 

@@ -1,0 +1,243 @@
+"""Your own data: a folder of images, folders or columns of targets as the configuration's ``tasks`` say, splits of any kind.
+
+A frame is called after its image, without the file's type, with the sub-folders that it lies in: ``field1/0003``. It counts for
+the tasks that it has targets of: a frame without a file, a row or a value of a task has no valid target of that task.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datasets.base import MultiTaskDataset
+from datasets.file_index import FileNames, Place, files_by_frame, named_after_frame
+from datasets.problems import Problem, missing_folder, refuse
+from datasets.splits import ROLES, cut_and_say, split_problems
+from settings.config import ExperimentConfig
+from settings.own_tasks import OwnTask, SplitFractions
+from tasks.kinds import KINDS
+from tasks.table import Task
+from utils.console import listed
+from utils.csv_tables import read_csv
+from utils.errors import DataError, reason
+from utils.files import numbered_lines
+
+IMAGE_TYPES = (*sorted(kind for kind, name in Image.registered_extensions().items() if name in Image.OPEN), ".npy")
+"""Types of images: all that Pillow reads, and arrays."""
+MORE_TYPES = (".tif", ".tiff")
+"""Types of the files of targets, beside those that the kind has in the NYUD_MT layout."""
+YES_OR_NO = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
+"""Cells of an attribute, in small letters."""
+
+
+class FoldersDataset(MultiTaskDataset):
+    """One split of your own data.
+
+    Args:
+        config: the experiment.
+        split: ``train``, ``val`` or ``test``.
+        training: apply the augmentation.
+
+    Raises:
+        DataError: a folder, a list or an image is missing, or no training frame has a target of some task.
+    """
+
+    partial = True
+
+    def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
+        if not config.data_dir.is_dir():
+            raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets (docs/your_data.md)")
+        super().__init__(config, own_splits(config)[split], training, own_places(config))
+        self.values = {
+            name: read_column(config.data_dir / str(spec.file), self.tasks[name], self.names)
+            for name, spec in own_tasks(config).items()
+            if spec.column is not None
+        }
+        for name, spec in own_tasks(config).items() if split == "train" else ():
+            if not (self._files[name] if self.has_files(name) else self.values[name]):
+                where = f"a file in {config.data_dir / str(spec.folder)}" if spec.folder else f"a {spec.column} in {spec.file}"
+                frames = f"none of the {len(self.names)} training frames (such as {self.names[0]})"
+                raise DataError(f"tasks.{name}: {frames} has {where}, so that nothing can be learned about it")
+
+    def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
+        """Return target and mask, both (), of a task whose targets are a column; 0 where the frame has none."""
+        kind = torch.int64 if self.tasks[task].classes else torch.float32
+        value = self.values[task].get(name)
+        return torch.tensor(0 if value is None else value, dtype=kind), torch.tensor(value is not None)
+
+
+def own_tasks(config: ExperimentConfig) -> dict[str, OwnTask]:
+    """Return the entries of ``tasks`` that are trained, in the order of ``task_list``."""
+    assert config.tasks_ is not None, "load_config refuses this"
+    return {name: config.tasks_[name] for name in config.task_list}
+
+
+def own_places(config: ExperimentConfig) -> dict[str | None, Place]:
+    """Return where the images (None) and the targets in files lie."""
+    root, images = config.data_dir, config.images
+    places: dict[str | None, Place] = {None: Place(root / images.folder, _names(images.ending, IMAGE_TYPES), recursive=True)}
+    for name, spec in own_tasks(config).items():
+        if spec.folder is not None:
+            types = tuple(dict.fromkeys((*KINDS[spec.kind].file_types, *MORE_TYPES)))
+            places[name] = Place(root / spec.folder, _names(spec.ending, types), recursive=True)
+    return places
+
+
+def _names(ending: str | None, types: Sequence[str]) -> FileNames:
+    """Files that are called like their frame, with an ending, or of one of some types."""
+    if ending is None:
+        return named_after_frame(types)
+    return FileNames(
+        lambda file: file.removesuffix(ending) if file.endswith(ending) and file != ending else None,
+        lambda frame: f"{frame}{ending}",
+    )
+
+
+def own_splits(config: ExperimentConfig) -> dict[str, list[str]]:
+    """Return the names of the frames per role (train, val, test): of ``split_files``, or by ``split_fractions``."""
+    files = config.split_files
+    if files is None:
+        assert config.split_fractions is not None, "load_config refuses this"
+        place = own_places(config)[None]
+        frames = sorted(files_by_frame(place))
+        if not frames:
+            raise DataError(f"{place.folder}: there is no image; expected {place.names.usual('<frame>')}, or images.folder")
+        names = draw_splits(frames, config.split_fractions)
+        refuse(split_problems(names, dict.fromkeys(ROLES, place.folder)))
+        return names
+    paths = {role: config.data_dir / file for role, file in dict(files).items() if file is not None}
+    names, problems = {}, []
+    for role, path in paths.items():
+        try:
+            names[role], wrong = read_frame_list(path, config)
+        except FileNotFoundError:
+            raise DataError(f"split_files.{role}: there is no file {path}") from None
+        problems += wrong
+    refuse(problems or split_problems(names, paths))
+    if "val" not in names:
+        cut_and_say(names, config.val_fraction, paths["train"])
+    return names
+
+
+def read_frame_list(path: Path, config: ExperimentConfig) -> tuple[list[str], list[Problem]]:
+    """Read the frames of a list, one per line (``field1/0003``, also with the image's folder or type), and what is wrong with
+    other lines.
+
+    Raises:
+        FileNotFoundError, TextError: see :func:`utils.files.read_text`.
+    """
+    names, problems = [], []
+    for number, line in numbered_lines(path):
+        name = line.removeprefix("./").removeprefix(f"{config.images.folder}/")
+        if not line.isprintable() or line.startswith("/") or ".." in line.split("/"):
+            problems.append(Problem(f"{path}:{number}", f"is {line!r}", "the name of one frame per line"))
+        else:
+            names.append(frame_name(name, config.images.ending))
+    return names, problems
+
+
+def frame_name(text: str, ending: str | None) -> str:
+    """Return the frame that a text means: its name, or that of its image."""
+    stem, suffix = os.path.splitext(text)
+    if ending is not None:
+        return text.removesuffix(ending)
+    return stem if suffix.lower() in IMAGE_TYPES else text
+
+
+def draw_splits(frames: Sequence[str], fractions: SplitFractions) -> dict[str, list[str]]:
+    """Draw the frames of each split at random; the same frames and fractions always give the same splits.
+
+    Args:
+        frames: in the order of their names.
+        fractions: with ``by_folder``, the frames of a folder stay together, so that the shares are met as far as it lets them.
+    """
+    groups: dict[str, list[str]] = {}
+    for frame in frames:
+        groups.setdefault(frame.rpartition("/")[0] if fractions.by_folder else frame, []).append(frame)
+    order = sorted(groups)
+    random.Random(fractions.seed).shuffle(order)
+    names: dict[str, list[str]] = {role: [] for role in ROLES}
+    before = 0
+    for group in order:
+        middle = (before + len(groups[group]) / 2) / len(frames)
+        role = "train" if middle < fractions.train else "val" if middle < fractions.train + fractions.val else "test"
+        names[role] += groups[group]
+        before += len(groups[group])
+    return {role: sorted(members) for role, members in names.items()}
+
+
+def read_column(path: Path, task: Task, frames: Sequence[str]) -> dict[str, float]:
+    """Read the targets of some frames from the column of a table whose first column has the frames' names.
+
+    Args:
+        path: a CSV file.
+        task: its place is the column.
+        frames: those that are wanted; a frame may have no row, or an empty cell.
+
+    Returns:
+        Per frame with a target the number, 0 or 1, or the number of its class.
+
+    Raises:
+        DataError: there is no such file or column, a frame has two rows, or a cell is no value of the task.
+    """
+    try:
+        table = read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"tasks.{task.name}.file: there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a table ({reason(error)})") from None
+    if task.place not in table.columns[1:]:
+        raise DataError(
+            f"{path}: has no column {task.place!r} behind the first, which names the frames; it has "
+            f"{listed([repr(str(name)) for name in table.columns])}"
+        )
+    wanted, values, problems = set(frames), {}, []
+    first: dict[str, int] = {}
+    for line, (frame, cell) in enumerate(zip(table.iloc[:, 0], table[task.place], strict=True), start=2):
+        name = frame_name(frame.strip(), None) if frame.strip() not in wanted else frame.strip()
+        if name not in wanted:
+            continue
+        if name in first:
+            problems.append(Problem(f"{path}:{line}", f"is of {name}, as line {first[name]} is", "one line per frame"))
+        first.setdefault(name, line)
+        text = cell.strip()
+        if not text:
+            continue
+        try:
+            values[name] = _value(text, task)
+        except ValueError as error:
+            problems.append(Problem(f"{path}:{line}", f"has {text!r} in the column {task.place}", str(error)))
+    refuse(problems)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _value(text: str, task: Task) -> float | None:
+    """Return the number that a cell means; None for an unknown value.
+
+    Raises:
+        ValueError: it means none; the message says what was expected.
+    """
+    if task.classes:
+        if text not in task.classes:
+            raise ValueError(f"one of {', '.join(task.classes)} (or nothing)")
+        return task.classes.index(text)
+    if task.kind == "attribute":
+        if text.lower() not in YES_OR_NO:
+            raise ValueError("0 or 1, yes or no, true or false (or nothing)")
+        return YES_OR_NO[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("a number (or nothing)") from None
+    if number in task.invalid or (np.isnan(number) and any(map(np.isnan, task.invalid))):
+        return None
+    if not np.isfinite(number):
+        raise ValueError(f"a finite number (or nothing); invalid: [{text}] says that it is an unknown value")
+    return number * task.scale + task.offset

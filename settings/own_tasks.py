@@ -1,0 +1,233 @@
+"""Tasks of the user's own data: the section ``tasks`` of the configuration, and what it means."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
+
+from settings.nature import about
+from settings.sections import Bool, Int, Number, OneOf, Schema, Section, SeveralForms, Share, Text
+from tasks.data_sets import LabelSet
+from tasks.kinds import KINDS
+from tasks.table import IGNORE_INDEX, SEGMENTATION_LOSSES, Task, make_task
+
+RESERVED = ("total", "overview", "singles", "pairs", "all")
+"""Names that mean something else in the files of a trial, of predictions or of a study."""
+_DENSE = ("segmentation", "regression", "depth", "normals", "edges")
+_WHOLE_IMAGE = ("classification", "attribute", "regression")
+_NUMBERS = ("regression", "depth")
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_BELONGS = {
+    **{"classes": ("segmentation", "classification"), "ignore": ("segmentation",), "range": ("depth",)},
+    **dict.fromkeys(("scale", "offset", "invalid"), _NUMBERS),
+    **dict.fromkeys(("unit", "channels", "mean", "std"), ("regression",)),
+    **dict.fromkeys(("folder", "ending"), _DENSE),
+    **dict.fromkeys(("file", "column"), _WHOLE_IMAGE),
+    "loss": ("regression", "segmentation"),
+}
+"""Kinds of the keys that not every task has."""
+
+
+def _no_path_upwards(value: str) -> str:
+    if value.startswith(("/", "~")) or ".." in value.split("/"):
+        raise ValueError("expected a place below data_dir")
+    return value
+
+
+Below = Annotated[Text, AfterValidator(_no_path_upwards)]
+
+
+class OwnTask(Schema):
+    """One thing to predict, and where its targets are."""
+
+    kind: Annotated[str, OneOf(KINDS)]
+    """Kind of its targets."""
+    folder: Below | None = None
+    """Folder below `data_dir` with a file per frame, called like it."""
+    ending: Text | None = None
+    """End of the files' names, after the frame's, such as `_labels.png`; none: any type that the kind may have."""
+    file: Below | None = None
+    """CSV file below `data_dir` whose first column has the names of the frames."""
+    column: Text | None = None
+    """Column of that file; an empty cell is a missing label."""
+    classes: Annotated[tuple[Text, ...] | dict[Int, Text] | None, SeveralForms] = None
+    """Names of the classes: a list, whose numbers in the files count from 0, or `{number: name}`."""
+    ignore: Annotated[tuple[Int, ...] | Literal["others"], SeveralForms] = (IGNORE_INDEX,)
+    """Numbers of unlabelled pixels; `others`: all that are no class's."""
+    unit: Text | None = None
+    """Unit of the numbers, for tables and figures."""
+    scale: Annotated[Number, Field(gt=0)] = 1.0
+    """Factor from the numbers in the files to that unit (depth: to metres)."""
+    offset: Number = 0.0
+    """What is added after that."""
+    invalid: tuple[Annotated[Number | Literal["nan", "inf", "-inf"], SeveralForms], ...] = ()
+    """Numbers in the files that stand for an unknown value, before `scale`; `nan` may be one."""
+    range: Annotated[Number, Field(gt=0)] = 10.0
+    """Largest depth, in metres: a file with more is refused, and `depth_target: metric` predicts up to it."""
+    channels: Annotated[Int, Field(ge=1)] = 1
+    """Numbers per pixel: the last dimension of the files' arrays."""
+    mean: Number = 0.0
+    """About the mean of the values, from which a prediction starts; `prepare_data.py describe` finds it."""
+    std: Annotated[Number, Field(gt=0)] = 1.0
+    """About their standard deviation, the unit in which the loss is taken; `prepare_data.py describe` finds it."""
+    loss: Text | None = None
+    """`l1` (default), `l2` or `huber` of a regression; of a segmentation one in place of `seg_loss_fn`."""
+    metric: Text | None = None
+    """Main metric, in place of the kind's usual one."""
+    title: Text | None = None
+    """Name in figures and tables; none: the words of its name."""
+
+    @property
+    def labels(self) -> LabelSet | None:
+        """Classes and their numbers; None without classes."""
+        if self.classes is None:
+            return None
+        ignored, others = ((), True) if self.ignore == "others" else (self.ignore, False)
+        if isinstance(self.classes, tuple):
+            return LabelSet(self.classes, unlabelled=ignored, others_unlabelled=others)
+        return LabelSet(
+            tuple(self.classes.values()),
+            first=next(iter(self.classes)),
+            own_numbers=tuple(self.classes),
+            unlabelled=ignored,
+            others_unlabelled=others,
+        )
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return what is given: a saved configuration is as short as the user's."""
+        given = self._given()
+        return {key: value for key, value in dump(self).items() if key in given}
+
+    def _given(self) -> list[str]:
+        """Return the keys whose values are not the usual ones."""
+        return [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+
+    def task(self, name: str) -> Task:
+        """Return the task that is meant."""
+        whole_image = {"head": "classification", "resize": "none", "flip": "none"} if self.column is not None else {}
+        return make_task(
+            name,
+            self.kind,
+            self.title or name.replace("_", " ").capitalize(),
+            name.replace("_", "-").lower(),
+            **whole_image,
+            **({"channels": self.channels} if self.kind == "regression" else {}),
+            **({"main_metric": self.metric} if self.metric else {}),
+            place=self.folder or self.column,
+            labels=self.labels,
+            depth_range=self.range,
+            loss=self.loss or "",
+            unit=self.unit or "",
+            scale=self.scale,
+            offset=self.offset,
+            invalid=tuple(_NOT_FINITE[value] if isinstance(value, str) else value for value in self.invalid),
+            mean=self.mean,
+            std=self.std,
+        )
+
+    def problems(self, key: str) -> Iterator[str]:
+        """Yield what is wrong with the keys of the task ``key`` together."""
+        whole_image = self.kind in _WHOLE_IMAGE and (self.kind != "regression" or self.folder is None)
+        for name in ("file", "column") if whole_image else ("folder",):
+            if getattr(self, name) is None:
+                either = ", or folder" if self.kind == "regression" else ""
+                yield f"{key}.{name}: is missing{either}; a task of kind: {self.kind!r} needs it"
+        for name in self._given():
+            kinds = _BELONGS.get(name, (self.kind,))
+            if self.kind not in kinds:
+                yield f"{key}.{name}: is for kind: {' or '.join(kinds)}, and kind is {self.kind!r}; remove it"
+        if self.kind == "regression" and self.folder is not None and self.file is not None:
+            yield f"{key}.file: contradicts folder; the numbers are in one of them"
+        if self.kind == "regression" and self.folder is None and self.channels > 1:
+            yield f"{key}.channels: {self.channels} needs folder; a column has one number per frame"
+        if self.kind in _BELONGS["classes"]:
+            yield from self._class_problems(key)
+        losses = (*SEGMENTATION_LOSSES,) if self.kind == "segmentation" else KINDS[self.kind].losses
+        if self.loss is not None and self.kind in _BELONGS["loss"] and self.loss not in losses:
+            yield f"{key}.loss: {self.loss!r} is not valid; expected {', '.join(losses)}"
+
+    def _class_problems(self, key: str) -> Iterator[str]:
+        if self.classes is None:
+            yield f"{key}.classes: is missing; a task of kind: {self.kind!r} needs the names of its classes"
+            return
+        names = list(self.classes.values()) if isinstance(self.classes, dict) else list(self.classes)
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            yield f"{key}.classes: name {twice[0]!r} twice"
+        if not 2 <= len(names) < IGNORE_INDEX:
+            yield f"{key}.classes: are {len(names)}; expected 2 to {IGNORE_INDEX - 1}"
+        if self.kind == "classification" and isinstance(self.classes, dict):
+            yield f"{key}.classes: have numbers; of a classification they are names, as the column has them"
+        numbers = self.labels.numbers if self.labels and names else ()
+        both = sorted(set(numbers) & set(self.ignore if isinstance(self.ignore, tuple) else ()))
+        if both and self.kind == "segmentation":
+            yield f"{key}.ignore: {both[0]} is the number of the class {names[numbers.index(both[0])]!r}"
+
+
+class Images(Section):
+    """Images of your own data (`dataset_name: folders`)."""
+
+    folder: Annotated[Below, about("numbers", "speed", needs="data")] = "images"
+    """Folder below `data_dir` with an image per frame; sub-folders are part of the frames' names (`field1/0003`)."""
+    ending: Annotated[Text | None, about("numbers", "speed", needs="data")] = None
+    """End of the files' names, after the frame's, such as `_leftImg8bit.png`; none: any type of image."""
+
+
+class SplitFiles(Schema):
+    """Text files below `data_dir` with the names of the frames, one per line."""
+
+    train: Below
+    """File of the training frames."""
+    val: Below | None = None
+    """File of the validation frames; none: they are cut from the training frames (`val_fraction`)."""
+    test: Below
+    """File of the test frames."""
+
+
+class SplitFractions(Schema):
+    """Shares of the frames."""
+
+    train: Share = 0.7
+    """Share of the training frames."""
+    val: Share = 0.15
+    """Share of the validation frames."""
+    test: Share = 0.15
+    """Share of the test frames."""
+    seed: Annotated[Int, Field(ge=0)] = 0
+    """Seed of the draw."""
+    by_folder: Bool = False
+    """Keep the frames of a sub-folder together: of one place, or of one video."""
+
+
+def own_task_problems(tasks: Mapping[str, OwnTask]) -> Iterator[str]:
+    """Yield what is wrong with the section ``tasks``."""
+    for name, task in tasks.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name):
+            yield f"tasks.{name}: is no name of a task; expected letters, digits and _, beginning with a letter, at most 60"
+        if name in RESERVED:
+            yield f"tasks.{name}: has a name that means something else here ({', '.join(RESERVED)}); choose another"
+        yield from task.problems(f"tasks.{name}")
+    short: dict[str, str] = {}
+    for name in tasks:
+        other = short.setdefault(name.replace("_", "-").lower(), name)
+        if other != name:
+            yield f"tasks.{name}: differs from {other} in small and capital letters alone; choose another name"
+
+
+def split_problem(files: Any, fractions: SplitFractions | None) -> str | None:
+    """Return what is wrong with the two ways to say which frames are for what."""
+    if files is not None and fractions is not None:
+        return "split_files: contradicts split_fractions; give one of them"
+    if files is None and fractions is None:
+        return (
+            "split_files: is missing; give lists of the frames (split_files: {train: train.txt, val: val.txt, test: "
+            "test.txt}), or split_fractions: {train: 0.7, val: 0.15, test: 0.15}"
+        )
+    if fractions is not None and not math.isclose(total := fractions.train + fractions.val + fractions.test, 1, abs_tol=1e-6):
+        return f"split_fractions: train, val and test are {total:g} together; expected 1"
+    return None
