@@ -4,6 +4,7 @@
     python prepare_data.py celeba --help                        official CelebAMask-HQ -> the paper's masks
     python prepare_data.py synthetic --dataset nyu              240 rooms, 15 s -> data/synthetic_nyu
     python prepare_data.py verify --data_dir data/NYUD_MT       lists every file that the loaders could not use
+    python prepare_data.py verify --config_exp fields.yaml          the same of your own data
 
 Exit codes: 0 done or already there, 1 verify found problems or the system refused (disk full, no permission), 2 wrong use,
 130 interrupted.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
@@ -52,25 +53,40 @@ class FoldersDataset(MultiTaskDataset):
     partial = True
 
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
-        if not config.data_dir.is_dir():
-            raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets (docs/your_data.md)")
+        check_root(config)
         super().__init__(config, own_splits(config)[split], training, own_places(config))
         self.values = {
             name: read_column(config.data_dir / str(spec.file), self.tasks[name], self.names)
             for name, spec in own_tasks(config).items()
             if spec.column is not None
         }
-        for name, spec in own_tasks(config).items() if split == "train" else ():
+        for name in own_tasks(config) if split == "train" else ():
             if not (self._files[name] if self.has_files(name) else self.values[name]):
-                where = f"a file in {config.data_dir / str(spec.folder)}" if spec.folder else f"a {spec.column} in {spec.file}"
-                frames = f"none of the {len(self.names)} training frames (such as {self.names[0]})"
-                raise DataError(f"tasks.{name}: {frames} has {where}, so that nothing can be learned about it")
+                raise no_training_target(config, name, self.names)
 
     def in_memory(self, task: str, name: str) -> tuple[Tensor, Tensor]:
         """Return target and mask, both (), of a task whose targets are a column; 0 where the frame has none."""
         kind = torch.int64 if self.tasks[task].classes else torch.float32
         value = self.values[task].get(name)
         return torch.tensor(0 if value is None else value, dtype=kind), torch.tensor(value is not None)
+
+
+def check_root(config: ExperimentConfig) -> None:
+    """Do nothing if the folder of the data set is there.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not config.data_dir.is_dir():
+        raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets (docs/your_data.md)")
+
+
+def no_training_target(config: ExperimentConfig, name: str, frames: Sequence[str]) -> DataError:
+    """Return the error about a task that none of the training frames has a target of."""
+    spec = own_tasks(config)[name]
+    where = f"a file in {config.data_dir / str(spec.folder)}" if spec.folder else f"a {spec.column} in {spec.file}"
+    none = f"none of the {len(frames)} training frames (such as {frames[0]})"
+    return DataError(f"tasks.{name}: {none} has {where}, so that nothing can be learned about it")
 
 
 def own_tasks(config: ExperimentConfig) -> dict[str, OwnTask]:
@@ -174,6 +190,17 @@ def draw_splits(frames: Sequence[str], fractions: SplitFractions) -> dict[str, l
 
 
 def read_column(path: Path, task: Task, frames: Sequence[str]) -> dict[str, float]:
+    """Return the targets of some frames in the column of a table, as :func:`column_values` has them.
+
+    Raises:
+        DataError: there is no such file or column, a frame has two rows, or a cell is no value of the task.
+    """
+    values, problems = column_values(path, task, frames)
+    refuse(problems)
+    return values
+
+
+def column_values(path: Path, task: Task, frames: Sequence[str]) -> tuple[dict[str, float], list[Problem]]:
     """Read the targets of some frames from the column of a table whose first column has the frames' names.
 
     Args:
@@ -182,40 +209,62 @@ def read_column(path: Path, task: Task, frames: Sequence[str]) -> dict[str, floa
         frames: those that are wanted; a frame may have no row, or an empty cell.
 
     Returns:
-        Per frame with a target the number, 0 or 1, or the number of its class.
+        Per frame with a target the number, 0 or 1, or the number of its class; and what is wrong with other rows.
 
     Raises:
-        DataError: there is no such file or column, a frame has two rows, or a cell is no value of the task.
+        DataError: there is no such file or column.
     """
     try:
-        table = read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = read_frame_table(path)
     except FileNotFoundError:
         raise DataError(f"tasks.{task.name}.file: there is no file {path}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a table ({reason(error)})") from None
     if task.place not in table.columns[1:]:
         raise DataError(
             f"{path}: has no column {task.place!r} behind the first, which names the frames; it has "
             f"{listed([repr(str(name)) for name in table.columns])}"
         )
-    wanted, values, problems = set(frames), {}, []
+    values: dict[str, float] = {}
     first: dict[str, int] = {}
-    for line, (frame, cell) in enumerate(zip(table.iloc[:, 0], table[task.place], strict=True), start=2):
-        name = frame_name(frame.strip(), None) if frame.strip() not in wanted else frame.strip()
-        if name not in wanted:
-            continue
+    problems = []
+    for line, name, cell in cells_of_frames(table, task.place, frames):
         if name in first:
             problems.append(Problem(f"{path}:{line}", f"is of {name}, as line {first[name]} is", "one line per frame"))
         first.setdefault(name, line)
-        text = cell.strip()
-        if not text:
-            continue
         try:
-            values[name] = _value(text, task)
+            value = _value(cell, task) if cell else None
         except ValueError as error:
-            problems.append(Problem(f"{path}:{line}", f"has {text!r} in the column {task.place}", str(error)))
-    refuse(problems)
-    return {name: value for name, value in values.items() if value is not None}
+            problems.append(Problem(f"{path}:{line}", f"has {cell!r} in the column {task.place}", str(error)))
+            continue
+        if value is not None:
+            values[name] = value
+    return values, problems
+
+
+def read_frame_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file as text; row k is its line k + 2.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it cannot be read as a table.
+    """
+    try:
+        table = read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a table ({reason(error)})") from None
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path}: has rows of more cells than its first line has names")
+    return table
+
+
+def cells_of_frames(table: pd.DataFrame, column: str, frames: Collection[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield line, frame and text of the cells of a column that are of these frames."""
+    wanted = set(frames)
+    for line, (frame, cell) in enumerate(zip(table.iloc[:, 0].str.strip(), table[column], strict=True), start=2):
+        name = frame if frame in wanted else frame_name(frame, None)
+        if name in wanted:
+            yield line, name, cell.strip()
 
 
 def _value(text: str, task: Task) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections import Counter
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from datasets.cores import cores
 from datasets.preparation.workers import in_processes
-from tasks.data_sets import DATA_SETS
+from tasks.data_sets import DATA_SETS, OWN_DATA
 from utils.cli import path_argument, whole_number
 from utils.console import duration, track
+from utils.errors import DataError
 
 if TYPE_CHECKING:
     from datasets.plausibility import Facts
@@ -29,9 +31,10 @@ MOST_SIZES = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument(
-        "--data_dir", type=path_argument, required=True, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout"
-    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--data_dir", type=path_argument, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout")
+    which.add_argument("--config_exp", type=path_argument, metavar="FILE", help="the YAML file of an experiment on your own data")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of this file")
     names = ", ".join(DATA_SETS)
     parser.add_argument(
         "--dataset", choices=DATA_SETS, metavar="NAME", help=f"which it is: {names} (default: the first one of its layout)"
@@ -44,25 +47,50 @@ def run(args: argparse.Namespace) -> int:
     """Check the set and print the table or, if nothing is wrong, a summary; 0 if nothing is wrong, else 1.
 
     Raises:
-        DataError: the folder is not there, or holds no data set.
+        UserError: the folder is not there, or holds no data set; or the configuration is wrong, or not of your own data.
     """
-    from datasets.preparation.verification.survey import data_sets_of, survey_folder
     from datasets.preparation.verification.table import print_table
 
     start = time.monotonic()
-    survey = survey_folder(args.data_dir, DATA_SETS.get(args.dataset))
-    possible = [data_set.name for data_set in data_sets_of(survey.data_set.layout)]
-    if args.dataset is None and len(possible) > 1:
-        sys.stdout.write(f"{args.data_dir}: taken for {survey.data_set.name}; --dataset says which of {', '.join(possible)}\n")
+    root, survey = _own_data(args) if args.config_exp is not None else _known_layout(args)
     sizes = examine_files(survey, args.workers or cores())
     rows = sorted(set(survey.problems))
     took = f"{len(survey.files)} files read in {duration(time.monotonic() - start)}"
     if rows:
         print_table(rows)
-        sys.stdout.write(f"{args.data_dir}: {conclusion(rows)}; {took}\n")
+        sys.stdout.write(f"{root}: {conclusion(rows)}; {took}\n")
         return 1
-    sys.stdout.write("".join(f"{line}\n" for line in summary(args.data_dir, survey, sizes)) + f"  {took}\n")
+    sys.stdout.write("".join(f"{line}\n" for line in summary(root, survey, sizes)) + f"  {took}\n")
     return 0
+
+
+def _known_layout(args: argparse.Namespace) -> tuple[Path, Survey]:
+    """Return the folder and its survey, by its layout."""
+    from datasets.preparation.verification.survey import data_sets_of, survey_folder
+
+    if args.overrides:
+        raise DataError(f"{args.overrides[0]}: needs --config_exp; a folder alone has no keys")
+    survey = survey_folder(args.data_dir, DATA_SETS.get(args.dataset))
+    possible = [data_set.name for data_set in data_sets_of(survey.data_set.layout)]
+    if args.dataset is None and len(possible) > 1:
+        sys.stdout.write(f"{args.data_dir}: taken for {survey.data_set.name}; --dataset says which of {', '.join(possible)}\n")
+    return args.data_dir, survey
+
+
+def _own_data(args: argparse.Namespace) -> tuple[Path, Survey]:
+    """Return the folder that a configuration names and its survey, by the configuration."""
+    from datasets.preparation.verification.own_data import survey_own_data
+    from settings.config import load_config
+
+    config = load_config(args.config_exp, args.overrides)
+    if args.dataset is not None:
+        raise DataError(f"--dataset {args.dataset}: is for --data_dir; {args.config_exp} says what its data are")
+    if config.dataset_name != OWN_DATA:
+        raise DataError(
+            f"--config_exp {args.config_exp}: is not of your own data (dataset_name: {config.dataset_name}); "
+            f"give --data_dir {shlex.quote(str(config.data_dir))}"
+        )
+    return config.data_dir, survey_own_data(config, args.config_exp)
 
 
 def examine_files(survey: Survey, workers: int) -> Counter[tuple[int, int]]:
@@ -94,15 +122,17 @@ def conclusion(rows: list[Problem]) -> str:
 
 
 def summary(root: Path, survey: Survey, sizes: Counter[tuple[int, int]]) -> list[str]:
-    """Describe the set in four lines."""
+    """Describe the set in a few lines."""
     roles = ("train", "val", "test")
     order = sorted(survey.counts, key=lambda split: (roles.index(split) if split in roles else len(roles), split))
     frames = ", ".join(f"{survey.counts[split]} {split}" for split in order)
     shown = [f"{height} x {width}" for (height, width), _ in sizes.most_common(MOST_SIZES)]
     more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
+    every = sum(survey.counts.values())
+    labelled = [f"  {name}: {count} of {every} frames" for name, count in survey.labelled.items()]
     return [
         f"{root}: {survey.layout}, nothing is wrong",
         f"  frames: {frames}; {survey.unused} images are in no split",
         f"  images: {', '.join(shown)}{more} (height x width)",
-        f"  targets: {', '.join(survey.targets)}",
+        *(labelled or [f"  targets: {', '.join(survey.targets)}"]),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,10 @@ class Survey:
     loader: type[MultiTaskDataset]
     counts: dict[str, int] = field(default_factory=dict)
     """Frames per split."""
+    splits: dict[str, list[str]] = field(default_factory=dict)
+    """Their names, of your own data."""
+    labelled: dict[str, int] = field(default_factory=dict)
+    """Frames that have a target of a task, where a frame may lack some."""
     targets: list[str] = field(default_factory=list)
     """Targets in the folder, in words."""
     files: list[File] = field(default_factory=list)
@@ -78,7 +83,7 @@ class Survey:
                 paths = files[what].get(frame, [])
                 self.problems += double_files(paths)
                 self.files += [File(path, what, image if what is not None else None) for path in paths[:1]]
-                if not paths:
+                if not paths and not (self.loader.partial and what is not None):
                     self.add(
                         place.folder / place.names.usual(frame), "is missing", f"a file, as {source.name} has frame {frame}"
                     )
@@ -101,14 +106,17 @@ def survey_folder(root: Path, data_set: DataSet | None = None) -> Survey:
         below = [path for path in sorted(root.iterdir()) if path.is_dir() and _layout_of(path) is not None]
         hint = f"; did you mean {below[0]}?" if below else ""
         looked_for = ", ".join(f"{name} ({files})" for name, (files, _) in LAYOUTS.items())
-        raise DataError(f"--data_dir {root}: is no data set; looked for {looked_for}{hint}")
+        own = f"; of your own data, `prepare_data.py describe --data_dir {shlex.quote(str(root))}` writes a configuration"
+        raise DataError(
+            f"--data_dir {root}: is no data set; looked for {looked_for}{hint or f'{own}, and verify takes it as --config_exp'}"
+        )
     if data_set is not None and data_set.layout != layout:
         raise DataError(f"--dataset {data_set.name}: has the layout {data_set.layout}, and {root} has the layout {layout}")
     survey = LAYOUTS[layout][1](root, data_set or data_sets_of(layout)[0])
     if not survey.targets:
         survey.add(root, "has no targets", "folders or files of targets, such as segmentation, depth, label or masks")
     _check_manifest(root, survey)
-    _check_leftovers(root, survey)
+    check_leftovers(root, survey)
     return survey
 
 
@@ -260,7 +268,7 @@ def _check_manifest(root: Path, survey: Survey) -> None:
             survey.add(path, f"number of frames in {split}: {counted}", f"{count}, as it says")
 
 
-def _check_leftovers(root: Path, survey: Survey) -> None:
+def check_leftovers(root: Path, survey: Survey) -> None:
     """Note temporary files of a process that was killed, and a preparation that has not come to its end."""
     for folder, folders, names in os.walk(root):
         for path in (Path(folder, name) for name in (*folders, *names)):
