@@ -11,6 +11,9 @@ from typing import NamedTuple
 from datasets.problems import Problem, refuse
 from utils.errors import DataError
 
+MOST_TYPES = 5
+"""Types of files that a message names."""
+
 
 class FileNames(NamedTuple):
     """Names of the files of one kind."""
@@ -37,7 +40,8 @@ def named_after_frame(types: Sequence[str]) -> FileNames:
         stem, suffix = os.path.splitext(file)
         return stem if suffix.lower() in types else None
 
-    return FileNames(frame_of, lambda frame: f"{frame} ({' or '.join(types)})" if len(types) > 1 else frame + types[0])
+    kinds = " or ".join([*types[:MOST_TYPES], *(["another type of image"] if len(types) > MOST_TYPES else [])])
+    return FileNames(frame_of, lambda frame: f"{frame} ({kinds})" if len(types) > 1 else frame + types[0])
 
 
 def numbered_files(ending: str, usual: str) -> FileNames:

@@ -30,8 +30,9 @@ from utils.csv_tables import read_csv
 from utils.errors import DataError, reason
 from utils.files import numbered_lines
 
-IMAGE_TYPES = (*sorted(kind for kind, name in Image.registered_extensions().items() if name in Image.OPEN), ".npy")
-"""Types of images: all that Pillow reads, and arrays."""
+_PILLOW_TYPES = sorted(kind for kind, name in Image.registered_extensions().items() if name in Image.OPEN)
+IMAGE_TYPES = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", ".npy", *_PILLOW_TYPES)))
+"""Types of images: arrays, and all that Pillow reads."""
 MORE_TYPES = (".tif", ".tiff")
 """Types of the files of targets, beside those that the kind has in the NYUD_MT layout."""
 YES_OR_NO = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
@@ -98,15 +99,15 @@ def own_tasks(config: ExperimentConfig) -> dict[str, OwnTask]:
 def own_places(config: ExperimentConfig) -> dict[str | None, Place]:
     """Return where the images (None) and the targets in files lie."""
     root, images = config.data_dir, config.images
-    places: dict[str | None, Place] = {None: Place(root / images.folder, _names(images.ending, IMAGE_TYPES), recursive=True)}
+    places: dict[str | None, Place] = {None: Place(root / images.folder, own_names(images.ending, IMAGE_TYPES), recursive=True)}
     for name, spec in own_tasks(config).items():
         if spec.folder is not None:
             types = tuple(dict.fromkeys((*KINDS[spec.kind].file_types, *MORE_TYPES)))
-            places[name] = Place(root / spec.folder, _names(spec.ending, types), recursive=True)
+            places[name] = Place(root / spec.folder, own_names(spec.ending, types), recursive=True)
     return places
 
 
-def _names(ending: str | None, types: Sequence[str]) -> FileNames:
+def own_names(ending: str | None, types: Sequence[str]) -> FileNames:
     """Files that are called like their frame, with an ending, or of one of some types."""
     if ending is None:
         return named_after_frame(types)

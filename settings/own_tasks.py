@@ -17,16 +17,16 @@ from tasks.table import IGNORE_INDEX, SEGMENTATION_LOSSES, Task, make_task
 
 RESERVED = ("total", "overview", "singles", "pairs", "all")
 """Names that mean something else in the files of a trial, of predictions or of a study."""
-_DENSE = ("segmentation", "regression", "depth", "normals", "edges")
-_WHOLE_IMAGE = ("classification", "attribute", "regression")
+DENSE = ("segmentation", "regression", "depth", "normals", "edges")
+WHOLE_IMAGE = ("classification", "attribute", "regression")
 _NUMBERS = ("regression", "depth")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _BELONGS = {
     **{"classes": ("segmentation", "classification"), "ignore": ("segmentation",), "range": ("depth",)},
     **dict.fromkeys(("scale", "offset", "invalid"), _NUMBERS),
     **dict.fromkeys(("unit", "channels", "mean", "std"), ("regression",)),
-    **dict.fromkeys(("folder", "ending"), _DENSE),
-    **dict.fromkeys(("file", "column"), _WHOLE_IMAGE),
+    **dict.fromkeys(("folder", "ending"), DENSE),
+    **dict.fromkeys(("file", "column"), WHOLE_IMAGE),
     "loss": ("regression", "segmentation"),
 }
 """Kinds of the keys that not every task has."""
@@ -132,7 +132,7 @@ class OwnTask(Schema):
 
     def problems(self, key: str) -> Iterator[str]:
         """Yield what is wrong with the keys of the task ``key`` together."""
-        whole_image = self.kind in _WHOLE_IMAGE and (self.kind != "regression" or self.folder is None)
+        whole_image = self.kind in WHOLE_IMAGE and (self.kind != "regression" or self.folder is None)
         for name in ("file", "column") if whole_image else ("folder",):
             if getattr(self, name) is None:
                 either = ", or folder" if self.kind == "regression" else ""

@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--data_dir", type=path_argument, help="the data set: NYUD_MT, CelebAMask-HQ or MTAN's layout")
-    which.add_argument("--config_exp", type=path_argument, metavar="FILE", help="the YAML file of an experiment on your own data")
+    which.add_argument(
+        "--config_exp", type=path_argument, metavar="FILE", help="the YAML file of an experiment on your own data"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="replaces a value of this file")
     names = ", ".join(DATA_SETS)
     parser.add_argument(

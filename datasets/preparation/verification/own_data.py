@@ -49,7 +49,7 @@ def survey_own_data(config: ExperimentConfig, source: Path) -> Survey:
             values = survey.read(partial(column_values, task=survey.tasks[name], frames=list(frames)), path)
             if values is None:
                 continue
-            with_target = values.keys()
+            with_target = set(values)
         survey.labelled[name] = len(with_target)
         training = survey.splits.get("train", ())
         if training and not with_target & set(training):
