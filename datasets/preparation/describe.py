@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets.cores import cores
+from datasets.preparation.verify import sizes_in_words
 from datasets.preparation.workers import in_processes
+from tasks.data_sets import OWN_DATA
 from utils.cli import path_argument, whole_number
 from utils.console import listed, show_table, track
 from utils.errors import ConfigError, DataError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from datasets.preparation.description.measures import Measure
     from datasets.preparation.description.sources import Source
     from settings.config import ExperimentConfig
+    from settings.own_tasks import Images
 
 HELP = "write a first configuration of your own data from the images, targets and tables in a folder"
 
@@ -50,9 +53,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: the arguments are wrong, or there are no images or no targets.
         OSError: the system refused.
     """
-    from datasets.preparation.description.document import document, experiment_name, sizes_in_words
-    from datasets.preparation.description.measures import picture_size
-    from datasets.preparation.description.sources import find_images, find_sources, shortened
+    from datasets.preparation.description.document import document, experiment_name
 
     root: Path = args.data_dir
     name = experiment_name(root)
@@ -61,58 +62,45 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"--out {out}: is there already; --overwrite replaces it")
     if not root.is_dir():
         raise DataError(f"--data_dir {root}: there is no such folder")
-    images, pictures = find_images(root, args.images)
+    images, pictures, sources, unused = _places(root, args.images)
+    entries, faults = _entries(root, pictures, sources, _picked(args.task, sources), unused, args.workers or cores())
+    sizes, words = _image_sizes(images, pictures)
+    first: dict[str, Any] = {"Experiment_name": name, "dataset_name": OWN_DATA, "data_dir": str(root)}
+    first |= {"images": given} if (given := images.model_dump(exclude_defaults=True)) else {}
+    raw, split, said, fault = _with_training(first, entries, list(pictures), sizes)
+    faults += [fault] if fault else []
+    unused = [f"not used: {reason}" for reason in unused]
+    facts = {
+        "": [words, f"read: all names, and at most {MOST_FILES} files of each task"],
+        split: said,
+        "backbone": [*unused, "a smaller network: group_sparsity: true, target_sparsity: 0.5 (docs/configuration.md)"],
+    }
+    scripts = ("prepare_data.py verify", "main_multi_trials.py")
+    commands = [f"python {script} --config_exp {shlex.quote(str(out))}" for script in scripts]
+    _write(out, document(raw, entries, len(pictures), facts, commands))
+    rows = [(entry.name, entry.keys["kind"], f"{entry.frames} of {len(pictures)}", entry.facts[0]) for entry in entries]
+    show_table(str(root), ("task", "kind", "frames", "found"), rows)
+    lines = [words, *said, *unused, *(f"not yet right: {reason}" for reason in faults)]
+    sys.stdout.write("".join(f"{line}\n" for line in (*lines, f"{out} is written; next: {commands[0 if faults else 1]}")))
+    return 1 if faults else 0
+
+
+def _places(root: Path, folder: str | None) -> tuple[Images, dict[str, Path], list[Source], list[str]]:
+    """Return the images, one per frame, places with targets, and sentences about what is none."""
+    from datasets.preparation.description.sources import find_images, find_sources, shortened
+
+    images, pictures = find_images(root, folder)
     sources, unused = find_sources(root, images.folder, pictures)
     if not sources and (short := shortened(root, pictures, images.folder)) is not None:
         images, pictures = short
         sources, unused = find_sources(root, images.folder, pictures)
-    kinds = _picked(args.task, sources)
-    measures = _measured([source for source in sources if kinds is None or source.name in kinds], args.workers or cores())
-    sizes = Counter(size for path in evenly_spread(list(pictures.values()), MOST_FILES) if (size := picture_size(path)))
-    if not sizes:
-        raise DataError(f"{root / images.folder}: no image can be read")
-    entries, faults = [], []
-    for source, files in measures:
-        try:
-            entries.append(_entry(source, root, files, pictures, (kinds or {}).get(source.name)))
-        except DataError as error:
-            if kinds is not None:
-                raise DataError(f"--task {source.name}: {error}") from None
-            unused.append(f"{source.where}: {error}")
-            continue
-        faults += [measure.problem for measure in files.values() if measure.problem]
-    if not entries:
+    if not sources:
         raise DataError(
             f"--data_dir {root}: there is nothing to predict beside the {len(pictures)} images in {images.folder}; expected "
             f"folders of files, or a CSV file, that have their names, such as {next(iter(pictures))!r}"
-            + "".join(f"; {reason}" for reason in unused[:1])
+            + "".join(f" ({reason})" for reason in unused[:1])
         )
-    raw: dict[str, Any] = {"Experiment_name": name, "dataset_name": "folders", "data_dir": str(root)}
-    raw |= {"images": given} if (given := images.model_dump(exclude_defaults=True)) else {}
-    raw, said, fault = _with_training(raw, entries, list(pictures), sizes)
-    faults += [fault] if fault else []
-    facts = {
-        "": [
-            f"images: {len(pictures)} frames in {images.folder}, {sizes_in_words(sizes)}",
-            f"Read: all names, and at most {MOST_FILES} files of each task.",
-        ],
-        **said,
-        "backbone": [*(f"Not used: {reason}" for reason in unused)],
-        "epochs": ["For a small network add group_sparsity: true and target_sparsity: 0.5 (docs/configuration.md)."],
-    }
-    frames_said = next(iter(said.values()))[0]
-    described = [_with_counts(entry, len(pictures)) for entry in entries]
-    commands = [
-        f"python {script} --config_exp {shlex.quote(str(out))}" for script in ("prepare_data.py verify", "main_multi_trials.py")
-    ]
-    _write(out, document(raw, described, facts, commands))
-    rows = [(entry.name, entry.keys["kind"], f"{entry.frames} of {len(pictures)}", entry.facts[0]) for entry in entries]
-    show_table(str(root), ("task", "kind", "frames", "found"), rows)
-    sys.stdout.write(f"images: {len(pictures)} in {images.folder}, {sizes_in_words(sizes)}; {frames_said}\n")
-    sys.stdout.write("".join(f"not used: {reason}\n" for reason in unused))
-    sys.stdout.write("".join(f"not yet right: {reason}\n" for reason in faults))
-    sys.stdout.write(f"{out} is written; next: {commands[0 if faults else 1]}\n")
-    return 1 if faults else 0
+    return images, pictures, sources, unused
 
 
 def _picked(given: Sequence[str] | None, sources: Sequence[Source]) -> dict[str, str | None] | None:
@@ -130,11 +118,12 @@ def _picked(given: Sequence[str] | None, sources: Sequence[Source]) -> dict[str,
         name, sign, kind = text.partition("=")
         if sign and kind not in KINDS:
             raise DataError(f"--task {text}: {kind!r} is no kind; expected {', '.join(KINDS)}")
-        meant = [source.name for source in sources if name in (source.name, source.folder, source.column)]
+        meant = [source.name for source in sources if source.name == name]
+        meant = meant or [source.name for source in sources if name in (source.folder, source.column)]
         if not meant:
             there = listed([source.name for source in sources]) or "nothing"
             raise DataError(f"--task {text}: there are no targets called {name!r}; found {there}")
-        kinds[meant[0]] = kind or None
+        kinds |= dict.fromkeys(meant, kind or None)
     return kinds
 
 
@@ -146,6 +135,34 @@ def _measured(sources: Sequence[Source], workers: int) -> list[tuple[Source, dic
     paths = [source.files[frame][0] for source, names in zip(sources, frames, strict=True) for frame in names]
     contents = iter(track(in_processes(measure, paths, workers, crashed), "reading", total=len(paths)))
     return [(source, {frame: next(contents) for frame in names}) for source, names in zip(sources, frames, strict=True)]
+
+
+def _entries(
+    root: Path,
+    pictures: Mapping[str, Path],
+    sources: Sequence[Source],
+    kinds: Mapping[str, str | None] | None,
+    unused: list[str],
+    workers: int,
+) -> tuple[list[Entry], list[str]]:
+    """Return the tasks, and what is wrong with files of theirs; adds to ``unused`` what holds no targets.
+
+    Raises:
+        DataError: a task of ``kinds`` holds none, or nothing does.
+    """
+    entries, faults = [], []
+    for source, files in _measured([source for source in sources if kinds is None or source.name in kinds], workers):
+        try:
+            entries.append(_entry(source, root, files, pictures, (kinds or {}).get(source.name)))
+        except DataError as error:
+            if kinds is not None:
+                raise DataError(f"--task {source.name}: {error}") from None
+            unused.append(f"{source.where}: {error}")
+        else:
+            faults += [measure.problem for measure in files.values() if measure.problem]
+    if not entries:
+        raise DataError(f"--data_dir {root}: nothing in it can be learned; {'; '.join(unused)}")
+    return entries, faults
 
 
 def _entry(source: Source, root: Path, files: Mapping[str, Measure], pictures: Mapping[str, Path], kind: str | None) -> Entry:
@@ -170,18 +187,22 @@ def _entry(source: Source, root: Path, files: Mapping[str, Measure], pictures: M
     return folder_entry(source, together, kind)
 
 
-def _with_counts(entry: Entry, frames: int) -> Entry:
-    """Return an entry whose facts begin with its frames."""
-    from dataclasses import replace
+def _image_sizes(images: Images, pictures: Mapping[str, Path]) -> tuple[Counter[tuple[int, int]], str]:
+    """Return the sizes of at most ``MOST_FILES`` images, evenly spread, and how many have each; and a sentence about them."""
+    from datasets.preparation.description.measures import picture_size
 
-    first = f"{entry.name}: {entry.frames} of {frames} frames; {entry.facts[0]}"
-    return replace(entry, facts=[first, *entry.facts[1:]])
+    seen = evenly_spread(list(pictures.values()), MOST_FILES)
+    sizes = Counter(size for path in seen if (size := picture_size(path)) is not None)
+    if not sizes:
+        raise DataError(f"{seen[0]}: cannot be read as an image, nor can any other in {images.folder}")
+    return sizes, f"images: {len(pictures)} in {images.folder}, {sizes_in_words(sizes)}"
 
 
 def _with_training(
     raw: Mapping[str, Any], entries: Sequence[Entry], frames: Sequence[str], sizes: Counter[tuple[int, int]]
-) -> tuple[dict[str, Any], dict[str, list[str]], str]:
-    """Return the configuration with splits and what a training needs, facts by key, and what is in a training's way."""
+) -> tuple[dict[str, Any], str, list[str], str]:
+    """Return the configuration with splits and what a training needs; the key of the splits, and sentences about them; and
+    what is in the way of a training (empty if nothing is)."""
     from datasets.preparation.description.document import batch_size, input_shape
     from datasets.preparation.description.splits import find_splits
     from settings.config import validate_config
@@ -190,14 +211,11 @@ def _with_training(
     draft = {**raw, "tasks": tasks, "split_fractions": {}}
     splits, said = find_splits(validate_config(draft, "the description"), frames)
     training = {"backbone": "resnet18", "output_stride": 16, "input_shape": input_shape(sizes), "cache": True}
-    config = validate_config({**raw, **splits, "tasks": tasks, **training}, "the description")
-    counts, fault = _frames_per_split(config)
-    training |= {"train_batch_size": batch_size(counts.get("train", 0)), "epochs": 50}
-    rates = {"learning_rate": 1e-3}
-    training |= {"lr_schedule": {"name": "cosine"}, "optimizer_params": rates, "bb_optimizer_params": rates}
-    numbers = ", ".join(f"{count} {role}" for role, count in counts.items())
-    facts = {next(iter(splits)): [f"frames: {numbers}" if counts else fault, *said]}
-    return {**raw, **splits, "tasks": tasks, **training}, facts, fault
+    counts, fault = _frames_per_split(validate_config({**raw, **splits, "tasks": tasks, **training}, "the description"))
+    training |= {"train_batch_size": batch_size(counts.get("train", 0)), "epochs": 50, "lr_schedule": {"name": "cosine"}}
+    training |= {f"{part}optimizer_params": {"learning_rate": 1e-3} for part in ("", "bb_")}
+    numbers = f"frames: {', '.join(f'{count} {role}' for role, count in counts.items())}"
+    return {**raw, **splits, "tasks": tasks, **training}, next(iter(splits)), [numbers, *said] if counts else said, fault
 
 
 def _frames_per_split(config: ExperimentConfig) -> tuple[dict[str, int], str]:

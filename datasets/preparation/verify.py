@@ -123,18 +123,23 @@ def conclusion(rows: list[Problem]) -> str:
     return f"{len(rows)} problem{'s' * (len(rows) > 1)} in {files} file{'s' * (files > 1)}"
 
 
+def sizes_in_words(sizes: Counter[tuple[int, int]]) -> str:
+    """Return the sizes of images, the most frequent ones first."""
+    shown = [f"{height} x {width}" for (height, width), _ in sizes.most_common(MOST_SIZES)]
+    more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
+    return f"{', '.join(shown)}{more} (height x width)"
+
+
 def summary(root: Path, survey: Survey, sizes: Counter[tuple[int, int]]) -> list[str]:
     """Describe the set in a few lines."""
     roles = ("train", "val", "test")
     order = sorted(survey.counts, key=lambda split: (roles.index(split) if split in roles else len(roles), split))
     frames = ", ".join(f"{survey.counts[split]} {split}" for split in order)
-    shown = [f"{height} x {width}" for (height, width), _ in sizes.most_common(MOST_SIZES)]
-    more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
     every = sum(survey.counts.values())
     labelled = [f"  {name}: {count} of {every} frames" for name, count in survey.labelled.items()]
     return [
         f"{root}: {survey.layout}, nothing is wrong",
         f"  frames: {frames}; {survey.unused} images are in no split",
-        f"  images: {', '.join(shown)}{more} (height x width)",
+        f"  images: {sizes_in_words(sizes)}",
         *(labelled or [f"  targets: {', '.join(survey.targets)}"]),
     ]

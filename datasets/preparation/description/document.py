@@ -16,26 +16,23 @@ from datasets.preparation.verification.table import printable
 WIDTH = 118
 LONGEST_SIDE, STEP = 256, 16
 """Pixels of the longer side of the input, at most, and of which both sides are a multiple."""
-MOST_SIZES = 3
-"""Sizes of images that are named."""
 
 
 def document(
-    raw: Mapping[str, Any], entries: Sequence[Entry], facts: Mapping[str, Sequence[str]], commands: Sequence[str]
+    raw: Mapping[str, Any], entries: Sequence[Entry], frames: int, facts: Mapping[str, Sequence[str]], commands: Sequence[str]
 ) -> str:
     """Write a configuration as YAML.
 
     Args:
         raw: its values; ``tasks`` are those of the entries.
         entries: tasks, and what is known of them.
+        frames: number of images.
         facts: sentences to write above a key; those of the key "" are at the top.
         commands: what to do with the file.
     """
-    head = (
-        f"{raw['Experiment_name']}: a first configuration, which prepare_data.py describe wrote from what is in its data_dir."
-    )
+    head = f"{raw['Experiment_name']}: a first configuration, which prepare_data.py describe wrote from what lies in data_dir"
     lines = [_comment(head), "#", *(f"#   {printable(command)}" for command in commands), "#"]
-    lines += [_comment(fact) for fact in facts.get("", ())]
+    lines += [*(_comment(fact) for fact in facts.get("", ())), ""]
     for key, value in raw.items():
         above = facts.get(key, ())
         lines += ["", *(_comment(fact) for fact in above)] if above else []
@@ -44,7 +41,8 @@ def document(
             continue
         lines += ["", "tasks:"]
         for entry in entries:
-            lines += [_comment(fact, "  ") for fact in entry.facts]
+            first = f"{entry.name}: {entry.frames} of {frames} frames; {entry.facts[0]}"
+            lines += [_comment(fact, "  ") for fact in (first, *entry.facts[1:])]
             lines.append(textwrap.indent(_flow({entry.name: entry.keys}), "  "))
     return "\n".join(lines) + "\n"
 
@@ -58,17 +56,14 @@ def _comment(text: str, indent: str = "") -> str:
 def _flow(pair: Mapping[str, Any]) -> str:
     """Write ``key: value`` with the value on the same line, as far as it fits."""
     ((key, value),) = pair.items()
-    if isinstance(value, dict):
-        value = dict(value)
-    text = yaml.safe_dump({key: value}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=WIDTH)
+    text = yaml.safe_dump(
+        {key: dict(value) if isinstance(value, Mapping) else value},
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=WIDTH,
+    )
     return text.strip()[1:-1].replace("\n", "\n  ")
-
-
-def sizes_in_words(sizes: Counter[tuple[int, int]]) -> str:
-    """Return the sizes of images, the most frequent ones first."""
-    shown = [f"{height} x {width}" for (height, width), _ in sizes.most_common(MOST_SIZES)]
-    more = f" and {len(sizes) - MOST_SIZES} other sizes" if len(sizes) > MOST_SIZES else ""
-    return f"{', '.join(shown)}{more} (height x width)"
 
 
 def input_shape(sizes: Counter[tuple[int, int]]) -> int | list[int]:

@@ -75,10 +75,12 @@ def folder_entry(source: Source, files: Measure, kind: str | None) -> Entry:
     place = {"folder": source.folder, **({"ending": source.ending} if source.ending else {})}
     keys, facts = _DENSE_KEYS[guessed](files)
     keys = {"kind": guessed, **place, **keys}
+    if kind is None:
+        facts = [*facts, f"{listed(sorted(files.types))} is taken for {guessed}; --task {source.name}=<kind> says another kind"]
     task = OwnTask.model_validate(keys).task(source.name)
     for path in paths[:_FILES_READ_BACK]:
         read_target(task, path)
-    return Entry(source.name, keys, source.frames, [*facts, *([] if kind else ["the kind is a guess"])])
+    return Entry(source.name, keys, source.frames, facts)
 
 
 def column_entry(source: Source, root: Path, kind: str | None) -> Entry:
@@ -104,7 +106,7 @@ def column_entry(source: Source, root: Path, kind: str | None) -> Entry:
         keys |= more
     task = OwnTask.model_validate(keys).task(source.name)
     refuse(column_values(root / source.file, task, list(source.cells))[1])
-    return Entry(source.name, keys, source.frames, [*facts, *([] if kind else ["the kind is a guess"])])
+    return Entry(source.name, keys, source.frames, facts)
 
 
 def _kind_of(files: Measure) -> str:
@@ -166,7 +168,7 @@ def _segmentation(files: Measure) -> tuple[dict[str, Any], list[str]]:
     if void or IGNORE_INDEX in numbers:
         keys["ignore"] = sorted(void)
     pixels = {name: files.counts[number] for number, name in classes.items()}
-    facts = [f"{len(numbers)} classes; % of the labelled pixels: {_shares(pixels)}"]
+    facts = [f"{len(numbers)} classes, % of the labelled pixels: {_shares(pixels)}"]
     if void:
         unlabelled = _percent(sum(files.counts[number] for number in void), files.counts.total())
         facts.append(f"{listed([str(number) for number in sorted(void)])} is taken as unlabelled: {unlabelled} % of all pixels")
@@ -192,6 +194,8 @@ def _regression(files: Measure) -> tuple[dict[str, Any], list[str]]:
         said.append("0 is taken as a number like others; invalid: [0] makes it an unknown value")
     spread, facts = _spread(numbers)
     several = {"channels": channels} if channels > 1 else {}
+    if files.counts is not None and len(files.counts) <= MOST_CLASSES:
+        said.append("all numbers are whole, and few: with kind segmentation they are classes")
     return {**several, **({"invalid": invalid} if invalid else {}), **spread}, [*facts, *said]
 
 

@@ -145,9 +145,14 @@ def _is_photo(path: Path) -> bool:
 def find_sources(root: Path, images: str, frames: Collection[str]) -> tuple[list[Source], list[str]]:
     """Return the places with targets of these frames, and sentences about tables that were not read."""
     wanted = set(frames)
-    folders = [found for path in _folders(root) if path.name != images for found in _in_folder(root, path, wanted, DEPTH)]
+    folders: list[Source] = []
     columns: list[Source] = []
     notes = []
+    for path in _folders(root):
+        found = list(_in_folder(root, path, root / images, wanted, DEPTH))
+        folders += found
+        if not found and root / images != path and path not in (root / images).parents:
+            notes.append(f"{path.name}: its files are not called like the images")
     for path in sorted(path for pattern in ("*.csv", "*/*.csv") for path in root.glob(pattern)):
         if path.is_file() and not path.name.startswith(".") and path.parent.name != CACHE:
             try:
@@ -158,8 +163,10 @@ def find_sources(root: Path, images: str, frames: Collection[str]) -> tuple[list
     return [_renamed(source, taken) for source in (*folders, *columns)], notes
 
 
-def _in_folder(root: Path, folder: Path, frames: Collection[str], depth: int) -> Iterator[Source]:
+def _in_folder(root: Path, folder: Path, images: Path, frames: Collection[str], depth: int) -> Iterator[Source]:
     """Yield a source per ending of the files in a folder that are called like frames; else those in its sub-folders."""
+    if folder == images:
+        return
     ends: dict[str | None, dict[str, list[Path]]] = {}
     count = 0
     for text, (path,) in sorted(files_by_frame(Place(folder, FileNames(str, str), recursive=True)).items()):
@@ -172,7 +179,7 @@ def _in_folder(root: Path, folder: Path, frames: Collection[str], depth: int) ->
             ends.setdefault(ending, {}).setdefault(frame, []).append(path)
     if 2 * sum(len(paths) for files in ends.values() for paths in files.values()) < max(count, 1):
         for below in _folders(folder) if depth > 1 else ():
-            yield from _in_folder(root, below, frames, depth - 1)
+            yield from _in_folder(root, below, images, frames, depth - 1)
         return
     place = folder.relative_to(root).as_posix()
     for ending, files in sorted(ends.items(), key=lambda item: item[0] or ""):
@@ -194,9 +201,9 @@ def _in_table(root: Path, path: Path, frames: Collection[str]) -> Iterator[Sourc
     """Yield a source per column of a table whose first column names frames."""
     table = read_frame_table(path)
     names = [cell.strip() for cell in table.iloc[:, 0] if cell.strip()]
-    if 2 * sum(name in frames or frame_name(name, None) in frames for name in names) < max(len(names), 1):
-        return
     file = path.relative_to(root).as_posix()
+    if 2 * sum(name in frames or frame_name(name, None) in frames for name in names) < max(len(names), 1):
+        raise DataError(f"{file}: its first column does not name the images")
     for column in map(str, table.columns[1:]):
         cells = {frame: cell for _, frame, cell in cells_of_frames(table, column, frames) if cell}
         if cells:
