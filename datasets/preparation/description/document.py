@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,16 +55,13 @@ def _comment(text: str, indent: str = "") -> str:
 
 
 def _flow(pair: Mapping[str, Any]) -> str:
-    """Write ``key: value`` with the value on the same line, as far as it fits."""
+    """Write ``key: value`` in one line, or with a line per part where it is longer."""
     ((key, value),) = pair.items()
-    text = yaml.safe_dump(
-        {key: dict(value) if isinstance(value, Mapping) else value},
-        default_flow_style=True,
-        sort_keys=False,
-        allow_unicode=True,
-        width=WIDTH,
-    )
-    return text.strip()[1:-1].replace("\n", "\n  ")
+    plain = {key: dict(value) if isinstance(value, Mapping) else value}
+    line = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf).strip()[1:-1]
+    if len(line) <= WIDTH:
+        return line
+    return yaml.safe_dump(plain, default_flow_style=None, sort_keys=False, allow_unicode=True, width=WIDTH).strip()
 
 
 def input_shape(sizes: Counter[tuple[int, int]]) -> int | list[int]:

@@ -36,8 +36,11 @@ NO_DATA = -999.0
 UNEVEN = 20
 """Times that a class has more pixels than another, from which weights are worth a hint."""
 MILLIMETRE = 0.001
+"""Metres."""
 DIGITS = 4
+"""Digits of means and standard deviations."""
 _FILES_READ_BACK = 3
+"""Files that are read with the entry that was made, as the loaders read them."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ def _segmentation(files: Measure) -> tuple[dict[str, Any], list[str]]:
     most, least = max(pixels, key=pixels.__getitem__), min(pixels, key=pixels.__getitem__)
     if pixels[most] > UNEVEN * pixels[least]:
         times = pixels[most] // pixels[least]
-        facts.append(f"{most} has {times} times the pixels of {least}: try class_weights: balanced")
+        facts.append(f"{most} has {times} times the pixels of {least}: try class_weights: balanced beside tasks")
     return keys, facts
 
 
@@ -185,7 +188,8 @@ def _regression(files: Measure) -> tuple[dict[str, Any], list[str]]:
     invalid: list[float | str] = list(sorted(files.marks))
     said = [f"{listed(sorted(files.marks))} occurs, and is taken as unknown"] if files.marks else []
     numbers = files.numbers
-    mark = _mark(numbers) if channels == 1 else None
+    classes = files.counts is not None and len(files.counts) <= MOST_CLASSES
+    mark = _mark(numbers) if channels == 1 and not classes else None
     if mark is not None:
         share, numbers = _percent((numbers == mark).sum(), numbers.size), numbers[numbers != mark]
         invalid.insert(0, int(mark) if mark == int(mark) else mark)
@@ -194,7 +198,7 @@ def _regression(files: Measure) -> tuple[dict[str, Any], list[str]]:
         said.append("0 is taken as a number like others; invalid: [0] makes it an unknown value")
     spread, facts = _spread(numbers)
     several = {"channels": channels} if channels > 1 else {}
-    if files.counts is not None and len(files.counts) <= MOST_CLASSES:
+    if classes:
         said.append("all numbers are whole, and few: with kind segmentation they are classes")
     return {**several, **({"invalid": invalid} if invalid else {}), **spread}, [*facts, *said]
 
@@ -215,7 +219,7 @@ def _spread(numbers: np.ndarray) -> tuple[dict[str, Any], list[str]]:
     if not numbers.size or numbers.std() == 0:
         raise DataError("the same number everywhere" if numbers.size else "no finite number")
     mean, std = (float(f"{value:.{DIGITS}g}") for value in (numbers.mean(), numbers.std()))
-    return {"mean": mean, "std": std}, [f"numbers from {numbers.min():.{DIGITS}g} to {numbers.max():.{DIGITS}g}"]
+    return {"mean": mean, "std": std}, [f"numbers from {numbers.min():g} to {numbers.max():g}"]
 
 
 def _depth(files: Measure) -> tuple[dict[str, Any], list[str]]:

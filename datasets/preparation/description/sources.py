@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,7 +152,8 @@ def find_sources(root: Path, images: str, frames: Collection[str]) -> tuple[list
     for path in _folders(root):
         found = list(_in_folder(root, path, root / images, wanted, DEPTH))
         folders += found
-        if not found and root / images != path and path not in (root / images).parents:
+        targets = any(file.suffix.lower() in TARGET_TYPES for file in path.rglob("*"))
+        if targets and not found and root / images != path and path not in (root / images).parents:
             notes.append(f"{path.name}: its files are not called like the images")
     for path in sorted(path for pattern in ("*.csv", "*/*.csv") for path in root.glob(pattern)):
         if path.is_file() and not path.name.startswith(".") and path.parent.name != CACHE:
@@ -159,7 +161,7 @@ def find_sources(root: Path, images: str, frames: Collection[str]) -> tuple[list
                 columns += _in_table(root, path, wanted)
             except DataError as error:
                 notes.append(str(error))
-    taken: set[str] = {name.lower() for name in RESERVED}
+    taken = {name.lower() for name in (*RESERVED, *keyword.kwlist)}
     return [_renamed(source, taken) for source in (*folders, *columns)], notes
 
 

@@ -34,9 +34,12 @@ def find_splits(config: ExperimentConfig, frames: Sequence[str]) -> tuple[dict[s
         return {"split_files": {"train": lists["train"], "test": lists["val"]}}, [said]
     folders = len({frame.rpartition("/")[0] for frame in frames})
     by_folder = folders > 1 and _is_enough(frames, SplitFractions(by_folder=True))
-    said = f"there are no lists of frames; by_folder keeps the frames of each of the {folders} sub-folders together"
-    fractions = SplitFractions(by_folder=by_folder)
-    return {"split_fractions": fractions.model_dump()}, [said if by_folder else "there are no lists of frames: they are drawn"]
+    said = "there are no lists of frames (train.txt, test.txt): frames are drawn"
+    if by_folder:
+        said += f", and those of each of the {folders} sub-folders stay together (by_folder)"
+    elif folders > 1:
+        said += f"; the {folders} sub-folders are too few to keep the frames of each together (by_folder)"
+    return {"split_fractions": SplitFractions(by_folder=by_folder).model_dump()}, [said]
 
 
 def _is_enough(frames: Sequence[str], fractions: SplitFractions) -> bool:
