@@ -12,7 +12,7 @@ import prepare_data
 from tests.datasets.preparation.command import exit_code, refused
 
 ROOT = Path(prepare_data.__file__).parent
-COMMANDS = ("nyu", "celeba", "synthetic", "verify")
+COMMANDS = ("nyu", "celeba", "synthetic", "describe", "verify")
 
 
 @pytest.mark.parametrize("arguments", [(command,) for command in COMMANDS], ids=" ".join)
@@ -38,13 +38,15 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "name a command: nyu, celeba, synthetic, verify"),
+        ((), "name a command: nyu, celeba, synthetic, describe, verify"),
         (("verfy", "--data_dir", "x"), "verfy: there is no such command; .*; did you mean verify?"),
         (("moon",), "moon: there is no such command; expected nyu, .*--help"),
         (("synthetic", "--datset", "nyu"), "--datset: there is no such option; did you mean --dataset?"),
         (("synthetic", "--dataset", "nyu", "--overwrit"), "did you mean --overwrite?"),
         (("verify", "--quixotry"), "--quixotry: there is no such option; --help"),
-        (("verify",), "required: --data_dir"),
+        (("verify",), "one of the arguments --data_dir --config_exp is required"),
+        (("verify", "--data_dir", "x", "--config_exp", "y"), "--config_exp: not allowed with argument --data_dir"),
+        (("describe",), "required: --data_dir"),
         (("verify", "--data_dir", "x", "--workers", "0"), "--workers: 0 is not a whole number from 1"),
     ],
 )

@@ -71,11 +71,13 @@ def folder_entry(source: Source, files: Measure, kind: str | None) -> Entry:
     guessed = kind or _kind_of(files)
     types = tuple(dict.fromkeys((*KINDS[guessed].file_types, *MORE_TYPES)))
     paths = [path for of_frame in source.files.values() for path in of_frame]
-    wrong = [path for path in paths if source.ending is None and path.suffix.lower() not in types]
-    if wrong:
-        raise DataError(f"{wrong[0]}: is no file of a {guessed}; expected {', '.join(types)}")
+    ending = source.ending
+    if ending is None and any(path.suffix.lower() not in types for path in paths):
+        if len(suffixes := {path.suffix for path in paths}) > 1:
+            raise DataError(f"files of the types {', '.join(sorted(suffixes))}; expected some of {', '.join(types)}")
+        (ending,) = suffixes
     refuse([problem for of_frame in source.files.values() for problem in double_files(of_frame)])
-    place = {"folder": source.folder, **({"ending": source.ending} if source.ending else {})}
+    place = {"folder": source.folder, **({"ending": ending} if ending else {})}
     keys, facts = _DENSE_KEYS[guessed](files)
     keys = {"kind": guessed, **place, **keys}
     if kind is None:

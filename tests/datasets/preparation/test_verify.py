@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from datasets.preparation import verify
+from datasets.synthetic.fields import write_fields
 from tasks.data_sets import DATA_SETS, LabelSet
+from tests.configs import make_config
 from tests.datasets.frames import write_nyu
 from tests.datasets.preparation.command import exit_code, refused
 from tests.datasets.preparation.verification.damage import in_this_process
@@ -74,5 +76,55 @@ def test_a_folder_that_is_no_data_set_is_one_sentence(
     said = refused(capsys)
     assert f"{tmp_path}: is no data set; looked for NYUD_MT (gt_sets and images), CelebAMask-HQ (CelebA-HQ-img), MTAN (" in said
     assert ("did you mean" in said) == ("photos" in str(folders))
+    own = f"`prepare_data.py describe --data_dir {tmp_path}` writes a configuration, and verify takes it as --config_exp"
+    assert (own in said) != ("photos" in str(folders))
     assert exit_code("verify", "--data_dir", tmp_path / "nowhere") == 2
     assert "no such folder" in refused(capsys)
+
+
+@pytest.fixture
+def fields(tmp_path: Path) -> Path:
+    """A configuration of own data, beside it."""
+    write_fields(tmp_path / "data", {"train": 6, "val": 2, "test": 2}, (16, 16))
+    tasks = {"crop": {"kind": "segmentation", "folder": "crop", "classes": ["soil", "maize", "weed"]}}
+    tasks["height"] = {"kind": "regression", "folder": "height", "invalid": [0]}
+    lists = {"train": "train.txt", "val": "val.txt", "test": "test.txt"}
+    values = {"dataset_name": "folders", "data_dir": str(tmp_path / "data"), "data_dir_NYU": None, "split_files": lists}
+    make_config(task_list=list(tasks), tasks=tasks, **values).save(tmp_path / "own.yaml")
+    return tmp_path / "own.yaml"
+
+
+def test_own_data_are_explained_by_their_configuration(fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = fields.parent / "data"
+    assert exit_code("verify", "--config_exp", fields) == 0
+    assert capsys.readouterr().out.splitlines()[:-1] == [
+        f"{root}: own data, as {fields} describes it, nothing is wrong",
+        "  frames: 6 train, 2 val, 2 test; 0 images are in no split",
+        "  images: 16 x 16 (height x width)",
+        "  crop: 10 of 10 frames",
+        "  height: 8 of 10 frames",
+    ]
+    assert exit_code("verify", "--config_exp", fields, "tasks.crop.classes=[soil, maize]", "--workers", "1") == 1
+    said = capsys.readouterr().out
+    assert "has the label 2" in said and "255 (unlabelled) or 0..1" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("data_dir=nowhere",), "data_dir: nowhere is no folder; expected images and targets"),
+        (("epohcs=3",), "did you mean 'epochs'?"),
+        (("--dataset", "NYU"), "--dataset NYU: is for --data_dir; "),
+        (("dataset_name=NYU", "task_list=[depth_euclidean]", "tasks=null", "split_files=null"), "; give --data_dir "),
+    ],
+)
+def test_a_wrong_configuration_is_refused(
+    arguments: tuple[str, ...], said: str, fields: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code("verify", "--config_exp", fields, *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_alone_has_no_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("verify", "--data_dir", tmp_path, "epochs=3") == 2
+    assert "epochs=3: needs --config_exp" in refused(capsys)
