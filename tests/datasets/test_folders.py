@@ -239,7 +239,7 @@ def test_drawn_splits_have_their_shares_and_never_change(by_folder: bool) -> Non
 
 def test_too_few_places_for_three_splits_are_refused(tmp_path: Path) -> None:
     config = own_config(write_own(tmp_path), tmp_path, split_files=None, split_fractions={"by_folder": True})
-    with pytest.raises(DataError, match="names 0 frames for (val|test)"):
+    with pytest.raises(DataError, match=r"names 0 frames for (val|test)"):
         own_splits(config)
     with pytest.raises(DataError, match=r"there is no image; expected .* or images.folder"):
         own_splits(own_config(tmp_path, tmp_path, split_files=None, split_fractions={}, images={"folder": "photos"}))
