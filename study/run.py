@@ -26,6 +26,7 @@ from study.launch import Launcher, Outcome, attempt, one_after_another
 from study.plan import Study
 from study.progress import Progress, failure_path, note_failure, progress_of
 from study.record import RECORD, Command, write_record
+from utils.cli import continuing
 from utils.console import duration
 from utils.errors import ConfigError
 from utils.files import remove_folder, unwritable
@@ -83,7 +84,7 @@ def run_study(
     for ended in progress:
         if ended.finished and not ended.held:
             drop_state(ended.run.folder, ended.run.config)  # a process that was killed before that left it
-    outcomes = _launch(study, progress, clock, launcher)
+    outcomes = _launch(study, command, progress, clock, launcher)
     _conclude(study, outcomes)
     return outcomes
 
@@ -185,7 +186,7 @@ def _strangers(study: Study, overwrite: bool) -> list[str]:
     return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
 
 
-def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
+def _launch(study: Study, command: Command, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
     """Do what is not finished, and say after each run what is left."""
     waiting = {run_progress.run: clock.seconds(run_progress) for run_progress in progress if not run_progress.finished}
     number, start, done = len(waiting), time.monotonic(), 0.0
@@ -209,8 +210,8 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
             )
     except KeyboardInterrupt:
         log.warning(
-            "study %s: interrupted with %d of %d runs left; main_multi_trials.py (without --overwrite) continues it",
-            *(study.name, len(waiting), number),
+            "study %s: interrupted with %d of %d runs left; go on with: %s",
+            *(study.name, len(waiting), number, continuing(command.text)),
         )
         raise
     return outcomes

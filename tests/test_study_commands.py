@@ -103,10 +103,8 @@ def test_an_interrupted_study_goes_on_where_it_was(
     assert "Traceback" not in stopped.stderr
     if act is interrupt:
         assert stopped.stderr.splitlines()[-1] == "interrupted"
-        assert (
-            "study tiny: interrupted with 1 of 2 runs left; main_multi_trials.py (without --overwrite) continues it"
-            in stopped.stderr
-        )
+        assert "study tiny: interrupted with 1 of 2 runs left; go on with: python " in stopped.stderr
+        assert "main_multi_trials.py --config_exp study.yaml\n" in stopped.stderr
     plan = call(work, MAIN, "--config_exp", "study.yaml", "--plan").stdout
     assert all(any(word in line for line in plan.splitlines()) for word in state), plan
     before = listing(work / STUDY)
