@@ -276,7 +276,7 @@ def _run_trial(
         _say_where(trial)
         raise
     except TrainingDivergedError as error:
-        log.error("%s", error)
+        log.error("%s diverged: %s", trial.name, error)
         summary["status"] = str(error)
         raise
     finally:

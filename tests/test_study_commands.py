@@ -151,6 +151,8 @@ def test_a_run_that_fails_is_the_only_one_and_overwrite_begins_anew(trained: Pat
     (work / STUDY / NAMES[0] / files.TEST).write_text("{")
     done = call(work, MAIN, "--config_exp", "study.yaml")
     assert done.returncode == 1
+    assert done.stderr.count("seg_dense_bad_trial_0 diverged: trial 0: ") == 1
+    assert done.stderr.count("the loss of task") == 2, "where it happened, and in the list at the end"
     assert "2 of 3 runs failed:\n  seg_dense_bad_trial_0: trial 0: " in done.stderr
     assert f"\n  {NAMES[0]}: {STUDY}/{NAMES[0]}/{files.TEST}: cannot be read" in done.stderr
     assert "study tiny: 1 of 3 runs are finished" in done.stderr
