@@ -35,7 +35,7 @@ LEAST = {"train": 1, "val": 0, "test": 0}
 
 DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba"}
 """Values of --dataset, in small letters, and their names in the manifest."""
-TITLES = {"synthetic-nyu": "synthetic rooms", "synthetic-celeba": "synthetic faces"}
+TITLES = {"synthetic-nyu": "Synthetic rooms", "synthetic-celeba": "Synthetic faces"}
 """Names in figures and reports, by those in the manifest."""
 
 
@@ -59,7 +59,7 @@ def generator(dataset: str) -> Generator:
 
 
 def drawn_title(config: ExperimentConfig) -> str:
-    """Return what a configuration's data set is if this command drew it, such as ``synthetic rooms``; else an empty text."""
+    """Return what a configuration's data set is if this command drew it, such as ``Synthetic rooms``; else an empty text."""
     try:
         return TITLES.get(str(read_recipe(config.data_dir / MANIFEST).get("kind")), "")
     except UserError:

@@ -160,9 +160,9 @@ def test_drawn_frames_are_called_so_in_the_figure_and_in_the_card(trial: Path, w
     (work / "manifest.json").write_text(json.dumps({"recipe": {"kind": "synthetic-nyu"}}))
     config = load_trial(trial).config.with_values(data_dir_NYU=str(work))
     config.save(trial / "config_file.yaml")
-    assert figure_title(load_trial(trial)).startswith("synthetic rooms: ")
+    assert figure_title(load_trial(trial)).startswith("Synthetic rooms: ")
     assert compact_trial(trial, images=1)
-    assert "synthetic rooms that prepare\\_data.py draws; MIT" in (trial / "model_card.md").read_text()
+    assert "Synthetic rooms that prepare\\_data.py draws; MIT" in (trial / "model_card.md").read_text()
     (work / "manifest.json").unlink()
     assert figure_title(load_trial(trial)).startswith("NYU-v2: ")
 
