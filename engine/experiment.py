@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,12 @@ def _with_lambda(params: OptimizerParams, value: float) -> OptimizerParams:
 
 
 def run_experiment(
-    config: ExperimentConfig, *, resume: bool = False, overwrite: bool = False, out_dir: Path = Path("out_csv")
+    config: ExperimentConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    out_dir: Path = Path("out_csv"),
+    typed: Collection[str] = (),
 ) -> pd.DataFrame:
     """Train, test and tabulate every trial (for every lambda of ``lambda_list``).
 
@@ -105,6 +111,7 @@ def run_experiment(
         resume: continue an interrupted experiment, which has to be there; finished trials are kept.
         overwrite: delete the experiment's trials first.
         out_dir: folder of the tables.
+        typed: keys that were given on purpose for this one run: what they switch off is not warned about.
 
     Returns:
         One row per finished trial.
@@ -126,7 +133,7 @@ def run_experiment(
     loaders = check_inputs(*runs[0])
     weighted = with_class_weights([single for single, _ in runs], loaders)
     runs = [(single, device) for single, (_, device) in zip(weighted, runs, strict=True)]
-    unused = unused_keys(config)
+    unused = unused_keys(config, typed)
     if unused:
         log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
     rows, failures = [], []
@@ -167,9 +174,6 @@ def _run_one(
                 rows.append(run_trial(config, number, device, resume, loaders))
                 # Whatever ends a later trial, the finished ones are in the tables.
                 write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
-            except KeyboardInterrupt:
-                log.warning("experiment %s: --resume continues it", config.Experiment_name)
-                raise
             except TrainingDivergedError as error:
                 failures.append(str(error))
         if rows:
@@ -285,7 +289,7 @@ def _run_trial(
         _say_where(trial)
         raise
     except TrainingDivergedError as error:
-        log.error("%s", error)
+        log.error("%s diverged: %s", trial.name, error)
         summary["status"] = str(error)
         raise
     finally:

@@ -8,7 +8,7 @@ every problem at once (``settings/messages.py`` words them).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -488,8 +488,13 @@ _REQUIRED = {"Experiment_name": "_", "dataset_name": next(iter(DATA_SETS)), "tas
 """Values in place of keys that are missing or bad; no rule sees them."""
 
 
-def unused_keys(config: ExperimentConfig) -> list[str]:
-    """Return the keys that were set and change nothing in this experiment, each with the reason."""
+def unused_keys(config: ExperimentConfig, typed: Collection[str] = ()) -> list[str]:
+    """Return the keys that were set and change nothing in this experiment, each with the reason.
+
+    Args:
+        config: of the experiment.
+        typed: keys that override those of a file; what they switch off there (``group_sparsity=false``) is not returned.
+    """
     values, defaults = (some.select(lambda nature: True) for some in (config, ExperimentConfig.model_validate(_REQUIRED)))
     given = {key: nature for key, nature in natures(ExperimentConfig).items() if values[key] != defaults[key]}
     of_others = {key for data_set in DATA_SETS.values() for key in data_set.own_keys} - {*config.data_set.own_keys}
@@ -497,7 +502,12 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     unused = {}
     for key, nature in given.items():
         section, _, name = key.partition(".")
-        reason = f"dataset_name is {config.dataset_name!r}" if section in of_others else _reason(nature, values)
+        off = _switched_off(nature, values)
+        if off in typed and key not in typed:
+            continue
+        reason = f"{off} is {shown(values[off])}" if off else ""
+        if section in of_others:
+            reason = f"dataset_name is {config.dataset_name!r}"
         if not reason and config.joins_heads and nature.penalty and section == "optimizer_params":
             reason = "features are groups of the backbone's penalty"
         penalty = config.head_penalty if section == "optimizer_params" else config.penalty
@@ -517,14 +527,12 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     return [f"{key} ({reason})" for key, reason in unused.items()]
 
 
-def _reason(nature: Nature, values: Mapping[str, Any]) -> str:
-    """Return why a key has no effect beside the other ``values``; empty if it has one."""
+def _switched_off(nature: Nature, values: Mapping[str, Any]) -> str:
+    """Return the key because of whose value, among ``values``, another key has no effect; empty if it has one."""
     if nature.used_with is None:
         return ""
     other, value = nature.used_with
-    return _reason(natures(ExperimentConfig)[other], values) or (
-        "" if values[other] == value else f"{other} is {shown(values[other])}"
-    )
+    return _switched_off(natures(ExperimentConfig)[other], values) or ("" if values[other] == value else other)
 
 
 def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

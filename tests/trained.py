@@ -116,4 +116,5 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
         return latency.Timing(dict.fromkeys(networks, 1.0), 3, dict.fromkeys(networks, "contiguous"))
 
     monkeypatch.setattr(trial_compaction, "time_networks", fixed)
+    monkeypatch.setattr(trial_compaction, "others_share", lambda: 0.0)
     monkeypatch.setattr(trial_compaction, "cpu_peaks", lambda layouts, *_: dict.fromkeys(layouts, 1.0))

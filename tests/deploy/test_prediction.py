@@ -238,11 +238,11 @@ def test_a_file_of_somebody_else_in_the_way_is_not_replaced_unasked(predictor: P
 @pytest.mark.parametrize(
     "manifest",
     [
-        {"tasks": {}, "photos": {"../../precious": "a.jpg"}},
-        {"tasks": {"..": {}}, "photos": {"precious": "a.jpg"}},
-        {"tasks": {"mine": {}}, "photos": {"precious": "a.jpg"}},
+        {"folders": [], "photos": {"../../precious": "a.jpg"}},
+        {"folders": [".."], "photos": {"precious": "a.jpg"}},
+        {"folders": ["mine/.."], "photos": {"precious": "a.jpg"}},
         {"folders": ["depth_euclidean"], "photos": {"": "a.jpg", "a\0": "b.jpg"}},
-        {"tasks": ["depth_euclidean"], "photos": {}},
+        {"folders": {"depth_euclidean": 1}, "photos": {}},
         {"photos": {"precious": "a.jpg"}},
         {},
     ],
