@@ -56,7 +56,7 @@ def model_card(trial: SavedTrial, report: Mapping[str, Any], file: str) -> str:
 def _terms(config: ExperimentConfig) -> str:
     drawn = drawn_title(config)
     known = f"{drawn} that prepare_data.py draws; MIT licence, as this project" if drawn else config.data_set.terms
-    return config.data_terms or known or f"{config.data_set.title}; no terms are known"
+    return config.data_terms or known or f"{config.data_title}; no terms are known"
 
 
 def _made(config: ExperimentConfig, report: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ def figure_title(trial: SavedTrial) -> str:
     else:
         strength = f"with λ={config.penalty_lambda:g}"
     penalty = f"{config.penalty.name} {strength}" if config.group_sparsity else "dense (λ=0)"
-    data = drawn_title(config) or config.data_set.title
+    data = drawn_title(config) or config.data_title
     return f"{data}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
 
 

@@ -308,6 +308,11 @@ class ExperimentConfig(Schema):
         return DATA_SETS[self.dataset_name]
 
     @property
+    def data_title(self) -> str:
+        """Name of the data in figures: of the user's own, that of their folder."""
+        return self.data_set.title if self.tasks_ is None else self.data_dir.name
+
+    @property
     def tasks(self) -> dict[str, Task]:
         """The tasks of `task_list` as the data set has them, by name, in that order."""
         return {name: self.find_task(name) for name in self.task_list}

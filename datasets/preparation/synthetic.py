@@ -35,7 +35,11 @@ LEAST = {"train": 1, "val": 0, "test": 0}
 
 DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba", "fields": "synthetic-fields"}
 """Values of --dataset, in small letters, and their names in the manifest."""
-TITLES = {"synthetic-nyu": "Synthetic rooms", "synthetic-celeba": "Synthetic faces"}
+TITLES = {
+    "synthetic-nyu": "Synthetic rooms",
+    "synthetic-celeba": "Synthetic faces",
+    "synthetic-fields": "Synthetic fields",
+}
 """Names in figures and reports, by those in the manifest."""
 
 
