@@ -9,6 +9,7 @@ The file may also be the first argument, without --config_exp.
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,13 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from utils.cli import key_value, path_argument, positive
+from utils.cli import continuing, key_value, path_argument, positive
 from utils.console import run_script, setup_logging
 from utils.paths import expanded
 
 if TYPE_CHECKING:
     from study.launch import Launcher
     from study.plan import Study
+
+log = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -88,6 +91,11 @@ def _refuse_option(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> N
     parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
 
+def _typed() -> str:
+    """Return the command line of this process."""
+    return shlex.join(["python", *sys.argv])
+
+
 def _study(args: argparse.Namespace) -> int:
     """Do the runs of a study; 1 if one failed."""
     from study.plan import load_study
@@ -106,7 +114,7 @@ def _study(args: argparse.Namespace) -> int:
     from study.record import Command
     from study.run import run_alone, run_study
 
-    command = Command(shlex.join(["python", *sys.argv]), args.config_exp)
+    command = Command(_typed(), args.config_exp)
     if args.run:
         return 1 if run_alone(study, command, args.run).status == "failed" else 0
     launcher = _launcher(args, study)
@@ -155,9 +163,17 @@ def _experiment(args: argparse.Namespace) -> int:
     from torch import OutOfMemoryError
 
     from engine import TrainingDivergedError, run_experiment
+    from engine.experiment import expand_lambdas
+    from engine.resuming import existing_trials
 
+    typed = [override.partition("=")[0] for override in args.overrides]
+    out_dir = args.out_dir or Path("out_csv")
     try:
-        run_experiment(config, resume=args.resume, overwrite=args.overwrite, out_dir=args.out_dir or Path("out_csv"))
+        run_experiment(config, resume=args.resume, overwrite=args.overwrite, out_dir=out_dir, typed=typed)
+    except KeyboardInterrupt:
+        if any(map(existing_trials, expand_lambdas(config))):
+            log.warning("go on with: %s", continuing(_typed(), "--resume"))
+        raise
     except TrainingDivergedError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -33,7 +33,7 @@ from utils.files import numbered_lines
 _PILLOW_TYPES = sorted(kind for kind, name in Image.registered_extensions().items() if name in Image.OPEN)
 IMAGE_TYPES = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", ".npy", *_PILLOW_TYPES)))
 """Types of images: arrays, and all that Pillow reads."""
-MORE_TYPES = (".tif", ".tiff")
+MORE_TYPES = (".png", ".tif", ".tiff")
 """Types of the files of targets, beside those that the kind has in the NYUD_MT layout."""
 YES_OR_NO = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 """Cells of an attribute, in small letters."""
@@ -79,7 +79,7 @@ def check_root(config: ExperimentConfig) -> None:
         DataError: it is not.
     """
     if not config.data_dir.is_dir():
-        raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets (docs/your_data.md)")
+        raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets")
 
 
 def no_training_target(config: ExperimentConfig, name: str, frames: Sequence[str]) -> DataError:

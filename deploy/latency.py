@@ -6,11 +6,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from utils.console import track
+from utils.numbers import percent
 
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 FEWEST, ENOUGH, MOST = 3, 7, 31
@@ -20,6 +22,8 @@ SHORT, PATIENCE = 5.0, 60.0
 """Seconds: after the first, ``ENOUGH`` rounds are enough; after the second, ``FEWEST`` are."""
 TURN = 20.0
 """Milliseconds that a network is timed for in its turn, if one pass does not take longer."""
+BUSY = 0.15
+"""Share of the machine's CPU time that others may take; above it, a latency is doubtful."""
 
 
 @dataclass(frozen=True)
@@ -120,3 +124,31 @@ def _milliseconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
     return 1000 * (time.perf_counter() - start)
+
+
+def others_share(seconds: float = 0.5) -> float:
+    """Measure the share of the machine's CPU time, 0..1, that others take just now; 0 where the system does not tell.
+
+    This process does nothing meanwhile, so that whatever is done is done by others.
+    """
+    before = _cpu_times()
+    time.sleep(seconds)
+    after = _cpu_times()
+    if before is None or after is None or after[1] <= before[1]:
+        return 0.0
+    return (after[0] - before[0]) / (after[1] - before[1])
+
+
+def busy_text(share: float) -> str:
+    """Return a clause about a machine of whose CPU time others take a ``share``; empty if it is not more than ``BUSY``."""
+    return f"other processes took {percent(share, 1, decimals=0)} of the machine's CPU time" if share > BUSY else ""
+
+
+def _cpu_times() -> tuple[int, int] | None:
+    """Read the busy time and all time of all cores since the system started, in the system's ticks."""
+    try:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
+    except OSError:
+        return None
+    ticks = [int(text) for text in first[1:9]]  # user nice system idle iowait irq softirq steal
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)

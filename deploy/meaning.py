@@ -40,13 +40,10 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
     size = [task.outputs, *config.size] if task.is_dense else [task.outputs] if task.classes else []
     about: dict[str, Any] = {"kind": task.kind, "shape": ["batch", *size], "values": "logits", "activation": task.activation}
     if task.labels is not None:
-        about["classes"] = classes(task)
-        if task.labels.own_numbers:
-            return {**about, "prediction": "the key of classes whose place is the argmax of the logits over axis 1"}
         return {
             **about,
-            "prediction": "argmax of the logits over axis 1, plus first_label",
-            "first_label": task.labels.first,
+            "classes": classes(task),
+            "prediction": "the key of classes whose place is the logits' argmax over axis 1",
         }
     factor = scale(task, config.depth_target)
     activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from datasets.preparation.synthetic import drawn_title
 from deploy.markdown import markdown_table, markdown_text
 from deploy.meaning import unit
 from engine import checkpoint as files
@@ -43,12 +44,19 @@ def model_card(trial: SavedTrial, report: Mapping[str, Any], file: str) -> str:
         seed=trial.seed,
         metrics=list(_metrics(trial)),
         sizes=list(_sizes(report)),
-        terms=markdown_text(config.data_terms or config.data_set.terms or f"{config.data_set.title}; no terms are known"),
+        terms=markdown_text(_terms(config)),
         size=" x ".join(map(str, config.size)),
+        doubt=report["doubt"],
         half=report["half"],
         source=report["check"]["source"],
         precision=_tested(trial).get("precision", config.precision),
     )
+
+
+def _terms(config: ExperimentConfig) -> str:
+    drawn = drawn_title(config)
+    known = f"{drawn} that prepare_data.py draws; MIT licence, as this project" if drawn else config.data_set.terms
+    return config.data_terms or known or f"{config.data_title}; no terms are known"
 
 
 def _made(config: ExperimentConfig, report: Mapping[str, Any]) -> str:

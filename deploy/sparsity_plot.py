@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from datasets.preparation.synthetic import drawn_title
 from engine.saved_trial import SavedTrial, load_trial
 from engine.tracking import make_tracker
 from figures.saving import save_figure
@@ -25,7 +26,8 @@ def figure_title(trial: SavedTrial) -> str:
     else:
         strength = f"with λ={config.penalty_lambda:g}"
     penalty = f"{config.penalty.name} {strength}" if config.group_sparsity else "dense (λ=0)"
-    return f"{config.data_set.title}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
+    data = drawn_title(config) or config.data_title
+    return f"{data}: {tasks} · {config.backbone} · {penalty} · {trial.folder.name}"
 
 
 def plot_trial(folder: Path, tracking: str | None = None) -> list[Path]:

@@ -8,21 +8,24 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from datasets import build_dataset
 from deploy.compact_report import FORMS, compared_rows, printed_rows, report_text
 from deploy.equality import TaskDifference, compare_outputs
-from deploy.latency import Timing, time_networks
+from deploy.latency import Timing, busy_text, others_share, time_networks
 from deploy.model_card import model_card
 from deploy.onnx_export import CHECKED_BATCHES, TOLERANCE, check_export, export_onnx, require_onnx, time_sessions
 from deploy.peak_memory import HOW, cpu_peaks, gpu_peak
@@ -44,7 +47,9 @@ from models.compaction.runner import library
 from tasks.metric_info import ARROWS, metric_info
 from tasks.table import Task
 from utils.console import show_table
-from utils.errors import UserError
+from utils.errors import TrialError, UserError
+from utils.files import remove_unfinished, unfinished
+from utils.locks import give_back
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +122,7 @@ def compact_trial(
     log.info("removing the channels that nothing reads")
     made = make_compact(trial, where)
     photos, source = check_images(trial, images, data_dir)
-    with tempfile.TemporaryDirectory(prefix=".compact.", dir=folder) as name:
-        staging = Path(name)
+    with _staging(folder) as staging:
         assert made.compact.config is not None
         save_compact(made.compact, staging / MODEL, made.compact.config)
         # What is compared and measured is what is in the file.
@@ -130,12 +134,15 @@ def compact_trial(
         report = _describe(made, differences, source, len(photos))
         report["twin"] = _twin(trial)
         report |= {"half": _half(made, staging, photos, where) if half else None}
+        others = others_share()
         report |= {"latency": _latency(made, where), "memory": None, "onnx": None}
         report["memory"] = _memory(made, where, staging / MODEL, report["latency"])
         if onnx:
             report["onnx"] = _onnx(made, staging, photos)
             if report["onnx"] is None:
                 return False
+        busy = busy_text(max(others, others_share()))
+        report["doubt"] = f"times are doubtful, as {busy}" if busy else ""
         _write_report(staging, report, trial.config.tasks, figure_title(trial))
         (staging / CARD).write_text(model_card(trial, report, HALF if half else MODEL), encoding="utf-8")
         _move(staging, folder, onnx=onnx, half=half)
@@ -143,10 +150,34 @@ def compact_trial(
     return True
 
 
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Yield a new folder inside a trial's, for files that are not whole yet; remove what a killed process left of its own.
+
+    Raises:
+        TrialError: another process is compacting the trial.
+    """
+    lock = FileLock(folder / ".compact.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrialError(f"{folder}: another process is compacting this trial; wait for it, or stop it") from None
+    staging = unfinished(folder / "compact")
+    try:
+        remove_unfinished(folder, "compact")
+        staging.mkdir()
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        give_back(lock)
+
+
 def _show(report: dict[str, Any], folder: Path, difference: float) -> None:
     """Print what came out: costs of the network's forms, or where it has a dense twin, what it and they cost and achieve."""
     equal = f"outputs equal to {difference:.1e} of the largest, on {report['check']['source']}"
     caption = f"{equal}; layer by layer: {folder / REPORT}.md"
+    if report["doubt"]:
+        caption += f"\n{report['doubt']}; repeat this when the machine is idle"
     if report["twin"] is None:
         show_table(f"Result of {folder.name}", ["whole model", *FORMS], printed_rows(report), caption)
         return
@@ -361,6 +392,8 @@ def _onnx(made: Networks, staging: Path, photos: Tensor) -> dict[str, Any] | Non
 
 def _write_report(staging: Path, report: dict[str, Any], tasks: Mapping[str, Task], title: str) -> None:
     """Write the report as JSON, Markdown and a figure."""
+    if report["doubt"]:
+        title += f" ({report['doubt']})"
     save_json(staging / f"{REPORT}.json", report)
     (staging / f"{REPORT}.md").write_text(report_text(report, tasks, f"{REPORT}.png"), encoding="utf-8")
     figure = compaction_figure(pd.DataFrame(report["layers"]), report, f"What compaction saved: {title}")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
 from engine.budget import check_budget
+from engine.class_weights import with_class_weights
 from engine.device import resolve
 from engine.epoch_table import main_metrics
 from engine.optimizer import check_anatomy
@@ -41,7 +44,9 @@ from figures.learning_curves import learning_curves
 from figures.saving import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
+from settings.messages import nearest
 from settings.sections import OptimizerParams, Strength
+from tasks.metric_info import metrics_of
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
@@ -89,7 +94,12 @@ def _with_lambda(params: OptimizerParams, value: float) -> OptimizerParams:
 
 
 def run_experiment(
-    config: ExperimentConfig, *, resume: bool = False, overwrite: bool = False, out_dir: Path = Path("out_csv")
+    config: ExperimentConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    out_dir: Path = Path("out_csv"),
+    typed: Collection[str] = (),
 ) -> pd.DataFrame:
     """Train, test and tabulate every trial (for every lambda of ``lambda_list``).
 
@@ -101,6 +111,7 @@ def run_experiment(
         resume: continue an interrupted experiment, which has to be there; finished trials are kept.
         overwrite: delete the experiment's trials first.
         out_dir: folder of the tables.
+        typed: keys that were given on purpose for this one run: what they switch off is not warned about.
 
     Returns:
         One row per finished trial.
@@ -120,7 +131,9 @@ def run_experiment(
     check_writable(out_dir)
     # The runs differ in the penalty's strength only.
     loaders = check_inputs(*runs[0])
-    unused = unused_keys(config)
+    weighted = with_class_weights([single for single, _ in runs], loaders)
+    runs = [(single, device) for single, (_, device) in zip(weighted, runs, strict=True)]
+    unused = unused_keys(config, typed)
     if unused:
         log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
     rows, failures = [], []
@@ -161,9 +174,6 @@ def _run_one(
                 rows.append(run_trial(config, number, device, resume, loaders))
                 # Whatever ends a later trial, the finished ones are in the tables.
                 write_results(out_dir, config.Experiment_name, config.Experiment_name, rows)
-            except KeyboardInterrupt:
-                log.warning("experiment %s: --resume continues it", config.Experiment_name)
-                raise
             except TrainingDivergedError as error:
                 failures.append(str(error))
         if rows:
@@ -192,7 +202,14 @@ def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
 
 
 def check_network(config: ExperimentConfig) -> None:
-    """Refuse a backbone that cannot do what is asked of it, and a budget that cannot be kept; reads no file."""
+    """Refuse a main metric that there is not, a backbone that cannot do what is asked of it, and a budget that cannot be kept;
+    reads no file."""
+    for task in config.tasks.values():
+        if hasattr(nn.ModuleDict, task.name):
+            raise ConfigError(f"tasks.{task.name}: has a name that means something else in torch; choose another")
+        if task.main_metric not in (known := metrics_of(task)):
+            metric = f"tasks.{task.name}.metric: {task.main_metric!r}"
+            raise ConfigError(f"{metric} is not valid; expected {', '.join(known)}{nearest(task.main_metric, known)}")
     check_anatomy(config)
     if config.target is not None and config.target.is_budget:
         check_budget(build_model(config.model_copy(update={"init_weights": None})), config)
@@ -272,7 +289,7 @@ def _run_trial(
         _say_where(trial)
         raise
     except TrainingDivergedError as error:
-        log.error("%s", error)
+        log.error("%s diverged: %s", trial.name, error)
         summary["status"] = str(error)
         raise
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ from models.compaction.runner import library
 from settings.config import ExperimentConfig, load_config
 from settings.nature import Nature
 from tasks.metric_info import ARROWS, metric_info
-from utils.console import show_table
+from utils.console import listed, show_table
 from utils.errors import UserError
 from utils.numbers import counted, fixed
+
+log = logging.getLogger(__name__)
 
 Numbers = Mapping[str, Any]
 
@@ -103,7 +106,8 @@ def network_sizes(model: MultiTaskModel, config: ExperimentConfig) -> dict[str, 
 def dense_twin(config: ExperimentConfig, root: Path, seeds: Iterable[int]) -> DenseTwin | None:
     """Find the dense experiment beside a sparse one that was trained alike but for the penalty.
 
-    None where there is none with a finished trial. Of several, it is the one with most of them.
+    None where there is none with a finished trial; a line of the log then says in what the nearest one differs. Of several, it
+    is the one with most of them.
 
     Args:
         config: of the sparse experiment.
@@ -113,19 +117,27 @@ def dense_twin(config: ExperimentConfig, root: Path, seeds: Iterable[int]) -> De
     if not config.group_sparsity:
         return None
     needed = {f"{task.name}_{task.main_metric}" for task in config.tasks.values()} | {"group_sparsity", "seed"}
-    seeds, twins = set(seeds), []
+    seeds, twins, others = set(seeds), [], dict[str, list[str]]()
     for name in files.experiments(root):
         rows = []
         for folder in files.numbered(root, f"{name}_trial_").values():
             try:
                 other = load_config(folder / files.CONFIG)
-                if not other.group_sparsity and not differing_keys(config, other) and (folder / files.TEST).is_file():
+                if other.group_sparsity or not (folder / files.TEST).is_file():
+                    continue
+                if keys := differing_keys(config, other):
+                    others[folder.name] = keys
+                else:
                     rows.append(saved_row(folder))
             except (UserError, OSError):  # a damaged trial is no twin
                 continue
         rows = [row for row in rows if needed <= row.keys() and row["seed"] in seeds]
         if rows:
             twins.append(DenseTwin(name, trials_table(rows)))
+    near = {name: keys for name, keys in others.items() if not {"task_list", "dataset_name"} & {*keys}}
+    if near and not twins:
+        name, keys = min(near.items(), key=lambda item: len(item[1]))
+        log.info("there is no dense network to compare with: %s was trained with another value of %s", name, listed(keys, 4))
     return max(twins, key=lambda twin: len(twin.trials), default=None)
 
 

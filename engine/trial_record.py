@@ -55,6 +55,11 @@ class TrialLog(logging.Handler):
             self._fail(error)
         self._write("\n".join([f"--- {now()}: {command()}", *self._early]))
 
+    @property
+    def is_open(self) -> bool:
+        """True while records are written to a file."""
+        return self._file is not None
+
     def emit(self, record: logging.LogRecord) -> None:
         """Append a record."""
         text = self.format(record)

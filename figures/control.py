@@ -28,9 +28,9 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
     With a budget, what is wanted and drawn beside the sparsity is the cost that is left.
 
     Args:
-        points: lines of ``steps.jsonl`` with ``time`` (epochs), ``lambda``, ``group_sparsity`` (percent), ``wanted_sparsity``
-            (percent, or None where no sparsity was aimed at), ``debiasing``, ``joint_group_sparsity`` where features are
-            groups too and, from the start of the ramp on, ``live_rms``,
+        points: lines of ``steps.jsonl`` with ``time`` (in epochs: 3.0 is the end of epoch 3), ``lambda``, ``group_sparsity``
+            (percent), ``wanted_sparsity`` (percent, or None where no sparsity was aimed at), ``debiasing``,
+            ``joint_group_sparsity`` where features are groups too and, from the start of the ramp on, ``live_rms``,
             ``live_rms/<stage>`` and ``groups_at_floor``; with a budget ``wanted_cost`` (percent), and ``macs_left`` or
             ``parameters_left`` (percent).
         title: of the figure.
@@ -71,7 +71,7 @@ def control_figure(points: Sequence[Mapping[str, Any]], title: str) -> Figure:
         below.text(0.99, 0.04, f"{floor} groups kept by the floor", transform=below.transAxes, ha="right", fontsize=9)
     for axes in sizes:
         _draw_sizes(axes, time, points, stages)
-    figure.axes[-1].set_xlabel("epoch")
+    figure.axes[-1].set_xlabel("trained epochs")
     below.set_ylim(0, max(100.0, float(np.nanmax(sparsity))))
     below.set_xlim(0, max(1.0, float(time[-1])))
     for axes in figure.axes:

@@ -8,7 +8,7 @@ every problem at once (``settings/messages.py`` words them).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,7 +47,7 @@ from settings.sections import (
 from settings.targets import TARGETS, Target, given_targets
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
-from tasks.table import SEGMENTATION_LOSSES, Task, get_task
+from tasks.table import OVERLAP_LOSSES, SEGMENTATION_LOSSES, Task, get_task
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -161,6 +161,13 @@ class ExperimentConfig(Schema):
 
     seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES), WORK] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
+    class_weights: Annotated[
+        Literal["none", "balanced"] | dict[Text, tuple[Annotated[Number, Field(ge=0)], ...]],
+        SeveralForms,
+        about("numbers", may_become="what it stands for"),
+    ] = "none"
+    """Weights of the classes in the losses of segmentations, classifications and attributes: `balanced` means N / (C n) for a
+    class with n of the N labelled training pixels (or frames) of C classes; or `{task: [weight, ...]}`."""
     distill: Distill = Distill()
     """A trained network that this one learns from, beside the data."""
     comb_loss: Annotated[str, OneOf(WEIGHTINGS), WORK] = "sum"
@@ -299,6 +306,11 @@ class ExperimentConfig(Schema):
     def data_set(self) -> DataSet:
         """The data set that `dataset_name` names."""
         return DATA_SETS[self.dataset_name]
+
+    @property
+    def data_title(self) -> str:
+        """Name of the data in figures: of the user's own, that of their folder."""
+        return self.data_set.title if self.tasks_ is None else self.data_dir.name
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -450,18 +462,44 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
     # Also where some keys are bad: the user wants to know it all at once.
     fields = ExperimentConfig.model_fields
     problems += rule_problems({name: value for name, value in config if not {name, fields[name].alias} & bad_keys})
+    problems += [] if problems else _class_weight_problems(config)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in problems))
     return config
 
 
+def _class_weight_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Yield what is wrong with the weights of classes; the tasks are what they should be."""
+    if config.class_weights == "none":
+        return
+    known = {name: len(task.classes) or 2 for name, task in config.tasks.items() if task.classes or task.kind == "attribute"}
+    given = config.class_weights if isinstance(config.class_weights, dict) else dict.fromkeys(known, (1.0,))
+    if not known:
+        yield f"class_weights: {shown(config.class_weights)} is for tasks with classes, and task_list has none"
+    for name, weights in given.items():
+        if name not in known:
+            yield f"class_weights: {name!r} is no task with classes; expected some of {', '.join(known)}"
+            continue
+        if config.class_weights != "balanced" and (len(weights) != known[name] or not any(weights)):
+            yield f"class_weights.{name}: {shown(weights)} is not valid; expected {known[name]} weights, at least one above 0"
+        task = config.tasks[name]
+        loss = task.loss or config.seg_loss_fn
+        if task.kind == "segmentation" and loss in OVERLAP_LOSSES:
+            yield f"class_weights: has no meaning for the loss {loss!r} of {name}, which weighs classes alike by itself"
+
+
 _REQUIRED = {"Experiment_name": "_", "dataset_name": next(iter(DATA_SETS)), "task_list": ["_"]}
 """Values in place of keys that are missing or bad; no rule sees them."""
 
 
-def unused_keys(config: ExperimentConfig) -> list[str]:
-    """Return the keys that were set and change nothing in this experiment, each with the reason."""
+def unused_keys(config: ExperimentConfig, typed: Collection[str] = ()) -> list[str]:
+    """Return the keys that were set and change nothing in this experiment, each with the reason.
+
+    Args:
+        config: of the experiment.
+        typed: keys that override those of a file; what they switch off there (``group_sparsity=false``) is not returned.
+    """
     values, defaults = (some.select(lambda nature: True) for some in (config, ExperimentConfig.model_validate(_REQUIRED)))
     given = {key: nature for key, nature in natures(ExperimentConfig).items() if values[key] != defaults[key]}
     of_others = {key for data_set in DATA_SETS.values() for key in data_set.own_keys} - {*config.data_set.own_keys}
@@ -469,7 +507,12 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     unused = {}
     for key, nature in given.items():
         section, _, name = key.partition(".")
-        reason = f"dataset_name is {config.dataset_name!r}" if section in of_others else _reason(nature, values)
+        off = _switched_off(nature, values)
+        if off in typed and key not in typed:
+            continue
+        reason = f"{off} is {shown(values[off])}" if off else ""
+        if section in of_others:
+            reason = f"dataset_name is {config.dataset_name!r}"
         if not reason and config.joins_heads and nature.penalty and section == "optimizer_params":
             reason = "features are groups of the backbone's penalty"
         penalty = config.head_penalty if section == "optimizer_params" else config.penalty
@@ -489,14 +532,12 @@ def unused_keys(config: ExperimentConfig) -> list[str]:
     return [f"{key} ({reason})" for key, reason in unused.items()]
 
 
-def _reason(nature: Nature, values: Mapping[str, Any]) -> str:
-    """Return why a key has no effect beside the other ``values``; empty if it has one."""
+def _switched_off(nature: Nature, values: Mapping[str, Any]) -> str:
+    """Return the key because of whose value, among ``values``, another key has no effect; empty if it has one."""
     if nature.used_with is None:
         return ""
     other, value = nature.used_with
-    return _reason(natures(ExperimentConfig)[other], values) or (
-        "" if values[other] == value else f"{other} is {shown(values[other])}"
-    )
+    return _switched_off(natures(ExperimentConfig)[other], values) or ("" if values[other] == value else other)
 
 
 def _normalise(raw: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from inspect import get_annotations
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from settings.config import ExperimentConfig
-from settings.sections import OneOf
+from settings.messages import parts_of
+from settings.sections import OneOf, Schema
 
 
 def key_table(schema: type[BaseModel] = ExperimentConfig) -> str:
@@ -27,10 +28,14 @@ def _rows(schema: type[BaseModel], prefix: str) -> list[str]:
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             rows += [f"| `{key}` | | {meaning} |", *_rows(info.annotation, f"{key}.")]
             continue
+        below = next((part for part in parts_of(info.annotation) if issubclass(part, Schema)), None)
         choices = _choices(info)
         if choices and not all(f"`{choice}`" in meaning for choice in choices):
             meaning += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
         rows.append(f"| `{key}` | {'required' if info.is_required() else _text(info.default)} | {meaning} |")
+        if below is not None and not issubclass(below, RootModel):
+            names = ".<name>" if any(part is str for part in parts_of(info.annotation)) else ""
+            rows += _rows(below, f"{key}{names}.")
     return rows
 
 

@@ -201,16 +201,16 @@ def _number_hint(name: str, value: Any) -> str:
     return ""
 
 
-def _parts_of(annotation: Any) -> Iterator[type]:
+def parts_of(annotation: Any) -> Iterator[type]:
     """Yield the types that a type consists of, itself among them."""
     if isinstance(annotation, type) and not isinstance(annotation, UnionType) and not get_args(annotation):
         yield annotation
     for part in get_args(annotation):
-        yield from _parts_of(part)
+        yield from parts_of(part)
 
 
 def _submodel(annotation: Any) -> type[BaseModel] | None:
-    for candidate in _parts_of(annotation):
+    for candidate in parts_of(annotation):
         if issubclass(candidate, BaseModel):
             return _submodel(candidate.model_fields["root"].annotation) if issubclass(candidate, RootModel) else candidate
     return None

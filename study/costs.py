@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from deploy.latency import BUSY
 from engine import checkpoint as files
 from optim import sparsity_report
 from study.columns import LATENCIES, SIZES
@@ -32,9 +33,6 @@ _TIMED = {column.name for column in LATENCIES}
 
 BLOCKS = 256
 """Parts of a network's file that are read to tell that it is the same (:func:`utils.files.fingerprint`)."""
-
-BUSY = 0.15
-"""Share of the machine's CPU time that others may take while a latency is measured, without a word."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from settings.config import ExperimentConfig
 from study.progress import Progress
 from utils.console import track
 from utils.errors import DataError
+from utils.numbers import counted
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,11 @@ class Clock:
         unfinished = [run_progress.run.config for run_progress in progress if not run_progress.finished]
         left = {_kind(config): config for config in unfinished}
         missing = {kind: config for kind, config in left.items() if not trained[kind]}
+        if missing:
+            log.info(
+                "timing a few steps of %s of runs; seconds each, up to a minute for a large network",
+                counted(len(missing), "kind"),
+            )
         for kind, config in track(missing.items(), "timing a few steps of each kind of run"):
             self._speeds[kind] = _speed(config)
         for kind, seconds in trained.items():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from deploy.latency import time_each
+from deploy.latency import others_share, time_each
 from deploy.trial_compaction import Networks, machine, make_compact
 from engine.device import resolve
 from engine.saved_trial import load_trial
@@ -103,26 +101,3 @@ def _measure(block: dict[Run, Networks], now: str) -> dict[Run, LatencyPair]:
     threads = "1 thread" if about["threads"] == 1 else f"{about['threads']} threads"
     where = f"{about['device']}, {threads}, torch {about['torch']}, {about['precision']}"
     return {run: LatencyPair(times[f"{run.name} folded"], times[f"{run.name} compact"], where, now, busy) for run in block}
-
-
-def others_share(seconds: float = 0.5) -> float:
-    """Measure the share of the machine's CPU time, 0..1, that others take just now; 0 where the system does not tell.
-
-    This process does nothing meanwhile, so that whatever is done is done by others.
-    """
-    before = _cpu_times()
-    time.sleep(seconds)
-    after = _cpu_times()
-    if before is None or after is None or after[1] <= before[1]:
-        return 0.0
-    return (after[0] - before[0]) / (after[1] - before[1])
-
-
-def _cpu_times() -> tuple[int, int] | None:
-    """Read the busy time and all time of all cores since the system started, in the system's ticks."""
-    try:
-        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()
-    except OSError:
-        return None
-    ticks = [int(text) for text in first[1:9]]  # user nice system idle iowait irq softirq steal
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)

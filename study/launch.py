@@ -66,7 +66,10 @@ def attempt(run: Run) -> Outcome:
         reason = with_remedy(run, error)
     except UserError as error:
         reason = user_message(error)
-    except (TrainingDivergedError, OSError) as error:
+    except TrainingDivergedError as error:  # the trial has logged it
+        free_device_memory()
+        return Outcome(run, "failed", str(error))
+    except OSError as error:
         reason = str(error)
     except Exception as error:
         # Nothing that this project foresaw. The others are done all the same, and the log has all that is known of this one.

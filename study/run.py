@@ -26,7 +26,9 @@ from study.launch import Launcher, Outcome, attempt, one_after_another
 from study.plan import Study
 from study.progress import Progress, failure_path, note_failure, progress_of
 from study.record import RECORD, Command, write_record
-from utils.console import duration
+from study.twins import baseline_of
+from utils.cli import continuing
+from utils.console import duration, listed
 from utils.errors import ConfigError
 from utils.files import remove_folder, unwritable
 from utils.locks import experiment_lock, refuse_if_held
@@ -83,7 +85,7 @@ def run_study(
     for ended in progress:
         if ended.finished and not ended.held:
             drop_state(ended.run.folder, ended.run.config)  # a process that was killed before that left it
-    outcomes = _launch(study, progress, clock, launcher)
+    outcomes = _launch(study, command, progress, clock, launcher)
     _conclude(study, outcomes)
     return outcomes
 
@@ -174,6 +176,14 @@ def _show(study: Study, progress: Sequence[Progress], clock: Clock, strangers: S
     left = "All runs are finished" if all(run_progress.finished for run_progress in progress) else left
     disk = told(zip(sizes, (setting.trials for setting in study.settings), strict=True))
     console.print(f"{left}; the runs are in {study.folder}\n{disk}", soft_wrap=True, markup=False, highlight=False)
+    single = [setting for setting in study.settings if not setting.sparse and len(setting.config.task_list) == 1]
+    without = [other.name for other in study.settings if other not in single and baseline_of(other, study.settings) is None]
+    if without:
+        text = (
+            "What several tasks change against each task alone (delta_MTL) will stay open for "
+            f"{listed(without, 3)}: no dense runs of each task alone are planned (tasks: [singles], group_sparsity: false)"
+        )
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
     if strangers:
         text = f"Not in the study's file (any more), left where they are, and out of the report: {', '.join(strangers)}"
         console.print(text, soft_wrap=True, markup=False, highlight=False)
@@ -185,7 +195,7 @@ def _strangers(study: Study, overwrite: bool) -> list[str]:
     return sorted(path.parent.name for path in study.folder.glob(f"*/{files.CONFIG}") if path.parent not in ours)
 
 
-def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
+def _launch(study: Study, command: Command, progress: Sequence[Progress], clock: Clock, launcher: Launcher) -> list[Outcome]:
     """Do what is not finished, and say after each run what is left."""
     waiting = {run_progress.run: clock.seconds(run_progress) for run_progress in progress if not run_progress.finished}
     number, start, done = len(waiting), time.monotonic(), 0.0
@@ -209,8 +219,8 @@ def _launch(study: Study, progress: Sequence[Progress], clock: Clock, launcher: 
             )
     except KeyboardInterrupt:
         log.warning(
-            "study %s: interrupted with %d of %d runs left; main_multi_trials.py (without --overwrite) continues it",
-            *(study.name, len(waiting), number),
+            "study %s: interrupted with %d of %d runs left; go on with: %s",
+            *(study.name, len(waiting), number, continuing(command.text)),
         )
         raise
     return outcomes

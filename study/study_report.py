@@ -11,14 +11,14 @@ from typing import Literal
 
 import pandas as pd
 
+from deploy.latency import busy_text, others_share
 from engine import checkpoint as files
 from engine.results import check_writable
 from figures.saving import save_figure
 from study.collect import gaps, study_tables
-from study.costs import BUSY, Costs, costs_of
+from study.costs import Costs, costs_of
 from study.figures import KINDS, draw_all
 from study.figures.inline import inline_svg
-from study.latencies import others_share
 from study.method import described_methods
 from study.page import ReportFigure, ReportInfo, write_report
 from study.plan import Run, Study, config_text
@@ -27,7 +27,6 @@ from study.progress import finished_runs, holder
 from study.record import Record, read_record
 from study.tables import HEADS, StudyTables, paths
 from utils.errors import UserError
-from utils.numbers import percent
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +111,7 @@ def _obstacle(study: Study) -> str:
     for run in study.runs:
         if holder(run):
             return f"{run.name} was being trained at that time"
-    busy = others_share()
-    return f"other processes took {percent(busy, 1, decimals=0)} of the machine's CPU time" if busy > BUSY else ""
+    return busy_text(others_share())
 
 
 def _latency_notes(costs: Mapping[Run, Costs], obstacle: str) -> Iterator[str]:

@@ -26,7 +26,8 @@ pytest_plugins = ["tests.trained"]
 
 @pytest.fixture(autouse=True)
 def ctrl_c() -> Iterator[None]:
-    """A script that ends within a test changes what Ctrl-C does; not for the tests after it."""
-    before = signal.getsignal(signal.SIGINT)
+    """A script that ends within a test changes what Ctrl-C and SIGTERM do; not for the tests after it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -68,6 +68,12 @@ def interrupt(inner: Act, *args: Any, **kwargs: Any) -> Any:
     return inner(*args, **kwargs)
 
 
+def terminate(inner: Act, *args: Any, **kwargs: Any) -> Any:
+    """SIGTERM, as ``kill`` and SLURM send it."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    return inner(*args, **kwargs)
+
+
 class _InterruptedFile:
     """Ctrl-C comes with the third write."""
 
@@ -161,6 +167,7 @@ def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
         os.dup2(messages.fileno(), 2)
     # As a script that nobody forked has it; the server that forks may have been started while Ctrl-C was held back.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)

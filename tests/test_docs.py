@@ -1,6 +1,7 @@
 """The Python code in the documentation runs as it stands, page by page, and does what the page says."""
 
 import ast
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ import torch
 from PIL import Image
 
 import tasks.data_sets
-import tasks.table
 from datasets import loaders
 from deploy.onnx_export import export_onnx
 from deploy.prediction import Predictor, predict_photos
@@ -34,8 +34,17 @@ from utils.errors import ConfigError
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SIDE = 32
-TASKS = ("segmentsemantic", "depth_euclidean", "surface_normal", "edge_texture", "class_smile")
+TASKS: dict[str, dict[str, Any]] = {
+    "walls": {"kind": "segmentation", "folder": "a", "classes": {number: f"class {number}" for number in (3, 7, 9, 20)}},
+    "relief": {"kind": "depth", "folder": "b"},
+    "normals": {"kind": "normals", "folder": "c"},
+    "outline": {"kind": "edges", "folder": "d"},
+    "height": {"kind": "regression", "folder": "e", "mean": 30.0, "std": 5.0},
+    "smiles": {"kind": "attribute", "file": "f", "column": "g"},
+    "health": {"kind": "classification", "file": "f", "column": "h", "classes": ["good", "poor", "dead"]},
+}
 """One of each kind."""
+DENSE = list(TASKS)[:5]
 
 
 def blocks(page: Path, language: str = "python") -> list[str]:
@@ -45,14 +54,15 @@ def blocks(page: Path, language: str = "python") -> list[str]:
 
 def small_network() -> tuple[MultiTaskModel, ExperimentConfig]:
     """A narrow network with a head of each kind of task, and zero groups."""
-    config = make_config(backbone="resnetd18", depth_target="metric", normalize="imagenet", input_shape=SIDE)
+    own = {"dataset_name": "folders", "data_dir": "nowhere", "data_dir_NYU": None, "split_fractions": {}}
+    size = {"backbone": "resnetd18", "depth_target": "metric", "normalize": "imagenet", "input_shape": SIDE}
+    config = make_config(**own, **size, tasks=TASKS, task_list=list(TASKS))
     torch.manual_seed(0)
     with narrow_resnetd():
         backbone = ResNetD("resnetd18", 3, 16)
     width, heads = backbone.out_channels, {}
-    for task in map(tasks.table.get_task, TASKS):
-        dense = task.head == "dense"
-        heads[task.name] = DeepLabHead(width, task.outputs, 4, [1]) if dense else ClassificationHead(width)
+    for name, task in config.tasks.items():
+        heads[name] = DeepLabHead(width, task.outputs, 4, [1]) if task.is_dense else ClassificationHead(width, task.outputs)
     model = MultiTaskModel(backbone, heads, Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))).eval()
     with torch.no_grad():
         model.backbone.get_submodule("layer3.0.conv1").weight[:, ::2] = 0
@@ -118,21 +128,21 @@ def test_the_script_for_the_onnx_file_says_what_predict_py_says(tmp_path: Path, 
     monkeypatch.chdir(tmp_path)
     page = run_page("compact.md", tmp_path)
     predictions = page["predictions"]
-    predictor = Predictor(Path("trial"), page["narrow"], page["config"], torch.device("cpu"), TASKS)
+    predictor = Predictor(Path("trial"), page["narrow"], page["config"], torch.device("cpu"), tuple(TASKS))
     assert predict_photos(predictor, Path("photo.jpg"), Path("out")) == []
-    stored = {name: np.load(f"out/{name}/photo.npy") for name in TASKS[:4]}
-    labels = predictions["segmentsemantic"][0]
-    assert labels.min() >= 1
-    assert (labels == stored["segmentsemantic"]).mean() > 0.999
-    np.testing.assert_allclose(predictions["depth_euclidean"][0, 0], stored["depth_euclidean"], rtol=1e-4)
-    np.testing.assert_allclose(predictions["surface_normal"][0].transpose(1, 2, 0), stored["surface_normal"], atol=1e-4)
-    np.testing.assert_allclose(predictions["edge_texture"][0, 0], stored["edge_texture"], rtol=1e-4)
-    table = Path("out/attributes.csv").read_text(encoding="utf-8").split()
-    probability = float(table[1].split(",")[1])
-    assert predictions["class_smile"][0] == pytest.approx(probability, abs=1e-5)
+    stored = {name: np.load(f"out/{name}/photo.npy") for name in DENSE}
+    labels = predictions["walls"][0]
+    assert set(np.unique(labels)) <= {3, 7, 9, 20}
+    assert (labels == stored["walls"]).mean() > 0.999
+    np.testing.assert_allclose(predictions["normals"][0].transpose(1, 2, 0), stored["normals"], atol=1e-4)
+    for name in ("relief", "outline", "height"):
+        np.testing.assert_allclose(predictions[name][0, 0], stored[name], rtol=1e-4)
+    row = next(csv.DictReader(Path("out/attributes.csv").read_text(encoding="utf-8").splitlines()))
+    assert predictions["smiles"][0] == pytest.approx(float(row["smiles_probability"]), abs=1e-5)
+    assert ["good", "poor", "dead"][predictions["health"][0]] == row["health"]
     session = onnxruntime.InferenceSession("compact.onnx")
-    wrong = session.run(["depth_euclidean"], {"images": 255 * page["images"]})[0]
-    right = session.run(["depth_euclidean"], {"images": page["images"]})[0]
+    wrong = session.run(["normals"], {"images": 255 * page["images"]})[0]
+    right = session.run(["normals"], {"images": page["images"]})[0]
     assert abs(wrong - right).max() > 0.1 * abs(right).max(), "0..255 is another image"
 
 
@@ -183,7 +193,7 @@ def test_a_data_set_of_the_page_trains(
     with pytest.raises(ConfigError, match=f"dataset_name: '{name}' is not valid"):
         make_config(**values)
     monkeypatch.setitem(tasks.data_sets.DATA_SETS, name, entries[name])
-    monkeypatch.setitem(loaders.READERS, "folders", module["FolderDataset"])
+    monkeypatch.setitem(loaders.READERS, "split_folders", module["FolderDataset"])
     config = make_config(**values, backbone="resnetd18", epochs=1, checkpoint_folder=tmp_path / "runs", cache=True)
     with narrow_resnetd():
         (row,) = run_experiment(config, out_dir=tmp_path / "out").to_dict("records")

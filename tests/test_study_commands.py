@@ -103,10 +103,8 @@ def test_an_interrupted_study_goes_on_where_it_was(
     assert "Traceback" not in stopped.stderr
     if act is interrupt:
         assert stopped.stderr.splitlines()[-1] == "interrupted"
-        assert (
-            "study tiny: interrupted with 1 of 2 runs left; main_multi_trials.py (without --overwrite) continues it"
-            in stopped.stderr
-        )
+        assert "study tiny: interrupted with 1 of 2 runs left; go on with: python " in stopped.stderr
+        assert "main_multi_trials.py --config_exp study.yaml\n" in stopped.stderr
     plan = call(work, MAIN, "--config_exp", "study.yaml", "--plan").stdout
     assert all(any(word in line for line in plan.splitlines()) for word in state), plan
     before = listing(work / STUDY)
@@ -153,6 +151,8 @@ def test_a_run_that_fails_is_the_only_one_and_overwrite_begins_anew(trained: Pat
     (work / STUDY / NAMES[0] / files.TEST).write_text("{")
     done = call(work, MAIN, "--config_exp", "study.yaml")
     assert done.returncode == 1
+    assert done.stderr.count("seg_dense_bad_trial_0 diverged: trial 0: ") == 1
+    assert done.stderr.count("the loss of task") == 2, "where it happened, and in the list at the end"
     assert "2 of 3 runs failed:\n  seg_dense_bad_trial_0: trial 0: " in done.stderr
     assert f"\n  {NAMES[0]}: {STUDY}/{NAMES[0]}/{files.TEST}: cannot be read" in done.stderr
     assert "study tiny: 1 of 3 runs are finished" in done.stderr

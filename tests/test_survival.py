@@ -27,6 +27,7 @@ from tests.killed_runs import (
     kill_after,
     kill_before,
     no_room,
+    terminate,
     wait_for_go,
 )
 from tests.small import ROOMS, SIZE, listing, small_config
@@ -220,25 +221,26 @@ def test_an_experiment_that_was_half_removed_is_in_nobodys_way(short: Path, work
     check_same(work / "killed", short, "killed while it removed the trials")
 
 
-def test_ctrl_c_says_where_it_was_and_the_run_goes_on_from_there(whole: Path, work: Path) -> None:
+def test_ctrl_c_and_sigterm_say_where_it_was_and_how_the_run_goes_on_from_there(whole: Path, work: Path) -> None:
     make_work(work, **STEERED)
     moments = {
         "in epoch 1; its state after epoch 0 is in runs/it lives. on_trial_0/last.pt": Moment(
             "torch:save", interrupt_a_save, 2
         ),
         "in epoch 2; its state after epoch 1 is in runs/it lives. on_trial_0/last.pt": Moment(
-            "engine.trainer:forward_losses", interrupt, 3
+            "engine.trainer:forward_losses", terminate, 3
         ),
         "in its test; its state after epoch 3 is in runs/it lives. on_trial_0/last.pt": Moment(
             "engine.saved_trial:evaluate", interrupt
         ),
     }
     for message, moment in moments.items():
-        run = start(work, moment=moment)
+        run = start(work, "epochs=3", "--overwrite" if "epoch 1" in message else "--resume", moment=moment)
         assert run.end() == 130, run.stderr
         said = run.stderr.splitlines()[-3:]
         assert said[0].endswith(f"WARNING {NAME}_trial_0 was interrupted {message}")
-        assert said[1].endswith("WARNING experiment it lives. on: --resume continues it")
+        assert said[1].endswith("main_multi_trials.py --config_exp mine.yaml epochs=3 --resume")
+        assert " WARNING go on with: python " in said[1]
         assert said[2] == "interrupted"
         assert "Traceback" not in run.stderr
     finish(work, "--resume")

@@ -11,12 +11,13 @@ import pytest
 from torch import nn
 
 from datasets.synthetic.faces import write_faces
+from datasets.synthetic.fields import write_fields
 from datasets.synthetic.rooms import write_rooms
 from deploy import latency, trial_compaction
 from engine import run_experiment
 from settings.config import ExperimentConfig
 from tests.narrow import resnet18_narrow
-from tests.small import FACES, ROOMS, SIZE, small_config
+from tests.small import FACES, FIELDS, ROOMS, SIZE, small_config
 
 SPARSE: dict[str, Any] = {
     "Experiment_name": "sparse_",
@@ -76,6 +77,13 @@ def faces(scratch: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fields(scratch: Path) -> Path:
+    """Synthetic photos of fields: own data, of which some targets are missing."""
+    write_fields(scratch / "fields", FIELDS, SIZE)
+    return scratch / "fields"
+
+
+@pytest.fixture(scope="session")
 def trained(rooms: Path, scratch: Path) -> Trained:
     """Two sparse trials of three tasks on rooms."""
     config = small_config(rooms, scratch / "trained", **SPARSE)
@@ -108,4 +116,5 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
         return latency.Timing(dict.fromkeys(networks, 1.0), 3, dict.fromkeys(networks, "contiguous"))
 
     monkeypatch.setattr(trial_compaction, "time_networks", fixed)
+    monkeypatch.setattr(trial_compaction, "others_share", lambda: 0.0)
     monkeypatch.setattr(trial_compaction, "cpu_peaks", lambda layouts, *_: dict.fromkeys(layouts, 1.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from utils.paths import expanded
 
 TRIAL_FORMS = "its folder, the checkpoint.pt in it, or its name in results/runs"
 """Ways to name a trained trial (``engine.checkpoint.find_trials``), for help texts."""
+
+
+def continuing(command: str, *options: str) -> str:
+    """Return the command that goes on with what ``command`` began: without ``--overwrite``, and with ``options``."""
+    kept = [word for word in shlex.split(command) if not ("--overwrite".startswith(word) and len(word) > len("--o"))]
+    return shlex.join([*kept, *(option for option in options if option not in kept)])
 
 
 def path_argument(text: str) -> Path:

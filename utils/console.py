@@ -221,7 +221,7 @@ def run_script(main: Callable[[], int]) -> None:
     """Run a script's ``main`` and exit as a user expects.
 
     0 for success; 2 and one message, no traceback, for something that the user can mend; 1 and one message where the system
-    refuses (disk full, no permission); 130 after Ctrl-C; else what ``main`` returns.
+    refuses (disk full, no permission); 130 after Ctrl-C or SIGTERM; else what ``main`` returns.
     """
     watch_interrupts()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -238,6 +238,7 @@ def run_script(main: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         # The program ends anyway: another Ctrl-C would only add a traceback, or change the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the way out if something hangs now
         sys.stderr.write("interrupted\n")
         code = 130
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Remember a KeyboardInterrupt that Python would swallow.
+"""End a program at Ctrl-C or SIGTERM with a KeyboardInterrupt, and remember one that Python would swallow.
 
 Python raises KeyboardInterrupt wherever the program happens to be. In a destructor or the callback of a weak reference it is
 printed and forgotten, and the program goes on. Here it is noted too, and long loops check for it.
@@ -13,9 +13,10 @@ _came = False
 
 
 def watch_interrupts() -> None:
-    """Note every Ctrl-C from now on, and raise it as before; do nothing where Ctrl-C is ignored or handled otherwise."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _note)
+    """Raise and note every Ctrl-C and SIGTERM from now on; leave alone the one that is ignored or handled otherwise."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is usual:
+            signal.signal(number, _note)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

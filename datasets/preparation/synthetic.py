@@ -9,12 +9,15 @@ import argparse
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from datasets.preparation.workspace import MANIFEST, finish, preparing, read_object
+from datasets.preparation.workspace import MANIFEST, finish, preparing, read_object, read_recipe
 from utils.cli import path_argument, whole_number
 from utils.console import track
-from utils.errors import DataError
+from utils.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from settings.config import ExperimentConfig
 
 HELP = "draw a synthetic set: rooms in the NYUD_MT layout, faces in that of CelebAMask-HQ, or fields as your own data"
 
@@ -32,6 +35,12 @@ LEAST = {"train": 1, "val": 0, "test": 0}
 
 DATASETS = {"nyu": "synthetic-nyu", "celeba": "synthetic-celeba", "fields": "synthetic-fields"}
 """Values of --dataset, in small letters, and their names in the manifest."""
+TITLES = {
+    "synthetic-nyu": "Synthetic rooms",
+    "synthetic-celeba": "Synthetic faces",
+    "synthetic-fields": "Synthetic fields",
+}
+"""Names in figures and reports, by those in the manifest."""
 
 
 class Generator(NamedTuple):
@@ -55,6 +64,14 @@ def generator(dataset: str) -> Generator:
     from datasets.synthetic import faces as faces
 
     return Generator(faces.write_faces, faces.face_files, faces.VERSION)
+
+
+def drawn_title(config: ExperimentConfig) -> str:
+    """Return what a configuration's data set is if this command drew it, such as ``Synthetic rooms``; else an empty text."""
+    try:
+        return TITLES.get(str(read_recipe(config.data_dir / MANIFEST).get("kind")), "")
+    except UserError:
+        return ""  # a folder of another machine, or not ours
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,7 @@ import torch
 
 from datasets.cores import cores
 from engine import checkpoint as files
+from engine.trial_record import TrialLog
 from study.launch import Outcome, attempt, free_device_memory
 from study.launching.live_table import SECONDS, LiveTable
 from study.plan import Run, Study
@@ -84,7 +86,7 @@ class _Child:
         except EOFError:
             code = self.process.exitcode or 0
             how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
-            return Outcome(self.run, "failed", f"its process {how}; its log is {self.run.folder / files.LAUNCH_LOG}")
+            return Outcome(self.run, "failed", f"its process {how}; its logs are in {self.run.folder}")
         finally:
             self.answer.close()
             self.process.close()
@@ -143,7 +145,8 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Append to a file, for a while, all that this process and those that it starts print."""
+    """Append to a file, for a while, all that this process and those that it starts print, and what it logs outside a trial,
+    whose own log has the rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = os.dup(1), os.dup(2)
     try:
@@ -151,12 +154,19 @@ def logged_to(path: Path) -> Iterator[None]:
             for descriptor in (1, 2):
                 os.dup2(file.fileno(), descriptor)
         setup_logging()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_is_of_no_trial)
         yield
     finally:
         sys.stdout.flush()
         for descriptor, before in zip((1, 2), kept, strict=True):
             os.dup2(before, descriptor)
             os.close(before)
+
+
+def _is_of_no_trial(record: logging.LogRecord) -> bool:
+    """Return whether no trial's log has a record."""
+    return not any(isinstance(handler, TrialLog) and handler.is_open for handler in logging.getLogger().handlers)
 
 
 def _stop(children: Sequence[_Child]) -> None:

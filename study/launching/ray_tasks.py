@@ -87,8 +87,7 @@ def _collect(ray: Any, runs: dict[Any, Run], study: Study) -> Iterator[Outcome]:
                         yield Outcome(run, *ray.get(task))
                     except ray.exceptions.RayError as error:
                         said = " ".join(str(error).split())[:300]
-                        log_file = run.folder / files.LAUNCH_LOG
-                        yield Outcome(run, "failed", f"{type(error).__name__}: {said}; its log is {log_file}")
+                        yield Outcome(run, "failed", f"{type(error).__name__}: {said}; its logs are in {run.folder}")
                 table.update()
         finally:
             for task in runs:

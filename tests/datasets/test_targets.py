@@ -13,7 +13,7 @@ from scipy.io import savemat
 from datasets.images import read_array
 from datasets.loaders import build_dataset
 from datasets.targets import read_target
-from tasks.table import Task
+from tasks.table import make_task
 from tests.configs import make_config
 from tests.datasets.frames import nyu_frame, random_normals, write_array, write_nyu
 from tests.datasets.preparation.verification.damage import problems_in
@@ -122,7 +122,7 @@ def test_a_frame_of_marks_has_no_depth_and_is_no_error(tmp_path: Path) -> None:
 def test_a_new_task_of_kind_depth_has_the_same_invalid_pixels(tmp_path: Path) -> None:
     """The kind says what is invalid: a valid 0 or -1 would come out of the cache as a small positive depth."""
     old = NYU["depth_euclidean"]
-    task = Task("disparity", "depth", "Disparity", "disp", "dense", "sigmoid", "abs_err", old.places)
+    task = make_task("disparity", "depth", "Disparity", "disp", place=old.place)
     write_array(tmp_path / "a.npy", np.array([[2.0, -1.0, 0.0]]))
     assert read_target(task, tmp_path / "a.npy")[1].tolist() == [[[True, False, False]]]
 

@@ -3,7 +3,6 @@
 import pytest
 
 from deploy.meaning import classes, meaning_of_inputs, meaning_of_outputs
-from tasks.table import get_task
 from tests.configs import make_config
 
 
@@ -20,8 +19,8 @@ def test_classes_have_the_numbers_of_the_data_sets_files(values: dict[str, objec
     config = make_config(**values)
     task = config.tasks["segmentsemantic"]
     about = meaning_of_outputs([task], config)["segmentsemantic"]
-    assert about["first_label"] == min(about["classes"]) == first
-    assert about["classes"] == classes(task, config)
+    assert min(about["classes"]) == first
+    assert about["classes"] == classes(task)
     assert about["classes"][first] == name
     assert len(about["classes"]) == about["shape"][1] == task.outputs
 
@@ -48,7 +47,8 @@ def test_classes_have_the_numbers_of_the_data_sets_files(values: dict[str, objec
     ],
 )
 def test_a_tasks_unit_and_how_logits_become_it(task: str, values: dict[str, object], unit: str, prediction: str) -> None:
-    about = meaning_of_outputs([get_task(task)], make_config(**values))[task]
+    config = make_config(**{**values, "task_list": [task]})
+    about = meaning_of_outputs(config.tasks.values(), config)[task]
     assert (about["values"], about["unit"], about["prediction"]) == ("logits", unit, prediction)
 
 

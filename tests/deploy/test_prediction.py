@@ -158,7 +158,7 @@ def test_files_have_the_type_the_size_and_the_units_that_the_readme_says(
 def test_a_picture_has_the_projects_colours_however_it_is_cut(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction, "BAND", 50)
     task, frame = get_task(name), random_frames(np.random.default_rng(0), 1)[name][0]
-    limits = value_limits(name, frame, None) if KINDS[task.kind].is_scalar else None
+    limits = value_limits(task, frame, None) if KINDS[task.kind].is_scalar else None
     whole = colourise(task, frame, None, limits)
     np.testing.assert_allclose(np.asarray(coloured(task, frame)) / 255, whole, atol=0.5 / 255 + 1e-9)
 
@@ -238,11 +238,11 @@ def test_a_file_of_somebody_else_in_the_way_is_not_replaced_unasked(predictor: P
 @pytest.mark.parametrize(
     "manifest",
     [
-        {"tasks": {}, "photos": {"../../precious": "a.jpg"}},
-        {"tasks": {"..": {}}, "photos": {"precious": "a.jpg"}},
-        {"tasks": {"mine": {}}, "photos": {"precious": "a.jpg"}},
-        {"tasks": {"depth_euclidean": {}}, "photos": {"": "a.jpg", "a\0": "b.jpg"}},
-        {"tasks": ["depth_euclidean"], "photos": {}},
+        {"folders": [], "photos": {"../../precious": "a.jpg"}},
+        {"folders": [".."], "photos": {"precious": "a.jpg"}},
+        {"folders": ["mine/.."], "photos": {"precious": "a.jpg"}},
+        {"folders": ["depth_euclidean"], "photos": {"": "a.jpg", "a\0": "b.jpg"}},
+        {"folders": {"depth_euclidean": 1}, "photos": {}},
         {"photos": {"precious": "a.jpg"}},
         {},
     ],

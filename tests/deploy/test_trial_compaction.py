@@ -1,5 +1,6 @@
 """A trial's compact model: equal or not written, measured, reported, exported; and beside the trained one in the tables."""
 
+import functools
 import importlib.util
 import json
 import logging
@@ -7,12 +8,15 @@ import math
 import runpy
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
@@ -23,6 +27,7 @@ from deploy.equality import TaskDifference, compare_outputs
 from deploy.latency import alternate, time_networks
 from deploy.peak_memory import cpu_peaks
 from deploy.reevaluation import EvaluationOptions, evaluate_experiment
+from deploy.sparsity_plot import figure_title
 from deploy.trial_compaction import check_images, compact_trial
 from engine import checkpoint as files
 from engine import load_trial
@@ -35,7 +40,8 @@ from tests.equality import equal
 from tests.narrow import make_resnet18_usual
 from tests.small import copy_without, listing, make_trial, small_config, snapshot
 from tests.trained import Trained
-from utils.errors import DataError, UserError
+from utils.errors import DataError, TrialError, UserError
+from utils.files import unfinished
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {"compact.safetensors", "compact_report.json", "compact_report.md", "compact_report.png", "model_card.md"}
@@ -147,6 +153,46 @@ def test_the_card_says_on_which_terms_the_data_may_be_used(trial: Path, terms: s
     card = (trial / "model_card.md").read_text()
     assert said in card
     assert "It was not tested" in card
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_drawn_frames_are_called_so_in_the_figure_and_in_the_card(trial: Path, work: Path) -> None:
+    (work / "manifest.json").write_text(json.dumps({"recipe": {"kind": "synthetic-nyu"}}))
+    config = load_trial(trial).config.with_values(data_dir_NYU=str(work))
+    config.save(trial / "config_file.yaml")
+    assert figure_title(load_trial(trial)).startswith("Synthetic rooms: ")
+    assert compact_trial(trial, images=1)
+    assert "Synthetic rooms that prepare\\_data.py draws; MIT" in (trial / "model_card.md").read_text()
+    (work / "manifest.json").unlink()
+    assert figure_title(load_trial(trial)).startswith("NYU-v2: ")
+
+
+@pytest.mark.usefixtures("no_measuring")
+@pytest.mark.parametrize(("shares", "doubtful"), [((0.1, 0.4), True), ((0.4, 0.1), True), ((0.1, 0.1), False)])
+def test_a_machine_that_was_busy_before_or_after_is_named_beside_the_times(
+    trial: Path, shares: Sequence[float], doubtful: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trial_compaction, "others_share", functools.partial(next, iter(shares)))
+    titles = []
+    monkeypatch.setattr(trial_compaction, "compaction_figure", lambda layers, report, title: titles.append(title) or Figure())
+    assert compact_trial(trial, images=1)
+    said = "times are doubtful, as other processes took 40 % of the machine's CPU time"
+    texts = [(trial / name).read_text() for name in ("compact_report.md", "model_card.md")]
+    assert [said in text for text in (*texts, *titles, capsys.readouterr().out)] == [doubtful] * 4
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_what_a_killed_compaction_left_goes_and_two_do_not_meet(trial: Path) -> None:
+    before = listing(trial)
+    left = unfinished(trial / "compact")
+    left.mkdir()
+    (left / "compact.safetensors").touch()
+    (trial / ".compact.lock").touch()
+    with FileLock(trial / ".compact.lock"), pytest.raises(TrialError, match="another process is compacting this trial"):
+        compact_trial(trial, images=1)
+    assert left.is_dir()
+    assert compact_trial(trial, images=1)
+    assert {*listing(trial)} == {*before, *FILES}
 
 
 @pytest.mark.usefixtures("no_measuring")

@@ -1,5 +1,6 @@
 """The result of an experiment as a small table."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -93,21 +94,30 @@ def save(config: ExperimentConfig, trials: int, row: dict[str, Any] | None = Non
         (folder / files.BEST).write_bytes(b"")
 
 
-def test_the_twin_is_trained_alike_but_for_the_penalty(tmp_path: Path) -> None:
+def test_the_twin_is_trained_alike_but_for_the_penalty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     place = {"checkpoint_folder": tmp_path}
     sparse = make_config(Experiment_name="sparse", **place, **SPARSE)
     assert dense_twin(sparse, tmp_path, range(9)) is None, "nothing is there"
-    save(make_config(Experiment_name="other_seed", seed=3, **place, **DENSE), 1)
+    save(make_config(Experiment_name="other_task", **place, **{**DENSE, "task_list": ["edge_texture"]}), 1)
+    assert dense_twin(sparse, tmp_path, range(9)) is None
+    assert caplog.messages == [], "of other tasks: nobody misses it"
+    save(make_config(Experiment_name="other_seed", seed=3, epochs=9, **place, **DENSE), 1)
     save(make_config(Experiment_name="longer", epochs=9, **place, **DENSE), 1)
     save(make_config(Experiment_name="another_sparse", **place, **SPARSE), 1)
     save(make_config(Experiment_name="rowless", **place, **DENSE), 3, row={})
     (tmp_path / "broken_trial_0").mkdir()
     (tmp_path / "broken_trial_0" / files.CONFIG).write_text("{")
     assert dense_twin(sparse, tmp_path, range(9)) is None
+    assert caplog.messages == [
+        "there is no dense network to compare with: longer_trial_0 was trained with another value of epochs"
+    ]
+    caplog.clear()
     save(make_config(Experiment_name="one", **place, **DENSE), 1)
     save(make_config(Experiment_name="two", num_trials=2, **place, **DENSE), 2)
     twin = dense_twin(sparse, tmp_path, range(9))
     assert twin is not None and (twin.name, list(twin.trials["trial"])) == ("two", [0, 1])
+    assert caplog.messages == [], "there is one"
     assert dense_twin(make_config(Experiment_name="dense", **place, **DENSE), tmp_path, range(9)) is None, (
         "a dense one has none"
     )

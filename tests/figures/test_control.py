@@ -66,7 +66,7 @@ def test_lambda_stands_above_the_measured_and_the_wanted_sparsity(steered: Point
     figure = control_figure(steered, "the title")
     above, below = figure.axes
     assert figure.get_suptitle() == "the title"
-    assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("λ", "zero groups in %", "epoch")
+    assert (above.get_ylabel(), below.get_ylabel(), below.get_xlabel()) == ("λ", "zero groups in %", "trained epochs")
     assert above.get_position().y0 >= below.get_position().y1
     sparsity = _lines(below)
     assert set(sparsity) == {"measured", "wanted"}
@@ -159,7 +159,7 @@ def test_the_size_of_what_lives_is_drawn_in_total_and_per_stage_from_the_start_o
     assert {"stem", "layer1", "all layers"} <= set(lines)
     assert np.isnan(lines["layer1"][:10, 1]).all() and np.isnan(lines["layer1"][-1, 1])
     np.testing.assert_allclose(lines["layer1"][10:-1], [[point["time"], point["time"] / 100] for point in steered[10:-1]])
-    assert sizes.get_xlabel() == "epoch"
+    assert sizes.get_xlabel() == "trained epochs"
     assert sizes.get_yscale() == "log"
     assert _shaded(sizes) == [(6, 10)]
 

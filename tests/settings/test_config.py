@@ -795,6 +795,9 @@ def test_unused_keys_are_those_that_change_nothing_here() -> None:
     ]
     assert unused_keys(make_config(celebA_classes=19)) == ["celebA_classes (dataset_name is 'NYU')"]
     assert unused_keys(make_config(target_sparsity=0.5)) == [f"target_sparsity {dense}"]
+    assert unused_keys(make_config(target_sparsity=0.5), typed=["group_sparsity"]) == [], "switched off on purpose"
+    assert unused_keys(make_config(target_sparsity=0.5), typed=["group_sparsity", "target_sparsity"])
+    assert unused_keys(make_config(target_sparsity=0.5), typed=["target_sparsity"]), "of a dense file"
     assert unused_keys(make_config(sparsify="backbone_and_heads")) == [f"sparsify {dense}"]
     assert unused_keys(make_config(optimizer_params={"l1_ratio": 0.2})) == [f"optimizer_params.l1_ratio {dense}"]
     own = {"group_sparsity": True, "bb_optimizer_params": {"lambda": 1e-4, "saliency": "fisher", "l1_ratio": 0.2}}

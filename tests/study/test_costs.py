@@ -9,14 +9,14 @@ import torch
 
 from deploy import compact_evaluation
 from deploy.compact_evaluation import costs as compact_costs
-from deploy.latency import Timing
+from deploy.latency import BUSY, Timing
 from deploy.trial_compaction import make_compact
 from engine import checkpoint as files
 from engine.saved_trial import load_trial
 from optim import sparsity_report
 from study import costs, latencies
 from study.columns import LATENCIES
-from study.costs import BUSY, COSTS, Costs, costs_of
+from study.costs import COSTS, Costs, costs_of
 from study.latencies import LatencyPair
 from study.plan import Run
 from tests.study.conftest import TrainedStudy, copied_runs

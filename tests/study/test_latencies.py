@@ -13,7 +13,7 @@ from engine import checkpoint as files
 from models.compaction.compact import CompactModel
 from settings.config import load_config
 from study import latencies
-from study.latencies import measure_latencies, networks_of, others_share
+from study.latencies import measure_latencies, networks_of
 from study.plan import Run
 from tests.study.conftest import TrainedStudy, copied_runs
 
@@ -103,18 +103,3 @@ def test_real_latencies(runs: list[Run]) -> None:
     assert 0 < latency.compact_ms < 1000
     assert 0 < latency.folded_ms < 1000
     assert 0 <= latency.busy <= 1
-
-
-def test_share_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """user nice system idle iowait irq softirq steal: of 100 ticks, 60 are idle or waiting for a disk."""
-    times = iter(["cpu 10 0 0 10 0 0 0 0 9 9", "cpu 20 10 10 50 20 5 3 2 9 9"])
-
-    class Stat:
-        def __init__(self, path: str) -> None:
-            assert path == "/proc/stat"
-
-        def read_text(self, encoding: str) -> str:
-            return f"{next(times)}\ncpu0 1 1 1 1"
-
-    monkeypatch.setattr(latencies, "Path", Stat)
-    assert others_share(0.0) == pytest.approx(40 / 100)

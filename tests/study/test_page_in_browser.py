@@ -14,7 +14,7 @@ from study.page import ReportFigure, html_page
 from study.tables import StudyTables
 from tests.study.figures.drawn_parts import drawn
 from tests.study.test_page import INFO
-from tests.study_tables import lambda_study, small_study
+from tests.study_tables import NYU, Setting, lambda_study, make_study, small_study
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 OPTIONS = (
@@ -81,7 +81,13 @@ def test_a_faulty_script_would_be_on_the_console(tmp_path: Path) -> None:
     assert len(console) == 1 and "nothing is not defined" in console[0]
 
 
-@pytest.mark.parametrize("study", [small_study, lambda_study])
+def wordy_study() -> StudyTables:
+    """The answer names a setting in one word that is longer than a small window is wide."""
+    settings = [Setting(NYU, 3, *kind, variant="x" * 60) for kind in ((), ("l1_l2", 1e-5))]
+    return make_study("wordy", [*(Setting((task,), 3) for task in NYU), *settings])
+
+
+@pytest.mark.parametrize("study", [small_study, lambda_study, wordy_study])
 @pytest.mark.parametrize("width", [500, 1280, 1920])
 def test_the_console_stays_empty_and_the_page_is_no_wider_than_the_window(study, width: int, tmp_path: Path) -> None:
     found, console = seen(page(study()), tmp_path, WIDTH, width)

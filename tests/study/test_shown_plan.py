@@ -41,6 +41,23 @@ def test_the_plan_comes_first_and_says_what_how_many_and_how_long(
         assert line.rstrip().endswith(bytes_text(run_size(setting.config).kept * setting.trials))
 
 
+def test_a_plan_without_single_tasks_says_what_it_cannot_answer(
+    rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    question = "What several tasks change against each task alone (delta_MTL) will stay open for "
+    caplog.set_level(logging.INFO)
+    go(make_study(work, rooms), work, plan_only=True)
+    assert question not in capsys.readouterr().out
+    assert "timing a few steps of 4 kinds of runs; seconds each" in caplog.text
+    axes = [{"tasks": "all", "target_sparsity": [0.1, 0.5]}, {"tasks": [["segmentsemantic"]], "group_sparsity": False}]
+    go(make_study(work, rooms, axes), work, plan_only=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(question)]
+    assert [line.removeprefix(question) for line in lines] == [
+        "seg_depth_l1_l2_target0.1, seg_depth_l1_l2_target0.5: no dense runs of each task alone are planned "
+        "(tasks: [singles], group_sparsity: false)"
+    ]
+
+
 def test_names_are_whole_on_a_narrow_terminal(
     rooms: Path, work: Path, untimed: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,7 +82,7 @@ def test_tasks_are_picked_and_corrected(fields: Path) -> None:
     tasks = keys(described(fields, "--task", "height=depth", "wilted", "--task", "crop=regression"))
     assert tasks.keys() == {"height", "wilted", "crop"}
     assert 0.5 < tasks["height"].pop("range") < 5
-    assert tasks["height"] == {"kind": "depth", "folder": "height", "ending": ".png", "scale": 0.001, "invalid": [0.0]}
+    assert tasks["height"] == {"kind": "depth", "folder": "height", "scale": 0.001, "invalid": [0.0]}
     assert tasks["wilted"]["kind"] == "attribute" and tasks["crop"]["kind"] == "regression"
 
 

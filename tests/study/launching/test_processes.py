@@ -46,7 +46,8 @@ def test_a_study_ends_as_if_one_process_had_done_it(
     for run in study.runs:
         same = trained_study.study.folder / run.name / files.TEST
         assert (run.folder / files.TEST).read_bytes() == same.read_bytes()
-        assert " 2/2 " in (run.folder / files.LAUNCH_LOG).read_text()
+        assert (run.folder / files.LOG).read_text().count(" 2/2 ") == 1
+        assert " 2/2 " not in (run.folder / files.LAUNCH_LOG).read_text(), "once is enough"
 
 
 def test_every_process_has_its_share(work: Path, untimed: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +76,7 @@ def test_a_process_that_dies_is_a_failed_run(work: Path, monkeypatch: pytest.Mon
     outcomes = {outcome.run.name: outcome for outcome in in_processes(study.runs, study=study, jobs=2)}
     assert [outcomes[run.name].status for run in study.runs] == ["failed", "failed", *["finished"] * 4]
     first, second = study.runs[:2]
-    assert outcomes[first.name].reason == f"its process was killed (SIGKILL); its log is {first.folder / files.LAUNCH_LOG}"
+    assert outcomes[first.name].reason == f"its process was killed (SIGKILL); its logs are in {first.folder}"
     assert outcomes[second.name].reason.startswith("its process ended with exit code 7; ")
 
 

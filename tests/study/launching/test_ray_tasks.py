@@ -139,4 +139,4 @@ def test_a_study_survives_the_death_of_a_process_and_of_a_machine(
     for run in study.runs:
         same = trained_study.study.folder / run.name / files.TEST
         assert (run.folder / files.TEST).read_bytes() == same.read_bytes()
-        assert (run.folder / files.LAUNCH_LOG).read_text().count(" 2/2 ") == 1
+        assert (run.folder / files.LOG).read_text().count(" 2/2 ") == 1
