@@ -134,3 +134,9 @@ def test_a_column_is_guessed_from_its_cells(cells: list[str], expected: dict[str
             column_entry(source, tmp_path, None)
     else:
         assert column_entry(source, tmp_path, None).keys == {"file": "t.csv", "column": "it", **expected}
+
+
+def test_a_kind_that_has_no_files_of_a_type_is_told_their_ending(tmp_path: Path) -> None:
+    numbers = RNG.integers(0, 256, SHAPE).astype(np.uint8)
+    assert entry_of(tmp_path, numbers, ".jpg", "regression").keys["ending"] == ".jpg"
+    assert "ending" not in entry_of(tmp_path, numbers, ".jpg").keys
