@@ -257,6 +257,8 @@ def _tasks(dataset_name: str, task_list: tuple[str, ...], tasks_: Mapping[str, O
     if dataset_name == OWN_DATA:
         others = [name for name in task_list if tasks_ is not None and name not in tasks_]
         return f"task_list: {others[0]!r} is none of tasks: {', '.join(tasks_ or ())}" if others else None
+    if tasks_ is not None:
+        return None  # they are of another data set, as _own_tasks says
     known = tasks_of(DATA_SETS[dataset_name])
     more = ", or class_<Attribute> for any of its attributes" if DATA_SETS[dataset_name].attributes else ""
     for name in task_list:

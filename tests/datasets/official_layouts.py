@@ -105,9 +105,7 @@ def write_pascal(root: Path) -> None:
             normals[:, :4] = 128  # no direction
             normals[:, 24:] = (0, 128, 128)  # x is -1
             write_image(root / f"normals_distill/{frame}.png", normals)
-            write_image(
-                root / f"sal_distill/{frame}.png", np.linspace(0, 255, SIZE[1]).astype(np.uint8)[None].repeat(SIZE[0], 0)
-            )
+            write_image(root / f"sal_distill/{frame}.png", SALIENCY)
             write_parts(root / f"human_parts/{frame}.mat", *THINGS.get(frame, (CHILD,)))
             (root / "pascal-context" / "trainval").mkdir(parents=True, exist_ok=True)
             classes = np.full(SIZE, 207, np.uint16)

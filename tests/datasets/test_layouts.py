@@ -15,7 +15,7 @@ from datasets.preparation.pascal_context import write_targets
 from datasets.sample import Sample
 from engine.experiment import run_experiment
 from settings.config import ExperimentConfig, load_config
-from tests.datasets.official_layouts import DISPARITY, LABEL_IDS, PASCAL, semseg_of, write_cityscapes, write_pascal
+from tests.datasets.official_layouts import DISPARITY, LABEL_IDS, PASCAL, SALIENCY, semseg_of, write_cityscapes, write_pascal
 from tests.narrow import resnet18_narrow
 from utils.errors import ConfigError, DataError
 
@@ -92,7 +92,7 @@ def test_pascal_has_the_fields_targets(pascal: ExperimentConfig, split: str, fra
     assert not masks["normals"][:, :, :4].any() and masks["normals"][:, :, 4:].all()
     assert targets["normals"][2, :, 4:24] == pytest.approx(1, abs=1e-4)
     assert targets["normals"][0, :, 24:] == pytest.approx(-1, abs=1e-4)
-    assert np.array_equal(targets["saliency"][0], np.linspace(0, 255, 48).astype(np.uint8)[None].repeat(40, 0) > 127)
+    assert np.array_equal(targets["saliency"][0], SALIENCY > 127)
     expected = np.zeros((40, 48))
     expected[10:, 23] = expected[9, 24:] = 1
     assert np.array_equal(targets["edges"][0], expected) and masks["edges"].all()
