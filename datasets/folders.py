@@ -53,7 +53,7 @@ class FoldersDataset(MultiTaskDataset):
 
     def __init__(self, config: ExperimentConfig, split: str, training: bool = False) -> None:
         if not config.data_dir.is_dir():
-            raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets (docs/your_data.md)")
+            raise missing_folder(config, f"{config.data_dir} is no folder; expected images and targets")
         super().__init__(config, own_splits(config)[split], training, own_places(config))
         self.values = {
             name: read_column(config.data_dir / str(spec.file), self.tasks[name], self.names)

@@ -24,7 +24,12 @@ def missing_folder(config: ExperimentConfig, fact: str) -> DataError:
     drawn = config.data_set.drawn_as
     command = f"python prepare_data.py synthetic --dataset {drawn} --out {shlex.quote(str(config.data_dir))}"
     synthetic = f", and `{command}` draws a synthetic one" if drawn else ""
-    return DataError(f"{config.data_dir_key}: {fact}; docs/data.md says how the real set is prepared{synthetic}")
+    page = (
+        "your_data.md says how such a folder looks"
+        if config.tasks_ is not None
+        else "data.md says how the real set is prepared"
+    )
+    return DataError(f"{config.data_dir_key}: {fact}; docs/{page}{synthetic}")
 
 
 def refuse(problems: Sequence[Problem]) -> None:

@@ -15,9 +15,8 @@ from datasets import Loaders, worker_deaths
 from deploy.equality import full_float32
 from deploy.latency import time_networks
 from deploy.trial_compaction import Networks, file_sizes, make_compact
-from engine.evaluation import Evaluation, RunningEvaluation, to_device, warn_of_unlabelled
+from engine.evaluation import Evaluation, RunningEvaluation, losses_of, to_device, warn_of_unlabelled
 from engine.saved_trial import SavedTrial, result_row
-from tasks.objectives import build_losses
 from tasks.table import Task
 from utils.console import track
 
@@ -101,8 +100,7 @@ def _evaluate_both(
 ) -> tuple[Evaluation, Evaluation, _Outputs]:
     """Evaluate the trained and the compact network in one pass over the split."""
     config, loader = loaders.config, loaders.evaluation(split)
-    tasks = config.tasks
-    losses, outputs = build_losses(tasks.values(), config.seg_loss_fn, config.depth_target), _Outputs(tasks)
+    losses, outputs = losses_of(config), _Outputs(config.tasks)
     dense, compact = RunningEvaluation(losses, config), RunningEvaluation(losses, config)
     dataset: Any = loader.dataset
     with full_float32(), worker_deaths(dataset):

@@ -13,7 +13,7 @@ from datasets.sample import Sample
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
 from tasks.losses import Loss, has_value
-from tasks.objectives import SplitMetrics
+from tasks.objectives import SplitMetrics, build_losses
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,13 @@ def autocast(device: torch.device, config: ExperimentConfig) -> torch.autocast:
     assert config.precision != "auto", "resolve the precision first (engine.device)"
     dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, dtype=dtype, enabled=config.precision != "fp32")
+
+
+def losses_of(config: ExperimentConfig) -> dict[str, Loss]:
+    """Build the losses of an experiment, whose weights of classes are numbers (:mod:`engine.class_weights`)."""
+    assert config.class_weights != "balanced", "resolve the weights first (engine.class_weights)"
+    weights = config.class_weights if isinstance(config.class_weights, dict) else {}
+    return build_losses(config.tasks.values(), config.seg_loss_fn, config.depth_target, weights)
 
 
 class RunningEvaluation:

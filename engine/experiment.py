@@ -13,6 +13,7 @@ import torch
 from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
 from engine.budget import check_budget
+from engine.class_weights import with_class_weights
 from engine.device import resolve
 from engine.epoch_table import main_metrics
 from engine.optimizer import check_anatomy
@@ -41,7 +42,9 @@ from figures.learning_curves import learning_curves
 from figures.saving import save_figure
 from models import build_model
 from settings.config import ExperimentConfig, unused_keys
+from settings.messages import nearest
 from settings.sections import OptimizerParams, Strength
+from tasks.metric_info import metrics_of
 from utils.errors import ConfigError
 from utils.files import remove_folder, remove_unfinished
 from utils.locks import experiment_lock, refuse_if_held
@@ -120,6 +123,8 @@ def run_experiment(
     check_writable(out_dir)
     # The runs differ in the penalty's strength only.
     loaders = check_inputs(*runs[0])
+    weighted = with_class_weights([single for single, _ in runs], loaders)
+    runs = [(single, device) for single, (_, device) in zip(weighted, runs, strict=True)]
     unused = unused_keys(config)
     if unused:
         log.warning("set, but without effect in this experiment: %s", ", ".join(unused))
@@ -192,7 +197,12 @@ def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
 
 
 def check_network(config: ExperimentConfig) -> None:
-    """Refuse a backbone that cannot do what is asked of it, and a budget that cannot be kept; reads no file."""
+    """Refuse a main metric that there is not, a backbone that cannot do what is asked of it, and a budget that cannot be kept;
+    reads no file."""
+    for task in config.tasks.values():
+        if task.main_metric not in (known := metrics_of(task)):
+            metric = f"tasks.{task.name}.metric: {task.main_metric!r}"
+            raise ConfigError(f"{metric} is not valid; expected {', '.join(known)}{nearest(task.main_metric, known)}")
     check_anatomy(config)
     if config.target is not None and config.target.is_budget:
         check_budget(build_model(config.model_copy(update={"init_weights": None})), config)

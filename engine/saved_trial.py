@@ -11,12 +11,11 @@ import torch
 
 from datasets import Loaders, worker_deaths
 from engine import checkpoint as files
-from engine.evaluation import Evaluation, evaluate, warn_of_unlabelled
+from engine.evaluation import Evaluation, evaluate, losses_of, warn_of_unlabelled
 from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
 from optim import SparsityReport, sparsity_report
 from settings.config import ExperimentConfig, load_config
-from tasks.objectives import build_losses
 from utils.console import track
 from utils.errors import TrialError
 
@@ -89,9 +88,7 @@ def evaluate_trial(trial: SavedTrial, loaders: Loaders, split: str, device: torc
     dataset: Any = loader.dataset
     with worker_deaths(dataset):
         batches = track(loader, f"{split} of trial {trial.number}")
-        evaluation = evaluate(
-            trial.model, batches, build_losses(config.tasks.values(), config.seg_loss_fn, config.depth_target), config, device
-        )
+        evaluation = evaluate(trial.model, batches, losses_of(config), config, device)
     warn_of_unlabelled(evaluation, config, split)
     return replace(evaluation, skipped={**trial.skipped, split: dataset.skipped})
 

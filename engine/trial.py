@@ -10,6 +10,7 @@ import torch
 
 from engine import checkpoint as files
 from engine.budget import TrialBudget
+from engine.evaluation import losses_of
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.shrunk_network import ShrunkNetwork
@@ -19,7 +20,6 @@ from models import MultiTaskModel, build_model
 from models.compaction.costs import Costs
 from models.compaction.removal import Removal
 from settings.config import ExperimentConfig
-from tasks.objectives import build_losses
 from utils.seeding import rng_state, seed_everything, set_rng_state
 
 
@@ -46,7 +46,7 @@ class Trial:
         """Network whose predictions are targets beside the data's; None: there is none."""
         self.weighting = build_weighting(config).to(device)
         self.tasks = config.tasks
-        self.losses = build_losses(self.tasks.values(), config.seg_loss_fn, config.depth_target)
+        self.losses = losses_of(config)
         self.optimizer = build_optimizer(self.model, self.weighting, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         """Factor of the losses that keeps fp16 gradients in range; 1 in other precisions."""

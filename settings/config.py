@@ -8,7 +8,7 @@ every problem at once (``settings/messages.py`` words them).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,7 +47,7 @@ from settings.sections import (
 from settings.targets import TARGETS, Target, given_targets
 from settings.yaml_file import apply_override, read_yaml
 from tasks.data_sets import DATA_SETS, DataSet
-from tasks.table import SEGMENTATION_LOSSES, Task, get_task
+from tasks.table import OVERLAP_LOSSES, SEGMENTATION_LOSSES, Task, get_task
 from utils.errors import ConfigError
 from utils.files import write_text
 from utils.paths import expanded
@@ -163,6 +163,13 @@ class ExperimentConfig(Schema):
 
     seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES), WORK] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
+    class_weights: Annotated[
+        Literal["none", "balanced"] | dict[Text, tuple[Annotated[Number, Field(ge=0)], ...]],
+        SeveralForms,
+        about("numbers", may_become="what it stands for"),
+    ] = "none"
+    """Weights of the classes in the losses of segmentations, classifications and attributes: `balanced` means N / (C n) for a
+    class with n of the N labelled training pixels (or frames) of C classes; or `{task: [weight, ...]}`."""
     distill: Distill = Distill()
     """A trained network that this one learns from, beside the data."""
     comb_loss: Annotated[str, OneOf(WEIGHTINGS), WORK] = "sum"
@@ -452,10 +459,31 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
     # Also where some keys are bad: the user wants to know it all at once.
     fields = ExperimentConfig.model_fields
     problems += rule_problems({name: value for name, value in config if not {name, fields[name].alias} & bad_keys})
+    problems += [] if problems else _class_weight_problems(config)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in problems))
     return config
+
+
+def _class_weight_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Yield what is wrong with the weights of classes; the tasks are what they should be."""
+    if config.class_weights == "none":
+        return
+    known = {name: len(task.classes) or 2 for name, task in config.tasks.items() if task.classes or task.kind == "attribute"}
+    given = config.class_weights if isinstance(config.class_weights, dict) else dict.fromkeys(known, (1.0,))
+    if not known:
+        yield f"class_weights: {shown(config.class_weights)} is for tasks with classes, and task_list has none"
+    for name, weights in given.items():
+        if name not in known:
+            yield f"class_weights: {name!r} is no task with classes; expected some of {', '.join(known)}"
+            continue
+        if config.class_weights != "balanced" and (len(weights) != known[name] or not any(weights)):
+            yield f"class_weights.{name}: {shown(weights)} is not valid; expected {known[name]} weights, at least one above 0"
+        task = config.tasks[name]
+        loss = task.loss or config.seg_loss_fn
+        if task.kind == "segmentation" and loss in OVERLAP_LOSSES:
+            yield f"class_weights: has no meaning for the loss {loss!r} of {name}, which weighs classes alike by itself"
 
 
 _REQUIRED = {"Experiment_name": "_", "dataset_name": next(iter(DATA_SETS)), "task_list": ["_"]}

@@ -21,8 +21,11 @@ class Nature:
     """Things that another value of the key changes."""
     needs: Literal["", "data", "device", "weights", "tracker"] = ""
     """Kind of things outside the configuration that the key is about; they are checked before a training."""
-    may_become: Literal["nothing else", "anything", "larger", "another spelling", "another place"] = "nothing else"
-    """Values that a resumed training may have instead; ``another spelling`` is another path to the same place."""
+    may_become: Literal["nothing else", "anything", "larger", "another spelling", "another place", "what it stands for"] = (
+        "nothing else"
+    )
+    """Values that a resumed training may have instead; ``another spelling`` is another path to the same place, ``what it stands
+    for`` a word in place of the values that it was resolved to."""
     machine: bool = False
     """True if the value depends on the machine, so that the finished runs of one study may differ in it."""
     penalty: bool = False

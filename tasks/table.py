@@ -30,6 +30,8 @@ SEGMENTATION_LOSSES: dict[str, str] = {
     "Focal": "tasks.losses:FOCAL",
 }
 """Values of ``seg_loss_fn``, and the place of each loss."""
+OVERLAP_LOSSES = ("dice", "Tversky")
+"""Those that are no mean over pixels."""
 
 
 @dataclass(frozen=True)
