@@ -31,7 +31,7 @@ from utils.files import numbered_lines
 
 IMAGE_TYPES = (*sorted(kind for kind, name in Image.registered_extensions().items() if name in Image.OPEN), ".npy")
 """Types of images: all that Pillow reads, and arrays."""
-MORE_TYPES = (".tif", ".tiff")
+MORE_TYPES = (".png", ".tif", ".tiff")
 """Types of the files of targets, beside those that the kind has in the NYUD_MT layout."""
 YES_OR_NO = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 """Cells of an attribute, in small letters."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -38,15 +39,14 @@ def _no_path_upwards(value: str) -> str:
     return value
 
 
+def _numbered(value: Any) -> Any:
+    """Return the keys of a mapping as numbers, which are texts in files of JSON."""
+    if not isinstance(value, Mapping):
+        return value
+    return {int(key) if isinstance(key, str) and re.fullmatch(r"-?\d+", key) else key: name for key, name in value.items()}
+
+
 Below = Annotated[Text, AfterValidator(_no_path_upwards)]
-
-
-def _number_of_class(value: Any) -> Any:
-    """Return the whole number that a text is: saved files have text as keys."""
-    return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value) else value
-
-
-ClassNumber = Annotated[Int, BeforeValidator(_number_of_class)]
 
 
 class OwnTask(Schema):
@@ -62,7 +62,7 @@ class OwnTask(Schema):
     """CSV file below `data_dir` whose first column has the names of the frames."""
     column: Text | None = None
     """Column of that file; an empty cell is a missing label."""
-    classes: Annotated[tuple[Text, ...] | dict[ClassNumber, Text] | None, SeveralForms] = None
+    classes: Annotated[tuple[Text, ...] | dict[Int, Text] | None, BeforeValidator(_numbered), SeveralForms] = None
     """Names of the classes: a list, whose numbers in the files count from 0, or `{number: name}`."""
     ignore: Annotated[tuple[Int, ...] | Literal["others"], SeveralForms] = (IGNORE_INDEX,)
     """Numbers of unlabelled pixels; `others`: all that are no class's."""
@@ -237,8 +237,8 @@ def own_task_problems(tasks: Mapping[str, OwnTask]) -> Iterator[str]:
     for name, task in tasks.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name):
             yield f"tasks.{name}: is no name of a task; expected letters, digits and _, beginning with a letter, at most 60"
-        if name in RESERVED:
-            yield f"tasks.{name}: has a name that means something else here ({', '.join(RESERVED)}); choose another"
+        if name in RESERVED or keyword.iskeyword(name):
+            yield f"tasks.{name}: has a name that means something else, here or in Python; choose another"
         yield from task.problems(f"tasks.{name}")
     short: dict[str, str] = {}
     for name in tasks:

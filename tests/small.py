@@ -18,6 +18,7 @@ from tests.configs import make_config
 
 ROOMS = {"train": 5, "val": 3, "test": 5}
 FACES = {"train": 4, "val": 2, "test": 5}
+FIELDS = {"train": 8, "val": 6, "test": 6}
 SIZE = (32, 32)
 
 

@@ -183,7 +183,7 @@ def test_a_data_set_of_the_page_trains(
     with pytest.raises(ConfigError, match=f"dataset_name: '{name}' is not valid"):
         make_config(**values)
     monkeypatch.setitem(tasks.data_sets.DATA_SETS, name, entries[name])
-    monkeypatch.setitem(loaders.READERS, "folders", module["FolderDataset"])
+    monkeypatch.setitem(loaders.READERS, "split_folders", module["FolderDataset"])
     config = make_config(**values, backbone="resnetd18", epochs=1, checkpoint_folder=tmp_path / "runs", cache=True)
     with narrow_resnetd():
         (row,) = run_experiment(config, out_dir=tmp_path / "out").to_dict("records")

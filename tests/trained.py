@@ -11,12 +11,13 @@ import pytest
 from torch import nn
 
 from datasets.synthetic.faces import write_faces
+from datasets.synthetic.fields import write_fields
 from datasets.synthetic.rooms import write_rooms
 from deploy import latency, trial_compaction
 from engine import run_experiment
 from settings.config import ExperimentConfig
 from tests.narrow import resnet18_narrow
-from tests.small import FACES, ROOMS, SIZE, small_config
+from tests.small import FACES, FIELDS, ROOMS, SIZE, small_config
 
 SPARSE: dict[str, Any] = {
     "Experiment_name": "sparse_",
@@ -73,6 +74,13 @@ def faces(scratch: Path) -> Path:
     """Synthetic CelebAMask-HQ."""
     write_faces(scratch / "faces", FACES, SIZE)
     return scratch / "faces"
+
+
+@pytest.fixture(scope="session")
+def fields(scratch: Path) -> Path:
+    """Synthetic photos of fields: own data, of which some targets are missing."""
+    write_fields(scratch / "fields", FIELDS, SIZE)
+    return scratch / "fields"
 
 
 @pytest.fixture(scope="session")

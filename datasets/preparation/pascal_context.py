@@ -8,7 +8,7 @@ Of every frame of ``ImageSets/Context/train.txt`` and ``val.txt``, ``targets/<ta
 - **human_parts**: 0 background, then the numbers of ``PARTS``, from the people in ``human_parts/<frame>.mat``; a frame without
   people whose parts are labelled has no file, and so no target;
 - **saliency**: 1 where ``sal_distill/<frame>.png`` is above 127, else 0;
-- **edges**: 255 where the class in ``pascal-context/trainval/<frame>.mat`` changes to the right or downwards, else 0.
+- **boundaries**: 255 where the class in ``pascal-context/trainval/<frame>.mat`` changes to the right or downwards, else 0.
 
 Takes some minutes for the 10,103 frames. ``normals_distill`` is read as it is.
 """
@@ -88,7 +88,7 @@ def write_targets(root: Path) -> None:
     except FileNotFoundError as error:
         raise DataError(f"{error.filename}: there is no such file; expected the folder of PASCAL_MT") from None
     shutil.rmtree(unfinished, ignore_errors=True)
-    for task in ("semseg", "human_parts", "saliency", "edges"):
+    for task in ("semseg", "human_parts", "saliency", "boundaries"):
         (unfinished / task).mkdir(parents=True)
     for frame in track(frames, "writing the targets"):
         file = f"{frame}.png"
@@ -100,7 +100,7 @@ def write_targets(root: Path) -> None:
         salient = read_array(root / "sal_distill" / file) > SALIENT
         Image.fromarray(salient.astype(np.uint8)).save(unfinished / "saliency" / file)
         classes = read_array(root / "pascal-context" / "trainval" / f"{frame}.mat")
-        Image.fromarray(edges(classes)).save(unfinished / "edges" / file)
+        Image.fromarray(edges(classes)).save(unfinished / "boundaries" / file)
     unfinished.rename(folder)
 
 
