@@ -56,8 +56,9 @@ LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
 
 ADDED = {
-    **{"lr_schedule.step_size": 100, "distill.from": None, "distill.weight": 1.0, "class_weights": "none"},
-    **{"tasks": None, "images.folder": "images", "images.ending": None, "split_files": None, "split_fractions": None},
+    **{"lr_schedule.step_size": 100, "distill.from": None, "distill.weight": 1.0, "class_weights": "none", "tasks": None},
+    **{"images.folder": "images", "images.ending": None},
+    **dict.fromkeys(("split_files", "split_folders", "split_fractions")),
 }
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
 

@@ -22,7 +22,7 @@ from datasets.file_index import FileNames, Place, files_by_frame, named_after_fr
 from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import ROLES, cut_and_say, split_problems
 from settings.config import ExperimentConfig
-from settings.own_tasks import OwnTask, SplitFractions
+from settings.own_tasks import OwnTask, SplitFiles, SplitFolders, SplitFractions
 from tasks.kinds import KINDS
 from tasks.table import Task
 from utils.console import listed
@@ -118,17 +118,27 @@ def own_names(ending: str | None, types: Sequence[str]) -> FileNames:
 
 
 def own_splits(config: ExperimentConfig) -> dict[str, list[str]]:
-    """Return the names of the frames per role (train, val, test): of ``split_files``, or by ``split_fractions``."""
-    files = config.split_files
-    if files is None:
-        assert config.split_fractions is not None, "load_config refuses this"
-        place = own_places(config)[None]
-        frames = sorted(files_by_frame(place))
+    """Return the names of the frames per role (train, val, test), as the configuration says it in one of three ways."""
+    if config.split_files is not None:
+        names, places = _listed_frames(config.split_files, config)
+    else:
+        folder, usual = (images := own_places(config)[None]).folder, images.names.usual("<frame>")
+        frames, places = sorted(files_by_frame(images)), dict.fromkeys(ROLES, folder)
         if not frames:
-            raise DataError(f"{place.folder}: there is no image; expected {place.names.usual('<frame>')}, or images.folder")
-        names = draw_splits(frames, config.split_fractions)
-        refuse(split_problems(names, dict.fromkeys(ROLES, place.folder)))
-        return names
+            raise DataError(f"{folder}: there is no image; expected {usual}, or images.folder")
+        if config.split_folders is not None:
+            names = frames_of_folders(frames, config.split_folders, folder)
+        else:
+            assert config.split_fractions is not None, "load_config refuses this"
+            names = draw_splits(frames, config.split_fractions)
+    refuse(split_problems(names, places))
+    if "val" not in names:
+        cut_and_say(names, config.val_fraction, places["train"])
+    return names
+
+
+def _listed_frames(files: SplitFiles, config: ExperimentConfig) -> tuple[dict[str, list[str]], dict[str, Path]]:
+    """Return the frames per role that the lists name, and the paths of the lists."""
     paths = {role: config.data_dir / file for role, file in dict(files).items() if file is not None}
     names, problems = {}, []
     for role, path in paths.items():
@@ -137,9 +147,32 @@ def own_splits(config: ExperimentConfig) -> dict[str, list[str]]:
         except FileNotFoundError:
             raise DataError(f"split_files.{role}: there is no file {path}") from None
         problems += wrong
-    refuse(problems or split_problems(names, paths))
-    if "val" not in names:
-        cut_and_say(names, config.val_fraction, paths["train"])
+    refuse(problems)
+    return names, paths
+
+
+def frames_of_folders(frames: Sequence[str], folders: SplitFolders, images: Path) -> dict[str, list[str]]:
+    """Return the frames of each split: of those folders that are the innermost ones around them.
+
+    Args:
+        frames: all that have images.
+        folders: of the splits; without validation, the result has none.
+        images: the folder that they lie in, for messages.
+
+    Raises:
+        DataError: a folder has no frame.
+    """
+    roles = dict(folders.pairs())
+    names: dict[str, list[str]] = {role: [] for role in ROLES if role in roles.values()}
+    empty = set(roles)
+    for frame in frames:
+        around = [folder for folder in roles if frame.startswith(f"{folder}/")]
+        empty.difference_update(around)
+        if around:
+            names[roles[max(around, key=len)]].append(frame)
+    if empty:
+        first = min(empty)
+        raise DataError(f"split_folders.{roles[first]}: there is no image in {images / first}")
     return names
 
 

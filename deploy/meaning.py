@@ -46,8 +46,8 @@ def _output(task: Task, config: ExperimentConfig) -> dict[str, Any]:
             "prediction": "the key of classes whose place is the logits' argmax over axis 1",
         }
     factor = scale(task, config.depth_target)
-    activated = f"{task.activation} of the logits" if task.activation != "none" else "the logits"
-    rule = f"{factor:g} times the {activated}" if factor != 1 else activated
+    activated = "logits" if task.activation == "none" else f"{task.activation} of the logits"
+    rule = activated if factor == 1 else f"{factor:g} times the {activated}"
     if task.mean:
         about["offset"] = task.mean
         rule = f"{task.mean:g} plus {rule}"

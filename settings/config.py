@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from optim.penalties import PENALTIES, Penalty
 from settings.messages import Phases, describe_problems, epoch_at, rule_problems, shown
 from settings.nature import NUMBERS, PENALTY, RECORD, TARGETED, WORK, Nature, about, natures
-from settings.own_tasks import Images, OwnTask, SplitFiles, SplitFractions
+from settings.own_tasks import Images, OwnTask, SplitFiles, SplitFolders, SplitFractions
 from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
     Adam,
@@ -104,6 +104,8 @@ class ExperimentConfig(Schema):
     """Images of your own data (`dataset_name: folders`)."""
     split_files: Annotated[SplitFiles | None, DATA] = None
     """Lists of the frames of each split (`dataset_name: folders`)."""
+    split_folders: Annotated[SplitFolders | None, DATA] = None
+    """Sub-folders of the images' folder with the frames of each split, in place of `split_files`."""
     split_fractions: Annotated[SplitFractions | None, DATA] = None
     """Shares of the frames of each split, drawn at random, in place of `split_files`."""
     splits: Splits = Splits()

@@ -33,7 +33,7 @@ def _rows(schema: type[BaseModel], prefix: str) -> list[str]:
         if choices and not all(f"`{choice}`" in meaning for choice in choices):
             meaning += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
         rows.append(f"| `{key}` | {'required' if info.is_required() else _text(info.default)} | {meaning} |")
-        if below is not None and not issubclass(below, RootModel):
+        if below is not None and info.default is None and not issubclass(below, RootModel):
             names = ".<name>" if any(part is str for part in parts_of(info.annotation)) else ""
             rows += _rows(below, f"{key}{names}.")
     return rows

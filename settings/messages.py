@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, RootModel
 
 from optim.penalties import PENALTIES
-from settings.own_tasks import OwnTask, SplitFractions, own_task_problems, split_problem
+from settings.own_tasks import OwnTask, SplitFolders, SplitFractions, own_task_problems, split_problem
 from settings.registries import BACKBONES
 from settings.sections import PENALTY_PARAMETERS, OptimizerParams, Strength, default_penalty
 from settings.targets import TARGETS, Target, given_targets
@@ -257,6 +257,8 @@ def _tasks(dataset_name: str, task_list: tuple[str, ...], tasks_: Mapping[str, O
     if dataset_name == OWN_DATA:
         others = [name for name in task_list if tasks_ is not None and name not in tasks_]
         return f"task_list: {others[0]!r} is none of tasks: {', '.join(tasks_ or ())}" if others else None
+    if tasks_ is not None:
+        return None  # they are of another data set, as _own_tasks says
     known = tasks_of(DATA_SETS[dataset_name])
     more = ", or class_<Attribute> for any of its attributes" if DATA_SETS[dataset_name].attributes else ""
     for name in task_list:
@@ -273,13 +275,17 @@ def _tasks(dataset_name: str, task_list: tuple[str, ...], tasks_: Mapping[str, O
 
 
 def _own_tasks(
-    dataset_name: str, tasks_: Mapping[str, OwnTask] | None, split_files: Any, split_fractions: SplitFractions | None
+    dataset_name: str,
+    tasks_: Mapping[str, OwnTask] | None,
+    split_files: Any,
+    split_folders: SplitFolders | None,
+    split_fractions: SplitFractions | None,
 ) -> str | list[str] | None:
     if dataset_name != OWN_DATA:
         return f"tasks: is for dataset_name: {OWN_DATA}, and dataset_name is {dataset_name!r}" if tasks_ else None
     if tasks_ is None:
         return f"tasks: is missing; dataset_name: {OWN_DATA!r} needs what is to be predicted (docs/your_data.md)"
-    return [*own_task_problems(tasks_), *filter(None, [split_problem(split_files, split_fractions)])]
+    return [*own_task_problems(tasks_), *filter(None, [split_problem(split_files, split_folders, split_fractions)])]
 
 
 def _data_dir(

@@ -197,6 +197,26 @@ class SplitFiles(Schema):
     """File of the test frames."""
 
 
+Folders = Annotated[Below | Annotated[tuple[Below, ...], Field(min_length=1)], SeveralForms]
+
+
+class SplitFolders(Schema):
+    """Sub-folders of the images' folder, one or several per split; a frame belongs to the innermost one around it, and those
+    that lie in none of them are not used."""
+
+    train: Folders
+    """Training frames, such as `train`."""
+    val: Folders | None = None
+    """Validation frames, such as `[train/ulm, train/zurich]`; none: they are cut from the training frames (`val_fraction`)."""
+    test: Folders
+    """Test frames."""
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every folder with the name of its split."""
+        given = {role: [value] if isinstance(value, str) else value or () for role, value in dict(self).items()}
+        return [(folder.rstrip("/"), role) for role, folders in given.items() for folder in folders]
+
+
 class SplitFractions(Schema):
     """Shares of the frames."""
 
@@ -227,15 +247,21 @@ def own_task_problems(tasks: Mapping[str, OwnTask]) -> Iterator[str]:
             yield f"tasks.{name}: differs from {other} in small and capital letters alone; choose another name"
 
 
-def split_problem(files: Any, fractions: SplitFractions | None) -> str | None:
-    """Return what is wrong with the two ways to say which frames are for what."""
-    if files is not None and fractions is not None:
-        return "split_files: contradicts split_fractions; give one of them"
-    if files is None and fractions is None:
+def split_problem(files: Any, folders: SplitFolders | None, fractions: SplitFractions | None) -> str | None:
+    """Return what is wrong with the three ways to say which frames are for what."""
+    ways = {"split_files": files, "split_folders": folders, "split_fractions": fractions}
+    given = [key for key, value in ways.items() if value is not None]
+    if len(given) > 1:
+        return f"{given[0]}: contradicts {given[1]}; give one of them"
+    if not given:
         return (
             "split_files: is missing; give lists of the frames (split_files: {train: train.txt, val: val.txt, test: "
-            "test.txt}), or split_fractions: {train: 0.7, val: 0.15, test: 0.15}"
+            "test.txt}), or split_folders: {train: train, val: val, test: test}, or split_fractions: {train: 0.7, val: 0.15, "
+            "test: 0.15}"
         )
+    names = [folder for folder, _ in folders.pairs()] if folders is not None else []
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        return f"split_folders: names {twice[0]!r} twice; a folder belongs to one split"
     if fractions is not None and not math.isclose(total := fractions.train + fractions.val + fractions.test, 1, abs_tol=1e-6):
         return f"split_fractions: train, val and test are {total:g} together; expected 1"
     return None

@@ -165,7 +165,7 @@ DATA_SETS: dict[str, DataSet] = {
             layout="folders",
             targets={},
             also_called=("mydata", "custom", "own", "folder"),
-            own_keys=("tasks", "images", "split_files", "split_fractions"),
+            own_keys=("tasks", "images", "split_files", "split_folders", "split_fractions"),
             drawn_as="fields",
         ),
     )

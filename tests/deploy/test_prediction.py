@@ -274,7 +274,7 @@ def test_what_is_no_prediction_is_neither_followed_nor_replaced(
     elsewhere.mkdir()
     for name in ("wide.npy", "wide.png", "tall.png"):
         (elsewhere / name).write_text("mine")
-    manifest = {"tasks": {"depth_euclidean": {}}, "photos": {"wide": "wide.png", "tall": "tall.png"}}
+    manifest = {"folders": ["depth_euclidean"], "photos": {"wide": "wide.png", "tall": "tall.png"}}
     (out / "predictions.json").write_text(json.dumps(manifest))
     if planted == "link":
         moved.symlink_to(elsewhere / moved.name if moved.suffix else elsewhere)

@@ -30,6 +30,7 @@ from engine.trial import Trial
 from optim import live_mask
 from settings.config import ExperimentConfig
 from settings.nature import natures
+from settings.own_tasks import Images, OwnTask, SplitFiles, SplitFolders, SplitFractions
 from settings.sections import Augmentation, BackboneOptimizerParams, Distill, LRSchedule, OptimizerParams, Splits
 from tasks.table import get_task
 from tests.configs import NYU_TASKS, make_config
@@ -80,7 +81,9 @@ def check(config: ExperimentConfig, *, resume: bool = True, overwrite: bool = Fa
 OTHER: dict[str, Any] = {
     **{"Experiment_name": "other", "dataset_name": "celebA", "task_list": NYU_TASKS[:2], "setup": "singletask", "seed": 1},
     **{"data_dir_NYU": "elsewhere", "data_dir_NYU_MTAN": "elsewhere", "data_dir_celebA": "elsewhere", "celebA_classes": 19},
-    **{"data_dir": "elsewhere"},
+    **{"data_dir": "elsewhere", "tasks": {"height": OwnTask(kind="depth", folder="height")}, "images": Images(folder="photos")},
+    **{"split_files": SplitFiles(train="a", test="b"), "split_folders": SplitFolders(train=("a",), test=("b",))},
+    **{"split_fractions": SplitFractions(seed=1), "class_weights": "balanced"},
     **{"splits": Splits(train="trainval"), "val_fraction": 0.2, "data_split_file": "split.json", "mask_void": "background"},
     **{"input_shape": (32, 64), "input_img_channels": 1, "depth_target": "metric"},
     **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "accumulate": 2, "val_batch_size": 3},
@@ -119,7 +122,7 @@ def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
 def test_another_value_of_a_key_is_refused_with_both(runs: Path, key: str) -> None:
     config = config_in(runs)
     make_folder(config)
-    now = config.model_copy(update={"data_dir_" if key == "data_dir" else key: OTHER[key]})
+    now = config.model_copy(update={f"{key}_" if key in ("data_dir", "tasks") else key: OTHER[key]})
     saved, wanted = config.as_dict()[key], now.as_dict()[key]
     if isinstance(saved, dict):  # a section: of its keys the one that differs
         (inner,) = [name for name in saved if saved[name] != wanted[name]]

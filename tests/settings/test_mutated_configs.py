@@ -125,15 +125,15 @@ def shrunk(config: ExperimentConfig) -> ExperimentConfig:
 def random_target(task: Task, config: ExperimentConfig) -> tuple[Tensor, Tensor]:
     """Targets and masks of a batch of two, as the loaders give them."""
     size = (2, *config.size)
-    if task.kind == "attribute":
-        return torch.randint(2, (2,)).float(), torch.tensor([True, False])
+    if not task.is_dense:
+        values = torch.randint(max(task.outputs, 2), (2,))
+        return values if task.classes else values.float(), torch.tensor([True, False])
     mask = torch.rand(size) < 0.7
     if task.kind == "segmentation":
         labels = torch.randint(task.outputs, size)
         return labels.masked_fill(~mask, IGNORE_INDEX), mask
     mask = mask[:, None]
-    channels = 3 if task.kind == "normals" else 1
-    target = torch.rand(2, channels, *config.size)
+    target = torch.rand(2, task.channels, *config.size)
     target = torch.nn.functional.normalize(target, dim=1) if task.kind == "normals" else target
     return torch.where(mask, target, 0.0), mask
 

@@ -13,7 +13,7 @@ from utils.numbers import fixed, short_number
     ("values", "expected"),
     [
         ({}, "Semantic segmentation + depth + surface normals, dense"),
-        ({"tasks": ("class_male",), "variant": "augmented"}, "Male, dense, variant augmented"),
+        ({"tasks": ("depth_euclidean",), "variant": "augmented"}, "Depth, dense, variant augmented"),
         ({"tasks": (), "variant": np.nan}, ", dense"),
         (
             {"tasks": ("depth_euclidean",), "sparse": True, "penalty": "l1_l2", "target_sparsity": 0.7},

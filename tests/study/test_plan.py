@@ -227,7 +227,7 @@ def test_a_grid_without_any_tasks_is_refused(axes: dict[str, Any], base: dict[st
 
 def test_a_task_without_targets_names_the_run(tmp_path: Path) -> None:
     said = refusal(tmp_path, {"tasks": [[SEG, "class_male"]]}, base={"comb_loss": "sum"})
-    assert "axes.0: seg_male_dense: 1 problem" in said
+    assert "axes.0: seg_class_male_dense: 1 problem" in said
     assert "'class_male' has no targets in dataset_name: 'NYU'" in said
 
 
