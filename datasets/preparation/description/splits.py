@@ -1,4 +1,4 @@
-"""Splits of a folder of images: lists that lie there, or shares that are drawn."""
+"""Splits of a folder of images: lists that lie there, sub-folders that are called like splits, or shares that are drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROLE_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""Names of the lists of each split, without ``.txt``."""
+"""Names of the lists of each split, without ``.txt``, or of its sub-folder of the images."""
 
 
 def find_splits(config: ExperimentConfig, frames: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -26,12 +26,14 @@ def find_splits(config: ExperimentConfig, frames: Sequence[str]) -> tuple[dict[s
         config: a draft, which knows where the images are.
         frames: all that have images, in order.
     """
-    lists = _lists(config, set(frames))
-    if {"train", "test"} <= lists.keys():
-        return {"split_files": lists}, []
-    if {"train", "val"} <= lists.keys():
-        said = f"there is no list of test frames: {lists['val']} is it, and validation is cut from {lists['train']}"
-        return {"split_files": {"train": lists["train"], "test": lists["val"]}}, [said]
+    for key, found in (("split_files", _lists(config, set(frames))), ("split_folders", _folders(frames))):
+        if {"train", "test"} <= found.keys():
+            return {key: found}, []
+        if {"train", "val"} <= found.keys():
+            said = (
+                f"there are no test frames of their own: {found['val']} is taken, and validation is cut from {found['train']}"
+            )
+            return {key: {"train": found["train"], "test": found["val"]}}, [said]
     folders = len({frame.rpartition("/")[0] for frame in frames})
     by_folder = folders > 1 and _is_enough(frames, SplitFractions(by_folder=True))
     said = "there are no lists of frames (train.txt, test.txt): frames are drawn"
@@ -40,6 +42,13 @@ def find_splits(config: ExperimentConfig, frames: Sequence[str]) -> tuple[dict[s
     elif folders > 1:
         said += f"; the {folders} sub-folders are too few to keep the frames of each together (by_folder)"
     return {"split_fractions": SplitFractions(by_folder=by_folder).model_dump()}, [said]
+
+
+def _folders(frames: Sequence[str]) -> dict[str, str]:
+    """Return the sub-folder of the images that is called like each split."""
+    outermost = sorted({frame.partition("/")[0] for frame in frames if "/" in frame})
+    called = {role: [folder for folder in outermost if folder.lower() in usual] for role, usual in ROLE_NAMES.items()}
+    return {role: folders[0] for role, folders in called.items() if folders}
 
 
 def _is_enough(frames: Sequence[str], fractions: SplitFractions) -> bool:

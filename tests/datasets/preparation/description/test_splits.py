@@ -60,3 +60,19 @@ def test_without_lists_frames_are_drawn_by_folder_where_each_split_gets_some(
     splits, (sentence,) = splits_of(tmp_path, frames)
     assert splits["split_fractions"] == {"train": 0.7, "val": 0.15, "test": 0.15, "seed": 0, "by_folder": by_folder}
     assert said in sentence
+
+
+@pytest.mark.parametrize(
+    ("roles", "found"),
+    [
+        (("train", "val", "test", "more"), {"train": "train", "val": "val", "test": "test"}),
+        (("Training", "valid"), {"train": "Training", "test": "valid"}),
+        (("train", "more"), None),
+    ],
+)
+def test_folders_of_images_may_be_the_splits(roles: tuple[str, ...], found: dict[str, str] | None, tmp_path: Path) -> None:
+    splits, _ = splits_of(tmp_path, [f"{role}/{number}" for role in roles for number in range(3)])
+    assert splits.get("split_folders") == found
+    write(tmp_path / "train.txt", f"{roles[0]}/1")
+    write(tmp_path / "test.txt", f"{roles[0]}/2")
+    assert splits_of(tmp_path, [f"{role}/{number}" for role in roles for number in range(3)])[0].keys() == {"split_files"}
