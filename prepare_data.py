@@ -3,6 +3,7 @@
     python prepare_data.py nyu --help                           official NYU-v2 -> NYUD_MT
     python prepare_data.py celeba --help                        official CelebAMask-HQ -> the paper's masks
     python prepare_data.py synthetic --dataset nyu              240 rooms, 15 s -> data/synthetic_nyu
+    python prepare_data.py pascal --help                        PASCAL_MT's .mat files -> targets that are read
     python prepare_data.py verify --data_dir data/NYUD_MT       lists every file that the loaders could not use
 
 Exit codes: 0 done or already there, 1 verify found problems or the system refused (disk full, no permission), 2 wrong use,
@@ -23,6 +24,7 @@ from utils.console import run_script, setup_logging
 AFTER_CTRL_C = {
     "nyu": "the same command continues where it stopped",
     "celeba": "the same command continues where it stopped",
+    "pascal": "the same command begins again",
     "synthetic": "the same command draws the set again",
     "verify": "nothing is known about the rest",
 }
@@ -55,9 +57,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def commands() -> dict[str, ModuleType]:
     """The commands by name: each a module with ``HELP``, ``add_arguments`` and ``run``; all quick to import."""
-    from datasets.preparation import celeba, nyu, synthetic, verify
+    from datasets.preparation import celeba, nyu, pascal_context, synthetic, verify
 
-    return {"nyu": nyu, "celeba": celeba, "synthetic": synthetic, "verify": verify}
+    return {"nyu": nyu, "celeba": celeba, "pascal": pascal_context, "synthetic": synthetic, "verify": verify}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -1,6 +1,6 @@
-"""PASCAL-Context as the multi-task field has it (PASCAL_MT of ASTMT, also of ATRC and InvPT): targets that the loaders read.
+"""The command ``pascal``: PASCAL-Context as the multi-task field has it (PASCAL_MT of ASTMT, also of ATRC and InvPT): targets that the loaders read.
 
-    python -m datasets.preparation.pascal_context data/PASCAL_MT
+    python prepare_data.py pascal --data_dir data/PASCAL_MT
 
 Of every frame of ``ImageSets/Context/train.txt`` and ``val.txt``, ``targets/<task>/<frame>.png`` has
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,12 @@ from PIL import Image
 from scipy.io import loadmat
 
 from datasets.images import read_array
-from utils.console import run_script, setup_logging, track
+from utils.cli import path_argument
+from utils.console import track
 from utils.errors import DataError, reason
 from utils.files import numbered_lines
+
+HELP = "write the targets of PASCAL-Context (PASCAL_MT of ASTMT) as files that the loaders read"
 
 PARTS = {
     "head": "hair head mouth nose lear rear lebrow rebrow leye reye",
@@ -104,14 +108,17 @@ def write_targets(root: Path) -> None:
     unfinished.rename(folder)
 
 
-def main() -> int:
-    """Write the targets of the folder that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_dir", type=Path, help="folder of PASCAL_MT")
-    setup_logging()
-    write_targets(parser.parse_args().data_dir)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--data_dir", type=path_argument, required=True, help="folder of PASCAL_MT")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the targets of the folder that the command line names; returns 0.
+
+    Raises:
+        DataError: see :func:`write_targets`.
+    """
+    write_targets(args.data_dir)
+    sys.stdout.write(f"{args.data_dir / 'targets'}: written, for config/pascal_context.yaml\n")
     return 0
-
-
-if __name__ == "__main__":
-    run_script(main)
