@@ -57,9 +57,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def commands() -> dict[str, ModuleType]:
     """The commands by name: each a module with ``HELP``, ``add_arguments`` and ``run``; all quick to import."""
-    from datasets.preparation import celeba, nyu, pascal_context, synthetic, verify
+    from datasets.preparation import celeba, nyu, pascal, synthetic, verify
 
-    return {"nyu": nyu, "celeba": celeba, "pascal": pascal_context, "synthetic": synthetic, "verify": verify}
+    return {"nyu": nyu, "celeba": celeba, "pascal": pascal, "synthetic": synthetic, "verify": verify}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

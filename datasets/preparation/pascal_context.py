@@ -1,4 +1,4 @@
-"""The command ``pascal``: PASCAL-Context as the multi-task field has it (PASCAL_MT of ASTMT, also of ATRC and InvPT): targets that the loaders read.
+"""PASCAL-Context as the multi-task field has it (PASCAL_MT of ASTMT, also of ATRC and InvPT): targets that the loaders read.
 
     python prepare_data.py pascal --data_dir data/PASCAL_MT
 
@@ -15,9 +15,7 @@ Takes some minutes for the 10,103 frames. ``normals_distill`` is read as it is.
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +23,9 @@ from PIL import Image
 from scipy.io import loadmat
 
 from datasets.images import read_array
-from utils.cli import path_argument
 from utils.console import track
 from utils.errors import DataError, reason
 from utils.files import numbered_lines
-
-HELP = "write the targets of PASCAL-Context (PASCAL_MT of ASTMT) as files that the loaders read"
 
 PARTS = {
     "head": "hair head mouth nose lear rear lebrow rebrow leye reye",
@@ -106,19 +101,3 @@ def write_targets(root: Path) -> None:
         classes = read_array(root / "pascal-context" / "trainval" / f"{frame}.mat")
         Image.fromarray(edges(classes)).save(unfinished / "boundaries" / file)
     unfinished.rename(folder)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
-    parser.add_argument("--data_dir", type=path_argument, required=True, help="folder of PASCAL_MT")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Write the targets of the folder that the command line names; returns 0.
-
-    Raises:
-        DataError: see :func:`write_targets`.
-    """
-    write_targets(args.data_dir)
-    sys.stdout.write(f"{args.data_dir / 'targets'}: written, for config/pascal_context.yaml\n")
-    return 0
