@@ -2,10 +2,11 @@
 
     python prepare_data.py nyu --help                           official NYU-v2 -> NYUD_MT
     python prepare_data.py celeba --help                        official CelebAMask-HQ -> the paper's masks
+    python prepare_data.py pascal --help                        PASCAL_MT's .mat files -> targets that are read
     python prepare_data.py synthetic --dataset nyu              240 rooms, 15 s -> data/synthetic_nyu
     python prepare_data.py describe --data_dir data/fields      your own data -> a first configuration, fields.yaml
     python prepare_data.py verify --data_dir data/NYUD_MT       lists every file that the loaders could not use
-    python prepare_data.py verify --config_exp fields.yaml       the same of your own data
+    python prepare_data.py verify --config_exp fields.yaml      the same of your own data
 
 Exit codes: 0 done or already there, 1 describe or verify found problems, or the system refused (disk full, no permission),
 2 wrong use, 130 interrupted.
@@ -25,6 +26,7 @@ from utils.console import run_script, setup_logging
 AFTER_CTRL_C = {
     "nyu": "the same command continues where it stopped",
     "celeba": "the same command continues where it stopped",
+    "pascal": "the same command begins again",
     "synthetic": "the same command draws the set again",
     "describe": "nothing is written",
     "verify": "nothing is known about the rest",
@@ -58,9 +60,9 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def commands() -> dict[str, ModuleType]:
     """The commands by name: each a module with ``HELP``, ``add_arguments`` and ``run``; all quick to import."""
-    from datasets.preparation import celeba, describe, nyu, synthetic, verify
+    from datasets.preparation import celeba, describe, nyu, pascal, synthetic, verify
 
-    return {"nyu": nyu, "celeba": celeba, "synthetic": synthetic, "describe": describe, "verify": verify}
+    return {"nyu": nyu, "celeba": celeba, "pascal": pascal, "synthetic": synthetic, "describe": describe, "verify": verify}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

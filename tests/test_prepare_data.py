@@ -12,7 +12,7 @@ import prepare_data
 from tests.datasets.preparation.command import exit_code, refused
 
 ROOT = Path(prepare_data.__file__).parent
-COMMANDS = ("nyu", "celeba", "synthetic", "describe", "verify")
+COMMANDS = ("nyu", "celeba", "pascal", "synthetic", "describe", "verify")
 
 
 @pytest.mark.parametrize("arguments", [(command,) for command in COMMANDS], ids=" ".join)
@@ -38,7 +38,7 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "name a command: nyu, celeba, synthetic, describe, verify"),
+        ((), "name a command: nyu, celeba, pascal, synthetic, describe, verify"),
         (("verfy", "--data_dir", "x"), "verfy: there is no such command; .*; did you mean verify?"),
         (("moon",), "moon: there is no such command; expected nyu, .*--help"),
         (("synthetic", "--datset", "nyu"), "--datset: there is no such option; did you mean --dataset?"),

@@ -123,11 +123,20 @@ def _key(dataset: MultiTaskDataset, config: ExperimentConfig, what: str | None, 
         "dataset": config.dataset_name,
         "size": dataset.size,
         "what": what or ("grey" if dataset.grey else "colour"),
-        "options": [getattr(config, key) for key in config.data_set.target_keys] if what else [],
+        "options": _options(dataset, config, what) if what else [],
         "names": dataset.names,
         "files": [kinds[None], kinds[what]],
     }
     return _hash(content)[:16]
+
+
+def _options(dataset: MultiTaskDataset, config: ExperimentConfig, name: str) -> list[Any]:
+    """Return what the values of a task's targets depend on, beside its files: of own data, how the task reads them."""
+    if config.tasks_ is None:
+        return [getattr(config, key) for key in config.data_set.target_keys]
+    task = dataset.tasks[name]
+    labels = [task.labels.numbers, task.labels.unlabelled, task.labels.others_unlabelled] if task.labels else []
+    return [task.kind, task.channels, task.resize, labels, task.scale, task.offset, repr(task.invalid), task.depth_range]
 
 
 def _identity(paths: list[Path]) -> str:

@@ -1,6 +1,6 @@
 """PASCAL-Context as the multi-task field has it (PASCAL_MT of ASTMT, also of ATRC and InvPT): targets that the loaders read.
 
-    python -m datasets.preparation.pascal_context data/PASCAL_MT
+    python prepare_data.py pascal --data_dir data/PASCAL_MT
 
 Of every frame of ``ImageSets/Context/train.txt`` and ``val.txt``, ``targets/<task>/<frame>.png`` has
 
@@ -15,7 +15,6 @@ Takes some minutes for the 10,103 frames. ``normals_distill`` is read as it is.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from datasets.images import read_array
-from utils.console import run_script, setup_logging, track
+from utils.console import track
 from utils.errors import DataError, reason
 from utils.files import numbered_lines
 
@@ -102,16 +101,3 @@ def write_targets(root: Path) -> None:
         classes = read_array(root / "pascal-context" / "trainval" / f"{frame}.mat")
         Image.fromarray(edges(classes)).save(unfinished / "boundaries" / file)
     unfinished.rename(folder)
-
-
-def main() -> int:
-    """Write the targets of the folder that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_dir", type=Path, help="folder of PASCAL_MT")
-    setup_logging()
-    write_targets(parser.parse_args().data_dir)
-    return 0
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -89,6 +89,31 @@ def test_the_cache_keeps_numbers_of_any_range_as_they_are(tmp_path: Path) -> Non
     assert read["targets"]["it"].min() < -1e5, "negative numbers stay"
 
 
+@pytest.mark.parametrize(
+    ("task", "changed"),
+    [
+        ({"kind": "regression", "scale": 2}, {"scale": 3}),
+        ({"kind": "regression", "offset": 1}, {"offset": 2}),
+        ({"kind": "regression", "invalid": [1]}, {"invalid": [2]}),
+        ({"kind": "segmentation", "classes": ["a", "b"]}, {"classes": {1: "b", 0: "a"}}),
+        ({"kind": "segmentation", "classes": ["a", "b", "c"], "ignore": [9]}, {"classes": {2: "c", 1: "b"}, "ignore": [0]}),
+        (
+            {"kind": "segmentation", "classes": {2: "c", 1: "b"}, "ignore": [0]},
+            {"ignore": "others", "classes": {0: "a", 2: "c"}},
+        ),
+    ],
+)
+def test_other_meanings_of_the_same_files_have_parts_of_their_own_in_the_cache(
+    task: dict[str, Any], changed: dict[str, Any], tmp_path: Path
+) -> None:
+    root = write_own(tmp_path)
+    put(root / "it/a/0.png", np.random.default_rng(0).integers(0, 2, (SIDE, SIDE)).astype(np.uint8))
+    for options in (task, {**task, **changed}):
+        kept, read = (first(root, {**options, "folder": "it"}, cache=cache) for cache in (True, False))
+        assert equal(kept["targets"], read["targets"])
+        assert equal(kept["masks"], read["masks"])
+
+
 MAPPED = {"kind": "segmentation", "folder": "it", "classes": {7: "road", 300: "car", 11: "tree"}}
 GREY = np.full((SIDE, SIDE), 7, np.uint16)
 
