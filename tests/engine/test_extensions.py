@@ -230,4 +230,4 @@ def test_a_kind_of_target_is_an_entry_in_the_registry(rooms: Path, work: Path, m
 
 def test_a_task_of_no_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"heat: kind must be one of segmentation, depth, .*, got 'temperature'"):
-        Task("heat", "temperature", "Temperature", "heat", "dense", "none", "abs_err")
+        Task("heat", "temperature", "Temperature", "heat", "none", "abs_err")
