@@ -14,7 +14,9 @@ from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
 from engine.budget import check_budget
 from engine.device import resolve
+from engine.distributed import ranks, tensors_of
 from engine.epoch_table import main_metrics
+from engine.following import check_ranks
 from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
 from engine.result_table import dense_twin, network_sizes, show_result
@@ -109,6 +111,7 @@ def run_experiment(
         UserError: a setting, a folder or the data is not as it should be.
         TrainingDivergedError: a trial met a loss that is not finite; the other trials are finished and tabulated.
     """
+    check_ranks(config, ranks())
     runs = [resolve(single) for single in expand_lambdas(config)]
     # Whatever can be refused is refused here: before anything is written or removed, and not after hours of training.
     for single, _ in runs:
@@ -184,7 +187,7 @@ def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
     if config.init_weights is not None:
         build_model(config)
     check_start(config)
-    loaders = Loaders(config, device.type == "cuda")
+    loaders = Loaders(config, device.type == "cuda", ranks().part)
     training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
     refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]
     refuse_unlabelled(validation.dataset, "val")  # type: ignore[arg-type]
@@ -229,7 +232,7 @@ def run_trial(
     folder.mkdir(parents=True, exist_ok=True)
     for place in (folder, folder / "predictions"):
         remove_unfinished(place)
-    with trial_log() as kept_log:
+    with trial_log() as kept_log, ranks().patience():
         return _run_trial(config, number, device, resume, loaders, kept_log, group)
 
 
@@ -244,6 +247,7 @@ def _run_trial(
 ) -> dict[str, Any]:
     """Do what :func:`run_trial` does, in the trial's folder, which is there."""
     folder = config.trial_folder(number)
+    ranks().broadcast((config, number))
     trial = Trial(config, number, device, folder)
     run_id = continue_trial(trial) if resume else None
     report = getattr(trial.model.backbone, "init_report", None)
@@ -251,6 +255,9 @@ def _run_trial(
         log.info("backbone: %s", report)
     if config.start_from is not None and trial.saved is None:
         log.info("%s starts from %s", trial.name, start_from(trial.model, config, number))
+    if ranks().size > 1:
+        ranks().broadcast(None if trial.saved is None else files.load_tensors(folder / files.LAST))
+        ranks().spread(tensors_of(trial.model))
     # A test of fewer epochs goes first: a trial that has one counts as finished.
     (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)
@@ -322,6 +329,7 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
         figure = draw_predictions(saved.model, dataset, config, device, f"best network (epoch {saved.best_epoch})")
         path = save_figure(figure, folder / "predictions" / "best", ("png",))[0]
         tracker.image("predictions_best", path, saved.epochs)
+    ranks().spread(tensors_of(saved.model))
     evaluation = evaluate_trial(replace(saved, config=config), loaders, "test", device)
     row = result_row(saved, evaluation)
     warn_of_dead_layers(saved.model, config, f"{trial.name}, the network that is tested")

@@ -1,0 +1,403 @@
+"""One training in several processes that torchrun started (ranks), each with its part of every batch: what they tell each other.
+
+The sums that losses, metrics and gradients are made of are added up over the ranks, so that every rank has the numbers of one
+process with the whole batch, and takes the same steps. Rank 0 leads: it alone checks, writes and decides what is trained
+(``engine/following.py`` is what the others do). A rank that ends early leaves a note, by which the others know why their next
+exchange fails; one that was killed leaves none, and its heartbeat stops.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from itertools import groupby
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BEAT_SECONDS = 0.5
+"""Seconds between two signs of life of a rank."""
+SILENT_SECONDS = 4.0
+"""Seconds without a sign of life after which a rank counts as dead, once an exchange with it has failed."""
+STUCK_SECONDS = 20.0
+"""Seconds for which the main thread may stay in an exchange on GPUs, which no dead rank ends, after another rank is gone."""
+PATIENCE = timedelta(days=30)
+"""Time for which ranks wait for each other: filling a cache may take hours."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+class RankError(OSError):
+    """Another rank is gone, or has other weights; the message is a sentence with its number."""
+
+
+class Ranks:
+    """The processes of one training. This class is one process alone, and every method leaves things as they are."""
+
+    rank, size = 0, 1
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Number of this process, and how many there are."""
+        return self.rank, self.size
+
+    stopping = False
+    """True once this process has been asked to stop, by Ctrl-C or SIGTERM."""
+
+    @property
+    def leads(self) -> bool:
+        """True in the process that writes."""
+        return self.rank == 0
+
+    def agreed(self, tasks: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
+        """Return per batch which of the tasks ``names`` any rank's part has labels of; ``tasks``: those of this part.
+
+        Raises:
+            KeyboardInterrupt: a rank has been asked to stop.
+        """
+        return [list(labelled) for labelled in tasks]
+
+    def total(self, statistics: Tensor) -> Tensor:
+        """Return the sum over all ranks; its gradient is that of this rank's part alone."""
+        return statistics
+
+    def mean(self, value: Tensor, frames: int) -> Tensor:
+        """Return the mean over all ranks' frames of ``value``, the mean over ``frames`` of them; with the gradient as above."""
+        return value
+
+    def count(self, number: int) -> int:
+        """Return the sum over all ranks."""
+        return number
+
+    def add_gradients(self, parameters: Iterable[Tensor], shared: Iterable[Tensor]) -> None:
+        """Add the gradients of all ranks; those of ``shared`` are whole in each rank, and count once."""
+
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Give all ranks the values of rank 0."""
+
+    def check_equal(self, tensors: Iterable[Tensor], when: str) -> None:
+        """Raise a :class:`RankError` if the tensors, weights as a rule, are not the same to the bit in all ranks."""
+
+    def gather(self, content: Any) -> list[Any] | None:
+        """Return in rank 0 what all ranks give, on the CPU; None in the others."""
+        return [content]
+
+    def broadcast(self, content: Any) -> Any:
+        """Return what rank 0 gives."""
+        return content
+
+    def check_stop(self) -> None:
+        """Raise a ``KeyboardInterrupt`` in all ranks if one of them has been asked to stop."""
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        """Let a request to stop wait for the end of a step, which all ranks reach."""
+        yield
+
+
+class _Total(torch.autograd.Function):
+    """The sum over all ranks, of which each backpropagates its own part."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return _joined().add_up(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+class _Shared(torch.autograd.Function):
+    """The sum over all ranks, on which what each rank computes from then on depends."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return _joined().add_up(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return _joined().add_up(gradient)
+
+
+class JoinedRanks(Ranks):
+    """Several processes, as the environment's variables ``RANK``, ``WORLD_SIZE`` and so on say.
+
+    Args:
+        cuda: GPUs are used, one per process.
+    """
+
+    def __init__(self, cuda: bool) -> None:
+        import torch.distributed as dist
+
+        self.dist, self.cuda = dist, cuda
+        self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        self.patient = self.rank > 0
+        """True while a request to stop waits for the next step's end."""
+        self.stopping = False
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        self.store = self._connect()
+        self.others = [rank for rank in range(self.size) if rank != self.rank]
+        self.heartbeat = _Heartbeat(self, self._connect())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def _connect(self) -> Any:
+        """Return a connection of its own to torchrun's store, where this training has its own names."""
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = self.dist.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=60))
+        return self.dist.PrefixStore(f"training/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+        if not self.patient:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """Explain why an exchange failed."""
+        try:
+            yield
+        except RuntimeError as error:
+            self._explain(error)
+
+    def _explain(self, error: RuntimeError) -> None:
+        """End as the rank did that is gone, or say once that it died."""
+        self.patient = True  # torchrun stops the others of a dead rank, and they shall say why
+        until = time.monotonic() + 5 * SILENT_SECONDS
+        while time.monotonic() < until:
+            codes = [int(self.store.get(f"left/{rank}")) for rank in self.others if self.store.check([f"left/{rank}"])]
+            if INTERRUPTED in codes:
+                raise KeyboardInterrupt from None
+            if codes:  # its rank has said why
+                raise SystemExit(codes[0]) from None
+            dead = self.heartbeat.silent()
+            if dead:
+                if self.store.add("told", 1) > 1:
+                    raise SystemExit(1) from None
+                raise RankError(death_of(dead, self.size)) from None
+            time.sleep(BEAT_SECONDS / 5)
+        raise error
+
+    def add_up(self, value: Tensor) -> Tensor:
+        """Return the sum of a tensor over all ranks."""
+        total = value.detach().clone(memory_format=torch.contiguous_format)
+        with self._exchange():
+            self.dist.all_reduce(total)
+        return total
+
+    def agreed(self, tasks: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
+        flags = self.add_up(torch.tensor([[self.stopping, *(name in labelled for name in names)] for labelled in tasks]).int())
+        if flags[:, 0].any():
+            raise KeyboardInterrupt
+        return [[name for name, flag in zip(names, row[1:].tolist(), strict=True) if flag] for row in flags]
+
+    def total(self, statistics: Tensor) -> Tensor:
+        result: Tensor = _Total.apply(statistics)
+        return result
+
+    def mean(self, value: Tensor, frames: int) -> Tensor:
+        total, count = self.total(torch.stack([value * frames, torch.full_like(value, frames)]))
+        return total / count
+
+    def count(self, number: int) -> int:
+        return int(self.add_up(torch.tensor(number)))
+
+    def add_gradients(self, parameters: Iterable[Tensor], shared: Iterable[Tensor]) -> None:
+        every, whole = list(parameters), {id(parameter) for parameter in shared}
+        for parameter in every:
+            if parameter.grad is not None and id(parameter) in whole and not self.leads:
+                parameter.grad.zero_()
+        # One exchange for all: a parameter without a gradient here may have one elsewhere, and its flag says whether any has.
+        parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in every]
+        flags = torch.tensor([each.grad is not None for each in every], dtype=parts[0].dtype, device=parts[0].device)
+        *sums, have = self.add_up(torch.cat([*(part.flatten() for part in parts), flags])).split(
+            [*(part.numel() for part in parts), len(every)]
+        )
+        for parameter, total, owners in zip(every, sums, have.tolist(), strict=True):
+            if owners:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad.copy_(total.view_as(parameter))
+
+    @torch.no_grad()
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        for _, alike in groupby(sorted(tensors, key=_kind), key=_kind):
+            group = list(alike)
+            flat = torch.cat([tensor.flatten() for tensor in group])
+            with self._exchange():
+                self.dist.broadcast(flat, 0)
+            for tensor, values in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+                tensor.copy_(values.view_as(tensor))
+
+    @torch.no_grad()
+    def check_equal(self, tensors: Iterable[Tensor], when: str) -> None:
+        checksum = sum(int(tensor.contiguous().view(-1).view(torch.int32).sum(dtype=torch.int64)) for tensor in tensors)
+        own = torch.zeros(self.size, dtype=torch.int64)
+        own[self.rank] = checksum % 2**62
+        every = self.add_up(own).tolist()
+        other = [rank for rank, value in enumerate(every) if value != every[0]]
+        if other:
+            if not self.leads:
+                raise SystemExit(1)
+            raise RankError(
+                f"rank {other[0]}: has other weights than rank 0 {when}, which cannot be with the same code, packages and data "
+                "on all machines: compare them; --resume continues after the last epoch"
+            )
+
+    def gather(self, content: Any) -> list[Any] | None:
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        every: list[Any] | None = [None] * self.size if self.leads else None
+        with self._exchange():
+            self.dist.gather_object(buffer.getvalue(), every)
+        # What they say was in memory a moment ago: it may hold any object.
+        return every and [torch.load(io.BytesIO(given), map_location="cpu", weights_only=False) for given in every]
+
+    def broadcast(self, content: Any) -> Any:
+        given = [content]
+        with self._exchange():
+            self.dist.broadcast_object_list(given, 0)
+        return given[0]
+
+    def check_stop(self) -> None:
+        if self.count(self.stopping):
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def patience(self) -> Iterator[None]:
+        before, self.patient = self.patient, True
+        try:
+            yield
+        finally:
+            self.patient = before
+
+    def leave(self, code: int) -> None:
+        """Tell the others that this rank ends early, by its exit code, after it has said why."""
+        with suppress(RuntimeError):  # the store may be gone with torchrun
+            self.store.set(f"left/{self.rank}", str(code))
+
+    def end(self) -> None:
+        """Part from the others, all of which have come to the end."""
+        with self._exchange():
+            self.dist.barrier()
+        self.heartbeat.ended.set()
+        self.dist.destroy_process_group()
+
+
+class _Heartbeat(threading.Thread):
+    """A thread that tells the other ranks that this one lives, and listens to them."""
+
+    def __init__(self, ranks: JoinedRanks, store: Any) -> None:
+        super().__init__(daemon=True)
+        self.ranks, self.store, self.ended = ranks, store, threading.Event()
+        self.heard = dict.fromkeys(ranks.others, (b"", time.monotonic()))
+        self.store.set(f"beat/{ranks.rank}", "0")
+        ranks.dist.barrier()
+        self.start()
+
+    def run(self) -> None:
+        """Beat and listen."""
+        beats, keys = 0, [f"beat/{rank}" for rank in self.ranks.others]
+        with suppress(RuntimeError):  # the store is gone with torchrun
+            while not self.ended.wait(BEAT_SECONDS):
+                beats, now = beats + 1, time.monotonic()
+                self.store.set(f"beat/{self.ranks.rank}", str(beats))
+                for rank, beat in zip(self.ranks.others, self.store.multi_get(keys), strict=True):
+                    if beat != self.heard[rank][0]:
+                        self.heard[rank] = beat, now
+                if self.ranks.cuda and self.silent(STUCK_SECONDS):
+                    os._exit(1)
+
+    def silent(self, seconds: float = SILENT_SECONDS) -> list[int]:
+        """Return the ranks that have not been heard of for so long."""
+        now = time.monotonic()
+        return [rank for rank, (_, heard) in self.heard.items() if now - heard > seconds]
+
+
+def death_of(dead: Sequence[int], size: int) -> str:
+    """Return the sentence about ranks that died."""
+    which = f"rank {dead[0]}" if len(dead) == 1 else f"ranks {', '.join(map(str, dead))}"
+    return (
+        f"{which} of {size} died without a word (killed, or its machine is gone; too little memory does that too); "
+        "the others stop; --resume continues after the last epoch"
+    )
+
+
+def tensors_of(model: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers of a model."""
+    return [*model.parameters(), *model.buffers()]
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} {tensor.device}"
+
+
+_ranks: Ranks = Ranks()
+
+
+def ranks() -> Ranks:
+    """Return the processes of this training."""
+    return _ranks
+
+
+def _joined() -> JoinedRanks:
+    assert isinstance(_ranks, JoinedRanks)
+    return _ranks
+
+
+def join(cuda: bool) -> JoinedRanks:
+    """Join the processes that torchrun started."""
+    global _ranks
+    _ranks = JoinedRanks(cuda)
+    return _ranks
+
+
+class SyncedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm over the frames of all ranks: what one process with the whole batch computes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if not self.training:
+            return super().forward(x)
+        values = x.to(torch.promote_types(x.dtype, torch.float32))
+        variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
+        count = values.numel() // values.shape[1]
+        # Every rank's count, means and variances, in a row of a table of zeros: the sum of these tables has all of them.
+        table = values.new_zeros(_joined().size, 2 * len(mean) + 1)
+        own = torch.cat([mean.new_tensor([float(count)]), mean, variance])
+        counts, means, variances = _Shared.apply(
+            table.index_copy(0, torch.tensor([_joined().rank], device=x.device), own[None])
+        ).split([1, len(mean), len(mean)], dim=1)
+        n = counts.sum()
+        mean = (counts * means).sum(0) / n
+        # Chan, Golub and LeVeque 1983
+        variance = (counts * (variances + (means - mean) ** 2)).sum(0) / n
+        if self.track_running_stats:
+            self._track(mean.detach(), (variance * n / (n - 1)).detach())
+        scale = torch.rsqrt(variance + self.eps)
+        result = (values - mean[:, None, None]) * scale[:, None, None]
+        if self.affine:
+            result = result * self.weight[:, None, None] + self.bias[:, None, None]
+        return result.to(x.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics on, as torch does."""
+        assert self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None
+        self.num_batches_tracked += 1
+        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), factor)
+
+
+def synchronise(model: nn.Module) -> None:
+    """Let batch norm see the frames of all ranks; parameters, buffers and their names stay as they are."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SyncedBatchNorm2d
