@@ -127,8 +127,8 @@ def _study(args: argparse.Namespace) -> int:
 
     if PROCESSES > 1:
         raise UserError(
-            f"{args.config_exp} is a study, and torchrun is for one experiment: give the study to python, with --launch, or one "
-            "of its settings to torchrun as a file of its own"
+            f"{args.config_exp} is a study, and torchrun is for one experiment: give the study to python, with --launch, or "
+            "one of its settings to torchrun as a file of its own"
         )
     if args.out_dir is not None:
         raise UserError("--out_dir: a study writes no tables while it runs; make_report.py does, and has --out_dir")

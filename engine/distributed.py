@@ -172,18 +172,21 @@ class JoinedRanks(Ranks):
         """End as the rank did that is gone, or say once that it died."""
         self.patient = True  # torchrun stops the others of a dead rank, and they shall say why
         until = time.monotonic() + 5 * SILENT_SECONDS
-        while time.monotonic() < until:
-            codes = [int(self.store.get(f"left/{rank}")) for rank in self.others if self.store.check([f"left/{rank}"])]
-            if INTERRUPTED in codes:
-                raise KeyboardInterrupt from None
-            if codes:  # its rank has said why
-                raise SystemExit(codes[0]) from None
-            dead = self.heartbeat.silent()
-            if dead:
-                if self.store.add("told", 1) > 1:
-                    raise SystemExit(1) from None
-                raise RankError(death_of(dead, self.size)) from None
-            time.sleep(BEAT_SECONDS / 5)
+        try:
+            while time.monotonic() < until:
+                codes = [int(self.store.get(f"left/{rank}")) for rank in self.others if self.store.check([f"left/{rank}"])]
+                if INTERRUPTED in codes:
+                    raise KeyboardInterrupt from None
+                if codes:  # its rank has said why
+                    raise SystemExit(codes[0]) from None
+                dead = self.heartbeat.silent()
+                if dead:
+                    if self.store.add("told", 1) > 1:
+                        raise SystemExit(1) from None
+                    raise RankError(death_of(dead, self.size)) from None
+                time.sleep(BEAT_SECONDS / 5)
+        except RuntimeError:
+            raise RankError("torchrun is gone, and another rank; --resume continues after the last epoch") from None
         raise error
 
     def add_up(self, value: Tensor) -> Tensor:

@@ -1,0 +1,155 @@
+"""Experiments in several processes: killed, interrupted, with a full disk, continued, or refused."""
+
+import functools
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.synthetic.rooms import write_rooms
+from engine import checkpoint as files
+from tests.equality import equal
+from tests.killed_runs import ROOT, Moment, Run, interrupt, kill_before, no_room, wait_for_go
+from tests.ranks import RankedRun
+from tests.small import ROOMS, SIZE, small_config
+
+VALUES: dict[str, Any] = {
+    "Experiment_name": "two",
+    "backbone": "resnetd18",
+    "train_batch_size": 4,
+    "epochs": 3,
+    "group_sparsity": True,
+    "target_sparsity": 0.5,
+    "sparsity_until": 2,
+    "checkpoint": True,
+}
+TRIAL = Path("runs/two_trial_0")
+
+
+def start(folder: Path, size: int = 2, *arguments: str, moments: dict[int, Moment] | None = None) -> RankedRun:
+    """Start the experiment of a folder, or go on with it."""
+    return RankedRun(folder, size, "--config_exp", "two.yaml", *arguments, moments=moments)
+
+
+@pytest.fixture(scope="module")
+def begun(scratch: Path) -> Path:
+    """Return a folder with the data and the configuration of an experiment, all paths relative to it."""
+    folder = scratch / "begun"
+    write_rooms(folder / "rooms", {**ROOMS, "train": 8}, SIZE)
+    small_config(Path("rooms"), Path(), **VALUES).save(folder / "two.yaml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(begun: Path, scratch: Path) -> Path:
+    """Return the folder in which two processes ran without any interruption."""
+    folder = Path(shutil.copytree(begun, scratch / "whole_two"))
+    run = start(folder)
+    assert run.end() == [0, 0], run.said
+    assert run.said[1] == "", "rank 0 speaks for all"
+    return folder
+
+
+@pytest.fixture
+def place(begun: Path, work: Path) -> Path:
+    """Return a folder of its own with the data and the configuration."""
+    return Path(shutil.copytree(begun, work / "place"))
+
+
+def check_same(folder: Path, whole: Path) -> None:
+    """Going on ends as if nothing had happened."""
+    run = start(folder)
+    assert run.end() == [0, 0], run.said
+    for name in (files.BEST, files.LAST):
+        assert equal(files.load_tensors(folder / TRIAL / name), files.load_tensors(whole / TRIAL / name)), name
+    for name in (TRIAL / files.TEST, TRIAL / files.STEPS, Path("out_csv/two.csv"), Path("out_csv/two_trials.csv")):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def told(run: RankedRun, sentence: str) -> int:
+    """How often the ranks say something; none of them has a traceback."""
+    said = "".join(run.said)
+    assert "Traceback" not in said, said
+    return said.count(sentence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_is_one_sentence_with_its_number(place: Path, whole: Path, rank: int) -> None:
+    run = start(place, moments={rank: Moment("engine.trainer:forward_losses", kill_before, 4)})
+    codes = run.end()
+    assert codes[rank] == -signal.SIGKILL and codes[1 - rank] == 1, run.said
+    assert told(run, f"error: rank {rank} of 2 died without a word") == 1, run.said
+    check_same(place, whole)
+
+
+@pytest.mark.slow
+def test_of_three_ranks_the_two_that_live_say_it_once(place: Path) -> None:
+    run = start(
+        place, 3, "train_batch_size=6", moments={2: Moment("engine.distributed:JoinedRanks.add_gradients", kill_before, 1)}
+    )
+    assert run.end() == [1, 1, -signal.SIGKILL], run.said
+    assert told(run, "error: rank 2 of 3 died without a word") == 1, run.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_all_ranks_at_the_end_of_a_step(place: Path, whole: Path, number: int) -> None:
+    run = start(place, moments={0: Moment("engine.trainer:forward_losses", wait_for_go, 4)})
+    until = time.monotonic() + 60
+    while not (place / TRIAL / files.METRICS).exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    run.send(number)
+    (place / "go").touch()
+    assert run.end() == [130, 130], run.said
+    assert told(run, "interrupted\n") == 1 and told(run, "two_trial_0 was interrupted in epoch 2; ") == 1, run.said
+    check_same(place, whole)
+
+
+@pytest.mark.slow
+def test_a_request_to_one_rank_ends_all(place: Path) -> None:
+    run = start(place, moments={1: Moment("engine.trainer:forward_losses", interrupt, 2)})
+    assert run.end() == [130, 130], run.said
+    assert told(run, "interrupted\n") == 1, run.said
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_rank_0_ends_all(place: Path, whole: Path) -> None:
+    run = start(place, moments={0: Moment("engine.checkpoint:save_tensors", functools.partial(no_room, 100), 2)})
+    assert run.end() == [1, 1], run.said
+    assert told(run, "error: ") == 1 and told(run, "cannot be written") == 1, run.said
+    check_same(place, whole)
+
+
+@pytest.mark.slow
+def test_another_number_of_processes_is_refused(whole: Path, work: Path) -> None:
+    folder = Path(shutil.copytree(whole, work / "more"))
+    said = "was trained by 2 processes (torchrun --nproc-per-node 2), and now there are"
+    run = start(folder, 3, "epochs=4", "train_batch_size=4", "batch_norm=local")
+    assert run.end() == [2, 2, 2]
+    alone = Run(folder, "--config_exp", "two.yaml", "epochs=4")
+    assert alone.end() == 2 and f"{said} 1: continue it as it began" in alone.stderr
+
+
+def torchrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run two processes with torchrun."""
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ROOT / "main_multi_trials.py")]
+    return subprocess.run([sys.executable, *command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_an_experiment_and_refuses_a_study(place: Path, whole: Path) -> None:
+    done = torchrun(place, "--config_exp", "two.yaml", "epochs=1", "backbone=resnet18", "group_sparsity=false")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (place / TRIAL).iterdir()} == {
+        *(files.BEST, files.LAST, files.CONFIG, files.TEST, files.METRICS, files.LOG, files.ENVIRONMENT, "curves.png")
+    }
+    assert files.load_tensors(place / TRIAL / files.LAST)["rng_of_others"]
+    (place / "study.yaml").write_text("study: s\nbase: two.yaml\nfolder: studies\naxes: {tasks: all}\n")
+    refused = torchrun(place, "--config_exp", "study.yaml")
+    assert refused.stderr.count("error: study.yaml is a study, and torchrun is for one experiment") == 1, refused.stderr
