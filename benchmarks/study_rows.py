@@ -55,7 +55,7 @@ from utils.files import write_text
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
 
-ADDED = {"lr_schedule.step_size": 100, "distill.from": None, "distill.weight": 1.0}
+ADDED = {"lr_schedule.step_size": 100, "distill.from": None, "distill.weight": 1.0, "batch_norm": "local"}
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
 
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""One training in several processes that torchrun started (ranks), each with its part of every batch: what they tell each other.
+"""One training in several processes (ranks) that torchrun started, each with its part of every batch: what they exchange.
 
 The sums that losses, metrics and gradients are made of are added up over the ranks, so that every rank has the numbers of one
 process with the whole batch, and takes the same steps. Rank 0 leads: it alone checks, writes and decides what is trained

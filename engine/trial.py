@@ -23,7 +23,6 @@ from settings.config import ExperimentConfig
 from tasks.objectives import build_losses
 from utils.seeding import rng_state, seed_everything, set_rng_state
 
-
 RANK_SEED = 1_000_003
 """Difference of the seeds of two ranks' dropout."""
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from datasets import Loaders
 from datasets.loaders import share
+from datasets.sample import Sample, finish
 from datasets.synthetic.rooms import write_rooms
 from engine.distributed import ranks
 from engine.evaluation import evaluate
@@ -25,8 +26,10 @@ FRAMES = {"train": 71, "val": 5, "test": 4}
 BATCH_NORM = nn.BatchNorm2d.forward
 TIMES = ("images_per_second", "train_seconds", "data_seconds", "validation_seconds")
 
-DENSE: dict[str, Any] = {"epochs": 2, "comb_loss": "uncertainty", "seg_loss_fn": "Tversky"}
+NONLINEAR: dict[str, Any] = {"comb_loss": "uncertainty", "seg_loss_fn": "Tversky"}
+DENSE: dict[str, Any] = {**NONLINEAR, "epochs": 2}
 SPARSE: dict[str, Any] = {
+    **NONLINEAR,
     "epochs": 4,
     "group_sparsity": True,
     "target_sparsity": 0.5,
@@ -53,6 +56,15 @@ def ghost_batch_norm(self: nn.BatchNorm2d, parts: int, x: torch.Tensor) -> torch
     return torch.cat([BATCH_NORM(others if place.start else self, x[place.start : place.stop]) for place in places])
 
 
+def finish_in_float64(sample: Sample, depth_target: str) -> Sample:
+    """Finish a batch, and let all its numbers have one type."""
+    batch = finish(sample, depth_target)
+    batch["targets"] = {
+        task: target.double() if target.is_floating_point() else target for task, target in batch["targets"].items()
+    }
+    return batch
+
+
 def train(config: ExperimentConfig, ghosts: int = 1) -> dict[str, Any]:
     """Train in float64 and without dropout; return the lines of the epochs, the network, and its test.
 
@@ -65,7 +77,11 @@ def train(config: ExperimentConfig, ghosts: int = 1) -> dict[str, Any]:
     nn.Dropout.forward = lambda self, x: x  # type: ignore[method-assign]
     if ghosts > 1:
         nn.BatchNorm2d.forward = lambda self, x: ghost_batch_norm(self, ghosts, x)  # type: ignore[method-assign]
-    with narrow_resnetd(), mock.patch("engine.shrinking.REBUILDING", 0.0):
+    with (
+        narrow_resnetd(),
+        mock.patch("engine.shrinking.REBUILDING", 0.0),
+        mock.patch("datasets.base.finish", finish_in_float64),
+    ):
         trial = make_trial(config)
         loaders = Loaders(config, part=ranks().part)
         training, validation = loaders.training(trial.seed), loaders.evaluation("val")
@@ -99,7 +115,7 @@ def check_close(ours: Any, theirs: Any, where: str = "") -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "values"), [(2, DENSE), (3, DENSE), (3, SPARSE)], ids=["2-dense", "3-dense", "3-sparse"])
+@pytest.mark.parametrize(("size", "values"), [(2, DENSE), (3, SPARSE)], ids=["dense", "sparse"])
 def test_several_processes_with_a_batch_norm_in_common_are_one(
     rooms_in_part: Path, work: Path, size: int, values: dict[str, Any]
 ) -> None:

@@ -21,7 +21,7 @@ from tests.small import ROOMS, SIZE, small_config
 VALUES: dict[str, Any] = {
     "Experiment_name": "two",
     "backbone": "resnetd18",
-    "train_batch_size": 4,
+    "train_batch_size": 6,
     "epochs": 3,
     "group_sparsity": True,
     "target_sparsity": 0.5,
@@ -40,7 +40,7 @@ def start(folder: Path, size: int = 2, *arguments: str, moments: dict[int, Momen
 def begun(scratch: Path) -> Path:
     """Return a folder with the data and the configuration of an experiment, all paths relative to it."""
     folder = scratch / "begun"
-    write_rooms(folder / "rooms", {**ROOMS, "train": 8}, SIZE)
+    write_rooms(folder / "rooms", {**ROOMS, "train": 12}, SIZE)
     small_config(Path("rooms"), Path(), **VALUES).save(folder / "two.yaml")
     return folder
 
@@ -90,9 +90,7 @@ def test_a_killed_rank_is_one_sentence_with_its_number(place: Path, whole: Path,
 
 @pytest.mark.slow
 def test_of_three_ranks_the_two_that_live_say_it_once(place: Path) -> None:
-    run = start(
-        place, 3, "train_batch_size=6", moments={2: Moment("engine.distributed:JoinedRanks.add_gradients", kill_before, 1)}
-    )
+    run = start(place, 3, moments={2: Moment("engine.distributed:JoinedRanks.add_gradients", kill_before, 1)})
     assert run.end() == [1, 1, -signal.SIGKILL], run.said
     assert told(run, "error: rank 2 of 3 died without a word") == 1, run.said
 
@@ -130,26 +128,30 @@ def test_a_full_disk_of_rank_0_ends_all(place: Path, whole: Path) -> None:
 def test_another_number_of_processes_is_refused(whole: Path, work: Path) -> None:
     folder = Path(shutil.copytree(whole, work / "more"))
     said = "was trained by 2 processes (torchrun --nproc-per-node 2), and now there are"
-    run = start(folder, 3, "epochs=4", "train_batch_size=4", "batch_norm=local")
-    assert run.end() == [2, 2, 2]
+    run = start(folder, 3, "epochs=4")
+    assert run.end() == [2, 2, 2] and told(run, f"error: runs/two_trial_0/last.pt: {said} 3: continue it as it began") == 1
+    few = start(folder, 3, "--overwrite", "train_batch_size=5")
+    assert few.end() == [2, 2, 2]
+    assert told(few, "error: train_batch_size: 5 is for all 3 processes, and each has to have the two frames") == 1
     alone = Run(folder, "--config_exp", "two.yaml", "epochs=4")
     assert alone.end() == 2 and f"{said} 1: continue it as it began" in alone.stderr
 
 
-def torchrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run two processes with torchrun."""
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ROOT / "main_multi_trials.py")]
-    return subprocess.run([sys.executable, *command, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+@pytest.mark.slow
+def test_a_study_is_refused(place: Path) -> None:
+    (place / "study.yaml").write_text("study: s\nbase: two.yaml\nfolder: studies\naxes: {tasks: all}\n")
+    run = RankedRun(place, 2, "--config_exp", "study.yaml")
+    assert run.end() == [2, 2]
+    assert told(run, "error: study.yaml is a study, and torchrun is for one experiment") == 1, run.said
 
 
 @pytest.mark.slow
-def test_torchrun_trains_an_experiment_and_refuses_a_study(place: Path, whole: Path) -> None:
-    done = torchrun(place, "--config_exp", "two.yaml", "epochs=1", "backbone=resnet18", "group_sparsity=false")
+def test_torchrun_trains_an_experiment(place: Path) -> None:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(ROOT / "main_multi_trials.py")]
+    given = ["--config_exp", "two.yaml", "epochs=1", "backbone=resnet18", "group_sparsity=false"]
+    done = subprocess.run([sys.executable, *command, *given], cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (place / TRIAL).iterdir()} == {
         *(files.BEST, files.LAST, files.CONFIG, files.TEST, files.METRICS, files.LOG, files.ENVIRONMENT, "curves.png")
     }
-    assert files.load_tensors(place / TRIAL / files.LAST)["rng_of_others"]
-    (place / "study.yaml").write_text("study: s\nbase: two.yaml\nfolder: studies\naxes: {tasks: all}\n")
-    refused = torchrun(place, "--config_exp", "study.yaml")
-    assert refused.stderr.count("error: study.yaml is a study, and torchrun is for one experiment") == 1, refused.stderr
+    assert len(files.load_tensors(place / TRIAL / files.LAST)["rng_of_others"]) == 1
