@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -141,7 +142,7 @@ class JoinedRanks(Ranks):
         self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         self.patient = self.rank > 0
         """True while a request to stop waits for the next step's end."""
-        self.stopping = False
+        self.stopping = self.terminated = False
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
         self.store = self._connect()
         self.others = [rank for rank in range(self.size) if rank != self.rank]
@@ -156,38 +157,53 @@ class JoinedRanks(Ranks):
         return self.dist.PrefixStore(f"training/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopping = True
+        self.stopping, self.terminated = True, number == signal.SIGTERM
         if not self.patient:
             raise KeyboardInterrupt
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
-        """Explain why an exchange failed."""
+        """End as the rank did that is gone, if an exchange fails."""
         try:
             yield
         except RuntimeError as error:
-            self._explain(error)
+            self.explain(5 * SILENT_SECONDS)
+            raise error
 
-    def _explain(self, error: RuntimeError) -> None:
-        """End as the rank did that is gone, or say once that it died."""
+    def explain(self, seconds: float) -> None:
+        """Find out within some seconds which rank is gone, and end as it did; return if none is.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted.
+            SystemExit: it has said why, or another rank says that it died.
+            RankError: it died.
+        """
         self.patient = True  # torchrun stops the others of a dead rank, and they shall say why
-        until = time.monotonic() + 5 * SILENT_SECONDS
-        try:
-            while time.monotonic() < until:
-                codes = [int(self.store.get(f"left/{rank}")) for rank in self.others if self.store.check([f"left/{rank}"])]
-                if INTERRUPTED in codes:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                ended = self.verdict(SILENT_SECONDS)
+            except RuntimeError:
+                raise RankError("torchrun is gone, and another rank; --resume continues after the last epoch") from None
+            if ended is not None:
+                code, sentence = ended
+                if code == INTERRUPTED:
                     raise KeyboardInterrupt from None
-                if codes:  # its rank has said why
-                    raise SystemExit(codes[0]) from None
-                dead = self.heartbeat.silent()
-                if dead:
-                    if self.store.add("told", 1) > 1:
-                        raise SystemExit(1) from None
-                    raise RankError(death_of(dead, self.size)) from None
-                time.sleep(BEAT_SECONDS / 5)
-        except RuntimeError:
-            raise RankError("torchrun is gone, and another rank; --resume continues after the last epoch") from None
-        raise error
+                raise (RankError(sentence) if sentence else SystemExit(code)) from None
+            time.sleep(BEAT_SECONDS / 5)
+
+    def verdict(self, seconds: float) -> tuple[int, str] | None:
+        """Return the exit code that a rank which is gone makes right, and what is to be said; None if none is gone.
+
+        A rank that died has been silent for so many seconds.
+        """
+        codes = [int(self.store.get(f"left/{rank}")) for rank in self.others if self.store.check([f"left/{rank}"])]
+        if codes:
+            return (INTERRUPTED if INTERRUPTED in codes else codes[0]), ""
+        dead = self.heartbeat.silent(seconds)
+        if dead:
+            return 1, death_of(dead, self.size) if self.store.add("told", 1) == 1 else ""
+        return None
 
     def add_up(self, value: Tensor) -> Tensor:
         """Return the sum of a tensor over all ranks."""
@@ -300,7 +316,8 @@ class _Heartbeat(threading.Thread):
     def __init__(self, ranks: JoinedRanks, store: Any) -> None:
         super().__init__(daemon=True)
         self.ranks, self.store, self.ended = ranks, store, threading.Event()
-        self.heard = dict.fromkeys(ranks.others, (b"", time.monotonic()))
+        self.heard = dict.fromkeys(ranks.others, (b"", 0))
+        """Per other rank its last sign of life, and how often this thread has listened since."""
         self.store.set(f"beat/{ranks.rank}", "0")
         ranks.dist.barrier()
         self.start()
@@ -310,18 +327,25 @@ class _Heartbeat(threading.Thread):
         beats, keys = 0, [f"beat/{rank}" for rank in self.ranks.others]
         with suppress(RuntimeError):  # the store is gone with torchrun
             while not self.ended.wait(BEAT_SECONDS):
-                beats, now = beats + 1, time.monotonic()
+                beats += 1
                 self.store.set(f"beat/{self.ranks.rank}", str(beats))
                 for rank, beat in zip(self.ranks.others, self.store.multi_get(keys), strict=True):
-                    if beat != self.heard[rank][0]:
-                        self.heard[rank] = beat, now
+                    last, times = self.heard[rank]
+                    self.heard[rank] = (last, times + 1) if beat == last else (beat, 0)
                 if self.ranks.cuda and self.silent(STUCK_SECONDS):
-                    os._exit(1)
+                    self._end()
 
-    def silent(self, seconds: float = SILENT_SECONDS) -> list[int]:
+    def _end(self) -> None:
+        """End the process, whose main thread waits on a GPU for a rank that is gone."""
+        code, sentence = self.ranks.verdict(STUCK_SECONDS) or (1, "")
+        if sentence:
+            sys.stderr.write(f"error: {sentence}\n")
+            sys.stderr.flush()
+        os._exit(code)
+
+    def silent(self, seconds: float) -> list[int]:
         """Return the ranks that have not been heard of for so long."""
-        now = time.monotonic()
-        return [rank for rank, (_, heard) in self.heard.items() if now - heard > seconds]
+        return [rank for rank, (_, times) in self.heard.items() if times * BEAT_SECONDS > seconds]
 
 
 def death_of(dead: Sequence[int], size: int) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from datasets import Loaders
 from engine.device import resolve
-from engine.distributed import INTERRUPTED, JoinedRanks, Ranks, join, tensors_of
+from engine.distributed import INTERRUPTED, SILENT_SECONDS, JoinedRanks, Ranks, join, tensors_of
 from engine.evaluation import RunningEvaluation, evaluate
 from engine.tracking import Tracker
 from engine.trainer import TrainingDivergedError, fit
@@ -52,9 +52,11 @@ def run_in_ranks(lead: Callable[[], int], guard: Callable[[Callable[[], object]]
         raise
     except KeyboardInterrupt:
         code = INTERRUPTED
-        if ranks.leads:
-            raise
-        raise SystemExit(code) from None  # rank 0 says it
+        if not ranks.leads:
+            raise SystemExit(code) from None  # rank 0 says it
+        if ranks.terminated:  # perhaps because another rank is gone, which torchrun noticed first
+            ranks.explain(2 * SILENT_SECONDS)
+        raise
     except SystemExit as error:
         code = int(error.code or 0)
         raise

@@ -14,7 +14,7 @@ from datasets import Loaders
 from datasets.loaders import share
 from datasets.sample import Sample, finish
 from datasets.synthetic.rooms import write_rooms
-from engine.distributed import ranks
+from engine.distributed import RankError, ranks
 from engine.evaluation import evaluate
 from engine.tracking import Tracker
 from engine.trainer import fit_one_epoch
@@ -133,3 +133,20 @@ def test_several_processes_are_one_whose_batch_norm_sees_each_part_alone(rooms_i
     (alone,) = results(work / "alone", 1, train, config, 2)
     for rank in results(work / "together", 2, train, config):
         check_close(rank, alone)
+
+
+def compare_weights() -> str:
+    """Compare weights that are the same, and then weights that are not."""
+    rank = ranks().rank
+    ranks().check_equal([torch.ones(3), torch.zeros(2)], "after epoch 1")
+    try:
+        ranks().check_equal([torch.ones(3), torch.full((2,), 1e-9 * (rank == 1))], "after epoch 2")
+    except (RankError, SystemExit) as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.slow
+def test_weights_that_differ_in_the_last_bit_are_one_sentence(work: Path) -> None:
+    said = results(work / "differ", 2, compare_weights)
+    assert said[0].startswith("rank 1: has other weights than rank 0 after epoch 2, ") and said[1] == "1"

@@ -125,6 +125,25 @@ def test_a_full_disk_of_rank_0_ends_all(place: Path, whole: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_frame_that_one_rank_cannot_read_ends_all(place: Path) -> None:
+    for path in (place / "rooms" / "images").glob("*"):
+        if path.stem in (place / "rooms" / "gt_sets" / "val.txt").read_text().split()[1:]:  # of these, rank 0 reads the first
+            path.write_bytes(b"no picture")
+    run = start(place)
+    assert run.end() == [2, 2], run.said
+    assert told(run, "error: ") == 1 and "images" in run.said[1], run.said
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_while_rank_0_prepares_the_data_is_named(place: Path) -> None:
+    moments = {0: Moment("engine.experiment:check_inputs", wait_for_go), 1: Moment("engine.following:follow", kill_before)}
+    run = start(place, moments=moments)
+    assert run.end() == [1, -signal.SIGKILL], run.said
+    assert told(run, "error: rank 1 of 2 died without a word") == 1, run.said
+    assert not (place / "runs").exists()
+
+
+@pytest.mark.slow
 def test_another_number_of_processes_is_refused(whole: Path, work: Path) -> None:
     folder = Path(shutil.copytree(whole, work / "more"))
     said = "was trained by 2 processes (torchrun --nproc-per-node 2), and now there are"
