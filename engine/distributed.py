@@ -22,11 +22,12 @@ from types import FrameType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 BEAT_SECONDS = 0.5
 """Seconds between two signs of life of a rank."""
-SILENT_SECONDS = 4.0
+SILENT_SECONDS = 6.0
 """Seconds without a sign of life after which a rank counts as dead, once an exchange with it has failed."""
 STUCK_SECONDS = 20.0
 """Seconds for which the main thread may stay in an exchange on GPUs, which no dead rank ends, after another rank is gone."""
@@ -396,12 +397,11 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         values = x.to(torch.promote_types(x.dtype, torch.float32))
         variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
         count = values.numel() // values.shape[1]
-        # Every rank's count, means and variances, in a row of a table of zeros: the sum of these tables has all of them.
-        table = values.new_zeros(_joined().size, 2 * len(mean) + 1)
-        own = torch.cat([mean.new_tensor([float(count)]), mean, variance])
-        counts, means, variances = _Shared.apply(
-            table.index_copy(0, torch.tensor([_joined().rank], device=x.device), own[None])
-        ).split([1, len(mean), len(mean)], dim=1)
+        # A table of zeros with this rank's count, means and variances in its row: the sum of these tables has those of all.
+        rank, size = _joined().part
+        own = torch.cat([mean.new_full((1,), count), mean, variance])
+        table = _Shared.apply(F.pad(own[None], (0, 0, rank, size - rank - 1)))
+        counts, means, variances = table.split([1, len(mean), len(mean)], dim=1)
         n = counts.sum()
         mean = (counts * means).sum(0) / n
         # Chan, Golub and LeVeque 1983
