@@ -12,7 +12,6 @@ import io
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,15 +21,12 @@ from types import FrameType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-BEAT_SECONDS = 0.5
-"""Seconds between two signs of life of a rank."""
+from engine.heartbeat import BEAT_SECONDS, STUCK_SECONDS, Heartbeat, death_of
+
 SILENT_SECONDS = 6.0
 """Seconds without a sign of life after which a rank counts as dead, once an exchange with it has failed."""
-STUCK_SECONDS = 20.0
-"""Seconds for which the main thread may stay in an exchange on GPUs, which no dead rank ends, after another rank is gone."""
 PATIENCE = timedelta(days=30)
 """Time for which ranks wait for each other: filling a cache may take hours."""
 INTERRUPTED = 130
@@ -45,14 +41,13 @@ class Ranks:
     """The processes of one training. This class is one process alone, and every method leaves things as they are."""
 
     rank, size = 0, 1
+    stopping = False
+    """True once this process has been asked to stop, by Ctrl-C or SIGTERM."""
 
     @property
     def part(self) -> tuple[int, int]:
         """Number of this process, and how many there are."""
         return self.rank, self.size
-
-    stopping = False
-    """True once this process has been asked to stop, by Ctrl-C or SIGTERM."""
 
     @property
     def leads(self) -> bool:
@@ -110,23 +105,23 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return _joined().add_up(value)
+        return joined().add_up(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         return gradient
 
 
-class _Shared(torch.autograd.Function):
+class Shared(torch.autograd.Function):
     """The sum over all ranks, on which what each rank computes from then on depends."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return _joined().add_up(value)
+        return joined().add_up(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        return _joined().add_up(gradient)
+        return joined().add_up(gradient)
 
 
 class JoinedRanks(Ranks):
@@ -143,11 +138,15 @@ class JoinedRanks(Ranks):
         self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         self.patient = self.rank > 0
         """True while a request to stop waits for the next step's end."""
+        self.leaving = False
+        """True once there is a reason to end, which another signal shall not hide."""
         self.stopping = self.terminated = False
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
         self.store = self._connect()
         self.others = [rank for rank in range(self.size) if rank != self.rank]
-        self.heartbeat = _Heartbeat(self, self._connect())
+        self.heartbeat = Heartbeat(self.rank, self.others, self._connect(), self._end if cuda else None)
+        dist.barrier()
+        self.heartbeat.start()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
 
@@ -159,7 +158,7 @@ class JoinedRanks(Ranks):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping, self.terminated = True, number == signal.SIGTERM
-        if not self.patient:
+        if not (self.patient or self.leaving):
             raise KeyboardInterrupt
 
     @contextmanager
@@ -179,7 +178,7 @@ class JoinedRanks(Ranks):
             SystemExit: it has said why, or another rank says that it died.
             RankError: it died.
         """
-        self.patient = True  # torchrun stops the others of a dead rank, and they shall say why
+        before, self.leaving = self.leaving, True  # torchrun stops the others of a dead rank, and they shall say why
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             try:
@@ -192,6 +191,7 @@ class JoinedRanks(Ranks):
                     raise KeyboardInterrupt from None
                 raise (RankError(sentence) if sentence else SystemExit(code)) from None
             time.sleep(BEAT_SECONDS / 5)
+        self.leaving = before
 
     def verdict(self, seconds: float) -> tuple[int, str] | None:
         """Return the exit code that a rank which is gone makes right, and what is to be said; None if none is gone.
@@ -205,6 +205,14 @@ class JoinedRanks(Ranks):
         if dead:
             return 1, death_of(dead, self.size) if self.store.add("told", 1) == 1 else ""
         return None
+
+    def _end(self) -> None:
+        """End the process, whose main thread waits on a GPU for a rank that is gone."""
+        code, sentence = self.verdict(STUCK_SECONDS) or (1, "")
+        if sentence:
+            sys.stderr.write(f"error: {sentence}\n")
+            sys.stderr.flush()
+        os._exit(code)
 
     def add_up(self, value: Tensor) -> Tensor:
         """Return the sum of a tensor over all ranks."""
@@ -300,6 +308,7 @@ class JoinedRanks(Ranks):
 
     def leave(self, code: int) -> None:
         """Tell the others that this rank ends early, by its exit code, after it has said why."""
+        self.leaving = True
         with suppress(RuntimeError):  # the store may be gone with torchrun
             self.store.set(f"left/{self.rank}", str(code))
 
@@ -309,53 +318,6 @@ class JoinedRanks(Ranks):
             self.dist.barrier()
         self.heartbeat.ended.set()
         self.dist.destroy_process_group()
-
-
-class _Heartbeat(threading.Thread):
-    """A thread that tells the other ranks that this one lives, and listens to them."""
-
-    def __init__(self, ranks: JoinedRanks, store: Any) -> None:
-        super().__init__(daemon=True)
-        self.ranks, self.store, self.ended = ranks, store, threading.Event()
-        self.heard = dict.fromkeys(ranks.others, (b"", 0))
-        """Per other rank its last sign of life, and how often this thread has listened since."""
-        self.store.set(f"beat/{ranks.rank}", "0")
-        ranks.dist.barrier()
-        self.start()
-
-    def run(self) -> None:
-        """Beat and listen."""
-        beats, keys = 0, [f"beat/{rank}" for rank in self.ranks.others]
-        with suppress(RuntimeError):  # the store is gone with torchrun
-            while not self.ended.wait(BEAT_SECONDS):
-                beats += 1
-                self.store.set(f"beat/{self.ranks.rank}", str(beats))
-                for rank, beat in zip(self.ranks.others, self.store.multi_get(keys), strict=True):
-                    last, times = self.heard[rank]
-                    self.heard[rank] = (last, times + 1) if beat == last else (beat, 0)
-                if self.ranks.cuda and self.silent(STUCK_SECONDS):
-                    self._end()
-
-    def _end(self) -> None:
-        """End the process, whose main thread waits on a GPU for a rank that is gone."""
-        code, sentence = self.ranks.verdict(STUCK_SECONDS) or (1, "")
-        if sentence:
-            sys.stderr.write(f"error: {sentence}\n")
-            sys.stderr.flush()
-        os._exit(code)
-
-    def silent(self, seconds: float) -> list[int]:
-        """Return the ranks that have not been heard of for so long."""
-        return [rank for rank, (_, times) in self.heard.items() if times * BEAT_SECONDS > seconds]
-
-
-def death_of(dead: Sequence[int], size: int) -> str:
-    """Return the sentence about ranks that died."""
-    which = f"rank {dead[0]}" if len(dead) == 1 else f"ranks {', '.join(map(str, dead))}"
-    return (
-        f"{which} of {size} died without a word (killed, or its machine is gone; too little memory does that too); "
-        "the others stop; --resume continues after the last epoch"
-    )
 
 
 def tensors_of(model: nn.Module) -> list[Tensor]:
@@ -375,7 +337,8 @@ def ranks() -> Ranks:
     return _ranks
 
 
-def _joined() -> JoinedRanks:
+def joined() -> JoinedRanks:
+    """Return them where there are several."""
     assert isinstance(_ranks, JoinedRanks)
     return _ranks
 
@@ -385,46 +348,3 @@ def join(cuda: bool) -> JoinedRanks:
     global _ranks
     _ranks = JoinedRanks(cuda)
     return _ranks
-
-
-class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the frames of all ranks: what one process with the whole batch computes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W)."""
-        if not self.training:
-            return super().forward(x)
-        values = x.to(torch.promote_types(x.dtype, torch.float32))
-        variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
-        count = values.numel() // values.shape[1]
-        # A table of zeros with this rank's count, means and variances in its row: the sum of these tables has those of all.
-        rank, size = _joined().part
-        own = torch.cat([mean.new_full((1,), count), mean, variance])
-        table = _Shared.apply(F.pad(own[None], (0, 0, rank, size - rank - 1)))
-        counts, means, variances = table.split([1, len(mean), len(mean)], dim=1)
-        n = counts.sum()
-        mean = (counts * means).sum(0) / n
-        # Chan, Golub and LeVeque 1983
-        variance = (counts * (variances + (means - mean) ** 2)).sum(0) / n
-        if self.track_running_stats:
-            self._track(mean.detach(), (variance * n / (n - 1)).detach())
-        scale = torch.rsqrt(variance + self.eps)
-        result = (values - mean[:, None, None]) * scale[:, None, None]
-        if self.affine:
-            result = result * self.weight[:, None, None] + self.bias[:, None, None]
-        return result.to(x.dtype)
-
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics on, as torch does."""
-        assert self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None
-        self.num_batches_tracked += 1
-        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), factor)
-
-
-def synchronise(model: nn.Module) -> None:
-    """Let batch norm see the frames of all ranks; parameters, buffers and their names stay as they are."""
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncedBatchNorm2d

@@ -10,11 +10,12 @@ import torch
 
 from engine import checkpoint as files
 from engine.budget import TrialBudget
-from engine.distributed import ranks, synchronise
+from engine.distributed import ranks
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.shrunk_network import ShrunkNetwork
 from engine.starting import load_teacher
+from engine.synced_norm import synchronise
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.compaction.costs import Costs
