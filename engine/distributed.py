@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.heartbeat import BEAT_SECONDS, STUCK_SECONDS, Heartbeat, death_of
+from utils.errors import UserError
 
 SILENT_SECONDS = 6.0
 """Seconds without a sign of life after which a rank counts as dead, once an exchange with it has failed."""
@@ -303,6 +304,10 @@ class JoinedRanks(Ranks):
         before, self.patient = self.patient, True
         try:
             yield
+        except UserError:
+            if self.stopping:  # torchrun's signal ends the processes that load frames, too
+                raise KeyboardInterrupt from None
+            raise
         finally:
             self.patient = before
 

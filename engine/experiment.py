@@ -232,7 +232,7 @@ def run_trial(
     folder.mkdir(parents=True, exist_ok=True)
     for place in (folder, folder / "predictions"):
         remove_unfinished(place)
-    with trial_log() as kept_log, ranks().patience():
+    with trial_log() as kept_log:
         return _run_trial(config, number, device, resume, loaders, kept_log, group)
 
 
@@ -268,9 +268,10 @@ def _run_trial(
     tracker = make_tracker(config, folder.name, folder, run_id, group)
     summary: dict[str, Any] = {"status": "stopped"}
     try:
-        fit(trial, tracker, loaders)
-        draw_control(trial, tracker)
-        row = final_test(trial, tracker, loaders)
+        with ranks().patience():
+            fit(trial, tracker, loaders)
+            draw_control(trial, tracker)
+            row = final_test(trial, tracker, loaders)
         known = {name: row[name] for name in ("trial", "seed", "epochs")}
         tested = {f"test/{name}": value for name, value in row.items() if name not in known}
         summary = {"status": "finished", **known, **tested}

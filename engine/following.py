@@ -76,7 +76,7 @@ def follow(ranks: JoinedRanks) -> None:
         config, device = resolve(config)
         # As in rank 0, all trials share them.
         loaders = loaders or Loaders(config, device.type == "cuda", ranks.part)
-        with suppress(TrainingDivergedError):  # rank 0 goes on with the next trial
+        with suppress(TrainingDivergedError), ranks.patience():  # rank 0 goes on with the next trial
             follow_trial(config, number, device, loaders, ranks)
 
 

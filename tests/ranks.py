@@ -35,9 +35,9 @@ class Ranks:
             process.start()
 
     def send(self, number: int) -> None:
-        """Send a signal to all ranks, as torchrun does."""
+        """Send a signal to all ranks and their processes, as torchrun does."""
         for process in self.processes:
-            os.kill(process.pid or 0, number)
+            os.killpg(process.pid or 0, number)
 
     def end(self, seconds: float = 100) -> list[int]:
         """Wait for their ends; return the exit codes. As torchrun, ask the others to stop when one fails."""
@@ -54,11 +54,12 @@ class Ranks:
                 if process.exitcode and not asked:
                     asked = True
                     for other in waiting:
-                        os.kill(other.pid or 0, signal.SIGTERM)
+                        os.killpg(other.pid or 0, signal.SIGTERM)
         return [process.exitcode for process in self.processes]
 
 
 def _be(rank: int, size: int, port: int, function: Callable[..., None], given: Sequence[Any]) -> None:
+    os.setsid()
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     if size > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}

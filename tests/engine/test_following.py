@@ -22,6 +22,7 @@ VALUES: dict[str, Any] = {
     "Experiment_name": "two",
     "backbone": "resnetd18",
     "train_batch_size": 6,
+    "num_workers": 1,
     "epochs": 3,
     "group_sparsity": True,
     "target_sparsity": 0.5,
