@@ -14,7 +14,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +26,10 @@ from utils.paths import expanded
 if TYPE_CHECKING:
     from study.launch import Launcher
     from study.plan import Study
+
+
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+"""Processes that torchrun started."""
 
 
 def main() -> int:
@@ -58,10 +62,6 @@ def main() -> int:
     return run_in_ranks(lambda: _do(args), _guarded)
 
 
-PROCESSES = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-"""Processes that torchrun started."""
-
-
 @contextmanager
 def _said_once() -> Iterator[None]:
     """Let one of several processes say what is wrong with the command line that they share."""
@@ -70,7 +70,7 @@ def _said_once() -> Iterator[None]:
         return
     from utils.errors import UserError
 
-    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere), redirect_stdout(nowhere):
         try:
             yield
         except UserError:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.distributed as dist
@@ -64,7 +65,8 @@ def _be(rank: int, size: int, port: int, function: Callable[..., None], given: S
     if size > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
     torch.set_num_threads(1)
-    function(rank, *given)
+    with mock.patch("engine.distributed.SILENT_SECONDS", 3.0):
+        function(rank, *given)
 
 
 def _call(rank: int, folder: Path, function: Callable[..., Any], given: Sequence[Any]) -> None:
