@@ -1,6 +1,7 @@
 """One training in several processes: its numbers are those of one process with the same batches."""
 
 import copy
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from datasets import Loaders
 from datasets.loaders import share
 from datasets.sample import Sample, finish
 from datasets.synthetic.rooms import write_rooms
+from engine import checkpoint as files
 from engine.distributed import RankError, ranks
 from engine.evaluation import evaluate
 from engine.tracking import Tracker
-from engine.trainer import fit_one_epoch
+from engine.trainer import fit_one_epoch, training_step
 from settings.config import ExperimentConfig
 from tests.ranks import results
 from tests.small import SIZE, make_trial, narrow_resnetd, small_config, unlabelled
@@ -56,13 +58,20 @@ def ghost_batch_norm(self: nn.BatchNorm2d, parts: int, x: torch.Tensor) -> torch
     return torch.cat([BATCH_NORM(others if place.start else self, x[place.start : place.stop]) for place in places])
 
 
-def finish_in_float64(sample: Sample, depth_target: str) -> Sample:
+def in_float64(sample: Sample, depth_target: str) -> Sample:
     """Finish a batch, and let all its numbers have one type."""
     batch = finish(sample, depth_target)
     batch["targets"] = {
         task: target.double() if target.is_floating_point() else target for task, target in batch["targets"].items()
     }
     return batch
+
+
+def compute_in_float64() -> None:
+    """Let this process compute in float64, and without dropout."""
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    nn.Dropout.forward = lambda self, x: x  # type: ignore[method-assign]
 
 
 def train(config: ExperimentConfig, ghosts: int = 1) -> dict[str, Any]:
@@ -72,15 +81,13 @@ def train(config: ExperimentConfig, ghosts: int = 1) -> dict[str, Any]:
         config: of the training.
         ghosts: parts of each batch that batch norm sees one by one, the first of which moves its running statistics.
     """
-    torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
-    nn.Dropout.forward = lambda self, x: x  # type: ignore[method-assign]
+    compute_in_float64()
     if ghosts > 1:
         nn.BatchNorm2d.forward = lambda self, x: ghost_batch_norm(self, ghosts, x)  # type: ignore[method-assign]
     with (
         narrow_resnetd(),
         mock.patch("engine.shrinking.REBUILDING", 0.0),
-        mock.patch("datasets.base.finish", finish_in_float64),
+        mock.patch("datasets.base.finish", in_float64),
     ):
         trial = make_trial(config)
         loaders = Loaders(config, part=ranks().part)
@@ -94,6 +101,29 @@ def train(config: ExperimentConfig, ghosts: int = 1) -> dict[str, Any]:
         "test": {**tested.flat(), **{f"loss/{task}": value for task, value in tested.losses.items()}},
         "shrunk": trial.shrunk is not None,
     }
+
+
+def gradients(config: ExperimentConfig) -> dict[str, Any]:
+    """Return the gradients of the first step, by parameter."""
+    compute_in_float64()
+    with narrow_resnetd(), mock.patch("datasets.base.finish", in_float64):
+        trial = make_trial(config)
+        batches = itertools.islice(iter(Loaders(config, part=ranks().part).training(0)), config.accumulate)
+        named = {**dict(trial.network.named_parameters()), **dict(trial.weighting.named_parameters())}
+        taken: dict[str, Any] = {}
+        trial.optimizer.register_step_pre_hook(
+            lambda *_: taken.update({name: None if value.grad is None else value.grad.clone() for name, value in named.items()})
+        )
+        training_step(trial, list(batches), 0.0, 1.0)
+    return taken
+
+
+def untrained_metrics(config: ExperimentConfig) -> dict[str, float]:
+    """Return the metrics of a network that has learned nothing."""
+    with narrow_resnetd():
+        trial = make_trial(config)
+        loader = Loaders(config, part=ranks().part).evaluation("test")
+        return evaluate(trial.model, loader, trial.losses, config, trial.device).flat()
 
 
 def check_close(ours: Any, theirs: Any, where: str = "") -> None:
@@ -125,6 +155,28 @@ def test_several_processes_with_a_batch_norm_in_common_are_one(
     for rank in results(work / "together", size, train, config):
         check_close(rank, alone)
     assert alone["lines"][-1]["step"] == 20 and alone["shrunk"] == ("target_sparsity" in values)
+
+
+@pytest.mark.slow
+def test_gradients_are_those_of_the_whole_batch(rooms_in_part: Path, work: Path) -> None:
+    """AdamW would hide a factor: a loss weight's gradient that counts three times, for example."""
+    values = {"backbone": "resnetd18", "train_batch_size": 7, "batch_norm": "sync", "accumulate": 2, **NONLINEAR}
+    with narrow_resnetd():
+        teacher = make_trial(small_config(rooms_in_part, work / "teacher", **values))
+        files.save_tensors(teacher.folder / files.BEST, teacher.best_state(None))
+    config = small_config(rooms_in_part, work, distill={"from": str(teacher.folder), "weight": 2.0}, seed=1, **values)
+    (alone,) = results(work / "alone", 1, gradients, config)
+    assert {"log_variances.depth_euclidean", "backbone.layer1.0.conv1.weight"} <= alone.keys()
+    for rank in results(work / "together", 3, gradients, config):
+        check_close(rank, alone)
+
+
+@pytest.mark.slow
+def test_metrics_of_attributes_are_those_of_one_process(faces: Path, work: Path) -> None:
+    config = small_config(faces, work, dataset_name="celebA", data_dir_celebA=faces, backbone="resnetd18", test_batch_size=1)
+    (alone,) = results(work / "alone", 1, untrained_metrics, config)
+    for rank in results(work / "together", 3, untrained_metrics, config):
+        assert rank == pytest.approx(alone, nan_ok=True, rel=1e-6)
 
 
 @pytest.mark.slow
