@@ -51,12 +51,12 @@ def run_in_ranks(lead: Callable[[], int], guard: Callable[[Callable[[], object]]
         code = 2
         raise
     except KeyboardInterrupt:
-        code = INTERRUPTED
-        if not ranks.leads:
-            raise SystemExit(code) from None  # rank 0 says it
-        if ranks.terminated:  # perhaps because another rank is gone, which torchrun noticed first
+        if ranks.leads and ranks.terminated:  # perhaps because another rank is gone, which torchrun noticed first
             ranks.explain(2 * SILENT_SECONDS)
-        raise
+        code = INTERRUPTED
+        if ranks.leads:
+            raise
+        raise SystemExit(code) from None  # rank 0 says it
     except SystemExit as error:
         code = int(error.code or 0)
         raise
