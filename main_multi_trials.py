@@ -2,6 +2,7 @@
 
 python main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml [key.path=value ...]
 python main_multi_trials.py --config_exp config/study_nyu.yaml [--plan] [--launch local --jobs 2]
+torchrun --nproc-per-node 2 main_multi_trials.py --config_exp config/exp_single_mtl_NYU.yaml    (one trial on several GPUs)
 
 The file may also be the first argument, without --config_exp.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from study.plan import Study
 
 log = logging.getLogger(__name__)
+
+
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+"""Processes that torchrun started."""
 
 
 def main() -> int:
@@ -42,14 +49,39 @@ def main() -> int:
         "--plan", action="store_true", help="of a study: show what is to be run and how long it takes, and stop"
     )
     _add_launching(parser)
-    args, unknown = parser.parse_known_intermixed_args()
-    if unknown:
-        _refuse_option(parser, unknown)
-    if args.config_exp is None:
-        if not args.overrides or ("=" in args.overrides[0] and not args.overrides[0].endswith((".yaml", ".yml"))):
-            parser.error("name the YAML file: --config_exp FILE, or FILE as first argument")
-        args.config_exp = expanded(args.overrides.pop(0))
+    with _said_once():
+        args, unknown = parser.parse_known_intermixed_args()
+        if unknown:
+            _refuse_option(parser, unknown)
+        if args.config_exp is None:
+            if not args.overrides or ("=" in args.overrides[0] and not args.overrides[0].endswith((".yaml", ".yml"))):
+                parser.error("name the YAML file: --config_exp FILE, or FILE as first argument")
+            args.config_exp = expanded(args.overrides.pop(0))
+    if PROCESSES == 1:
+        return _do(args)
 
+    from engine.following import run_in_ranks
+
+    return run_in_ranks(lambda: _do(args), _guarded)
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Let one of several processes say what is wrong with the command line that they share."""
+    if PROCESSES == 1 or os.environ["RANK"] == "0":
+        yield
+        return
+    from utils.errors import UserError
+
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere), redirect_stdout(nowhere):
+        try:
+            yield
+        except UserError:
+            sys.exit(2)
+
+
+def _do(args: argparse.Namespace) -> int:
+    """Run the experiment, or the study; returns the exit code."""
     from study.study_file import is_study
 
     return _study(args) if is_study(args.config_exp) else _experiment(args)
@@ -101,6 +133,11 @@ def _study(args: argparse.Namespace) -> int:
     from study.plan import load_study
     from utils.errors import UserError
 
+    if PROCESSES > 1:
+        raise UserError(
+            f"{args.config_exp} is a study, and torchrun is for one experiment: give the study to python, with --launch, or "
+            "one of its settings to torchrun as a file of its own"
+        )
     if args.out_dir is not None:
         raise UserError("--out_dir: a study writes no tables while it runs; make_report.py does, and has --out_dir")
     for option, forms in (("jobs", "local slurm"), ("slurm", "slurm"), ("submit", "slurm"), ("ray_resources", "ray")):
@@ -160,20 +197,29 @@ def _experiment(args: argparse.Namespace) -> int:
     config = load_config(args.config_exp, args.overrides)
     setup_logging()
 
-    from torch import OutOfMemoryError
-
-    from engine import TrainingDivergedError, run_experiment
+    from engine import run_experiment
     from engine.experiment import expand_lambdas
     from engine.resuming import existing_trials
 
     typed = [override.partition("=")[0] for override in args.overrides]
     out_dir = args.out_dir or Path("out_csv")
+    options = {"resume": args.resume, "overwrite": args.overwrite, "out_dir": out_dir, "typed": typed}
     try:
-        run_experiment(config, resume=args.resume, overwrite=args.overwrite, out_dir=out_dir, typed=typed)
+        return _guarded(lambda: run_experiment(config, **options))
     except KeyboardInterrupt:
         if any(map(existing_trials, expand_lambdas(config))):
             log.warning("go on with: %s", continuing(_typed(), "--resume"))
         raise
+
+
+def _guarded(train: Callable[[], object]) -> int:
+    """Train; return 0, or 1 after a sentence about what went wrong."""
+    from torch import OutOfMemoryError
+
+    from engine import TrainingDivergedError
+
+    try:
+        train()
     except TrainingDivergedError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -1,11 +1,13 @@
-"""Measure what launching the runs of a study costs: processes of this machine against tasks of Ray.
+"""Measure one trial in several processes, and what launching the runs of a study costs: processes here against tasks of Ray.
 
     python benchmarks/bench_scale.py [--jobs 2] [--runs 6] [--epochs 4] [--empty 300] [--json] [key.path=value ...]
 
 Whole commands on synthetic rooms (config/demo.yaml, dense, one seed per run; key.path=value changes that), in turns: one
 after another, local --jobs, and, where it is installed, Ray on the same cores. Start-up counts, so give a study of some minutes
 to compare throughput. The overhead of a run is what its share of the command takes beyond training and validation: starting,
-files, and the test. Then --empty runs that do nothing are planned, launched and collected by each launcher.
+files, and the test. Before that, one dense trial is trained by 1 and by --ranks processes (torchrun) of one thread each: images
+per second, as the median of its epochs but the first. Then --empty runs that do nothing are planned, launched and collected by
+each launcher.
 """
 
 from __future__ import annotations
@@ -64,6 +66,22 @@ def environment(name: str) -> dict[str, str]:
     return {**without, "OMP_NUM_THREADS": str(processes.cores())} if name == "here" else without
 
 
+def trial_throughput(folder: Path, processes: int, overrides: Sequence[str]) -> float:
+    """Train one trial in some processes of one thread each; return images per second."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    given = ["group_sparsity=false", f"checkpoint_folder={folder / 'runs'}", "Experiment_name=ranks", *overrides]
+    script = [ROOT / "main_multi_trials.py", ROOT / "config" / "demo.yaml"]
+    command = [sys.executable, *(torchrun if processes > 1 else []), *script]
+    subprocess.run(
+        [*map(str, command), *given, "--overwrite", "--out_dir", str(folder / "tables")],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    lines = files.read_lines(folder / "runs" / "ranks_trial_0" / files.METRICS)
+    return statistics.median(line["images_per_second"] for line in lines[1:] or lines)
+
+
 def nothing(run: Run) -> Outcome:
     """Write the files that make a run look finished."""
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +130,7 @@ def main() -> None:
     options.add_argument("--jobs", type=int, default=2, help="processes at a time")
     options.add_argument("--runs", type=int, default=6)
     options.add_argument("--epochs", type=int, default=4)
+    options.add_argument("--ranks", type=int, default=2, help="processes of one trial; 1: that is not measured")
     options.add_argument("--empty", type=int, default=300, help="runs that do nothing")
     options.add_argument("--rounds", type=int, default=3, help="times that each form does the study")
     options.add_argument("overrides", nargs="*", metavar="key.path=value", help="of the configuration")
@@ -126,6 +145,9 @@ def main() -> None:
         write_rooms(folder / "rooms", FRAMES, (SIDE, SIDE))
         rooms = f"data_dir_NYU={folder / 'rooms'}"
         overrides = [rooms, f"input_shape={SIDE}", f"epochs={args.epochs}", "wandb_img_log=false", *args.overrides]
+        for processes_of_trial in dict.fromkeys((1, args.ranks)) if args.ranks > 1 else ():
+            throughput = trial_throughput(folder, processes_of_trial, overrides)
+            figures[f"one trial, {processes_of_trial} processes: images/s"] = throughput
         commands: dict[str, Any] = {
             name: partial(whole_command, folder, name, launch, args.runs, overrides) for name, launch in forms.items()
         }

@@ -57,7 +57,7 @@ LAST_EPOCHS = 5
 
 ADDED = {
     **{"lr_schedule.step_size": 100, "distill.from": None, "distill.weight": 1.0, "class_weights": "none", "tasks": None},
-    **{"images.folder": "images", "images.ending": None},
+    **{"images.folder": "images", "images.ending": None, "batch_norm": "local"},
     **dict.fromkeys(("split_files", "split_folders", "split_fractions")),
 }
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""

@@ -200,17 +200,28 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """The first ``taken`` frames of a random order that depends on (seed, epoch) only, with a seed for each one's augmentation.
 
     Neither the number of workers nor an interruption changes what a network sees in an epoch.
+
+    Args:
+        length: number of the frames that there are.
+        seed: of the order.
+        taken: number of the frames that are taken; None: all.
+        batch: frames of a batch, of which ``part`` are given; None: all.
+        part: places in a batch.
     """
 
-    def __init__(self, length: int, seed: int, taken: int | None = None) -> None:
+    def __init__(
+        self, length: int, seed: int, taken: int | None = None, batch: int | None = None, part: range | None = None
+    ) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
         self.taken = length if taken is None else taken
+        self.batch, self.part = batch or 1, range(1) if part is None else part
 
     def __len__(self) -> int:
-        return self.taken
+        return self.taken // self.batch * len(self.part)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.length, generator=generator).tolist()
         seeds = torch.randint(2**62, (self.length,), generator=generator).tolist()
-        return itertools.islice(zip(order, seeds, strict=True), self.taken)
+        taken = itertools.islice(zip(order, seeds, strict=True), self.taken)
+        return (key for place, key in enumerate(taken) if place % self.batch in self.part)

@@ -34,7 +34,7 @@ class BatchLoader:
     def __init__(
         self,
         dataset: MultiTaskDataset,
-        sampler: Sampler[Any],
+        sampler: Sampler[Any] | range,
         batch_size: int,
         *,
         drop_last: bool = False,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from torch.utils.data import DataLoader, Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Sampler
 
 from datasets.base import EpochSampler, MultiTaskDataset
 from datasets.batch_loader import BatchLoader
@@ -58,8 +58,24 @@ def build_dataset(config: ExperimentConfig, split: str, training: bool = False) 
     return dataset
 
 
-def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) -> Loader:
-    """Return shuffled training batches (``loader.sampler.epoch`` says whose order) that make whole steps of the optimizer."""
+Part = tuple[int, int]
+"""Number of a process, from 0, and how many share the frames."""
+
+ALL: Part = (0, 1)
+"""The part of the only process."""
+
+
+def share(count: int, part: Part) -> range:
+    """Return a process's part of ``count`` things in a row."""
+    number, processes = part
+    return range(count * number // processes, count * (number + 1) // processes)
+
+
+def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False, part: Part = ALL) -> Loader:
+    """Return shuffled training batches (``loader.sampler.epoch`` says whose order) that make whole steps of the optimizer.
+
+    Of several processes, each gets its ``part`` of every batch.
+    """
     dataset = build_dataset(config, "train", training=True)
     frames = config.train_batch_size * config.accumulate
     if len(dataset) < frames:
@@ -69,15 +85,17 @@ def train_loader(config: ExperimentConfig, seed: int, pin_memory: bool = False) 
             f"train_batch_size: {config.train_batch_size}{times} is more than the {len(dataset)} frames of the training "
             f"split{skipped}"
         )
-    sampler = EpochSampler(len(dataset), seed, len(dataset) // frames * frames)
-    return _loader(dataset, sampler, config.train_batch_size, config, drop_last=True, pin_memory=pin_memory)
+    own = share(config.train_batch_size, part)
+    sampler = EpochSampler(len(dataset), seed, len(dataset) // frames * frames, config.train_batch_size, own)
+    return _loader(dataset, sampler, len(own), config, drop_last=True, pin_memory=pin_memory)
 
 
-def eval_loader(config: ExperimentConfig, split: str, pin_memory: bool = False) -> Loader:
-    """Return the batches of ``split``: every frame once, in order, without augmentation."""
+def eval_loader(config: ExperimentConfig, split: str, pin_memory: bool = False, part: Part = ALL) -> Loader:
+    """Return the batches of ``split``: every frame once, in order, without augmentation; of several processes, each gets its
+    ``part`` of the frames."""
     size = config.test_batch_size if split == "test" else config.val_batch_size
     dataset = build_dataset(config, split)
-    sampler = SequentialSampler(dataset)
+    sampler = share(len(dataset), part)
     return _loader(dataset, sampler, size, config, drop_last=False, pin_memory=pin_memory)
 
 
@@ -87,16 +105,17 @@ class Loaders:
     Args:
         config: the experiment, of which no key about the data may differ from trial to trial.
         pin_memory: give the tensors in page-locked memory, for a GPU.
+        part: of the frames, that this process reads.
     """
 
-    def __init__(self, config: ExperimentConfig, pin_memory: bool = False) -> None:
-        self.config, self.pin_memory = config, pin_memory
+    def __init__(self, config: ExperimentConfig, pin_memory: bool = False, part: Part = ALL) -> None:
+        self.config, self.pin_memory, self.part = config, pin_memory, part
         self._loaders: dict[str, Loader] = {}
 
     def training(self, seed: int) -> Loader:
         """Return the shuffled and augmented training batches of the trial with this seed (see :func:`train_loader`)."""
         if "training" not in self._loaders:
-            self._loaders["training"] = train_loader(self.config, seed, self.pin_memory)
+            self._loaders["training"] = train_loader(self.config, seed, self.pin_memory, self.part)
         sampler: Any = self._loaders["training"].sampler
         sampler.seed, sampler.epoch = seed, 0
         return self._loaders["training"]
@@ -104,13 +123,13 @@ class Loaders:
     def evaluation(self, split: str) -> Loader:
         """Return the batches of a split in order (see :func:`eval_loader`)."""
         if split not in self._loaders:
-            self._loaders[split] = eval_loader(self.config, split, self.pin_memory)
+            self._loaders[split] = eval_loader(self.config, split, self.pin_memory, self.part)
         return self._loaders[split]
 
 
 def _loader(
     dataset: MultiTaskDataset,
-    sampler: Sampler[Any],
+    sampler: Sampler[Any] | range,
     batch_size: int,
     config: ExperimentConfig,
     *,

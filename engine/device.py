@@ -8,17 +8,20 @@ from pathlib import Path
 
 import torch
 
+from engine.distributed import ranks
 from engine.memory import keep_freed_memory
 from settings.config import ExperimentConfig
 from utils.errors import ConfigError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` names.
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` names; of several processes, each gets a GPU of its own.
 
     Raises:
         ConfigError: this machine has no such device.
     """
+    if ranks().size > 1 and name != "cpu" and torch.cuda.is_available():
+        return _own_gpu(name, int(os.environ["LOCAL_RANK"]))
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -32,6 +35,16 @@ def resolve_device(name: str) -> torch.device:
     if not available:
         raise ConfigError(f"device: {name!r} is not there on this machine; use 'auto' or 'cpu'")
     return device
+
+
+def _own_gpu(name: str, number: int) -> torch.device:
+    """Return the GPU of this process, which is process ``number`` of its machine."""
+    if ":" in name:
+        raise ConfigError(f"device: {name!r} is one GPU, and each process has its own; write device=cuda")
+    if number >= torch.cuda.device_count():
+        raise ConfigError(f"device: {name!r} needs a GPU for each process, and there are {torch.cuda.device_count()}")
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def device_name(device: torch.device) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from datasets.sample import Sample
+from engine.distributed import ranks
 from models import MultiTaskModel
 from settings.config import ExperimentConfig
 from tasks.losses import Loss, has_value
@@ -103,6 +104,19 @@ class RunningEvaluation:
             self.statistics[task] = self.statistics[task] + sums if task in self.statistics else sums
             self.metrics.update(task, logits[task], target, mask)
 
+    def merge(self) -> bool:
+        """Take in what all ranks have taken in; True in the one that has it."""
+        parts = ranks().gather((self.statistics, self.metrics.metrics))
+        if parts is None:
+            return False
+        (self.statistics, self.metrics.metrics), *others = parts
+        for statistics, metrics in others:
+            for task, sums in statistics.items():
+                self.statistics[task] = self.statistics[task] + sums if task in self.statistics else sums
+            for task, of_task in metrics.items():
+                self.metrics.metrics[task].merge(of_task)
+        return True
+
     def compute(self) -> Evaluation:
         """Over everything taken in so far."""
         values: dict[str, float | None] = dict.fromkeys(self.losses)
@@ -116,12 +130,18 @@ class RunningEvaluation:
 def evaluate(
     model: MultiTaskModel, batches: Iterable[Sample], losses: Mapping[str, Loss], config: ExperimentConfig, device: torch.device
 ) -> Evaluation:
-    """Losses and metrics of ``model`` (put in eval mode) over all ``batches``; the batch size makes no difference."""
+    """Losses and metrics of ``model`` (put in eval mode) over all ``batches``; the batch size makes no difference.
+
+    Where there are several ranks, each has its own batches, and gets the losses and metrics over those of all.
+    """
     model.eval()
     running = RunningEvaluation(losses, config)
     for batch in batches:
+        if ranks().stopping:
+            break
         batch = to_device(batch, device, config)
         with autocast(device, config):
             logits = model(batch["image"])
         running.update(batch, logits)
-    return running.compute()
+    ranks().check_stop()
+    return ranks().broadcast(running.compute() if running.merge() else None)

@@ -17,7 +17,9 @@ from engine import checkpoint as files
 from engine.budget import check_budget
 from engine.class_weights import with_class_weights
 from engine.device import resolve
+from engine.distributed import ranks, tensors_of
 from engine.epoch_table import main_metrics
+from engine.following import check_ranks
 from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
 from engine.result_table import dense_twin, network_sizes, show_result
@@ -120,6 +122,7 @@ def run_experiment(
         UserError: a setting, a folder or the data is not as it should be.
         TrainingDivergedError: a trial met a loss that is not finite; the other trials are finished and tabulated.
     """
+    check_ranks(config, ranks())
     runs = [resolve(single) for single in expand_lambdas(config)]
     # Whatever can be refused is refused here: before anything is written or removed, and not after hours of training.
     for single, _ in runs:
@@ -194,7 +197,7 @@ def check_inputs(config: ExperimentConfig, device: torch.device) -> Loaders:
     if config.init_weights is not None:
         build_model(config)
     check_start(config)
-    loaders = Loaders(config, device.type == "cuda")
+    loaders = Loaders(config, device.type == "cuda", ranks().part)
     training, validation, _ = loaders.training(config.seed), loaders.evaluation("val"), loaders.evaluation("test")
     refuse_unlabelled(training.dataset, "train")  # type: ignore[arg-type]
     refuse_unlabelled(validation.dataset, "val")  # type: ignore[arg-type]
@@ -261,6 +264,7 @@ def _run_trial(
 ) -> dict[str, Any]:
     """Do what :func:`run_trial` does, in the trial's folder, which is there."""
     folder = config.trial_folder(number)
+    ranks().broadcast((config, number))
     trial = Trial(config, number, device, folder)
     run_id = continue_trial(trial) if resume else None
     report = getattr(trial.model.backbone, "init_report", None)
@@ -268,6 +272,9 @@ def _run_trial(
         log.info("backbone: %s", report)
     if config.start_from is not None and trial.saved is None:
         log.info("%s starts from %s", trial.name, start_from(trial.model, config, number))
+    if ranks().size > 1:
+        ranks().broadcast(None if trial.saved is None else files.load_tensors(folder / files.LAST))
+        ranks().spread(tensors_of(trial.model))
     # A test of fewer epochs goes first: a trial that has one counts as finished.
     (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)
@@ -278,9 +285,10 @@ def _run_trial(
     tracker = make_tracker(config, folder.name, folder, run_id, group)
     summary: dict[str, Any] = {"status": "stopped"}
     try:
-        fit(trial, tracker, loaders)
-        draw_control(trial, tracker)
-        row = final_test(trial, tracker, loaders)
+        with ranks().patience():
+            fit(trial, tracker, loaders)
+            draw_control(trial, tracker)
+            row = final_test(trial, tracker, loaders)
         known = {name: row[name] for name in ("trial", "seed", "epochs")}
         tested = {f"test/{name}": value for name, value in row.items() if name not in known}
         summary = {"status": "finished", **known, **tested}
@@ -339,6 +347,7 @@ def final_test(trial: Trial, tracker: Tracker, loaders: Loaders) -> dict[str, An
         figure = draw_predictions(saved.model, dataset, config, device, f"best network (epoch {saved.best_epoch})")
         path = save_figure(figure, folder / "predictions" / "best", ("png",))[0]
         tracker.image("predictions_best", path, saved.epochs)
+    ranks().spread(tensors_of(saved.model))
     evaluation = evaluate_trial(replace(saved, config=config), loaders, "test", device)
     row = result_row(saved, evaluation)
     warn_of_dead_layers(saved.model, config, f"{trial.name}, the network that is tested")

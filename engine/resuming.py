@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from engine import checkpoint as files
+from engine.distributed import ranks
 from engine.results import result_paths
-from engine.trial import Trial
+from engine.trial import OTHER_RNG, Trial
 from settings.config import ExperimentConfig, load_config
 from settings.messages import nearest
 from settings.nature import Nature, natures
@@ -223,6 +224,10 @@ def continue_trial(trial: Trial) -> str | None:
     if not path.is_file():
         return None
     state = files.load_tensors(path)
+    before = 1 + len(state.get(OTHER_RNG, []))
+    if before != ranks().size:
+        by = "one process" if before == 1 else f"{before} processes (torchrun --nproc-per-node {before})"
+        raise TrialError(f"{path}: was trained by {by}, and now there are {ranks().size}: continue it as it began", _OVERWRITE)
     try:
         trial.load_state_dict(state)
         run_id: str | None = state["wandb_run_id"]

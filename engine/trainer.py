@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from datasets import Loader, Loaders, worker_deaths
 from datasets.sample import Sample, labelled_tasks
 from engine import checkpoint as files
+from engine.distributed import ranks
 from engine.epoch_table import EpochClock, EpochTable
 from engine.evaluation import Evaluation, autocast, evaluate, to_device, warn_of_unlabelled, warn_once
 from engine.optimizer import build_penalty
@@ -111,7 +112,7 @@ class ForwardPass(NamedTuple):
     features: torch.Tensor | None = None
 
 
-def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
+def forward_losses(trial: Trial, batch: Sample, tasks: Sequence[str] | None = None) -> ForwardPass:
     """Calculate the losses of the tasks that still learn and have a valid target in the batch.
 
     The others' heads do not run. So they and their loss weights have no gradient, and the optimizer leaves them and their
@@ -120,8 +121,9 @@ def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
     Args:
         trial: its model and losses are used.
         batch: as the loader gives it: what it says is looked up in main memory, where nobody waits for a device.
+        tasks: those of which the batch has a valid target, in the part of any rank; None: they are looked up.
     """
-    tasks = labelled_tasks(batch, trial.active_tasks)
+    tasks = labelled_tasks(batch, trial.active_tasks) if tasks is None else tasks
     if not tasks:
         return ForwardPass({})
     batch = to_device(batch, trial.device, trial.config)
@@ -133,10 +135,10 @@ def forward_losses(trial: Trial, batch: Sample) -> ForwardPass:
     losses = {}
     for task, out in logits.items():
         loss = trial.losses[task]
-        losses[task] = loss.value(loss.statistics(out, batch["targets"][task], batch["masks"][task]))
+        losses[task] = loss.value(ranks().total(loss.statistics(out, batch["targets"][task], batch["masks"][task])))
         if task in taught:
             distance = imitation(trial.tasks[task], out, taught[task], trial.config.depth_target)
-            losses[task] = losses[task] + trial.config.distill.weight * distance
+            losses[task] = losses[task] + trial.config.distill.weight * ranks().mean(distance, len(batch["name"]))
     return ForwardPass(losses, trial.weighting(losses), features)
 
 
@@ -185,10 +187,11 @@ def training_step(
         after: called with a batch's losses after its parts ``forward`` and ``backward``, and with the last one's after
             ``optimizer``. What it raises ends the step.
     """
-    counts = Counter(task for batch in batches for task in labelled_tasks(batch, trial.active_tasks))
+    labelled = ranks().agreed([labelled_tasks(batch, trial.active_tasks) for batch in batches], trial.active_tasks)
+    counts = Counter(task for tasks in labelled for task in tasks)
     recorded = []
-    for batch in batches:
-        passed = forward_losses(trial, batch)
+    for batch, tasks in zip(batches, labelled, strict=True):
+        passed = forward_losses(trial, batch, tasks)
         named: dict[str, float] = {}
         if passed.total is not None:
             # One transfer for all losses: on a GPU, each .item() waits for the device.
@@ -202,6 +205,9 @@ def training_step(
             scaled = {task: trial.scaler.scale(loss) for task, loss in losses.items()}
             trial.weighting.backward(scaled, trial.scaler.scale(total), features)
         after("backward", named)
+    if counts:
+        trained = (parameter for group in trial.optimizer.param_groups for parameter in group["params"])
+        ranks().add_gradients(trained, trial.weighting.parameters())
     trial.control.apply(trial.optimizer, now, length)
     scale = trial.scaler.get_scale()
     if counts:
@@ -269,6 +275,9 @@ def train_one_epoch(trial: Trial, loader: Loader, clock: EpochClock | None = Non
             sums.points += points
             sums.curves.append(step_curves(trial, step, points))
     sums.seconds = time.perf_counter() - start
+    sums.images = ranks().count(sums.images)
+    ranks().check_equal(trial.network.parameters(), f"after epoch {trial.epoch + 1}")
+    ranks().spread(trial.network.buffers())
     trial.gather()
     still_live = live_mask(trial.model)
     sums.groups_died, sums.groups_revived = int((live & ~still_live).sum()), int((~live & still_live).sum())
@@ -346,7 +355,7 @@ def _diverged(trial: Trial, what: str, advice: str) -> TrainingDivergedError:
 def fit(trial: Trial, tracker: Tracker, loaders: Loaders) -> None:
     """Train until the epochs, or the patience, are used up; ``checkpoint.pt`` is the best network, ``last.pt`` the state."""
     training, validation = loaders.training(trial.seed), loaders.evaluation("val")
-    if trial.config.on_bad_sample == "skip":
+    if trial.config.on_bad_sample == "skip" and ranks().leads:
         files.save_json(trial.folder / files.SKIPPED, {"train": training.dataset.skipped, "val": validation.dataset.skipped})  # type: ignore[attr-defined]
     if trial.epoch == 0:
         trial.save(tracker.run_id)
@@ -391,15 +400,16 @@ def fit_one_epoch(
     line = {**epoch_line(trial, sums, evaluation, learning_rates, weights), "validation_seconds": validation_seconds}
     trial.epoch += 1
     improved = update_monitor(trial, evaluation, epoch)
-    files.append_lines(trial.folder / files.METRICS, [line])
-    files.append_lines(trial.folder / files.STEPS, sums.points)
+    if ranks().leads:
+        files.append_lines(trial.folder / files.METRICS, [line])
+        files.append_lines(trial.folder / files.STEPS, sums.points)
     for curves in sums.curves:
         tracker.log(curves, "step")
     tracker.log({**line, "epoch": trial.epoch})
-    if improved:
+    if improved and ranks().leads:
         files.save_tensors(trial.folder / files.BEST, trial.best_state(tracker.run_id))
     trial.save(tracker.run_id)
-    if trial.config.wandb_img_log and epoch % trial.config.img_log_every == 0:
+    if ranks().leads and trial.config.wandb_img_log and epoch % trial.config.img_log_every == 0:
         save_pictures(trial, validation, tracker, f"epoch_{epoch + 1:04d}", f"epoch {epoch + 1}")
     return line, improved
 

@@ -10,17 +10,25 @@ import torch
 
 from engine import checkpoint as files
 from engine.budget import TrialBudget
+from engine.distributed import ranks
 from engine.evaluation import losses_of
 from engine.monitor import Patience
 from engine.optimizer import build_control, build_optimizer, build_scheduler, stretch_schedule
 from engine.shrunk_network import ShrunkNetwork
 from engine.starting import load_teacher
+from engine.synced_norm import synchronise
 from engine.weighting import build_weighting
 from models import MultiTaskModel, build_model
 from models.compaction.costs import Costs
 from models.compaction.removal import Removal
 from settings.config import ExperimentConfig
 from utils.seeding import rng_state, seed_everything, set_rng_state
+
+RANK_SEED = 1_000_003
+"""Difference of the seeds of two ranks' dropout."""
+
+OTHER_RNG = "rng_of_others"
+"""Key of ``last.pt``, where several processes trained: the random states of ranks 1, 2, ..."""
 
 
 class Trial:
@@ -65,6 +73,9 @@ class Trial:
         """Result of ``optim.group_squares`` when the penalty began to act; None before."""
         self.saved: int | None = None
         """Number of epochs in ``last.pt``; None: there is no such file."""
+        self._synchronise()
+        if not ranks().leads:
+            torch.manual_seed(self.seed + RANK_SEED * ranks().rank)  # the same weights, but dropout of its own
 
     @property
     def name(self) -> str:
@@ -96,6 +107,10 @@ class Trial:
         """Multiply-adds of the network that trains, for one image."""
         return self.costs.dense if self.shrunk is None else self.costs.of(self.shrunk.removal)
 
+    def _synchronise(self) -> None:
+        if self.config.batch_norm == "sync" and ranks().size > 1:
+            synchronise(self.network)
+
     def gather(self) -> None:
         """Bring ``model`` up to date with the network that trains."""
         if self.shrunk is not None:
@@ -106,6 +121,7 @@ class Trial:
         self.widen()
         self.shrunk = ShrunkNetwork(self.model, self.optimizer, removal, self.config.channels_last)
         self.optimizer = self.scheduler.optimizer = self.shrunk.optimizer
+        self._synchronise()
 
     def widen(self) -> None:
         """Let ``model`` itself train on."""
@@ -139,8 +155,11 @@ class Trial:
         }
 
     def save(self, run_id: str | None) -> None:
-        """Write ``last.pt``, from which the training can go on."""
-        files.save_tensors(self.folder / files.LAST, self.state_dict(run_id))
+        """Write ``last.pt``, from which the training can go on, with the random state of every rank."""
+        states = ranks().gather(rng_state())
+        if states is not None:
+            others = {OTHER_RNG: states[1:]} if len(states) > 1 else {}
+            files.save_tensors(self.folder / files.LAST, {**self.state_dict(run_id), **others})
         self.saved = self.epoch
 
     def best_state(self, run_id: str | None) -> dict[str, Any]:
@@ -174,5 +193,5 @@ class Trial:
             self.shrink(Removal.from_state(state["removal"], self.model))
         if state["config"]["epochs"] != self.config.epochs:
             stretch_schedule(self.scheduler, self.optimizer, self.config.epochs)
-        set_rng_state(state["rng"])
+        set_rng_state([state["rng"], *state.get(OTHER_RNG, [])][ranks().rank])
         self.saved = self.epoch

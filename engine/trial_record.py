@@ -20,6 +20,7 @@ import torch
 
 from engine import checkpoint as files
 from engine.device import device_name
+from engine.distributed import ranks
 from utils.console import LineFormatter
 from utils.errors import TrialError
 from utils.files import open_no_link
@@ -153,7 +154,7 @@ def _earlier_starts(path: Path) -> list[dict[str, Any]]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Describe what this process runs: command, state of the code, versions, device and threads."""
+    """Describe what this process runs: command, state of the code, versions, device, threads, and how many train with it."""
     return {
         "command": command(),
         **code_state(),
@@ -165,6 +166,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "system": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        **({"processes": ranks().size} if ranks().size > 1 else {}),
     }
 
 

@@ -129,6 +129,9 @@ class ExperimentConfig(Schema):
     """Random changes of the training frames."""
     train_batch_size: Annotated[Int, Field(ge=2), DATA] = 16
     """Frames per training batch (batch norm needs two); the last incomplete batch is dropped."""
+    batch_norm: Annotated[Literal["local", "sync"], WORK] = "local"
+    """Frames that batch norm sees where several processes train (docs/scale.md): `local`, those of one process; `sync`, the
+    whole batch, as one process does."""
     accumulate: Annotated[Int, Field(ge=1), DATA] = 1
     """Batches per step of the optimizer: the steps of a batch this many times as large, batch norm aside, in the memory of one
     (docs/runs.md); batches that make no whole step are dropped."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ class MetricInfo:
 
 UP = MetricInfo("up")
 
+ALONE: dict[str, Any] = {"sync_on_compute": False}
+"""Of a metric of torchmetrics: it waits for no other process when it is computed; :meth:`TaskMetrics.merge` brings them in."""
+
 
 class TaskMetrics(Protocol):
     """Metrics of one task."""
@@ -46,6 +49,9 @@ class TaskMetrics(Protocol):
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """Take a batch in: predictions of ``tasks.objectives.predict``, targets and masks of the loader."""
+
+    def merge(self, other: Self) -> None:
+        """Take in what other metrics of the same task have taken in: those of another process, about other frames."""
 
     def compute(self) -> dict[str, float]:
         """Name -> value over everything taken in so far."""
@@ -60,6 +66,9 @@ class _Mean:
     def add(self, values: Tensor) -> None:
         self.total += float(values.double().sum())
         self.count += values.numel()
+
+    def merge(self, other: _Mean) -> None:
+        self.total, self.count = self.total + other.total, self.count + other.count
 
     def compute(self) -> float:
         return self.total / self.count if self.count else math.nan
@@ -89,6 +98,10 @@ class SegmentationMetrics:
         iou = correct / (2 * valid - correct)
         self.imagewise.add(iou[valid > 0])
 
+    def merge(self, other: Self) -> None:
+        self.confusion += other.confusion
+        self.imagewise.merge(other.imagewise)
+
     def compute(self) -> dict[str, float]:
         matrix = self.confusion.double()
         true, target, predicted = matrix.diag(), matrix.sum(1), matrix.sum(0)
@@ -116,7 +129,8 @@ class DepthMetrics:
     }
 
     def __init__(self) -> None:
-        self.absolute, self.squared = _float64(MeanAbsoluteError()), _float64(MeanSquaredError(squared=False))
+        self.absolute = _float64(MeanAbsoluteError(**ALONE))
+        self.squared = _float64(MeanSquaredError(squared=False, **ALONE))
         self.relative, self.close = _Mean(), _Mean()
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
@@ -127,6 +141,11 @@ class DepthMetrics:
             self.squared.to(p.device).update(p, t)
         self.relative.add((p - t).abs() / t)
         self.close.add((torch.maximum(p / t, t / p) < 1.25).double())
+
+    def merge(self, other: Self) -> None:
+        self.absolute, self.squared = _merged(self.absolute, other.absolute), _merged(self.squared, other.squared)
+        self.relative.merge(other.relative)
+        self.close.merge(other.close)
 
     def compute(self) -> dict[str, float]:
         return {
@@ -168,6 +187,13 @@ class NormalsMetrics:
             share.add((angle < limit).double())
         self.angles.append(angle.float().cpu().numpy())
 
+    def merge(self, other: Self) -> None:
+        self.cosine.merge(other.cosine)
+        self.angle.merge(other.angle)
+        for limit, share in self.within.items():
+            share.merge(other.within[limit])
+        self.angles += other.angles
+
     def compute(self) -> dict[str, float]:
         angles = np.concatenate(self.angles) if self.angles else np.empty(0, np.float32)
         return {
@@ -184,13 +210,16 @@ class EdgeMetrics:
     INFO: ClassVar[Mapping[str, MetricInfo]] = {"abs_err": MetricInfo("down", title="absolute error")}
 
     def __init__(self) -> None:
-        self.absolute = _float64(MeanAbsoluteError())
+        self.absolute = _float64(MeanAbsoluteError(**ALONE))
 
     def update(self, prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         """(B, 1, H, W) each."""
         if bool(mask.any()):
             p, t = prediction[mask].double(), target[mask].double()
             self.absolute.to(p.device).update(p, t)
+
+    def merge(self, other: Self) -> None:
+        self.absolute = _merged(self.absolute, other.absolute)
 
     def compute(self) -> dict[str, float]:
         return {"abs_err": _value(self.absolute)}
@@ -214,6 +243,10 @@ class RegressionMetrics:
         self.absolute.add(error.abs())
         self.squared.add(error.square())
 
+    def merge(self, other: Self) -> None:
+        self.absolute.merge(other.absolute)
+        self.squared.merge(other.squared)
+
     def compute(self) -> dict[str, float]:
         return {"abs_err": self.absolute.compute(), "rmse": math.sqrt(self.squared.compute())}
 
@@ -231,6 +264,9 @@ class ClassificationMetrics:
         metric = MulticlassConfusionMatrix(len(self.confusion), validate_args=False)
         if bool(mask.any()):
             self.confusion += metric.to(prediction.device)(prediction[mask], target[mask]).cpu()
+
+    def merge(self, other: Self) -> None:
+        self.confusion += other.confusion
 
     def compute(self) -> dict[str, float]:
         matrix = self.confusion.double()
@@ -256,10 +292,10 @@ class AttributeMetrics:
 
     def __init__(self) -> None:
         self.metrics: dict[str, Metric] = {
-            "accuracy": BinaryAccuracy(),
-            "f1": BinaryF1Score(),
-            "f1_weighted": MulticlassF1Score(num_classes=2, average="weighted"),
-            "auroc": BinaryAUROC(),
+            "accuracy": BinaryAccuracy(**ALONE),
+            "f1": BinaryF1Score(**ALONE),
+            "f1_weighted": MulticlassF1Score(num_classes=2, average="weighted", **ALONE),
+            "auroc": BinaryAUROC(**ALONE),
         }
         self.positives, self.predicted, self.count = 0, 0, 0
 
@@ -274,12 +310,27 @@ class AttributeMetrics:
         for name, metric in self.metrics.items():
             metric.update((p > 0.5).long() if name == "f1_weighted" else p, t)
 
+    def merge(self, other: Self) -> None:
+        self.positives, self.predicted = self.positives + other.positives, self.predicted + other.predicted
+        self.count += other.count
+        self.metrics = {name: _merged(metric, other.metrics[name]) for name, metric in self.metrics.items()}
+
     def compute(self) -> dict[str, float]:
         if not self.count:
             return dict.fromkeys(self.metrics, math.nan)
         # torchmetrics makes 0 of 0 / 0.
         undefined = {"auroc": self.positives in (0, self.count), "f1": self.positives == self.predicted == 0}
         return {name: math.nan if undefined.get(name) else float(metric.compute()) for name, metric in self.metrics.items()}
+
+
+M = TypeVar("M", bound=Metric)
+
+
+def _merged(metric: M, other: M) -> M:
+    """Return a metric that has taken in what both have."""
+    if metric.update_called and other.update_called:
+        metric.merge_state(other)
+    return metric if metric.update_called else other
 
 
 def _float64(metric: Metric) -> Metric:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 from datasets import eval_loader, train_loader
@@ -141,3 +142,15 @@ def test_too_few_frames_for_one_batch_is_an_error_with_the_key(root: Path) -> No
     with pytest.raises(DataError, match=r"^train_batch_size: 8 is more than the 7 frames of the training split$"):
         train_loader(_config(root, train_batch_size=8), seed=0)
     assert len(train_loader(_config(root, train_batch_size=7), seed=0)) == 1
+
+
+def test_processes_share_each_batch_and_each_split_in_parts_of_any_size(root: Path) -> None:
+    config = _config(root, train_batch_size=5, augmentation={"hflip": True})
+    whole = _epoch(train_loader(config, seed=0), 1)
+    parts = [_epoch(train_loader(config, seed=0, part=(number, 3)), 1) for number in range(3)]
+    assert [len(batch["name"]) for (batch,) in parts] == [1, 2, 2]
+    assert equal(whole[0]["image"], torch.cat([batch["image"] for (batch,) in parts])), "augmented alike"
+    for count in (2, 5):  # more processes than the three frames of the split
+        batches = [batch for number in range(count) for batch in eval_loader(config, "val", part=(number, count))]
+        names = [name for batch in (batches, eval_loader(config, "val")) for part in _names(batch) for name in part]
+        assert names[:3] == names[3:]

@@ -55,3 +55,18 @@ def test_bf16_is_native_on_a_cpu_with_instructions_for_it(monkeypatch: pytest.Mo
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda answer=capabilities: answer, raising=False)
         assert has_native_bf16(torch.device("cpu")) is expected
     assert has_native_bf16(torch.device("mps")) is False
+
+
+def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr("engine.distributed.Ranks.size", 3)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert [str(resolve_device(name)) for name in ("auto", "cuda", "cpu")] == ["cuda:1", "cuda:1", "cpu"] and taken == [1, 1]
+    with pytest.raises(ConfigError, match=r"^device: 'cuda:0' is one GPU, and each process has its own; write device=cuda$"):
+        resolve_device("cuda:0")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match=r"^device: 'auto' needs a GPU for each process, and there are 2$"):
+        resolve_device("auto")

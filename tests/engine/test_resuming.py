@@ -87,7 +87,7 @@ OTHER: dict[str, Any] = {
     **{"splits": Splits(train="trainval"), "val_fraction": 0.2, "data_split_file": "split.json", "mask_void": "background"},
     **{"input_shape": (32, 64), "input_img_channels": 1, "depth_target": "metric"},
     **{"augmentation": Augmentation(hflip=True), "train_batch_size": 3, "accumulate": 2, "val_batch_size": 3},
-    "test_batch_size": 3,
+    **{"test_batch_size": 3, "batch_norm": "sync"},
     **{"cache": True, "on_bad_sample": "skip", "backbone": "resnetd18", "output_stride": 16, "init_weights": "weights.pt"},
     **{"normalize": "imagenet", "head_width": 9, "aspp_rates": (3,), "seg_loss_fn": "dice", "comb_loss": "uncertainty"},
     **{"loss_weights": {"depth_euclidean": 2.0}, "loss_weight_lr": 0.5, "optimizer": "adam", "bb_optimizer": "adam"},

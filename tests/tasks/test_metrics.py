@@ -230,3 +230,18 @@ def test_half_precision_logits_are_judged_in_single() -> None:
         logits, target, mask = random_batch(task, 4)
         half = logits.bfloat16()
         assert metrics_of(task, half, target, mask) == metrics_of(task, half.float(), target, mask)
+
+
+@pytest.mark.parametrize("task", ALL)
+@pytest.mark.parametrize("sizes", [(6, 0, 8), (0, 14), (5, 4, 5)])
+def test_metrics_of_parts_that_are_merged_are_those_of_the_whole(task: str, sizes: tuple[int, ...]) -> None:
+    """A part may have no frame."""
+    logits, *truth = batch = random_batch(task, FRAMES)
+    parts = []
+    for frames in zip(*(values.split(sizes) for values in (predict(get_task(task), logits, "relative"), *truth)), strict=True):
+        parts.append(build_metrics(get_task(task), "NYU"))
+        if len(frames[0]):
+            parts[-1].update(*frames)
+    for other in parts[1:]:
+        parts[0].merge(other)
+    assert parts[0].compute() == pytest.approx(metrics_of(task, *batch), nan_ok=True, rel=1e-12)
