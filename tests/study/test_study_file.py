@@ -173,7 +173,7 @@ def test_what_is_missing_says_what_it_is_for(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
-    path = study_file(tmp_path, [{"lambda": 0, "epochs": 3}, {"tasks": "non"}], trials=0, num_trials=3)
+    path = study_file(tmp_path, [{"lambda": 0, "epochs": 3}, {"tasks": [["all", "x"]]}], trials=0, num_trials=3)
     keys = {problem.split(":")[0].split(" ")[0] for problem in problems_of(path, "axes=3", "epochs")}
     assert keys == {"trials", "file", "override", "axes.0.lambda.0", "axes.0.epochs", "axes.1.tasks"}
     path = study_file(tmp_path, {"set": {"seed": 3, "epochs": 3, "epochs.x": 1}}, set={"setup": "multitask"})
