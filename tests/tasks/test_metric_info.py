@@ -29,6 +29,7 @@ def test_errors_and_angles_go_down_and_everything_else_up() -> None:
         *(("depth", name) for name in ("abs_err", "rel_err", "rmse")),
         *(("normals", name) for name in ("mean_angle", "median_angle")),
         ("edges", "abs_err"),
+        *(("regression", name) for name in ("abs_err", "rmse")),
     }
 
 

@@ -239,7 +239,7 @@ def test_metrics_of_parts_that_are_merged_are_those_of_the_whole(task: str, size
     logits, *truth = batch = random_batch(task, FRAMES)
     parts = []
     for frames in zip(*(values.split(sizes) for values in (predict(get_task(task), logits, "relative"), *truth)), strict=True):
-        parts.append(build_metrics(get_task(task), "NYU"))
+        parts.append(build_metrics(get_task(task)))
         if len(frames[0]):
             parts[-1].update(*frames)
     for other in parts[1:]:
