@@ -1,4 +1,4 @@
-"""Evaluate the saved trials of an NYU-v2 experiment again and write its result tables.
+"""Evaluate the saved trials of an experiment again and write its result tables.
 
 python get_outputs.py --exp_name 8_2_multi_seg_sn_depth_ --num_trials 5
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from utils.cli import TRIAL_FORMS, path_argument, positive
 from utils.console import run_script, setup_logging
 
-NYU_FOLDER = "folder of NYU-v2, in the layout that the experiment was trained on"
+NYU_FOLDER = "folder of the data, in the layout that the experiment was trained on"
 
 
 def main(description: str | None = __doc__, dataset: str = "NYU", data_help: str = NYU_FOLDER) -> int:

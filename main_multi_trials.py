@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from utils.cli import continuing, key_value, path_argument, positive
+from utils.cli import continuing, key_value, path_argument, positive, typed_command
 from utils.console import run_script, setup_logging
 from utils.paths import expanded
 
@@ -123,11 +123,6 @@ def _refuse_option(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> N
     parser.error(f"unrecognized arguments: {' '.join(unknown)}")
 
 
-def _typed() -> str:
-    """Return the command line of this process."""
-    return shlex.join(["python", *sys.argv])
-
-
 def _study(args: argparse.Namespace) -> int:
     """Do the runs of a study; 1 if one failed."""
     from study.plan import load_study
@@ -151,7 +146,7 @@ def _study(args: argparse.Namespace) -> int:
     from study.record import Command
     from study.run import run_alone, run_study
 
-    command = Command(_typed(), args.config_exp)
+    command = Command(typed_command(), args.config_exp)
     if args.run:
         return 1 if run_alone(study, command, args.run).status == "failed" else 0
     launcher = _launcher(args, study)
@@ -208,7 +203,7 @@ def _experiment(args: argparse.Namespace) -> int:
         return _guarded(lambda: run_experiment(config, **options))
     except KeyboardInterrupt:
         if any(map(existing_trials, expand_lambdas(config))):
-            log.warning("go on with: %s", continuing(_typed(), "--resume"))
+            log.warning("go on with: %s", continuing(typed_command(), "--resume"))
         raise
 
 

@@ -72,8 +72,12 @@ def _folders(place: Place) -> Iterator[tuple[Path, list[str]]]:
     if not place.recursive:
         yield from [(place.folder, os.listdir(place.folder))] if place.folder.is_dir() else []
         return
+    seen: set[str] = set()  # a link may lead back
     for folder, below, files in os.walk(place.folder, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        seen.add(os.path.realpath(folder))
+        below[:] = sorted(
+            name for name in below if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) not in seen
+        )
         yield Path(folder), files
 
 

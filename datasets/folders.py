@@ -6,6 +6,8 @@ the tasks that it has targets of: a frame without a file, a row or a value of a 
 
 from __future__ import annotations
 
+import csv
+import logging
 import os
 import random
 from collections.abc import Collection, Iterator, Sequence
@@ -21,16 +23,19 @@ from datasets.base import MultiTaskDataset
 from datasets.file_index import FileNames, Place, files_by_frame, named_after_frame
 from datasets.problems import Problem, missing_folder, refuse
 from datasets.splits import ROLES, cut_and_say, split_problems
+from datasets.targets import LARGEST_VALUE
 from settings.config import ExperimentConfig
-from settings.own_tasks import OwnTask, SplitFiles, SplitFolders, SplitFractions
+from settings.own_tasks import Images, OwnTask, SplitFiles, SplitFolders, SplitFractions
 from tasks.kinds import KINDS
 from tasks.table import Task
-from utils.console import listed
+from utils.console import listed, say_once
 from utils.csv_tables import read_csv
 from utils.errors import DataError, reason
 from utils.files import numbered_lines
 
 _PILLOW_TYPES = sorted(kind for kind, name in Image.registered_extensions().items() if name in Image.OPEN)
+log = logging.getLogger(__name__)
+
 IMAGE_TYPES = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", ".npy", *_PILLOW_TYPES)))
 """Types of images: arrays, and all that Pillow reads."""
 MORE_TYPES = (".png", ".tif", ".tiff")
@@ -57,10 +62,12 @@ class FoldersDataset(MultiTaskDataset):
         check_root(config)
         super().__init__(config, own_splits(config)[split], training, own_places(config))
         self.values = {
-            name: read_column(config.data_dir / str(spec.file), self.tasks[name], self.names)
+            name: read_column(config.data_dir / str(spec.file), self.tasks[name], self.names, config.images)
             for name, spec in own_tasks(config).items()
             if spec.column is not None
         }
+        if split == "train":
+            _warn_of_strangers(config)
         for name in own_tasks(config) if split == "train" else ():
             if not (self._files[name] if self.has_files(name) else self.values[name]):
                 raise no_training_target(config, name, self.names)
@@ -70,6 +77,17 @@ class FoldersDataset(MultiTaskDataset):
         kind = torch.int64 if self.tasks[task].classes else torch.float32
         value = self.values[task].get(name)
         return torch.tensor(0 if value is None else value, dtype=kind), torch.tensor(value is not None)
+
+
+def _warn_of_strangers(config: ExperimentConfig) -> None:
+    """Say once which rows of the tables are of no image: their labels are not used."""
+    frames = files_by_frame(own_places(config)[None])
+    for file in dict.fromkeys(spec.file for spec in own_tasks(config).values() if spec.file is not None):
+        rows = read_frame_table(config.data_dir / file).iloc[:, 0].str.strip()
+        strangers = [row for row in rows if row and frame_name(row, frames, config.images) not in frames]
+        if strangers:
+            said = f"{len(strangers)} of {len(rows)} rows name no image, and are not used: {listed(strangers, 4)}"
+            say_once(log, logging.WARNING, f"{config.data_dir / file}: {said}")
 
 
 def check_root(config: ExperimentConfig) -> None:
@@ -184,21 +202,32 @@ def read_frame_list(path: Path, config: ExperimentConfig) -> tuple[list[str], li
         FileNotFoundError, TextError: see :func:`utils.files.read_text`.
     """
     names, problems = [], []
+    frames = files_by_frame(own_places(config)[None])
     for number, line in numbered_lines(path):
-        name = line.removeprefix("./").removeprefix(f"{config.images.folder}/")
         if not line.isprintable() or line.startswith("/") or ".." in line.split("/"):
             problems.append(Problem(f"{path}:{number}", f"is {line!r}", "the name of one frame per line"))
         else:
-            names.append(frame_name(name, config.images.ending))
+            names.append(frame_name(line, frames, config.images))
     return names, problems
 
 
-def frame_name(text: str, ending: str | None) -> str:
-    """Return the frame that a text means: its name, or that of its image."""
+def frame_name(text: str, frames: Collection[str], images: Images | None = None) -> str:
+    """Return the frame that a text means: its name, or the name of its image, perhaps with the folder of all images.
+
+    Args:
+        text: as it is in a list or a table.
+        frames: that there are; a text that is none of them may be none of their names.
+        images: where they are.
+    """
+    images = images or Images()
+    text = text.removeprefix("./")
+    if text in frames:
+        return text
+    text = text.removeprefix(f"{images.folder}/")
     stem, suffix = os.path.splitext(text)
-    if ending is not None:
-        return text.removesuffix(ending)
-    return stem if suffix.lower() in IMAGE_TYPES else text
+    if images.ending is not None:
+        return text.removesuffix(images.ending)
+    return stem if text not in frames and suffix.lower() in IMAGE_TYPES else text
 
 
 def draw_splits(frames: Sequence[str], fractions: SplitFractions) -> dict[str, list[str]]:
@@ -223,18 +252,20 @@ def draw_splits(frames: Sequence[str], fractions: SplitFractions) -> dict[str, l
     return {role: sorted(members) for role, members in names.items()}
 
 
-def read_column(path: Path, task: Task, frames: Sequence[str]) -> dict[str, float]:
+def read_column(path: Path, task: Task, frames: Sequence[str], images: Images | None = None) -> dict[str, float]:
     """Return the targets of some frames in the column of a table, as :func:`column_values` has them.
 
     Raises:
         DataError: there is no such file or column, a frame has two rows, or a cell is no value of the task.
     """
-    values, problems = column_values(path, task, frames)
+    values, problems = column_values(path, task, frames, images)
     refuse(problems)
     return values
 
 
-def column_values(path: Path, task: Task, frames: Sequence[str]) -> tuple[dict[str, float], list[Problem]]:
+def column_values(
+    path: Path, task: Task, frames: Sequence[str], images: Images | None = None
+) -> tuple[dict[str, float], list[Problem]]:
     """Read the targets of some frames from the column of a table whose first column has the frames' names.
 
     Args:
@@ -260,7 +291,7 @@ def column_values(path: Path, task: Task, frames: Sequence[str]) -> tuple[dict[s
     values: dict[str, float] = {}
     first: dict[str, int] = {}
     problems = []
-    for line, name, cell in cells_of_frames(table, task.place, frames):
+    for line, name, cell in cells_of_frames(table, task.place, frames, images):
         if name in first:
             problems.append(Problem(f"{path}:{line}", f"is of {name}, as line {first[name]} is", "one line per frame"))
         first.setdefault(name, line)
@@ -287,16 +318,24 @@ def read_frame_table(path: Path) -> pd.DataFrame:
         raise
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a table ({reason(error)})") from None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        heads = next(csv.reader(file), [])
+    if len(heads) == 1 and (mark := next((mark for mark in ";\t" if mark in heads[0]), "")):
+        raise DataError(f"{path}: its cells are separated by {mark!r}; expected commas")
+    if len(set(heads)) < len(heads):
+        raise DataError(f"{path}: has two columns of one name: {', '.join(heads)}")
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{path}: has rows of more cells than its first line has names")
     return table
 
 
-def cells_of_frames(table: pd.DataFrame, column: str, frames: Collection[str]) -> Iterator[tuple[int, str, str]]:
+def cells_of_frames(
+    table: pd.DataFrame, column: str, frames: Collection[str], images: Images | None = None
+) -> Iterator[tuple[int, str, str]]:
     """Yield line, frame and text of the cells of a column that are of these frames."""
     wanted = set(frames)
     for line, (frame, cell) in enumerate(zip(table.iloc[:, 0].str.strip(), table[column], strict=True), start=2):
-        name = frame if frame in wanted else frame_name(frame, None)
+        name = frame_name(frame, wanted, images)
         if name in wanted:
             yield line, name, cell.strip()
 
@@ -316,11 +355,14 @@ def _value(text: str, task: Task) -> float | None:
             raise ValueError("0 or 1, yes or no, true or false (or nothing)")
         return YES_OR_NO[text.lower()]
     try:
-        number = float(text)
+        number = float(text if text.isascii() and "_" not in text else "")
     except ValueError:
         raise ValueError("a number (or nothing)") from None
     if number in task.invalid or (np.isnan(number) and any(map(np.isnan, task.invalid))):
         return None
     if not np.isfinite(number):
-        raise ValueError(f"a finite number (or nothing); invalid: [{text}] says that it is an unknown value")
-    return number * task.scale + task.offset
+        raise ValueError("a finite number (or nothing); invalid: [nan] or [inf] says that it is an unknown value")
+    value = number * task.scale + task.offset
+    if abs(value) > LARGEST_VALUE:
+        raise ValueError(f"at most {LARGEST_VALUE:.3g} (or nothing)")
+    return value

@@ -56,6 +56,7 @@ def open_image(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
+            image.info["pages"] = getattr(image, "n_frames", 1)  # which a closed image does not know
             if image.format == "PNG" and isinstance(image.info.get("transparency"), int | tuple):
                 image.info["transparency"] = _scaled_colour(image.info["transparency"], *png_header(path))
             ImageOps.exif_transpose(image, in_place=True)
@@ -112,10 +113,11 @@ def _eight_bits(grey: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
 
 
-def read_array(path: Path, labels: bool = False) -> np.ndarray:
+def read_array(path: Path, exact: bool = False) -> np.ndarray:
     """The array in an image, .npy or .mat file (of a .mat file: its one array, or the one called like the folder).
 
-    An image with a palette is read as its colours, or with ``labels`` as the numbers that are stored.
+    An image with a palette is read as its colours, or with ``exact`` as the numbers that are stored; then an image is refused
+    whose numbers would be changed.
     """
     try:
         if path.suffix.lower() == ".npy":
@@ -127,7 +129,7 @@ def read_array(path: Path, labels: bool = False) -> np.ndarray:
                 raise DataError(f"{path} holds {', '.join(arrays)}; expected one array, or one called {path.parent.name}")
             array = arrays.get(path.parent.name, next(iter(arrays.values()), None))
         else:
-            array = _image_array(path, labels)
+            array = _image_array(path, exact)
     except DataError:
         raise
     except Exception as error:  # scipy and numpy raise half a dozen types for a broken file
@@ -137,7 +139,7 @@ def read_array(path: Path, labels: bool = False) -> np.ndarray:
     return array
 
 
-def _image_array(path: Path, labels: bool) -> np.ndarray:
+def _image_array(path: Path, exact: bool) -> np.ndarray:
     """The pixels of an image as they are stored.
 
     Programs that shrink PNG files turn grey images into such with a palette or with fewer bits; pictures stay the same,
@@ -147,7 +149,7 @@ def _image_array(path: Path, labels: bool) -> np.ndarray:
         DataError: the stored numbers are not the labels that were meant.
     """
     image = open_image(path)
-    if not labels:
+    if not exact:
         return np.array(image.convert("RGB") if image.mode == "P" else image)
     bits, colour_type = png_header(path) if image.format == "PNG" else (8, GREY)
     if colour_type == GREY and bits < 8:
@@ -155,7 +157,11 @@ def _image_array(path: Path, labels: bool) -> np.ndarray:
             f"{path} is a grey image of {bits} bit{'s' * (bits > 1)}, whose values are scaled when they are read; expected a "
             "grey image of 8 bits"
         )
-    array = np.array(image)
+    if bits == 16 and colour_type != GREY:
+        raise DataError(f"{path} has colours of 16 bits, of which only 8 are read; expected a .npy file, or a grey image each")
+    if image.info["pages"] > 1:
+        raise DataError(f"{path} has {image.info['pages']} pages; expected one")
+    array = _as_tagged(image)
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB") or []).reshape(-1, 3)
         used = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
@@ -168,3 +174,13 @@ def _image_array(path: Path, labels: bool) -> np.ndarray:
                 "grey image of 8 bits, or a palette whose numbers are the labels"
             )
     return array
+
+
+def _as_tagged(image: Image.Image) -> np.ndarray:
+    """The pixels of an image; of a TIFF as the whole numbers that its tags say, which PIL reads with or without a sign."""
+    array = np.array(image)
+    if image.format != "TIFF":
+        return array
+    bits, form = (image.tag_v2.get(tag, (default,)) for tag, default in ((258, 8), (339, 1)))  # type: ignore[attr-defined]
+    kind = {1: np.uint32 if bits[0] == 32 else None, 2: np.int8 if bits[0] == 8 else None}.get(form[0])
+    return array if kind is None or array.dtype.itemsize != np.dtype(kind).itemsize else array.view(kind)

@@ -52,6 +52,8 @@ def find_photos(place: Path) -> dict[str, Path]:
     others = listed([path.name for path in files if path.suffix.lower() in OTHER_TYPES])
     if not photos:
         what = "is no photo" if place.is_file() else "there is no photo in it"
+        below = [] if place.is_file() else sorted(path.name for path in place.iterdir() if path.is_dir())
+        what += f", and sub-folders are not read; give one of {listed(below, 3)}" if below else ""
         raise DataError(f"--images {place}: {what}; {readable}{f'; save as JPEG first: {others}' if others else ''}")
     if others:
         log.warning("left out: %s; save as JPEG first, as %s", others, readable)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from datasets.images import read_array
-from datasets.targets import decode, whole_labels
+from datasets.targets import EXACT, decode, whole_labels
 from tasks.data_sets import LabelSet
 from tasks.table import IGNORE_INDEX, Task
 from utils.errors import DataError
@@ -105,9 +105,15 @@ def judge(task: Task, facts: Mapping[Path, Facts]) -> Finding | None:
 
 def _judge_labels(task: Task, facts: Mapping[Path, Facts], files: str) -> Finding | None:
     assert task.labels is not None, "a segmentation has classes"
-    if not task.label_sets:
-        return None  # of classes that the user has named, nobody knows another numbering
     present = frozenset().union(*(fact.labels for fact in facts.values()))
+    if not task.label_sets:  # of classes that the user has named, nobody knows another numbering
+        occur = [name for number, name in zip(task.labels.numbers, task.classes, strict=True) if number in present]
+        ignored = sorted(present & set(task.labels.unlabelled))
+        if len(occur) > 1 or len(facts) < HANDFUL:
+            return None
+        problem = f"has no class but {occur[0]}" if occur else "has no pixel of any class"
+        also = f", and the unlabelled {ignored[0]}" if ignored else ""
+        return Finding(next(iter(facts)), f"{problem}{also}, nor has any of {files}", "the numbers of classes", refused=False)
     numbering, classes = task.labels, task.outputs
     first, unlabelled = numbering.first, numbering.unlabelled[0]
     last = first + classes - 1
@@ -163,7 +169,7 @@ def _check(task: Task, files: Sequence[Path], identities: Sequence[tuple[int, in
     facts: dict[Path, Facts] = {}
     for path in files:
         with suppress(DataError):
-            facts[path] = facts_of(task, read_array(path, labels=task.kind == "segmentation"), path)
+            facts[path] = facts_of(task, read_array(path, exact=task.kind in EXACT), path)
     finding = judge(task, facts)
     if finding is None:
         return

@@ -47,17 +47,22 @@ EXTREME = 0.75
 STRENGTH_TOLERANCE = 1e-3
 """Distance to which resizing with overshoot may have taken an edge out of [0, 1]."""
 
+LARGEST_VALUE = float(np.finfo(np.float32).max)
+"""Largest number that a target can be."""
+
 METRES = "floats in metres, 0 where invalid"
 VECTORS = "float unit vectors (or 8 bits, n = 2x / 255 - 1), zero vectors where invalid"
 
 _EIGHT_BIT_NORMALS = 2 * np.arange(256, dtype=np.float32) / np.float32(255) - 1
+EXACT = ("segmentation", "depth", "regression")
+"""Kinds whose files are numbers, and no pictures of them."""
 Decoded = tuple[np.ndarray, np.ndarray]
 """Values (K, H, W), 0 where they are invalid (labels: 255), and validity (1, H, W)."""
 
 
 def read_target(task: Task, path: Path) -> Decoded:
     """Read a dense target."""
-    return decode(task, read_array(path, labels=task.kind == "segmentation"), path)
+    return decode(task, read_array(path, exact=task.kind in EXACT), path)
 
 
 def decode(task: Task, array: np.ndarray, path: Path) -> Decoded:
@@ -134,7 +139,9 @@ def read_numbers(array: np.ndarray, path: Path, task: Task) -> Decoded:
 
 def _in_unit(stored: np.ndarray, path: Path, task: Task) -> Decoded:
     """Return stored numbers in the task's unit, in 64 bits, and where they are unknown."""
-    unknown: np.ndarray = np.isin(stored, task.invalid)
+    # A number that a file of floats cannot have exactly is there as the nearest one that it can.
+    marks = np.array(task.invalid, stored.dtype if stored.dtype.kind == "f" else np.float64)
+    unknown: np.ndarray = np.isin(stored, marks)
     if any(map(math.isnan, task.invalid)):
         unknown |= np.isnan(stored)
     broken: np.ndarray = ~(unknown | np.isfinite(stored))
@@ -144,7 +151,11 @@ def _in_unit(stored: np.ndarray, path: Path, task: Task) -> Decoded:
             f"{path} has {int(broken.sum())} values that are not finite ({kind}); expected numbers, or invalid: [{kind}] if "
             "they mark unknown pixels"
         )
-    return stored.astype(np.float64) * task.scale + task.offset, unknown
+    values = np.where(unknown, 0, stored).astype(np.float64) * task.scale + task.offset
+    if np.abs(values).max(initial=0) > LARGEST_VALUE:
+        largest = values.flat[np.abs(values).argmax()]
+        raise DataError(f"{path} has the value {largest:g}; expected at most {LARGEST_VALUE:.3g}, and others among invalid")
+    return values, unknown
 
 
 def read_depth(array: np.ndarray, path: Path, task: Task) -> Decoded:

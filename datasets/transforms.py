@@ -97,7 +97,7 @@ def horizontal_flip(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
         if rule != "none":
             target, mask = F.horizontal_flip(target), F.horizontal_flip(mask)
         if mirrored is not None:
-            target = mirrored[target.long()]
+            target = mirrored[target.long()].to(target.dtype)
         if rule == "mirror_and_negate_x":
             target[0].neg_()  # of the copy that the flip has made
         targets[name], masks[name] = target, mask

@@ -85,7 +85,8 @@ def _metrics(trial: SavedTrial) -> Iterator[tuple[object, ...]]:
             for metric, value in values.items():
                 info = metric_info(task, metric, metres=trial.config.depth_target == "metric")
                 told = "n/a" if value is None else f"{value:.4f}"
-                yield task.title, f"{info.title or metric.replace('_', ' ')} {ARROWS[info.better]}", told
+                unit = f" in {info.unit}" if info.unit else ""
+                yield task.title, f"{info.title or metric.replace('_', ' ')}{unit} {ARROWS[info.better]}", told
 
 
 def _sizes(report: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:

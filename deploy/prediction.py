@@ -167,11 +167,13 @@ def as_stored(task: Task, prediction: np.ndarray) -> np.ndarray:
     """Return a prediction of ``predict_at`` as the data set's own files have it.
 
     Returns:
-        segmentation: uint8 (H, W) in the numbering of the files; normals: (H, W, 3); depth and edges: (H, W).
+        segmentation: (H, W) in the numbering of the files, of the smallest type that has it; normals: (H, W, 3); depth and
+        edges: (H, W).
     """
     if task.labels is not None:
         numbers = np.array(task.labels.numbers)
-        return numbers.astype(np.min_scalar_type(numbers.max()))[prediction]
+        kinds = (np.min_scalar_type(number) for number in (numbers.min(), numbers.max()))
+        return numbers.astype(np.result_type(*kinds))[prediction]
     return np.ascontiguousarray(np.moveaxis(prediction, 0, -1)) if task.channels > 1 else prediction[0]
 
 

@@ -10,6 +10,7 @@ import torch
 from engine import checkpoint as files
 from models import MultiTaskModel, build_model
 from settings.config import ExperimentConfig, validate_config
+from tasks.table import Task
 from utils.errors import ConfigError, TrialError, UserError
 from utils.paths import expanded
 from utils.tensor_files import misfits
@@ -49,10 +50,10 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
             f"distill.from: {path}: does not predict {', '.join(missing)}; expected a trial of all tasks of task_list"
         )
     for name, task in config.tasks.items():
-        if taught.tasks[name].classes != task.classes:
-            number = len(taught.tasks[name].classes)
+        there, here = _meaning(taught.tasks[name]), _meaning(task)
+        for what in (what for what in here if there[what] != here[what]):
             raise UserError(
-                f"distill.from: {path}: {name} has other classes ({number}) than this trial's ({len(task.classes)})"
+                f"distill.from: {path}: {name} means something else there ({what}: {there[what]}, and here {here[what]})"
             )
     for key in ("depth_target", "input_img_channels"):
         if getattr(taught, key) != getattr(config, key):
@@ -60,6 +61,14 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
                 f"distill.from: {path}: has {key} {getattr(taught, key)!r}, and this trial has {getattr(config, key)!r}"
             )
     return model.to(device).eval().requires_grad_(False)
+
+
+def _meaning(task: Task) -> dict[str, object]:
+    """Return what a task's logits mean."""
+    return {
+        **{"kind": task.kind, "head": task.head, "classes": task.classes, "channels": task.channels},
+        **{"mean": task.mean, "std": task.std, "unit": task.unit, "range": task.depth_range},
+    }
 
 
 def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> str:

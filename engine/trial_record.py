@@ -7,9 +7,7 @@ import functools
 import importlib.metadata
 import logging
 import platform
-import shlex
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,6 +19,7 @@ import torch
 from engine import checkpoint as files
 from engine.device import device_name
 from engine.distributed import ranks
+from utils.cli import typed_command
 from utils.console import LineFormatter
 from utils.errors import TrialError
 from utils.files import open_no_link
@@ -54,7 +53,7 @@ class TrialLog(logging.Handler):
             self._file = open(path, "a", encoding="utf-8", errors="backslashreplace", opener=open_no_link)  # noqa: SIM115
         except OSError as error:
             self._fail(error)
-        self._write("\n".join([f"--- {now()}: {command()}", *self._early]))
+        self._write("\n".join([f"--- {now()}: {typed_command()}", *self._early]))
 
     @property
     def is_open(self) -> bool:
@@ -156,7 +155,7 @@ def _earlier_starts(path: Path) -> list[dict[str, Any]]:
 def environment(device: torch.device) -> dict[str, Any]:
     """Describe what this process runs: command, state of the code, versions, device, threads, and how many train with it."""
     return {
-        "command": command(),
+        "command": typed_command(),
         **code_state(),
         "versions": {
             "python": platform.python_version(),
@@ -191,11 +190,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def command() -> str:
-    """Return the command that started this process."""
-    return shlex.join(["python", *sys.argv])
 
 
 def now() -> str:

@@ -167,7 +167,7 @@ class ExperimentConfig(Schema):
     seg_loss_fn: Annotated[str, OneOf(SEGMENTATION_LOSSES), WORK] = "softCEloss"
     """Loss of the segmentation: cross-entropy with label smoothing 0.1, or one of the others."""
     class_weights: Annotated[
-        Literal["none", "balanced"] | dict[Text, tuple[Annotated[Number, Field(ge=0)], ...]],
+        Literal["none", "balanced"] | dict[Text, tuple[Annotated[Number, Field(gt=0)], ...]],
         SeveralForms,
         about("numbers", may_become="what it stands for"),
     ] = "none"
@@ -486,8 +486,8 @@ def _class_weight_problems(config: ExperimentConfig) -> Iterator[str]:
         if name not in known:
             yield f"class_weights: {name!r} is no task with classes; expected some of {', '.join(known)}"
             continue
-        if config.class_weights != "balanced" and (len(weights) != known[name] or not any(weights)):
-            yield f"class_weights.{name}: {shown(weights)} is not valid; expected {known[name]} weights, at least one above 0"
+        if config.class_weights != "balanced" and (len(weights) != known[name]):
+            yield f"class_weights.{name}: {shown(weights)} is not valid; expected {known[name]} weights above 0"
         task = config.tasks[name]
         loss = task.loss or config.seg_loss_fn
         if task.kind == "segmentation" and loss in OVERLAP_LOSSES:

@@ -18,6 +18,19 @@ from tasks.table import IGNORE_INDEX, SEGMENTATION_LOSSES, Task, make_task
 
 RESERVED = ("total", "overview", "singles", "pairs", "all")
 """Names that mean something else in the files of a trial, of predictions or of a study."""
+TORCH_NAMES = (
+    "T_destination add_module apply bfloat16 buffers call_super_init children clear compile cpu cuda double "
+    "dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu "
+    "items keys load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters "
+    "pop register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
+    "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
+    "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
+    "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty "
+    "train type update values xpu zero_grad"
+).split()
+"""Names that torch's module of the heads has for its own attributes."""
+LARGEST_NUMBER = 2**20
+"""Largest number of a class in the files; most have one byte."""
 DENSE = ("segmentation", "regression", "depth", "normals", "edges")
 WHOLE_IMAGE = ("classification", "attribute", "regression")
 _NUMBERS = ("regression", "depth")
@@ -40,10 +53,12 @@ def _no_path_upwards(value: str) -> str:
 
 
 def _numbered(value: Any) -> Any:
-    """Return the keys of a mapping as numbers, which are texts in files of JSON."""
+    """Return a mapping in the order of its keys, numbers, which are texts in files of JSON."""
     if not isinstance(value, Mapping):
         return value
-    return {int(key) if isinstance(key, str) and re.fullmatch(r"-?\d+", key) else key: name for key, name in value.items()}
+    keys = {key: int(key) if isinstance(key, str) and re.fullmatch(r"-?\d+", key) else key for key in value}
+    numbered = {number: value[key] for key, number in keys.items()}
+    return dict(sorted(numbered.items())) if all(type(number) is int for number in numbered) else numbered
 
 
 Below = Annotated[Text, AfterValidator(_no_path_upwards)]
@@ -172,6 +187,9 @@ class OwnTask(Schema):
         if self.kind == "classification" and isinstance(self.classes, dict):
             yield f"{key}.classes: have numbers; of a classification they are names, as the column has them"
         numbers = self.labels.numbers if self.labels and names else ()
+        for number in (*numbers, *(self.ignore if isinstance(self.ignore, tuple) else ())):
+            if abs(number) > LARGEST_NUMBER:
+                yield f"{key}.classes: {number} is not valid; expected numbers up to {LARGEST_NUMBER}"
         both = sorted(set(numbers) & set(self.ignore if isinstance(self.ignore, tuple) else ()))
         if both and self.kind == "segmentation":
             yield f"{key}.ignore: {both[0]} is the number of the class {names[numbers.index(both[0])]!r}"
@@ -237,7 +255,7 @@ def own_task_problems(tasks: Mapping[str, OwnTask]) -> Iterator[str]:
     for name, task in tasks.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name):
             yield f"tasks.{name}: is no name of a task; expected letters, digits and _, beginning with a letter, at most 60"
-        if name in RESERVED or keyword.iskeyword(name):
+        if name in RESERVED or name in TORCH_NAMES or keyword.iskeyword(name):
             yield f"tasks.{name}: has a name that means something else, here or in Python; choose another"
         yield from task.problems(f"tasks.{name}")
     short: dict[str, str] = {}

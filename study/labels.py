@@ -22,7 +22,8 @@ NOTHING = "—"
 def tasks_label(tables: StudyTables, tasks: Iterable[str]) -> str:
     """Join the titles of tasks: ``Semantic segmentation + depth``."""
     titles = [task_title(tables, name) for name in tasks]
-    return " + ".join(title if index == 0 else title[:1].lower() + title[1:] for index, title in enumerate(titles))
+    small = [title[:1].lower() + title[1:] if title[1:2].islower() else title for title in titles]  # NDVI stays
+    return " + ".join([*titles[:1], *small[1:]])
 
 
 def task_title(tables: StudyTables, name: str) -> str:

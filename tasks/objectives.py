@@ -143,7 +143,7 @@ class Regression(Objective):
         return REGRESSION_LOSSES[task.loss or KINDS[task.kind].losses[0]](logits, others)
 
     def unit_of(self, task: Task, depth_target: str) -> str:
-        return task.unit or task.title
+        return task.unit or "number, in the unit of the training data"
 
 
 class Depth(Objective):

@@ -8,6 +8,7 @@ are ``ExperimentConfig.tasks``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -113,8 +114,9 @@ class Task:
 
     def mirrored_classes(self) -> list[int] | None:
         """Return per class what it is in a mirror (a left eye is a right one); None if all stay what they are."""
-        sides = {"left": "right", "right": "left"}
-        mirrored = [" ".join(sides.get(word, word) for word in name.split()) for name in self.classes]
+        sides = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+        word = re.compile(rf"(?<![A-Za-z])({'|'.join(sides)})(?![A-Za-z])")
+        mirrored = [word.sub(lambda match: sides[match[1]], name) for name in self.classes]
         known = [name if name in self.classes else own for name, own in zip(mirrored, self.classes, strict=True)]
         return None if known == list(self.classes) else [self.classes.index(name) for name in known]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,13 @@ from utils.paths import expanded
 
 TRIAL_FORMS = "its folder, the checkpoint.pt in it, or its name in results/runs"
 """Ways to name a trained trial (``engine.checkpoint.find_trials``), for help texts."""
+
+
+def typed_command() -> str:
+    """Return the command line that started this process, or torchrun's that started it and others."""
+    processes = os.environ.get("WORLD_SIZE", "1") if "RANK" in os.environ else "1"
+    program = ["python"] if processes == "1" else ["torchrun", "--nproc-per-node", processes]
+    return shlex.join([*program, *sys.argv])
 
 
 def continuing(command: str, *options: str) -> str:

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [(entry.name, entry.keys["kind"], f"{entry.frames} of {len(pictures)}", entry.facts[0]) for entry in entries]
     show_table(str(root), ("task", "kind", "frames", "found"), rows)
     lines = [words, *said, *unused, *(f"not yet right: {reason}" for reason in faults)]
-    sys.stdout.write("".join(f"{line}\n" for line in (*lines, f"{out} is written; next: {commands[0 if faults else 1]}")))
+    sys.stdout.write("".join(f"{line}\n" for line in (*lines, f"{out} is written; next: {commands[0]}")))
     return 1 if faults else 0
 
 

@@ -92,7 +92,7 @@ def write_targets(root: Path) -> None:
     for frame in track(frames, "writing the targets"):
         file = f"{frame}.png"
         first, other = (root / "semseg" / place / file for place in ("VOC12", "pascal-context"))
-        Image.fromarray(read_array(first if first.is_file() else other, labels=True)).save(unfinished / "semseg" / file)
+        Image.fromarray(read_array(first if first.is_file() else other, exact=True)).save(unfinished / "semseg" / file)
         parts = human_parts(root / "human_parts" / f"{frame}.mat")
         if parts is not None:
             Image.fromarray(parts).save(unfinished / "human_parts" / file)

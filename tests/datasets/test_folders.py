@@ -121,11 +121,11 @@ GREY = np.full((SIDE, SIDE), 7, np.uint16)
 @pytest.mark.parametrize(
     ("task", "name", "array", "value"),
     [
-        (MAPPED, "it/a/0.png", np.full((SIDE, SIDE), 300, np.uint16), 1),
+        (MAPPED, "it/a/0.png", np.full((SIDE, SIDE), 300, np.uint16), 2),
         (MAPPED, "it/a/0.tif", GREY, 0),
         ({**MAPPED, "ignore": [-1, 0]}, "it/a/0.npy", np.full((SIDE, SIDE), -1), 255),
         ({**MAPPED, "ignore": "others"}, "it/a/0.png", np.full((SIDE, SIDE), 99, np.uint8), 255),
-        ({**MAPPED, "ending": "_ids.png"}, "it/a/0_ids.png", np.full((SIDE, SIDE), 11, np.uint8), 2),
+        ({**MAPPED, "ending": "_ids.png"}, "it/a/0_ids.png", np.full((SIDE, SIDE), 11, np.uint8), 1),
         ({"kind": "depth", "folder": "it", "scale": 0.001, "range": 80}, "it/a/0.png", 9000 * GREY, 63.0),
         ({"kind": "depth", "folder": "it", "range": 80}, "it/a/0.npy", np.full((SIDE, SIDE), 70.0), 70.0),
         ({"kind": "edges", "folder": "it"}, "it/a/0.png", np.full((SIDE, SIDE), 51, np.uint8), 0.2),
@@ -143,7 +143,7 @@ def test_numbers_in_files_mean_what_the_task_says(
 @pytest.mark.parametrize(
     ("task", "array", "said"),
     [
-        (MAPPED, np.full((SIDE, SIDE), 8, np.uint8), r"has the label 8; expected 255 \(unlabelled\) or 7, 300, 11"),
+        (MAPPED, np.full((SIDE, SIDE), 8, np.uint8), r"has the label 8; expected 255 \(unlabelled\) or 7, 11, 300"),
         ({"kind": "regression", "folder": "it"}, np.full((SIDE, SIDE), np.nan), r"not finite \(nan\); .* invalid: \[nan\]"),
         ({"kind": "regression", "folder": "it"}, np.zeros((SIDE, SIDE, 2)), r"expected \(height, width\)"),
         ({"kind": "regression", "folder": "it", "channels": 3}, np.zeros((SIDE, SIDE, 2)), r"expected \(height, width, 3\)"),
@@ -197,7 +197,7 @@ def test_a_column_gives_a_number_per_frame_and_an_empty_cell_none(
             "id,state\na/0,poor\n",
             r"has no column 'health' behind the first, .*; it has 'id', 'state'",
         ),
-        (HEALTH, "id;health\na/0;poor\n", r"has no column 'health'.* it has 'id;health'"),
+        (HEALTH, "id;health\na/0;poor\n", r"labels.csv: its cells are separated by ';'; expected commas"),
         (HEALTH, "id,health\na/0,poor\na/0,good\n", r"labels.csv:3 is of a/0, as line 2 is; expected one line per frame"),
         (HEALTH, "id,health\na/0,\n", r"none of the 2 training frames \(such as a/0\) has a health in labels.csv"),
         (NUMBER, "id,weight\na/0,heavy\n", r"has 'heavy' in the column weight; expected a number"),
@@ -286,3 +286,57 @@ def test_a_flip_and_a_zoom_move_numbers_with_their_pixels(tmp_path: Path) -> Non
 
 def test_the_tasks_of_the_shipped_file_are_all_kinds_of_places() -> None:
     assert {task["kind"] for task in TASKS.values()} == {"segmentation", "regression", "classification", "attribute", "normals"}
+
+
+def test_a_class_that_a_mark_swallows_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Masks of 0 and 255, whose 255 is unlabelled by default, would be learned perfectly."""
+    root = write_own(tmp_path, tuple(f"a/{number}" for number in range(10)))
+    for number in range(10):
+        put(root / f"it/a/{number}.png", np.where(np.arange(SIDE) < 5, 0, 255)[None].repeat(SIDE, 0).astype(np.uint8))
+    task = {"kind": "segmentation", "folder": "it", "classes": ["land", "water"]}
+    values = {"split_files": None, "split_fractions": {"train": 0.8, "val": 0.1, "test": 0.1}}
+    build_dataset(own_config(root, root, tasks={"it": task}, input_shape=SIDE, **values), "train")
+    assert "has no class but land, and the unlabelled 255, nor has any of 8 files" in caplog.text
+
+
+def test_numbers_that_a_file_type_does_not_have_exactly_are_found_and_others_refused(tmp_path: Path) -> None:
+    root = write_own(tmp_path)
+    task = {"kind": "regression", "folder": "it", "invalid": [1e20, 0.1]}
+    for kind in (np.float32, np.float64):
+        put(root / "it/a/0.npy", np.array([[1e20, 0.1, 5.0, 0.0]] * 4, kind).repeat(4, 0).repeat(4, 1))
+        sample = first(root, task)
+        assert sample["masks"]["it"][0, 0].tolist() == [False] * 8 + [True] * 8
+    put(root / "it/a/0.npy", np.full((SIDE, SIDE), 1e300))
+    with pytest.raises(DataError, match="has the value 1e.300; expected at most 3.4e"):
+        first(root, task)
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "said"),
+    [
+        ("it/a/0.png", {"mode": "L", "bits": 4}, "is a grey image of 4 bits"),
+        ("it/a/0.tif", {"save_all": True, "append_images": [Image.new("I", (SIDE, SIDE))]}, "has 2 pages; expected one"),
+    ],
+)
+def test_an_image_whose_numbers_would_change_is_refused(name: str, save: dict[str, Any], said: str, tmp_path: Path) -> None:
+    root = write_own(tmp_path)
+    (root / name).parent.mkdir(parents=True)
+    mode = save.pop("mode", "I")
+    Image.new(mode, (SIDE, SIDE), 3).save(root / name, **save)
+    with pytest.raises(DataError, match=said):
+        first(root, {"kind": "regression", "folder": "it"})
+
+
+def test_a_link_back_to_its_folder_adds_no_frames(tmp_path: Path) -> None:
+    root = write_own(tmp_path)
+    (root / "images" / "a" / "again").symlink_to(root / "images", target_is_directory=True)
+    config = own_config(root, root, split_files=None, split_fractions={"train": 0.5, "val": 0.25, "test": 0.25})
+    assert sum(map(len, own_splits(config).values())) == 4
+
+
+def test_rows_that_name_no_image_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_own(tmp_path)
+    (root / "labels.csv").write_text("id,wilted\na/0,1\n./a/1,0\na/00,1\nimages/b/0.png,\n")
+    sample = first(root, ATTRIBUTE)
+    assert bool(sample["masks"]["it"])
+    assert "1 of 4 rows name no image, and are not used: a/00" in caplog.text

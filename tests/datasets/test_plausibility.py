@@ -175,7 +175,7 @@ def test_few_files_are_looked_at_and_those_once(tmp_path: Path, monkeypatch: pyt
     write_nyu(tmp_path, {"train": names, "val": ["x"], "test": ["y"]}, size=(16, 16))
     seen: list[str] = []
     read = plausibility.read_array
-    monkeypatch.setattr(plausibility, "read_array", lambda path, labels: seen.append(path.stem) or read(path, labels))
+    monkeypatch.setattr(plausibility, "read_array", lambda path, exact: seen.append(path.stem) or read(path, exact))
     for _ in range(2):
         build_dataset(make_config(data_dir_NYU=tmp_path, task_list=list(DENSE), input_shape=[16, 16]), "train")
     assert len(seen) == 4 * plausibility.LOOKED_AT

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ from engine.evaluation import evaluate
 from engine.tracking import Tracker
 from engine.trainer import fit_one_epoch, training_step
 from settings.config import ExperimentConfig
+from tasks.table import Task
 from tests.ranks import results
 from tests.small import SIZE, make_trial, narrow_resnetd, small_config, unlabelled
 
@@ -58,9 +60,9 @@ def ghost_batch_norm(self: nn.BatchNorm2d, parts: int, x: torch.Tensor) -> torch
     return torch.cat([BATCH_NORM(others if place.start else self, x[place.start : place.stop]) for place in places])
 
 
-def in_float64(sample: Sample, depth_target: str) -> Sample:
+def in_float64(sample: Sample, tasks: Mapping[str, Task], depth_target: str) -> Sample:
     """Finish a batch, and let all its numbers have one type."""
-    batch = finish(sample, depth_target)
+    batch = finish(sample, tasks, depth_target)
     batch["targets"] = {
         task: target.double() if target.is_floating_point() else target for task, target in batch["targets"].items()
     }

@@ -68,7 +68,7 @@ def picture_size(path: Path) -> tuple[int, int] | None:
 def measure(path: Path) -> Measure:
     """Measure the numbers in a file of targets."""
     try:
-        array = read_array(path, labels=True)
+        array = read_array(path, exact=True)
     except DataError as error:
         try:
             array = read_array(path)  # as other kinds than labels are read

@@ -129,7 +129,7 @@ def _folders(root: Path) -> list[Path]:
 def _is_photo(path: Path) -> bool:
     """Return True for a picture in colour that does not show unit vectors."""
     try:
-        array = read_array(path, labels=True)
+        array = read_array(path, exact=True)
     except DataError:
         return False
     if array.ndim != 3 or array.shape[2] not in (3, 4) or not array.size or (array == array[..., :1]).all():
@@ -204,7 +204,7 @@ def _in_table(root: Path, path: Path, frames: Collection[str]) -> Iterator[Sourc
     table = read_frame_table(path)
     names = [cell.strip() for cell in table.iloc[:, 0] if cell.strip()]
     file = path.relative_to(root).as_posix()
-    if 2 * sum(name in frames or frame_name(name, None) in frames for name in names) < max(len(names), 1):
+    if 2 * sum(name in frames or frame_name(name, frames) in frames for name in names) < max(len(names), 1):
         raise DataError(f"{file}: its first column does not name the images")
     for column in map(str, table.columns[1:]):
         cells = {frame: cell for _, frame, cell in cells_of_frames(table, column, frames) if cell}

@@ -46,7 +46,9 @@ def survey_own_data(config: ExperimentConfig, source: Path) -> Survey:
             with_target = files_by_frame(places[name]).keys() & frames.keys()
         else:
             path = config.data_dir / str(spec.file)
-            values = survey.read(partial(column_values, task=survey.tasks[name], frames=list(frames)), path)
+            values = survey.read(
+                partial(column_values, task=survey.tasks[name], frames=list(frames), images=config.images), path
+            )
             if values is None:
                 continue
             with_target = set(values)

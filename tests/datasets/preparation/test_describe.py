@@ -61,7 +61,7 @@ def test_what_lies_there_is_found(fields: Path, capsys: pytest.CaptureFixture[st
     assert "  # 255 is taken as unlabelled: " in text and "# frames: 12 train, 4 val, 4 test" in text
     said = capsys.readouterr().out
     assert "16 of 20" in said and said.endswith(
-        f"next: python main_multi_trials.py --config_exp {fields.parent / 'out.yaml'}\n"
+        f"next: python prepare_data.py verify --config_exp {fields.parent / 'out.yaml'}\n"
     )
 
 
