@@ -307,7 +307,7 @@ def test_numbers_that_a_file_type_does_not_have_exactly_are_found_and_others_ref
         sample = first(root, task)
         assert sample["masks"]["it"][0, 0].tolist() == [False] * 8 + [True] * 8
     put(root / "it/a/0.npy", np.full((SIDE, SIDE), 1e300))
-    with pytest.raises(DataError, match="has the value 1e.300; expected at most 3.4e"):
+    with pytest.raises(DataError, match=r"has the value 1e.300; expected at most 3.4e"):
         first(root, task)
 
 
