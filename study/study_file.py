@@ -42,6 +42,8 @@ def _several(value: Any) -> Any:
 def _task_sets(value: Any) -> Any:
     """Read ``all``, ``[singles, pairs]``, ``[segmentsemantic, depth_euclidean]`` (one set) or a list of such lists."""
     entries = _several(value)
+    if isinstance(value, str) and f"{value}s" in TASK_SETS:
+        raise ValueError(f"unknown task {value!r}; did you mean '{value}s'?")
     if not entries:
         raise ValueError("expected singles, pairs, all, a list of tasks, or a list of these")
     words = [isinstance(entry, str) for entry in entries]

@@ -109,7 +109,6 @@ WRONG: list[tuple[str, str, list[str]]] = [
     ),
     ("tasks: [[all, depth_euclidean]]", "axes.0.tasks", ["all is a set of its own", "beside the list"]),
     ("tasks: single", "axes.0.tasks", ["unknown task 'single'", "did you mean 'singles'?"]),
-    ("tasks: [segmentsemantik]", "axes.0.tasks", ["unknown task 'segmentsemantik'", "did you mean 'segmentsemantic'?"]),
     ("tasks: [[depth_euclidean, depth_euclidean]]", "axes.0.tasks", ["names a task twice"]),
     ("tasks: 3", "axes.0.tasks.0", ["3", "a list in brackets"]),
     ("tasks: ''", "axes.0.tasks.0.0", ["''", "some text"]),
