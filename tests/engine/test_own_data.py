@@ -188,6 +188,7 @@ OTHERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", OTHERS, ids=["depth and some classes", "vectors, a number per image, edges"])
 @pytest.mark.usefixtures("no_measuring")
 def test_other_tasks_of_the_same_folders_go_all_the_way(tasks: dict[str, Any], fields: Path, work: Path) -> None:
