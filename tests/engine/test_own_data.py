@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from datasets import build_dataset
-from deploy.prediction import load_predictor, predict_photos
+from deploy.prediction import as_stored, load_predictor, predict_photos
 from deploy.reevaluation import evaluate_experiment
 from deploy.trial_compaction import compact_trial
 from engine import checkpoint as files
@@ -28,11 +28,13 @@ from study.record import Command
 from study.run import run_study
 from study.study_report import make_report
 from study.tables import StudyTables
+from tasks.data_sets import LabelSet
+from tasks.table import make_task
 from tests.equality import equal
 from tests.narrow import resnet18_narrow
 from tests.own_data import TASKS, own_config
 from tests.study.files import write
-from utils.errors import ConfigError
+from utils.errors import ConfigError, UserError
 
 SPARSE: dict[str, Any] = {"group_sparsity": True, "target_sparsity": 0.5, "epochs": 3, "sparsity_until": 2}
 
@@ -209,3 +211,26 @@ def test_other_tasks_of_the_same_folders_go_all_the_way(tasks: dict[str, Any], f
     else:
         assert np.load(work / "out/vector/0001.npy").shape == (32, 32, 3)
         assert np.isfinite(pd.read_csv(work / "out/attributes.csv")["harvest"][0])
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"std": 2.0}, "height means something else there (std: 0.4, and here 2.0)"),
+        ({"mean": 0.0}, "mean: 0.5, and here 0.0"),
+        ({"unit": "km"}, "unit: m, and here km"),
+    ],
+)
+def test_a_teacher_whose_numbers_mean_something_else_is_refused(
+    own: Own, fields: Path, work: Path, task: dict[str, Any], said: str
+) -> None:
+    config = own_config(fields, work, tasks={"height": {**TASKS["height"], **task}}, distill={"from": str(own.folder)})
+    with pytest.raises(UserError) as error:
+        run_experiment(config, out_dir=work / "out")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("numbers", [(-4, 0), (-1, 200), (3, 70_000), (0, 255)])
+def test_a_predicted_class_is_stored_as_its_number(numbers: tuple[int, int]) -> None:
+    task = make_task("it", "segmentation", "It", "it", labels=LabelSet(("a", "b"), min(numbers), numbers))
+    assert as_stored(task, np.array([[0, 1]], np.uint8)).tolist() == [list(numbers)]

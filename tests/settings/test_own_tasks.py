@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from settings.config import load_config, validate_config
+from settings.own_tasks import TORCH_NAMES
 from tasks.data_sets import LabelSet
 from tests.own_data import FILE, TASKS, own_config
 from utils.errors import ConfigError
@@ -116,3 +118,7 @@ def test_own_data_that_cannot_be_is_a_sentence(values: dict[str, Any], said: str
     with pytest.raises(ConfigError) as error:
         own_config(tmp_path, tmp_path, **{**tasks, **values})
     assert said in str(error.value)
+
+
+def test_names_that_torch_has_are_no_tasks() -> None:
+    assert {name for name in dir(nn.ModuleDict) if not name.startswith("_")} <= set(TORCH_NAMES)
