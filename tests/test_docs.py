@@ -3,6 +3,7 @@
 import ast
 import csv
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import tasks.data_sets
@@ -29,6 +31,7 @@ from models.resnetd import ResNetD
 from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.small import narrow_resnetd
+from tests.test_scripts import succeeded
 from utils.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -201,6 +204,27 @@ def test_a_data_set_of_the_page_trains(
     assert saved.model.heads["segmentsemantic"](torch.zeros(1, saved.model.backbone.out_channels, 4, 4)).shape[1] == 3
     assert 0 < row["segmentsemantic_mIoU"] < 1 and row["depth_euclidean_abs_err"] > 0
     assert figure_title(saved).startswith(f"{entries[name].title}: Semantic segmentation, Depth")
+
+
+OWN_DATA = ROOT / "docs" / "your_data.md"
+
+
+def test_the_page_of_own_data_shows_the_shipped_file() -> None:
+    (page,), shipped = blocks(OWN_DATA, "yaml"), (ROOT / "config" / "fields.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(page).items() <= yaml.safe_load(shipped).items()
+
+
+@pytest.mark.slow
+def test_the_ten_minutes_of_own_data_end_with_predictions(tmp_path: Path) -> None:
+    """The page's commands, with fewer epochs."""
+    section = OWN_DATA.read_text(encoding="utf-8").split("## Ten minutes")[1].split("##")[0]
+    commands = re.findall(r"^    python (\S+) (.*)$", section, re.MULTILINE)
+    assert [script for script, _ in commands] == [*["prepare_data.py"] * 3, "main_multi_trials.py", "predict.py"]
+    for script, rest in commands:
+        shorter = ["epochs=2"] if script == "main_multi_trials.py" else []
+        succeeded(tmp_path, script, *shlex.split(rest), *shorter)
+    assert (tmp_path / "predictions" / "attributes.csv").is_file()
+    assert len(list((tmp_path / "predictions" / "overview").iterdir())) == 10
 
 
 def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import types
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from study.study_report import make_report
 from study.tables import StudyTables
 from tasks.data_sets import LabelSet
 from tasks.table import make_task
+from tests.engine.test_tracking import wandb as wandb  # a fixture
 from tests.equality import equal
 from tests.narrow import resnet18_narrow
 from tests.own_data import TASKS, own_config
@@ -234,3 +236,10 @@ def test_a_teacher_whose_numbers_mean_something_else_is_refused(
 def test_a_predicted_class_is_stored_as_its_number(numbers: tuple[int, int]) -> None:
     task = make_task("it", "segmentation", "It", "it", labels=LabelSet(("a", "b"), min(numbers), numbers))
     assert as_stored(task, np.array([[0, 1]], np.uint8)).tolist() == [list(numbers)]
+
+
+def test_a_tracker_has_the_metrics_of_own_tasks(wandb: types.SimpleNamespace, fields: Path, work: Path) -> None:
+    table = run_experiment(own_config(fields, work, epochs=1, tracking="offline"), out_dir=work / "out")
+    (run,) = wandb.runs
+    assert {"val/crop_mIoU", "val/height_rmse", "val/health_macro_f1"} <= {name for line in run.logged for name in line}
+    assert run.summary["test/height_abs_err"] == pytest.approx(table["height_abs_err"].iloc[0])

@@ -37,6 +37,9 @@ class FakeRun:
             raise BrokenPipeError(32, "Broken\npipe")
         self.logged.append(values)
 
+    def save(self, path: str, **options: Any) -> None:
+        """As wandb's."""
+
     def finish(self) -> None:
         """As wandb's."""
         if self.broken == "finish":
