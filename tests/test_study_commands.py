@@ -206,7 +206,7 @@ def test_ctrl_c_ends_a_study_in_processes_and_another_form_goes_on(work: Path) -
     said = started.communicate(timeout=60)[1]
     assert started.returncode == 130
     assert said.splitlines()[-1] == "interrupted"
-    assert "runs left; main_multi_trials.py (without --overwrite) continues it" in said
+    assert "runs left; go on with: python " in said
     assert "Traceback" not in said + "".join((work / STUDY / name / files.LAUNCH_LOG).read_text() for name in NAMES)
     done = succeeded(work, MAIN, "--config_exp", "study.yaml", "--launch", "here")
     assert "study tiny: 2 of 2 runs are finished" in done.stderr
