@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from datasets.images import read_array
-from datasets.targets import EXACT, decode, whole_labels
+from datasets.targets import decode, whole_labels
 from tasks.data_sets import LabelSet
+from tasks.kinds import KINDS
 from tasks.table import IGNORE_INDEX, Task
 from utils.errors import DataError
 from utils.files import evenly_spread
@@ -169,7 +170,7 @@ def _check(task: Task, files: Sequence[Path], identities: Sequence[tuple[int, in
     facts: dict[Path, Facts] = {}
     for path in files:
         with suppress(DataError):
-            facts[path] = facts_of(task, read_array(path, exact=task.kind in EXACT), path)
+            facts[path] = facts_of(task, read_array(path, exact=KINDS[task.kind].exact), path)
     finding = judge(task, facts)
     if finding is None:
         return

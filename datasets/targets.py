@@ -54,15 +54,13 @@ METRES = "floats in metres, 0 where invalid"
 VECTORS = "float unit vectors (or 8 bits, n = 2x / 255 - 1), zero vectors where invalid"
 
 _EIGHT_BIT_NORMALS = 2 * np.arange(256, dtype=np.float32) / np.float32(255) - 1
-EXACT = ("segmentation", "depth", "regression")
-"""Kinds whose files are numbers, and no pictures of them."""
 Decoded = tuple[np.ndarray, np.ndarray]
 """Values (K, H, W), 0 where they are invalid (labels: 255), and validity (1, H, W)."""
 
 
 def read_target(task: Task, path: Path) -> Decoded:
     """Read a dense target."""
-    return decode(task, read_array(path, exact=task.kind in EXACT), path)
+    return decode(task, read_array(path, exact=KINDS[task.kind].exact), path)
 
 
 def decode(task: Task, array: np.ndarray, path: Path) -> Decoded:

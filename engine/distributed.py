@@ -113,12 +113,8 @@ class _Total(torch.autograd.Function):
         return gradient
 
 
-class Shared(torch.autograd.Function):
+class Shared(_Total):
     """The sum over all ranks, on which what each rank computes from then on depends."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return joined().add_up(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]

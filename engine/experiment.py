@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
 
 from datasets import Loaders, refuse_unlabelled
 from engine import checkpoint as files
@@ -208,8 +207,6 @@ def check_network(config: ExperimentConfig) -> None:
     """Refuse a main metric that there is not, a backbone that cannot do what is asked of it, and a budget that cannot be kept;
     reads no file."""
     for task in config.tasks.values():
-        if hasattr(nn.ModuleDict, task.name):
-            raise ConfigError(f"tasks.{task.name}: has a name that means something else in torch; choose another")
         if task.main_metric not in (known := metrics_of(task)):
             metric = f"tasks.{task.name}.metric: {task.main_metric!r}"
             raise ConfigError(f"{metric} is not valid; expected {', '.join(known)}{nearest(task.main_metric, known)}")

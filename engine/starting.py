@@ -50,17 +50,20 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
             f"distill.from: {path}: does not predict {', '.join(missing)}; expected a trial of all tasks of task_list"
         )
     for name, task in config.tasks.items():
-        there, here = _meaning(taught.tasks[name]), _meaning(task)
-        for what in (what for what in here if there[what] != here[what]):
-            raise UserError(
-                f"distill.from: {path}: {name} means something else there ({what}: {there[what]}, and here {here[what]})"
-            )
+        if difference := _difference(taught.tasks[name], task):
+            raise UserError(f"distill.from: {path}: {name} means something else there ({difference})")
     for key in ("depth_target", "input_img_channels"):
         if getattr(taught, key) != getattr(config, key):
             raise UserError(
                 f"distill.from: {path}: has {key} {getattr(taught, key)!r}, and this trial has {getattr(config, key)!r}"
             )
     return model.to(device).eval().requires_grad_(False)
+
+
+def _difference(saved: Task, task: Task) -> str:
+    """Return the first thing in which the meaning of two tasks' logits differs, in words; empty if they mean the same."""
+    before, now = _meaning(saved), _meaning(task)
+    return next((f"{what}: {before[what]}, and here {now[what]}" for what in now if before[what] != now[what]), "")
 
 
 def _meaning(task: Task) -> dict[str, object]:

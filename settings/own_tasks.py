@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializerFunctionW
 from settings.nature import about
 from settings.sections import Bool, Int, Number, OneOf, Schema, Section, SeveralForms, Share, Text
 from tasks.data_sets import LabelSet
-from tasks.kinds import KINDS
+from tasks.kinds import KINDS, WHOLE_IMAGE
 from tasks.table import IGNORE_INDEX, SEGMENTATION_LOSSES, Task, make_task
 
 RESERVED = ("total", "overview", "singles", "pairs", "all")
@@ -31,19 +31,17 @@ TORCH_NAMES = (
 """Names that torch's module of the heads has for its own attributes."""
 LARGEST_NUMBER = 2**20
 """Largest number of a class in the files; most have one byte."""
-DENSE = ("segmentation", "regression", "depth", "normals", "edges")
-WHOLE_IMAGE = ("classification", "attribute", "regression")
-_NUMBERS = ("regression", "depth")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-_BELONGS = {
-    **{"classes": ("segmentation", "classification"), "ignore": ("segmentation",), "range": ("depth",)},
-    **dict.fromkeys(("scale", "offset", "invalid"), _NUMBERS),
-    **dict.fromkeys(("unit", "channels", "mean", "std"), ("regression",)),
-    **dict.fromkeys(("folder", "ending"), DENSE),
-    **dict.fromkeys(("file", "column"), WHOLE_IMAGE),
-    "loss": ("regression", "segmentation"),
-}
-"""Kinds of the keys that not every task has."""
+
+
+def kinds_with(key: str) -> list[str]:
+    """Return the kinds whose tasks have a key, such as ``folder``: their targets may lie in files."""
+    return [name for name, kind in KINDS.items() if key in kind.keys]
+
+
+def is_reserved(name: str) -> bool:
+    """Return True if a task's name would mean something else, here, in torch or in Python."""
+    return name in RESERVED or name in TORCH_NAMES or keyword.iskeyword(name)
 
 
 def _no_path_upwards(value: str) -> str:
@@ -132,7 +130,7 @@ class OwnTask(Schema):
 
     def task(self, name: str) -> Task:
         """Return the task that is meant."""
-        whole_image = {"head": "classification", "resize": "none", "flip": "none"} if self.column is not None else {}
+        whole_image = WHOLE_IMAGE if self.column is not None else {}
         return make_task(
             name,
             self.kind,
@@ -155,23 +153,24 @@ class OwnTask(Schema):
 
     def problems(self, key: str) -> Iterator[str]:
         """Yield what is wrong with the keys of the task ``key`` together."""
-        whole_image = self.kind in WHOLE_IMAGE and (self.kind != "regression" or self.folder is None)
-        for name in ("file", "column") if whole_image else ("folder",):
+        keys = KINDS[self.kind].keys
+        in_column = "column" in keys and ("folder" not in keys or self.folder is None)
+        for name in ("file", "column") if in_column else ("folder",):
             if getattr(self, name) is None:
-                either = ", or folder" if self.kind == "regression" else ""
+                either = ", or folder" if in_column and "folder" in keys else ""
                 yield f"{key}.{name}: is missing{either}; a task of kind: {self.kind!r} needs it"
         for name in self._given():
-            kinds = _BELONGS.get(name, (self.kind,))
-            if self.kind not in kinds:
-                yield f"{key}.{name}: is for kind: {' or '.join(kinds)}, and kind is {self.kind!r}; remove it"
-        if self.kind == "regression" and self.folder is not None and self.file is not None:
+            if name not in (*keys, "kind", "metric", "title"):
+                kinds = " or ".join(kinds_with(name))
+                yield f"{key}.{name}: is for kind: {kinds}, and kind is {self.kind!r}; remove it"
+        if "file" in keys and self.folder is not None and self.file is not None:
             yield f"{key}.file: contradicts folder; the numbers are in one of them"
-        if self.kind == "regression" and self.folder is None and self.channels > 1:
+        if in_column and self.channels > 1:
             yield f"{key}.channels: {self.channels} needs folder; a column has one number per frame"
-        if self.kind in _BELONGS["classes"]:
+        if "classes" in keys:
             yield from self._class_problems(key)
         losses = (*SEGMENTATION_LOSSES,) if self.kind == "segmentation" else KINDS[self.kind].losses
-        if self.loss is not None and self.kind in _BELONGS["loss"] and self.loss not in losses:
+        if self.loss is not None and "loss" in keys and self.loss not in losses:
             yield f"{key}.loss: {self.loss!r} is not valid; expected {', '.join(losses)}"
 
     def _class_problems(self, key: str) -> Iterator[str]:
@@ -255,7 +254,7 @@ def own_task_problems(tasks: Mapping[str, OwnTask]) -> Iterator[str]:
     for name, task in tasks.items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,59}", name):
             yield f"tasks.{name}: is no name of a task; expected letters, digits and _, beginning with a letter, at most 60"
-        if name in RESERVED or name in TORCH_NAMES or keyword.iskeyword(name):
+        if is_reserved(name):
             yield f"tasks.{name}: has a name that means something else, here or in Python; choose another"
         yield from task.problems(f"tasks.{name}")
     short: dict[str, str] = {}

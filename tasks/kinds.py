@@ -18,6 +18,10 @@ class Kind:
     """Class of its loss, metrics and predictions: an ``Objective`` of ``tasks/objectives.py``."""
     task: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``tasks.table.Task`` that tasks of this kind have, unless they say otherwise."""
+    keys: tuple[str, ...] = ("folder", "ending")
+    """Keys of a task of this kind in the configuration's ``tasks``, beside those that all have."""
+    exact: bool = False
+    """True if its files hold numbers, and no pictures of them: an image whose numbers would be read as others is refused."""
     losses: tuple[str, ...] = ()
     """Values of ``loss`` in the configuration's ``tasks``; the first is the usual one."""
     reader: str = ""
@@ -45,10 +49,15 @@ class Kind:
 WHOLE_IMAGE = {"head": "classification", "resize": "none", "flip": "none"}
 """Fields of a task that says something about the whole image, and not about every pixel."""
 
+STORED = ("scale", "offset", "invalid")
+"""Keys that say how numbers are stored."""
+
 KINDS: dict[str, Kind] = {
     "segmentation": Kind(
         objective="tasks.objectives:Segmentation",
         task={"activation": "none", "main_metric": "mIoU"},
+        keys=("folder", "ending", "classes", "ignore", "loss"),
+        exact=True,
         reader="datasets.targets:read_labels",
         file_types=(".png", ".mat", ".npy"),
         codec="datasets.cache.codec:Labels",
@@ -57,6 +66,8 @@ KINDS: dict[str, Kind] = {
     "depth": Kind(
         objective="tasks.objectives:Depth",
         task={"activation": "sigmoid", "main_metric": "abs_err", "zoom_divides": True},
+        keys=("folder", "ending", *STORED, "range"),
+        exact=True,
         reader="datasets.targets:read_depth",
         file_types=(".npy", ".mat"),
         codec="datasets.cache.codec:Depths",
@@ -85,15 +96,21 @@ KINDS: dict[str, Kind] = {
     "regression": Kind(
         objective="tasks.objectives:Regression",
         task={"activation": "none", "main_metric": "abs_err"},
+        keys=("folder", "ending", "file", "column", *STORED, "unit", "channels", "mean", "std", "loss"),
+        exact=True,
         losses=("l1", "l2", "huber"),
         reader="datasets.targets:read_numbers",
         file_types=(".npy", ".png", ".tif", ".tiff"),
     ),
     "attribute": Kind(
-        objective="tasks.objectives:Attribute", task={**WHOLE_IMAGE, "activation": "sigmoid", "main_metric": "accuracy"}
+        objective="tasks.objectives:Attribute",
+        task={**WHOLE_IMAGE, "activation": "sigmoid", "main_metric": "accuracy"},
+        keys=("file", "column"),
     ),
     "classification": Kind(
-        objective="tasks.objectives:Classification", task={**WHOLE_IMAGE, "activation": "none", "main_metric": "accuracy"}
+        objective="tasks.objectives:Classification",
+        task={**WHOLE_IMAGE, "activation": "none", "main_metric": "accuracy"},
+        keys=("file", "column", "classes"),
     ),
 }
 """Every kind by the name that ``Task.kind`` uses."""

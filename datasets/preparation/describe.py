@@ -121,8 +121,8 @@ def _picked(given: Sequence[str] | None, sources: Sequence[Source]) -> dict[str,
         meant = [source.name for source in sources if source.name == name]
         meant = meant or [source.name for source in sources if name in (source.folder, source.column)]
         if not meant:
-            there = listed([source.name for source in sources]) or "nothing"
-            raise DataError(f"--task {text}: there are no targets called {name!r}; found {there}")
+            known = listed([source.name for source in sources]) or "nothing"
+            raise DataError(f"--task {text}: there are no targets called {name!r}; found {known}")
         kinds |= dict.fromkeys(meant, kind or None)
     return kinds
 

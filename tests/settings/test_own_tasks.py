@@ -63,7 +63,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"kind": "segmentation", "folder": "x", "classes": ["a", "b"], "loss": "huber"},
         "loss: 'huber' is not valid",
     ),
-    ({"kind": "segmentation", "folder": "x", "classes": ["a", "b"], "scale": 2}, "scale: is for kind: regression or depth"),
+    ({"kind": "segmentation", "folder": "x", "classes": ["a", "b"], "scale": 2}, "scale: is for kind: depth or regression"),
     ({"kind": "regression"}, "file: is missing, or folder"),
     ({"kind": "regression", "folder": "x", "loss": "mse"}, "loss: 'mse' is not valid; expected l1, l2, huber"),
     ({"kind": "regression", "folder": "x", "std": 0}, "std: 0 is not valid; expected a number > 0"),

@@ -16,7 +16,7 @@ from datasets.preparation.description.measures import Measure
 from datasets.preparation.description.sources import Source
 from datasets.problems import refuse
 from datasets.targets import read_target
-from settings.own_tasks import DENSE, WHOLE_IMAGE, OwnTask
+from settings.own_tasks import OwnTask, kinds_with
 from tasks.kinds import KINDS
 from tasks.table import IGNORE_INDEX
 from utils.console import listed
@@ -66,8 +66,8 @@ def folder_entry(source: Source, files: Measure, kind: str | None) -> Entry:
     Raises:
         DataError: they are no targets of that kind, or of any.
     """
-    if kind is not None and kind not in DENSE:
-        raise DataError(f"{source.folder} has files; expected {', '.join(DENSE)} in place of {kind}")
+    if kind is not None and kind not in (possible := kinds_with("folder")):
+        raise DataError(f"{source.folder} has files; expected {', '.join(possible)} in place of {kind}")
     guessed = kind or _kind_of(files)
     types = tuple(dict.fromkeys((*KINDS[guessed].file_types, *MORE_TYPES)))
     paths = [path for of_frame in source.files.values() for path in of_frame]
@@ -90,8 +90,8 @@ def folder_entry(source: Source, files: Measure, kind: str | None) -> Entry:
 
 def column_entry(source: Source, root: Path, kind: str | None) -> Entry:
     """Return the entry of a task whose targets are a column; see :func:`folder_entry`."""
-    if kind is not None and kind not in WHOLE_IMAGE:
-        raise DataError(f"{source.file} has it as a column; expected {', '.join(WHOLE_IMAGE)} in place of {kind}")
+    if kind is not None and kind not in (possible := kinds_with("column")):
+        raise DataError(f"{source.file} has it as a column; expected {', '.join(possible)} in place of {kind}")
     cells = list(source.cells.values())
     words = sorted(set(cells))
     if len({word.lower() for word in words}) < 2:

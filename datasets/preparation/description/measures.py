@@ -123,22 +123,22 @@ def _is_unit(array: np.ndarray, path: Path) -> bool:
 
 def merged(measures: Sequence[Measure]) -> Measure:
     """Return what several files hold together; those that cannot be read are left out."""
-    whole = [one for one in measures if not one.problem]
+    whole = [measure for measure in measures if not measure.problem]
     if not whole:
         return measures[0]
     counts: Counter[int] | None = Counter()
-    for one in whole:
-        counts = None if counts is None or one.counts is None else counts + one.counts
+    for measure in whole:
+        counts = None if counts is None or measure.counts is None else counts + measure.counts
     return Measure(
-        sizes=frozenset().union(*(one.sizes for one in whole)),
-        types=frozenset().union(*(one.types for one in whole)),
-        channels=frozenset().union(*(one.channels for one in whole)),
+        sizes=frozenset().union(*(measure.sizes for measure in whole)),
+        types=frozenset().union(*(measure.types for measure in whole)),
+        channels=frozenset().union(*(measure.channels for measure in whole)),
         counts=counts if counts is None or len(counts) <= IGNORE_INDEX else None,
-        numbers=np.concatenate([one.numbers for one in whole]),
-        lowest=min(one.lowest for one in whole),
-        largest=max(one.largest for one in whole),
-        marks=frozenset().union(*(one.marks for one in whole)),
-        unit=all(one.unit for one in whole),
-        grey=all(one.grey for one in whole),
-        lossy=any(one.lossy for one in whole),
+        numbers=np.concatenate([measure.numbers for measure in whole]),
+        lowest=min(measure.lowest for measure in whole),
+        largest=max(measure.largest for measure in whole),
+        marks=frozenset().union(*(measure.marks for measure in whole)),
+        unit=all(measure.unit for measure in whole),
+        grey=all(measure.grey for measure in whole),
+        lossy=any(measure.lossy for measure in whole),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from datasets.folders import IMAGE_TYPES, MORE_TYPES, cells_of_frames, frame_nam
 from datasets.images import read_array
 from datasets.problems import refuse
 from datasets.targets import unit_vectors
-from settings.own_tasks import RESERVED, Images
+from settings.own_tasks import Images, is_reserved
 from tasks.kinds import KINDS
 from utils.console import listed
 from utils.errors import DataError
@@ -161,7 +160,7 @@ def find_sources(root: Path, images: str, frames: Collection[str]) -> tuple[list
                 columns += _in_table(root, path, wanted)
             except DataError as error:
                 notes.append(str(error))
-    taken = {name.lower() for name in (*RESERVED, *keyword.kwlist)}
+    taken: set[str] = set()
     return [_renamed(source, taken) for source in (*folders, *columns)], notes
 
 
@@ -216,6 +215,7 @@ def _renamed(source: Source, taken: set[str]) -> Source:
     """Return the source under a name that a task may have and none has."""
     words = re.sub(r"[^A-Za-z0-9]+", "_", source.name).strip("_")[:50]
     first = words if words[:1].isalpha() else f"task_{words}".rstrip("_")
-    name = next(name for name in (first, *(f"{first}_{number}" for number in range(2, 10**6))) if name.lower() not in taken)
+    names = (first, *(f"{first}_{number}" for number in range(2, 10**6)))
+    name = next(name for name in names if name.lower() not in taken and not is_reserved(name))
     taken.add(name.lower())
     return replace(source, name=name)

@@ -11,7 +11,8 @@ from PIL import Image
 from datasets.images import read_array, read_picture
 from datasets.plausibility import Facts, facts_of
 from datasets.problems import Problem
-from datasets.targets import EXACT, blemish, decode
+from datasets.targets import blemish, decode
+from tasks.kinds import KINDS
 from tasks.table import Task
 from utils.errors import DataError
 
@@ -44,7 +45,7 @@ def examine(tasks: Mapping[str, Task], file: File) -> Content:
             picture = read_picture(path)
             check_png(path)
             return Content((picture.height, picture.width))
-        array = read_array(path, exact=task.kind in EXACT)
+        array = read_array(path, exact=KINDS[task.kind].exact)
         values, _ = decode(task, array, path)
         check_png(path)
     except DataError as error:

@@ -91,8 +91,11 @@ def test_tasks_are_picked_and_corrected(fields: Path) -> None:
     [
         (("--task", "corp"), "--task corp: there are no targets called 'corp'; found crop, height, normals, health, wilted"),
         (("--task", "crop=classes"), "--task crop=classes: 'classes' is no kind; expected segmentation, depth, "),
-        (("--task", "crop=attribute"), "--task crop: crop has files; expected segmentation, regression, "),
-        (("--task", "wilted=edges"), "--task wilted: labels.csv has it as a column; expected classification, "),
+        (("--task", "crop=attribute"), "--task crop: crop has files; expected segmentation, depth, normals, edges, regression"),
+        (
+            ("--task", "wilted=edges"),
+            "--task wilted: labels.csv has it as a column; expected regression, attribute, classification in place of edges",
+        ),
         (("--task", "health=attribute"), r"--task health: .*labels.csv:\d+ has '.*' in the column health; expected 0 or 1"),
         (("--task", "normals=segmentation"), "--task normals: numbers that are not whole"),
         (("--images", "photos"), "photos: there is no image"),

@@ -78,3 +78,9 @@ def test_an_end_that_all_images_have_is_no_part_of_their_names(tmp_path: Path) -
     for number in (11, 21):
         save(tmp_path / f"plain/c_{number}.png")
     assert shortened(tmp_path, find_images(tmp_path, "plain")[1], "plain") is None
+
+
+def test_a_name_that_the_program_uses_is_not_a_task(tmp_path: Path) -> None:
+    save(tmp_path / "images/1.png")
+    save(tmp_path / "type/1.png", 8, 8)
+    assert set(found(tmp_path)[0]) == {"type_2"}
