@@ -310,6 +310,10 @@ class JoinedRanks(Ranks):
     def leave(self, code: int) -> None:
         """Tell the others that this rank ends early, by its exit code, after it has said why."""
         self.leaving = True
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # torchrun stops the others once one has ended: this one, too, ends with its own code. Python, which gives up
+            # handlers before it ends, lets an ignored signal be ignored.
+            signal.signal(number, signal.SIG_IGN)
         with suppress(RuntimeError):  # the store may be gone with torchrun
             self.store.set(f"left/{self.rank}", str(code))
 

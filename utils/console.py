@@ -238,7 +238,8 @@ def run_script(main: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         # The program ends anyway: another Ctrl-C would only add a traceback, or change the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the way out if something hangs now
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:  # as a rank of torchrun that ends
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the way out if something hangs now
         sys.stderr.write("interrupted\n")
         code = 130
     sys.exit(code)
