@@ -485,7 +485,7 @@ def main() -> int:
     parser.add_argument("--like", type=path_argument, metavar="FOLDER", help="of a sparse trial")
     parser.add_argument("--commit", type=str.strip, help="of this code (default: what git says)")
     parser.add_argument("--table", type=path_argument, metavar="OURS", help="rows of group_l0 to compare with")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     setup_logging()
     study = load_study(args.study, args.overrides)
     if args.table is not None:
