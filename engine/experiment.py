@@ -19,6 +19,7 @@ from engine.device import resolve
 from engine.distributed import ranks, tensors_of
 from engine.epoch_table import main_metrics
 from engine.following import check_ranks
+from engine.frames_record import check_frames, frames_of, keep_frames
 from engine.optimizer import check_anatomy
 from engine.pictures import draw_predictions
 from engine.result_table import dense_twin, network_sizes, show_result
@@ -133,6 +134,8 @@ def run_experiment(
     check_writable(out_dir)
     # The runs differ in the penalty's strength only.
     loaders = check_inputs(*runs[0])
+    for folder in (folder for single, _ in runs for folder in existing_trials(single) if not overwrite):
+        check_frames(folder, frames_of(loaders))
     weighted = with_class_weights([single for single, _ in runs], loaders)
     runs = [(single, device) for single, (_, device) in zip(weighted, runs, strict=True)]
     unused = unused_keys(config, typed)
@@ -261,6 +264,9 @@ def _run_trial(
 ) -> dict[str, Any]:
     """Do what :func:`run_trial` does, in the trial's folder, which is there."""
     folder = config.trial_folder(number)
+    frames = frames_of(loaders)
+    if resume:
+        check_frames(folder, frames)
     ranks().broadcast((config, number))
     trial = Trial(config, number, device, folder)
     run_id = continue_trial(trial) if resume else None
@@ -275,6 +281,7 @@ def _run_trial(
     # A test of fewer epochs goes first: a trial that has one counts as finished.
     (folder / files.TEST).unlink(missing_ok=True)
     config.save(folder / files.CONFIG)
+    keep_frames(folder, frames)
     # Not before: a folder that holds other files and no configuration is refused as none of a trial.
     kept_log.open(folder / files.LOG)
     environment = EnvironmentRecord(folder / files.ENVIRONMENT)

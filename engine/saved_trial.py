@@ -12,6 +12,7 @@ import torch
 from datasets import Loaders, worker_deaths
 from engine import checkpoint as files
 from engine.evaluation import Evaluation, evaluate, losses_of, warn_of_unlabelled
+from engine.frames_record import warn_of_changed_frames
 from engine.sparsity_numbers import sparsity_numbers
 from models import MultiTaskModel, build_model
 from optim import SparsityReport, sparsity_report
@@ -86,6 +87,7 @@ def evaluate_trial(trial: SavedTrial, loaders: Loaders, split: str, device: torc
     """
     config, loader = trial.config, loaders.evaluation(split)
     dataset: Any = loader.dataset
+    warn_of_changed_frames(trial.folder, dataset, split)
     with worker_deaths(dataset):
         batches = track(loader, f"{split} of trial {trial.number}")
         evaluation = evaluate(trial.model, batches, losses_of(config), config, device)

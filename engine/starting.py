@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,9 +13,12 @@ from engine import checkpoint as files
 from models import MultiTaskModel, build_model
 from settings.config import ExperimentConfig, validate_config
 from tasks.table import Task
+from utils.console import say_once
 from utils.errors import ConfigError, TrialError, UserError
 from utils.paths import expanded
 from utils.tensor_files import misfits
+
+log = logging.getLogger(__name__)
 
 TRIAL = "{trial}"
 """In ``start_from`` and ``distill.from``, stands for the number of the trial that starts."""
@@ -94,7 +99,19 @@ def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> s
         more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise UserError(f"start_from: {path} does not fit: it {'; '.join(problems[:3])}{more}")
     model.load_state_dict(state["model"])
+    _warn_of_other_meanings(state, config, path)
     return f"{path}: the network after {state.get('epochs', '?')} epochs of training"
+
+
+def _warn_of_other_meanings(state: Mapping[str, Any], config: ExperimentConfig, path: Path) -> None:
+    """Say once where a head that fits predicted something else, such as the same classes in another order."""
+    try:
+        tasks = validate_config(dict(state["config"]), str(path)).tasks
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return  # the weights are all that a start needs
+    for name, task in config.tasks.items():
+        if name in tasks and (difference := _difference(tasks[name], task)):
+            say_once(log, logging.WARNING, f"start_from: {path}: the head of {name} meant something else ({difference})")
 
 
 def _named(config: ExperimentConfig) -> list[tuple[str, int, Path]]:

@@ -17,6 +17,7 @@ from rich.table import Table
 from engine import checkpoint as files
 from engine.device import resolve
 from engine.experiment import check_inputs, check_network
+from engine.frames_record import Frames, check_frames, frames_of
 from engine.resuming import check_folder, drop_state, existing_trials, nothing_to_resume
 from settings.config import ExperimentConfig
 from settings.messages import nearest
@@ -72,7 +73,9 @@ def run_study(
     wanted = list({obstacle.run.setting.name: obstacle.run.config for obstacle in progress if not obstacle.finished}.values())
     for config in wanted:
         check_network(config)
-    _check_inputs(map(_uncached, wanted))
+    frames = _check_inputs(map(_uncached, wanted))
+    for folder, config in _folders(study) if not overwrite else ():
+        check_frames(folder, frames.get(_data_of(config), {}))
     clock = Clock(progress)
     _show(study, progress, clock, _strangers(study, overwrite))
     if plan_only:
@@ -114,11 +117,20 @@ def run_alone(study: Study, command: Command, name: str) -> Outcome:
     return outcome
 
 
-def _check_inputs(configs: Iterable[ExperimentConfig]) -> None:
-    """Refuse a device, data, weights to start from, or a tracker, that is not there; fills the caches that are configured."""
+def _check_inputs(configs: Iterable[ExperimentConfig]) -> dict[str, Frames]:
+    """Refuse a device, data, weights to start from, or a tracker, that is not there; fills the caches that are configured.
+
+    Returns:
+        The frames per kind of data (:func:`_data_of`).
+    """
     kinds = {json.dumps(config.select(lambda nature: bool(nature.needs))): config for config in configs}
-    for config in kinds.values():
-        check_inputs(*resolve(config))
+    return {_data_of(config): frames_of(check_inputs(*resolve(config))) for config in kinds.values()}
+
+
+def _data_of(config: ExperimentConfig) -> str:
+    """Return what tells the data of an experiment from that of others, whatever tasks are trained on it."""
+    data = _uncached(config).select(lambda nature: nature.needs == "data")
+    return json.dumps({key: value for key, value in data.items() if key != "task_list"}, sort_keys=True)
 
 
 def _as_new(study: Study) -> list[Progress]:

@@ -21,6 +21,7 @@ from deploy.trial_compaction import compact_trial
 from engine import checkpoint as files
 from engine import run_experiment
 from engine.class_weights import balanced_weights
+from engine.starting import check_start
 from settings.config import ExperimentConfig, load_config
 from study import estimate
 from study.estimate import Speed
@@ -36,7 +37,7 @@ from tests.equality import equal
 from tests.narrow import resnet18_narrow
 from tests.own_data import TASKS, own_config
 from tests.study.files import write
-from utils.errors import ConfigError, UserError
+from utils.errors import ConfigError, TrialError, UserError
 
 SPARSE: dict[str, Any] = {"group_sparsity": True, "target_sparsity": 0.5, "epochs": 3, "sparsity_until": 2}
 
@@ -86,6 +87,44 @@ def test_an_interrupted_training_goes_on_bit_by_bit(fields: Path, work: Path) ->
     run_experiment(halves, resume=True, out_dir=work / "halves_out")
     states = [torch.load(config.trial_folder(0) / files.LAST, weights_only=True) for config in (whole, halves)]
     assert equal(states[0]["model"], states[1]["model"]) and equal(states[0]["optimizer"], states[1]["optimizer"])
+
+
+def test_a_trial_does_not_go_on_with_other_frames(
+    fields: Path, work: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Splits that are drawn, drawn anew because a file came: an experiment, a study and an evaluation notice."""
+    data, drawn = Path(shutil.copytree(fields, work / "data")), {"train": 0.5, "val": 0.25, "test": 0.25}
+    config = own_config(
+        data, work, tasks={"crop": TASKS["crop"]}, epochs=1, split_files=None, split_fractions=drawn, Experiment_name="drawn"
+    )
+    run_experiment(config, out_dir=work / "out")
+    monkeypatch.setattr(estimate, "time_steps", lambda config: Speed(60.0, 30.0))
+    config.save(work / "base.yaml")
+    content = {"study": "mine", "base": "base.yaml", "folder": str(work), "trials": 1, "axes": [{"tasks": "all"}]}
+    study, command = load_study(write(work / "study.yaml", content)), Command("typed", work / "study.yaml")
+    run_study(study, command)
+    shutil.copy(data / "images/field0/0001.jpg", data / "images/field0/0001b.jpg")
+    said = r"drawn_trial_0 was trained with other frames \(train: 10 there, 1[01]( others)? now\)"
+    for number in (1, 2):  # also where the one that is there is finished, and another shall begin
+        with pytest.raises(TrialError, match=said):
+            run_experiment(config.with_values(num_trials=number), resume=True, out_dir=work / "out")
+    assert not config.trial_folder(1).exists()
+    more = load_study(write(work / "study.yaml", {**content, "trials": 2}))
+    with pytest.raises(TrialError, match=r"crop_dense_trial_0 was trained with other frames \(train"):
+        run_study(more, command)
+    run_study(more, command, plan_only=True, overwrite=True)
+    evaluate_experiment("drawn", 1, config.trial_folder(0).parent, "folders", out_dir=work / "again")
+    assert "was trained when the data had other frames (test: 5 there, 5 others now)" in caplog.text
+
+
+def test_a_start_from_classes_in_another_order_is_said(
+    own: Own, fields: Path, work: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    turned = {**TASKS, "crop": {**TASKS["crop"], "classes": ["maize", "soil", "weed"]}}
+    with resnet18_narrow():
+        check_start(own_config(fields, work, tasks=turned, start_from=str(own.folder), **SPARSE))
+    said = "the head of crop meant something else (classes: ('soil', 'maize', 'weed'), and here ('maize', 'soil', 'weed'))"
+    assert said in caplog.text and caplog.text.count("meant something else") == 1
 
 
 def test_predictions_say_numbers_and_words_of_the_tasks(own: Own, fields: Path, work: Path) -> None:

@@ -257,7 +257,7 @@ HEADS_TOO: dict[str, Any] = {
     "sparsify": "backbone_and_heads",
     "group_sparsity": True,
     "bb_optimizer_params": {**SPARSE, "lambda": 0.03},
-    "optimizer_params": {"learning_rate": 1e-3, "lambda": 1.0},
+    "optimizer_params": {"learning_rate": 1e-3, "lambda": 0.3},
 }
 
 
@@ -267,15 +267,17 @@ def test_sparsified_heads_lose_whole_channels_of_the_features(
     script(*[(1, 1, 1)] * 4)
     caplog.set_level(logging.INFO)
     trial = make_trial(small_config(rooms, work, epochs=4, sparsity_threshold=1, **HEADS_TOO))
+    # Nothing opposes the penalty where a feature is zero for all images: it is negative before the last ReLU.
+    trial.model.backbone.layer4[-1].bn2.bias.data[:4] = -100  # type: ignore[index, union-attr]
     lines = train(trial)
-    assert [line["head_lambda"] for line in lines] == [0, 1, 1, 1]
+    assert [line["head_lambda"] for line in lines] == [0, 0.3, 0.3, 0.3]
     assert [line["lambda"] for line in lines] == [0, 0.03, 0.03, 0.03]
     assert lines[0]["head_group_sparsity"] == lines[0]["unread_features"] == 0
     convs = [m for head in trial.model.heads.values() for m in head.modules() if isinstance(m, torch.nn.Conv2d)]
     features = trial.model.backbone.out_channels
     zeros = torch.stack([~live_groups(conv.weight.detach()) for conv in convs if conv.in_channels == features])
     assert 0 < zeros.float().mean() < 1
-    assert zeros.all(0).any()
+    assert zeros.all(0)[:4].all()
     assert all(live_groups(conv.weight.detach()).all() for conv in convs if conv.in_channels != features), (
         "only what reads the features"
     )
