@@ -8,7 +8,7 @@ compared. Networks:
 
     folded   as trained, batch norm folded
     compact  models.compact: eager is the project's own kernel on the CPU ("kernel") or torch operations ("torch")
-    pruned   what torch-pruning can remove exactly, batch norm folded (--torch-pruning, if the package is there)
+    pruned   what torch-pruning can remove exactly, batch norm folded (where requirements-benchmarks.txt is installed)
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ from models import build_model, mask_dense, plan_removal
 from models.compaction.costs import Costs
 from optim.groups import grouped_weights
 from settings.config import ExperimentConfig, load_config
-from utils.console import setup_logging
+from utils.console import run_script, setup_logging
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "nyu_small.yaml"
 USUAL = ("bb_optimizer_params.penalty=group_l0", "sparsity_threshold=0.08", "sparsity_until=0.33")
@@ -104,7 +104,9 @@ def train(config: ExperimentConfig) -> dict[str, Any]:
     spent = [3 * count * line.get("train_GMACs", dense) for count, line in zip(images, lines, strict=True)]
     cuda = torch.cuda.is_available() and config.device != "cpu"
     peak = torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    until = config.debias_epoch or 0
     return {
+        "images_per_s": statistics.median(line["images_per_second"] for line in lines if line["epoch"] >= until),
         "train_s": sum(line["train_seconds"] for line in lines),
         "validation_s": sum(line["validation_seconds"] for line in lines),
         "TMACs": sum(spent) / 1e3,
@@ -204,7 +206,7 @@ def compare_steps(args: argparse.Namespace, folder: Path) -> dict[str, dict[str,
     return {name: {**clock.medians(args.steps), "GMACs": trials[name].train_macs / 1e9} for name, clock in clocks.items()}
 
 
-def main() -> None:
+def main() -> int:
     """Measure, and print one column per run or network."""
     args = parse()
     if args.threads:
@@ -212,7 +214,7 @@ def main() -> None:
     if args.one:
         setup_logging()
         print(json.dumps(train(configuration(args.overrides))))
-        return
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         figures = (compare_steps if args.step else compare_trainings)(args, Path(folder))
     print(
@@ -227,7 +229,8 @@ def main() -> None:
     print(f"{'time, of the dense one':34}" + "".join(f"{each[key] / figures['dense'][key]:20.3f}" for each in figures.values()))
     if args.json:
         print(json.dumps(figures))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -140,7 +140,8 @@ class ExperimentConfig(Schema):
     test_batch_size: Annotated[Int, Field(ge=1), about("speed")] = 8
     """Frames per test batch; changes the speed only."""
     num_workers: Annotated[Int, Field(ge=0), about("speed", may_become="anything")] = 0
-    """Processes that load frames (at most one per core is used); 0 loads in the main process."""
+    """Processes that load frames, or threads where there is a cache (at most one per core is used); 0 loads in the main
+    process."""
     cache: Annotated[Cache, about("numbers", "speed", "place", needs="data", may_become="another place", machine=True)] = False
     """`on` keeps the decoded frames at `input_shape` on disk, in `loader_cache` beside the data, and reads them memory-mapped
     (rounding: docs/data.md); a text is another folder for them; `off` reads the files every time."""
@@ -205,8 +206,9 @@ class ExperimentConfig(Schema):
     of a head has its own groups, with the penalty and the lambda of `optimizer_params` (`target_sparsity` and `lambda_list`
     are then about the backbone alone)."""
     sparsity_threshold: Annotated[Annotated[Number, Field(ge=0)] | None, PENALTY] = None
-    """Epoch (or share of `epochs` if below 1) from which the penalty acts, and the best network is looked for; none: 0, or with
-    a target a fourteenth of the epochs."""
+    """Epoch (or share of `epochs` if below 1) from which the penalty acts; none: 0, or with a target a fourteenth of
+    the epochs. The best network is looked for from there, or once the strength changes no more: with a target from
+    `sparsity_until`."""
     target_sparsity: Annotated[
         Share | None,
         about(

@@ -223,8 +223,8 @@ def test_the_ten_minutes_of_own_data_end_with_predictions(tmp_path: Path) -> Non
     for script, rest in commands:
         shorter = ["epochs=2"] if script == "main_multi_trials.py" else []
         succeeded(tmp_path, script, *shlex.split(rest), *shorter)
-    assert (tmp_path / "predictions" / "attributes.csv").is_file()
-    assert len(list((tmp_path / "predictions" / "overview").iterdir())) == 10
+    assert (tmp_path / "fields_predictions" / "attributes.csv").is_file()
+    assert len(list((tmp_path / "fields_predictions" / "overview").iterdir())) == 10
 
 
 def test_every_place_that_knows_the_kinds_is_on_the_page() -> None:

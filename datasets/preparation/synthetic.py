@@ -90,7 +90,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{split}", type=whole_number(LEAST[split], MOST), metavar="N", help=text)
     parser.add_argument("--size", type=whole_number(SMALLEST, LARGEST), default=96, help="side in pixels (default: 96)")
     parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), default=0, help="default: 0")
-    parser.add_argument("--out", type=path_argument, help="folder to make (default: data/synthetic_<dataset>)")
+    parser.add_argument(
+        "--out",
+        type=path_argument,
+        help="folder to make (default: data/synthetic_nyu, data/synthetic_celeba or data/synthetic_fields)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a synthetic set that is in --out")
 
 

@@ -84,7 +84,9 @@ def _begin(out: Path, recipe: dict[str, Any], overwrite: bool, contents: list[st
         if not overwrite and record["recipe"] != CLEARING:
             keys = ", ".join(key for key in {**recipe, **record["recipe"]} if recipe.get(key) != record["recipe"].get(key))
             state = "a set" if done is not None else "an unfinished set"
-            raise DataError(f"--out {out}: holds {state} with another {keys}; choose another folder, or pass --overwrite")
+            raise DataError(
+                f"--out {out}: holds {state} made with another value of {keys}; choose another folder, or pass --overwrite"
+            )
         recorded = record.get("contents")
         _clear(out, recorded if isinstance(recorded, list) else contents)
     for folder, _, _ in os.walk(out):

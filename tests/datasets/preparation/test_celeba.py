@@ -127,7 +127,7 @@ def test_the_very_set_is_left_alone_and_another_needs_overwrite(tmp_path: Path, 
     before = listing(tmp_path / "out")
     assert _run(tmp_path, "--workers", "2") == 0
     assert listing(tmp_path / "out") == before
-    with pytest.raises(DataError, match=r"holds a set with another classes; .*--overwrite"):
+    with pytest.raises(DataError, match=r"holds a set made with another value of classes; .*--overwrite"):
         _run(tmp_path, "--classes", "19")
     assert listing(tmp_path / "out") == before
     assert _run(tmp_path, "--classes", "19", "--overwrite") == 0

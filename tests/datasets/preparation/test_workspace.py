@@ -56,7 +56,9 @@ def test_an_interrupted_set_is_continued_without_the_halves(overwrite: bool, tmp
 
 def test_another_recipe_needs_overwrite(tmp_path: Path) -> None:
     make(tmp_path)
-    with pytest.raises(DataError, match=r"--out .*: holds a set with another size; choose another folder, or pass --overwrite"):
+    with pytest.raises(
+        DataError, match=r"--out .*: holds a set made with another value of size; choose another folder, or pass --overwrite"
+    ):
         make(tmp_path, OTHER)
     assert (tmp_path / "images/1").read_text() == "whole"
     assert make(tmp_path, OTHER, overwrite=True, text="new")
@@ -67,7 +69,7 @@ def test_another_recipe_needs_overwrite(tmp_path: Path) -> None:
 def test_an_unfinished_set_of_another_recipe_needs_overwrite(tmp_path: Path) -> None:
     with preparing(tmp_path, RECIPE, False, ["images"]):
         (tmp_path / "images/old").write_text("old")
-    with pytest.raises(DataError, match="holds an unfinished set with another size"):
+    with pytest.raises(DataError, match="holds an unfinished set made with another value of size"):
         make(tmp_path, OTHER)
     assert make(tmp_path, OTHER, overwrite=True)
     assert names(tmp_path) == {"images/1", MANIFEST}
