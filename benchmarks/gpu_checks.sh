@@ -51,12 +51,13 @@ if [ -n "${WHEELS:-}" ]; then
 fi
 "$PYTHON" - "$DEVICE" >"$OUT/environment.txt" 2>&1 <<'PY' || { cat "$OUT/environment.txt" >&2; exit 2; }
 import os, platform, sys
-import torch, torchvision, pydantic, rich
+import torch
+if sys.argv[1].startswith("cuda") and not torch.cuda.is_available():
+    sys.exit("error: torch sees no CUDA device; DEVICE=cpu is a dry run")
+import torchvision, pydantic, rich
 print("python", platform.python_version(), "torch", torch.__version__, "torchvision", torchvision.__version__, "pydantic", pydantic.VERSION)
 print("cores", os.cpu_count(), "threads", torch.get_num_threads())
 if sys.argv[1].startswith("cuda"):
-    if not torch.cuda.is_available():
-        sys.exit("error: torch sees no CUDA device; DEVICE=cpu is a dry run")
     print(torch.cuda.get_device_name(), "CUDA", torch.version.cuda, "cuDNN", torch.backends.cudnn.version())
 PY
 cat "$OUT/environment.txt"

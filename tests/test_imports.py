@@ -4,12 +4,13 @@ optim, which is installed alone, imports nothing of ours.
 """
 
 import ast
+import functools
 import graphlib
 import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rgl
 SCRIPTS = sorted(ROOT.glob("*.py"))
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """First names of all modules that a file imports, also inside functions."""
     names: set[str] = set()
@@ -110,17 +112,22 @@ OPTIONAL = {
 """Modules of optional packages, each with the one module that may import it (benchmarks aside)."""
 
 
-def of_others(nodes: Iterable[ast.AST]) -> set[str]:
+def of_others(nodes: Sequence[ast.AST]) -> set[str]:
     """Names of the modules that are imported among these nodes."""
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return names | {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
 
 
+@functools.cache
+def of_others_anywhere(path: Path) -> set[str]:
+    """Names of the modules that a file imports, also inside functions."""
+    return of_others(list(ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+
+
 @pytest.mark.parametrize(("package", "place"), OPTIONAL.items())
 def test_an_optional_package_is_imported_in_one_module_and_only_when_asked_for(package: str, place: str) -> None:
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*MODULES, *SCRIPTS]}
-    assert [path for path, tree in trees.items() if package in of_others(list(ast.walk(tree)))] == [ROOT / place]
-    assert package not in of_others(trees[ROOT / place].body)
+    assert [path for path in [*MODULES, *SCRIPTS] if package in of_others_anywhere(path)] == [ROOT / place]
+    assert package not in of_others(ast.parse((ROOT / place).read_text(encoding="utf-8")).body)
 
 
 def test_the_required_packages_are_those_that_are_imported() -> None:
