@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+COUNTED_ON = "meta"
+"""The device of the network whose multiply-adds are counted: one on which nothing is computed, as wide as it may be."""
+
 
 @dataclass(frozen=True)
 class ParameterMap:
@@ -131,10 +134,10 @@ class CompactReport:
 
 def count_macs(model: nn.Module, channels: int, image_size: tuple[int, int]) -> dict[str, int]:
     """Multiply-adds of one image, per module name; "" is the whole model. Counted by torch, without computing anything."""
-    copied = copy.deepcopy(model).to("meta").eval()
+    copied = copy.deepcopy(model).to(COUNTED_ON).eval()
     dtype = next(parameter.dtype for parameter in copied.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        copied(torch.empty(1, channels, *image_size, device="meta", dtype=dtype))
+        copied(torch.zeros(1, channels, *image_size, device=COUNTED_ON, dtype=dtype))
     macs = {"": counter.get_total_flops() // 2}
     for name, operations in counter.get_flop_counts().items():
         if "." in name:
