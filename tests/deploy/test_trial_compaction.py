@@ -95,7 +95,7 @@ def test_folded_batch_norm_changes_no_output_and_not_the_model(backbone: str) ->
             assert float(difference) <= 1e-6 * float(expected.abs().max())
 
 
-@pytest.mark.usefixtures("no_measuring")
+@pytest.mark.usefixtures("no_measuring", "drawn_runs")
 def test_a_trials_compact_model_is_written_with_its_report(trial: Path, trained: Trained) -> None:
     before = set(listing(trial))
     assert compact_trial(trial, images=3)
@@ -485,16 +485,16 @@ def test_a_missing_package_is_named_before_any_work(trial: Path, monkeypatch: py
     assert listing(trial) == before
 
 
-@pytest.mark.parametrize("fixture", ["trained", "trained_faces"])
+@pytest.fixture(scope="module", params=["trained", "trained_faces"])
+def experiment(request: pytest.FixtureRequest) -> Trained:
+    """Each of them."""
+    return request.getfixturevalue(request.param)
+
+
 def test_compact_models_have_the_rows_of_the_trained_ones(
-    fixture: str,
-    request: pytest.FixtureRequest,
-    work: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    experiment: Trained, work: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(latency, "PATIENCE", 0.0)
-    experiment: Trained = request.getfixturevalue(fixture)
     config = experiment.config
     options = EvaluationOptions(compact=True)
     table = evaluate_experiment(config.Experiment_name, None, experiment.runs, config.dataset_name, work, options)

@@ -18,8 +18,9 @@ from study.record import Command
 from study.run import run_study
 from tests.narrow import narrow_networks, resnet18_narrow
 from tests.studies import make_study
+from tests.undrawn import undrawn_runs
 
-__all__ = ["narrow_networks"]
+__all__ = ["narrow_networks", "undrawn_runs"]
 
 
 @dataclass(frozen=True)
