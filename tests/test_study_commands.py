@@ -16,11 +16,13 @@ from engine import checkpoint as files
 from tests.killed_runs import KILLED, Act, Moment, Run, interrupt, kill_before
 from tests.small import ROOMS, SIZE, copy_without, listing
 from tests.studies import write_study
-from tests.test_scripts import MAIN, ROOT, call, environment, refused, succeeded
+from tests.test_scripts import MAIN, ROOT, call, environment, narrow, refused, succeeded
+
+__all__ = ["narrow"]
 
 REPORT = "make_report.py"
 AXES = {"setup": "singletask", "group_sparsity": [False, True], "lambda": 0.1}
-SHORT: dict[str, Any] = {"task_list": ("segmentsemantic",), "setup": "singletask", "epochs": 2}
+SHORT: dict[str, Any] = {"task_list": ("segmentsemantic",), "setup": "singletask", "epochs": 2, "backbone": "resnetd18"}
 NAMES = ("seg_dense_trial_0", "seg_l1_l2_lambda0.1_trial_0")
 STUDY = "studies/tiny"
 
@@ -195,7 +197,7 @@ def test_a_run_alone(trained: Path, work: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_study_in_processes_and_another_form_goes_on(work: Path) -> None:
-    make_folder(work, epochs=3, backbone="resnetd18")
+    make_folder(work, epochs=3, backbone="resnet18")  # which is not patched
     command = [sys.executable, ROOT / MAIN, "--config_exp", "study.yaml", "--launch", "local", "--jobs", "2"]
     started = subprocess.Popen(command, cwd=work, stderr=subprocess.PIPE, text=True, env=environment())
     end = time.monotonic() + 100
