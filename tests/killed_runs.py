@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import importlib
 import io
 import multiprocessing
@@ -19,6 +20,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from matplotlib.figure import Figure
 
 from tests.disks import small_disk
 from tests.small import narrow_resnetd
@@ -159,8 +161,9 @@ def install(moment: Moment) -> None:
 
 
 def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
-    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt`` and a
-    small ``resnetd18`` that shrinks whenever it can."""
+    """Be the process: ``python main_multi_trials.py <arguments>`` in ``cwd``, with its messages in ``stderr_<pid>.txt``, a
+    small ``resnetd18`` that shrinks whenever it can, and nothing in ``curves.png``, which takes longest to draw."""
+    gc.freeze()  # what the server has imported is no garbage
     os.chdir(cwd)
     obey_permissions()
     with open(f"stderr_{os.getpid()}.txt", "wb") as messages:
@@ -175,7 +178,11 @@ def script(cwd: str, arguments: list[str], moment: Moment | None) -> None:
     sys.argv = [str(ROOT / "main_multi_trials.py"), *arguments]
     if moment is not None:
         install(moment)
-    with narrow_resnetd(), mock.patch("engine.shrinking.REBUILDING", 0.0):
+    with (
+        narrow_resnetd(),
+        mock.patch("engine.shrinking.REBUILDING", 0.0),
+        mock.patch("engine.experiment.learning_curves", lambda *_, **__: Figure()),
+    ):
         runpy.run_path(sys.argv[0], run_name="__main__")
 
 
