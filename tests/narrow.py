@@ -37,6 +37,15 @@ def make_resnet18_usual(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("models.torchvision_resnet.get_model", torchvision.models.get_model)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def counted_by_computing() -> Iterator[None]:
+    """For a module that imports this: its networks are so small that to compute them takes less time than to follow the shapes
+    through them on no device."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.compaction.report.COUNTED_ON", "cpu")
+        yield
+
+
 @contextmanager
 def resnet18_narrow() -> Iterator[None]:
     """Let ``resnet18`` be this network for a while."""

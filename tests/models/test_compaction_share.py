@@ -9,6 +9,9 @@ from models import MultiTaskModel, compact
 from models.compaction.anatomy import dissect
 from models.compaction.share import CostKind, LeftShare, live_now
 from tests.models.pruned import PATTERNS, Pattern, generator, narrow, prune, tiny, wild_norms
+from tests.narrow import counted_by_computing
+
+__all__ = ["counted_by_computing"]
 
 KINDS: tuple[CostKind, ...] = ("macs", "parameters")
 SIZE = (32, 48)

@@ -34,7 +34,9 @@ from optim import GroupL0, GroupLasso, GroupMCP, Penalty, ProxAdam, SparseGroupL
 from optim.groups import grouped_weights, keep_group_size, live_groups, penalised_group_size
 from tests.configs import make_config
 from tests.equality import equal
-from tests.narrow import make_resnet18_narrow
+from tests.narrow import counted_by_computing, make_resnet18_narrow
+
+__all__ = ["counted_by_computing"]
 
 Maps = Mapping[str, ParameterMap]
 LASSO, MCP, SPARSE = GroupLasso(3e-5), GroupMCP(1e-3, gamma=3.0), SparseGroupLasso(3e-5, l1_ratio=0.3)
