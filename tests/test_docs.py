@@ -32,7 +32,10 @@ from settings.config import ExperimentConfig
 from tests.configs import make_config
 from tests.small import narrow_resnetd
 from tests.test_scripts import succeeded
+from tests.undrawn import undrawn_runs
 from utils.errors import ConfigError
+
+__all__ = ["undrawn_runs"]
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

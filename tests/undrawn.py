@@ -29,8 +29,8 @@ def save_undrawn(figure: Figure, stem: Path, formats: Sequence[str] = ("png",)) 
 
 @pytest.fixture(autouse=True)
 def undrawn_runs() -> Iterator[None]:
-    """For all tests of the folder whose ``conftest.py`` imports this, or of the module: figures of their own runs are not drawn.
-    Those of a fixture that several tests share are."""
+    """For all tests of the folder whose ``conftest.py`` imports this fixture, or of the module that does: figures of their own
+    runs are not drawn. Those of a fixture that several tests share are."""
     with pytest.MonkeyPatch.context() as patch:
         for module in PLACES:
             patch.setattr(module, "save_figure", save_undrawn)

@@ -17,7 +17,10 @@ from engine.experiment import run_experiment
 from settings.config import ExperimentConfig, load_config
 from tests.datasets.official_layouts import DISPARITY, LABEL_IDS, PASCAL, SALIENCY, semseg_of, write_cityscapes, write_pascal
 from tests.narrow import resnet18_narrow
+from tests.undrawn import undrawn_runs
 from utils.errors import ConfigError, DataError
+
+__all__ = ["undrawn_runs"]
 
 CONFIG = Path(__file__).parents[2] / "config"
 SMALL = (

@@ -15,6 +15,9 @@ from settings.config import ExperimentConfig, load_config
 from tests.datasets.preparation.command import exit_code, refused
 from tests.datasets.preparation.verification.damage import in_this_process
 from tests.narrow import resnet18_narrow
+from tests.undrawn import undrawn_runs
+
+__all__ = ["undrawn_runs"]
 
 
 @pytest.fixture(autouse=True)
