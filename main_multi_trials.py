@@ -96,7 +96,7 @@ def _add_launching(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=positive, help="local, slurm: runs at a time (local: one per GPU, or one; slurm: no limit)"
     )
     group.add_argument(
-        "--slurm", nargs="+", type=key_value, metavar="key=value", help="sbatch's options, such as time=12:00:00"
+        "--slurm", nargs="+", type=key_value, metavar="key[=value]", help="sbatch's options, such as time=12:00:00 exclusive"
     )
     group.add_argument("--submit", action="store_true", help="slurm: give the script to sbatch")
     resources = (
@@ -138,7 +138,7 @@ def _study(args: argparse.Namespace) -> int:
     for option, forms in (("jobs", "local slurm"), ("slurm", "slurm"), ("submit", "slurm"), ("ray_resources", "ray")):
         if getattr(args, option) and args.launch not in forms.split():
             raise UserError(f"--{option}: needs --launch {forms.replace(' ', ' or ')}")
-    if args.run and (args.plan or args.resume or args.overwrite or args.launch != "here"):
+    if args.run is not None and (args.plan or args.resume or args.overwrite or args.launch != "here"):
         raise UserError("--run: does one run in this process, and begins or continues it; give no other option")
     study = load_study(args.config_exp, args.overrides)
     setup_logging()
@@ -147,8 +147,8 @@ def _study(args: argparse.Namespace) -> int:
     from study.run import run_alone, run_study
 
     command = Command(typed_command(), args.config_exp)
-    if args.run:
-        return 1 if run_alone(study, command, args.run).status == "failed" else 0
+    if args.run is not None:  # an empty name, such as that of a variable which is not set, is no name
+        return 0 if run_alone(study, command, args.run).status == "finished" else 1
     launcher = _launcher(args, study)
     outcomes = run_study(study, command, plan_only=args.plan, resume=args.resume, overwrite=args.overwrite, launcher=launcher)
     return 1 if any(outcome.status == "failed" for outcome in outcomes) else 0
@@ -184,7 +184,7 @@ def _experiment(args: argparse.Namespace) -> int:
     if args.plan:
         raise UserError(f"--plan: {args.config_exp} is an experiment; only a study has a plan")
     for option in ("jobs", "slurm", "submit", "ray_resources", "run"):
-        if getattr(args, option):
+        if getattr(args, option) not in (None, False):
             raise UserError(f"--{option}: {args.config_exp} is an experiment; only a study is launched")
     if args.launch != "here":
         raise UserError(f"--launch: {args.config_exp} is an experiment; only a study is launched")

@@ -141,7 +141,7 @@ class JoinedRanks(Ranks):
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
         self.store = self._connect()
         self.others = [rank for rank in range(self.size) if rank != self.rank]
-        self.heartbeat = Heartbeat(self.rank, self.others, self._connect(), self._end if cuda else None)
+        self.heartbeat = Heartbeat(self.rank, self.others, self._connect(), self._end if cuda else None, self._be_orphaned)
         dist.barrier()
         self.heartbeat.start()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -157,6 +157,13 @@ class JoinedRanks(Ranks):
         self.stopping, self.terminated = True, number == signal.SIGTERM
         if not (self.patient or self.leaving):
             raise KeyboardInterrupt
+
+    def _be_orphaned(self) -> None:
+        """Stop at the end of a step, as torchrun was killed, and nobody could end this training any more."""
+        if not self.leaving:
+            if os.environ["LOCAL_RANK"] == "0":
+                sys.stderr.write("torchrun is gone: this training stops after the step\n")
+            self.stopping = True
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:

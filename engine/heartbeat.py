@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from os import getppid
 from typing import Any
 
 BEAT_SECONDS = 0.5
@@ -21,11 +22,20 @@ class Heartbeat(threading.Thread):
         others: the other ranks.
         store: a connection of its own to the store in which all of them write.
         when_stuck: called when a rank has been silent for ``STUCK_SECONDS``; None: nobody is.
+        when_orphaned: called when the process that started this one is gone.
     """
 
-    def __init__(self, rank: int, others: Sequence[int], store: Any, when_stuck: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        rank: int,
+        others: Sequence[int],
+        store: Any,
+        when_stuck: Callable[[], None] | None,
+        when_orphaned: Callable[[], None],
+    ) -> None:
         super().__init__(daemon=True)
         self.rank, self.others, self.store, self.when_stuck = rank, list(others), store, when_stuck
+        self.when_orphaned, self.parent = when_orphaned, getppid()
         self.ended = threading.Event()
         self.heard = dict.fromkeys(self.others, (b"", 0))
         """Per other rank its last sign of life, and how often this thread has listened since."""
@@ -36,6 +46,9 @@ class Heartbeat(threading.Thread):
         beats, keys = 0, [f"beat/{rank}" for rank in self.others]
         with suppress(RuntimeError):  # the store is gone with torchrun
             while not self.ended.wait(BEAT_SECONDS):
+                if getppid() != self.parent:
+                    self.when_orphaned()
+                    return
                 beats += 1
                 self.store.set(f"beat/{self.rank}", str(beats))
                 for rank, beat in zip(self.others, self.store.multi_get(keys), strict=True):

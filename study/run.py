@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -32,9 +33,14 @@ from utils.cli import continuing
 from utils.console import duration, listed
 from utils.errors import ConfigError
 from utils.files import remove_folder, unwritable
-from utils.locks import experiment_lock, refuse_if_held
+from utils.locks import experiment_lock, holder_note, refuse_if_held
 
 log = logging.getLogger(__name__)
+
+DEAD_MACHINE_SECONDS = 150.0
+"""Time for which a file server may keep the locks of a machine that is dead; a queue may begin its run again before."""
+POLL_SECONDS = 5.0
+"""Time between two attempts at a run that is held."""
 
 
 def run_study(
@@ -111,10 +117,19 @@ def run_alone(study: Study, command: Command, name: str) -> Outcome:
         study.folder.mkdir(parents=True, exist_ok=True)
         write_record(study, command)
     outcome = attempt(runs[name])
+    until = time.monotonic() + DEAD_MACHINE_SECONDS
+    while outcome.status == "held" and time.monotonic() < until and _is_elsewhere(runs[name].folder):
+        time.sleep(POLL_SECONDS)
+        outcome = attempt(runs[name])
     if outcome.status != "held":
         note_failure(study, outcome.run, outcome.reason if outcome.status == "failed" else None)
     log.info("study %s: %s: %s", study.name, name, " ".join(filter(None, (outcome.status, outcome.reason))))
     return outcome
+
+
+def _is_elsewhere(folder: Path) -> bool:
+    """Return True if the process that is at a run is on another machine, perhaps one that is dead."""
+    return (holder_note(folder.parent, folder.name) or {}).get("host", socket.gethostname()) != socket.gethostname()
 
 
 def _check_inputs(configs: Iterable[ExperimentConfig]) -> dict[str, Frames]:

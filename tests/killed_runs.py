@@ -76,6 +76,11 @@ def terminate(inner: Act, *args: Any, **kwargs: Any) -> Any:
     return inner(*args, **kwargs)
 
 
+def orphaned(inner: Act, *args: Any, **kwargs: Any) -> int:
+    """The process that started this one is gone."""
+    return 1
+
+
 class _InterruptedFile:
     """Ctrl-C comes with the third write."""
 

@@ -189,6 +189,8 @@ def test_a_run_alone(trained: Path, work: Path) -> None:
     succeeded(work, REPORT, "--study", STUDY, "--latency", "no")
     message = refused(work, MAIN, "--config_exp", "study.yaml", "--run", "seg_dense")
     assert message == f"error: --run: 'seg_dense' is no run of study 'tiny'; did you mean '{NAMES[0]}'?\n"
+    nameless = refused(work, MAIN, "--config_exp", "study.yaml", "--run", "")
+    assert nameless.startswith("error: --run: '' is no run of study 'tiny'"), "a variable that is not set"
     (work / STUDY / NAMES[1] / files.TEST).write_text("{")
     failed = call(work, MAIN, "--config_exp", "study.yaml", "--run", NAMES[1])
     assert failed.returncode == 1

@@ -37,12 +37,12 @@ def path_argument(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def key_value(text: str) -> tuple[str, str]:
-    """Return key and value of ``key=value``, for argparse."""
+def key_value(text: str) -> tuple[str, str | None]:
+    """Return key and value of ``key=value``, for argparse; a key alone has no value."""
     key, sign, value = text.partition("=")
-    if not key or not sign:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected key=value")
-    return key, value
+    if not key:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected key=value, or a key alone")
+    return key, value if sign else None
 
 
 def positive(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
     address = os.environ.get("RAY_ADDRESS")
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     _check_address(address)
+    sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address or "local",
@@ -56,8 +58,11 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
             logging_level=logging.WARNING,
             **({} if address else {"include_dashboard": False}),
         )
-    except ConnectionError as error:
-        raise UserError(f"RAY_ADDRESS: no cluster answers at {address} ({error})") from None
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        who = f"RAY_ADDRESS: no cluster answers at {address}" if address else "--launch ray: Ray does not start on this machine"
+        raise UserError(f"{who} ({' '.join(str(error).split()):.300})") from None
+    finally:
+        signal.signal(signal.SIGTERM, sigterm)  # Ray's own ends the program without a word
     try:
         machines = [node for node in ray.nodes() if node["Alive"]]
         check_locks(study.folder, partial(_try_lock, ray, machines))
@@ -69,7 +74,10 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
         if lacking:
             log.warning("the runs wait until a machine joins the cluster: %s", lacking)
         usual = {name: needed.pop(name) for name in ("num_cpus", "num_gpus", "memory") if name in needed}
-        task = ray.remote(_work).options(max_retries=RETRIES, resources=needed, **usual)
+        try:
+            task = ray.remote(_work).options(max_retries=RETRIES, resources=needed, **usual)
+        except ValueError as error:
+            raise ConfigError(f"--ray_resources: {error}") from None
         yield from _collect(ray, {task.remote(attempt, run, Path.cwd(), usual["num_cpus"]): run for run in runs}, study)
     finally:
         ray.shutdown()
@@ -122,6 +130,8 @@ def parse_resources(given: Sequence[str]) -> dict[str, float]:
         resources = {str(name): float(value) for name, value in pairs.items()}
     except (ValueError, TypeError):
         resources = {"": -1.0}
+    for name in {"CPU", "GPU"} & resources.keys():
+        raise ConfigError(f"--ray_resources: {name} is written num_{name.lower()}s")
     if not all(name and value >= 0 for name, value in resources.items()):
         raise ConfigError(f"--ray_resources: {text}; expected name=number, or a JSON object of numbers, such as num_gpus=1")
     return resources

@@ -26,6 +26,9 @@ SCRIPT, OUTPUTS = "slurm.sbatch", "slurm"
 
 MAIN = Path(__file__).resolve().parents[2] / "main_multi_trials.py"
 
+Option = tuple[str, str | None]
+"""Name and value of an option of sbatch; one like ``exclusive`` has no value."""
+
 _OURS = {"array", "job-name", "output", "error"}
 """Options of sbatch that the script needs for itself."""
 
@@ -35,7 +38,7 @@ def as_array(
     *,
     study: Study,
     arguments: str,
-    options: Sequence[tuple[str, str]] = (),
+    options: Sequence[Option] = (),
     jobs: int | None = None,
     submit: bool = False,
 ) -> Iterable[Outcome]:
@@ -70,7 +73,7 @@ def as_array(
     return []
 
 
-def check_options(options: Sequence[tuple[str, str]]) -> None:
+def check_options(options: Sequence[Option]) -> None:
     """Refuse what cannot be an option of sbatch, or is one that the script needs for itself.
 
     Raises:
@@ -78,24 +81,25 @@ def check_options(options: Sequence[tuple[str, str]]) -> None:
     """
     for key, value in options:
         if key in ExperimentConfig.model_fields:
-            raise ConfigError(f"--slurm: {key} is a key of the configuration; write {key}={value} before --slurm")
-        if key in _OURS or not re.fullmatch("[a-z][a-z-]*", key) or "\n" in value:
+            raise ConfigError(f"--slurm: {key} is a key of the configuration; write {key}={value or '<value>'} before --slurm")
+        if key in _OURS or not re.fullmatch("[a-z][a-z-]*", key) or "\n" in (value or ""):
+            given = key if value is None else f"{key}={value}"
             raise ConfigError(
-                f"--slurm: {key}={value}; expected a long option of sbatch without its --, but {', '.join(sorted(_OURS))}"
+                f"--slurm: {given}; expected a long option of sbatch without its --, but {', '.join(sorted(_OURS))}"
             )
 
 
-def script(runs: Sequence[Run], study: Study, arguments: str, options: Sequence[tuple[str, str]], jobs: int | None) -> str:
+def script(runs: Sequence[Run], study: Study, arguments: str, options: Sequence[Option], jobs: int | None) -> str:
     """Return the text of the array script. A task that is requeued goes on after the last whole epoch of its run."""
-    outputs = (study.folder / OUTPUTS).absolute()
-    directives = {
+    outputs = str((study.folder / OUTPUTS).absolute()).replace("%", "%%")  # sbatch puts numbers in the place of %A and the like
+    directives: dict[str, str | None] = {
         "job-name": study.name,
         "array": f"0-{len(runs) - 1}" + (f"%{jobs}" if jobs else ""),
         "output": f"{outputs}/%A_%a.txt",
         "open-mode": "append",
         **dict(options),
     }
-    lines = [f"#SBATCH --{key}={shlex.quote(value)}" for key, value in directives.items()]
+    lines = [f"#SBATCH --{key}" + ("" if value is None else f"={shlex.quote(value)}") for key, value in directives.items()]
     names = "\n".join(f"  {shlex.quote(run.name)}" for run in runs)
     return "\n".join(
         [
@@ -105,7 +109,8 @@ def script(runs: Sequence[Run], study: Study, arguments: str, options: Sequence[
             "",
             f"cd {shlex.quote(os.getcwd())} || exit 1",
             f"runs=(\n{names}\n)",
-            f'exec {shlex.quote(sys.executable)} {shlex.quote(str(MAIN))} {arguments} --run "${{runs[$SLURM_ARRAY_TASK_ID]}}"',
+            f"exec {shlex.quote(sys.executable)} {shlex.quote(str(MAIN))} {arguments} --run "
+            '"${runs[${SLURM_ARRAY_TASK_ID:?}]:?is no run of this script}"',
             "",
         ]
     )

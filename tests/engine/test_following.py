@@ -19,7 +19,7 @@ from engine.weighting import UncertaintyWeighting
 from tasks.metrics import SegmentationMetrics
 from tests.configs import make_config
 from tests.equality import equal
-from tests.killed_runs import ROOT, Moment, Run, interrupt, kill_before, no_room, wait_for_go
+from tests.killed_runs import ROOT, Moment, Run, interrupt, kill_before, no_room, orphaned, wait_for_go
 from tests.ranks import RankedRun
 from tests.small import ROOMS, SIZE, small_config
 from utils.errors import ConfigError
@@ -150,6 +150,18 @@ def test_a_request_to_one_rank_ends_all(place: Path) -> None:
     run = start(place, moments={1: Moment("engine.trainer:forward_losses", interrupt, 2)})
     assert run.end() == [130, 130], run.said
     assert told(run, "interrupted\n") == 1, run.said
+
+
+@pytest.mark.slow
+def test_where_torchrun_is_gone_all_ranks_stop_at_the_end_of_a_step(place: Path, whole: Path) -> None:
+    moments = {0: Moment("engine.heartbeat:getppid", orphaned, 2), 1: Moment("engine.trainer:forward_losses", wait_for_go, 4)}
+    run = start(place, moments=moments)
+    until = time.monotonic() + 60
+    while not told(run, "torchrun is gone: this training stops after the step") and time.monotonic() < until:
+        time.sleep(0.05)
+    (place / "go").touch()
+    assert run.end() == [130, 130], run.said
+    check_same(place, whole)
 
 
 @pytest.mark.slow

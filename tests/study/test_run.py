@@ -1,6 +1,7 @@
 """A study does what is not finished, and says what failed."""
 
 import logging
+import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from study.launch import Outcome, attempt
 from study.plan import Run
 from study.progress import failure_path, read_failure
 from study.record import Command, read_record
-from study.run import run_study
+from study.run import run_alone, run_study
 from tests.small import listing
 from tests.studies import Recorder, fake_run, make_study, never
 from tests.study.conftest import TrainedStudy
@@ -148,6 +149,19 @@ def test_a_run_that_another_process_is_at_is_left_to_it(
     assert rows(capsys.readouterr().out)["seg_dense"][:3] == ["1", "being", "trained"]
     assert f"1 of 2 runs left to the process that is at them:\n  {theirs.name}: " in caplog.text
     assert read_failure(study, theirs) == "it had to", "what became of it, whoever is at it says"
+
+
+@pytest.mark.parametrize(("host", "status"), [("another", "finished"), (socket.gethostname(), "held")])
+def test_a_run_alone_waits_for_the_locks_of_a_machine_that_may_be_dead(
+    work: Path, monkeypatch: pytest.MonkeyPatch, host: str, status: str
+) -> None:
+    study = make_study(work)
+    (work / "study.yaml").write_text("study: tiny\n")
+    outcomes = iter(["held", "held", "finished"])
+    monkeypatch.setattr("study.run.attempt", lambda run: Outcome(run, next(outcomes)))  # type: ignore[arg-type]
+    monkeypatch.setattr("study.run.holder_note", lambda folder, name: {"host": host, "pid": 1})
+    monkeypatch.setattr("study.run.POLL_SECONDS", 0.0)
+    assert run_alone(study, Command("typed", work / "study.yaml"), study.runs[0].name).status == status
 
 
 def test_the_record_is_there_before_the_first_run(rooms: Path, work: Path, untimed: None) -> None:

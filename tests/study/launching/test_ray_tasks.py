@@ -39,6 +39,11 @@ def test_what_is_no_resource(given: str) -> None:
         parse_resources([given])
 
 
+def test_names_that_ray_has_for_itself() -> None:
+    with pytest.raises(ConfigError, match=r"^--ray_resources: CPU is written num_cpus$"):
+        parse_resources(["CPU=1"])
+
+
 def test_what_no_machine_has() -> None:
     machines = [{"CPU": 4.0}, {"CPU": 2.0, "GPU": 1.0, "fast": 1.0}]
     assert missing({"num_cpus": 2, "num_gpus": 1, "fast": 0.5}, machines) == ""

@@ -45,20 +45,32 @@ def sbatch(work: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_script(work: Path, untimed: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.chdir(work)
-    study = make_study(work)
+    (work / "50%").mkdir()
+    study = make_study(work / "50%")
     study.folder.mkdir(parents=True)
-    options = [("time", "12:00:00"), ("comment", "two words; rm")]
+    options = [("time", "12:00:00"), ("comment", "two words; rm"), ("exclusive", None)]
     assert as_array(study.runs, study=study, arguments="--config_exp study.yaml epochs=3", options=options, jobs=4) == []
     path = study.folder / SCRIPT
     text = path.read_text()
     lines = text.splitlines()
     assert lines[0] == "#!/bin/bash"
-    for directive in ("job-name=tiny", "array=0-5%4", "time=12:00:00", "comment='two words; rm'", "open-mode=append"):
+    for directive in (
+        "job-name=tiny",
+        "array=0-5%4",
+        "time=12:00:00",
+        "comment='two words; rm'",
+        "open-mode=append",
+        "exclusive",
+    ):
         assert f"#SBATCH --{directive}" in lines
     assert "#SBATCH --requeue" in lines
     assert f"cd {work} || exit 1" in lines
     assert [line.strip() for line in lines if "_trial_" in line] == [run.name for run in study.runs]
-    assert lines[-1].endswith('--config_exp study.yaml epochs=3 --run "${runs[$SLURM_ARRAY_TASK_ID]}"')
+    assert f"#SBATCH --output={work}/50%%/{study.folder.relative_to(work / '50%')}/slurm/%A_%a.txt" in lines
+    assert "--config_exp study.yaml epochs=3 --run " in lines[-1]
+    for number in ("", "6"):  # a task that is none of the script's
+        stopped = subprocess.run(["bash", path], env={"SLURM_ARRAY_TASK_ID": number}, capture_output=True, check=False)
+        assert stopped.returncode != 0 and stopped.stdout == b""
     assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
     assert f"submit it: sbatch {path}" in caplog.text
 
