@@ -13,6 +13,7 @@ import pytest
 
 from datasets.synthetic.rooms import write_rooms
 from engine import checkpoint as files
+from engine.frames_record import FRAMES
 from tests.equality import equal
 from tests.killed_runs import (
     KILLED,
@@ -276,8 +277,9 @@ FULL = {
     files.BEST: Moment("engine.checkpoint:save_tensors", functools.partial(no_room, 10_000), 2),
     files.LAST: Moment("engine.checkpoint:save_tensors", functools.partial(no_room, 10_000), 3),
     "sparsity_control.png": Moment("engine.experiment:save_figure", functools.partial(no_room, 1000)),
-    files.ENVIRONMENT: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100)),
-    files.TEST: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100), 2),
+    FRAMES: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100)),
+    files.ENVIRONMENT: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100), 2),
+    files.TEST: Moment("engine.checkpoint:save_json", functools.partial(no_room, 100), 3),
     f"out_csv/{NAME}.csv": Moment("engine.experiment:write_results", functools.partial(no_room, 100)),
 }
 """Files that find no room, each in a run that goes on where the one before it stopped."""
