@@ -15,6 +15,7 @@ from datasets.synthetic.rooms import write_rooms
 from engine import checkpoint as files
 from engine.distributed import Ranks
 from engine.following import check_ranks
+from engine.frames_record import FRAMES
 from engine.weighting import UncertaintyWeighting
 from tasks.metrics import SegmentationMetrics
 from tests.configs import make_config
@@ -219,6 +220,6 @@ def test_torchrun_trains_an_experiment(place: Path) -> None:
     done = subprocess.run([sys.executable, *command, *given], cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (place / TRIAL).iterdir()} == {
-        *(files.BEST, files.LAST, files.CONFIG, files.TEST, files.METRICS, files.LOG, files.ENVIRONMENT, "curves.png")
+        *(files.BEST, files.LAST, files.CONFIG, files.TEST, files.METRICS, files.LOG, files.ENVIRONMENT, FRAMES, "curves.png")
     }
     assert len(files.load_tensors(place / TRIAL / files.LAST)["rng_of_others"]) == 1
