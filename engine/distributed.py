@@ -323,12 +323,13 @@ class JoinedRanks(Ranks):
             signal.signal(number, signal.SIG_IGN)
         with suppress(RuntimeError):  # the store may be gone with torchrun
             self.store.set(f"left/{self.rank}", str(code))
+        self.heartbeat.stop()
 
     def end(self) -> None:
         """Part from the others, all of which have come to the end."""
         with self._exchange():
             self.dist.barrier()
-        self.heartbeat.ended.set()
+        self.heartbeat.stop()
         self.dist.destroy_process_group()
 
 

@@ -57,6 +57,11 @@ class Heartbeat(threading.Thread):
                 if self.when_stuck is not None and self.silent(STUCK_SECONDS):
                     self.when_stuck()
 
+    def stop(self) -> None:
+        """End the thread: one that Python's own end meets within the store would end the process by a signal."""
+        self.ended.set()
+        self.join(2 * BEAT_SECONDS)
+
     def silent(self, seconds: float) -> list[int]:
         """Return the ranks that have not been heard of for so long."""
         return [rank for rank, (_, times) in self.heard.items() if times * BEAT_SECONDS > seconds]
