@@ -134,8 +134,9 @@ def run_experiment(
     check_writable(out_dir)
     # The runs differ in the penalty's strength only.
     loaders = check_inputs(*runs[0])
+    frames = frames_of(loaders)
     for folder in (folder for single, _ in runs for folder in existing_trials(single) if not overwrite):
-        check_frames(folder, frames_of(loaders))
+        check_frames(folder, frames)
     weighted = with_class_weights([single for single, _ in runs], loaders)
     runs = [(single, device) for single, (_, device) in zip(weighted, runs, strict=True)]
     unused = unused_keys(config, typed)
