@@ -68,9 +68,12 @@ def test_the_script(work: Path, untimed: None, monkeypatch: pytest.MonkeyPatch, 
     assert [line.strip() for line in lines if "_trial_" in line] == [run.name for run in study.runs]
     assert f"#SBATCH --output={work}/50%%/{study.folder.relative_to(work / '50%')}/slurm/%A_%a.txt" in lines
     assert "--config_exp study.yaml epochs=3 --run " in lines[-1]
-    for number in ("", "6"):  # a task that is none of the script's
-        stopped = subprocess.run(["bash", path], env={"SLURM_ARRAY_TASK_ID": number}, capture_output=True, check=False)
-        assert stopped.returncode != 0 and stopped.stdout == b""
+    for number, said in (("", "SLURM_ARRAY_TASK_ID"), ("6", "is no run of this script")):
+        task = {"SLURM_ARRAY_TASK_ID": number}
+        stopped = subprocess.run(["bash", path], env=task, capture_output=True, text=True, check=False)
+        assert stopped.returncode != 0 and said in stopped.stderr and "error:" not in stopped.stderr, (
+            "the program did not begin"
+        )
     assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
     assert f"submit it: sbatch {path}" in caplog.text
 
