@@ -153,7 +153,8 @@ def _entries(
     entries, faults = [], []
     for source, files in _measured([source for source in sources if kinds is None or source.name in kinds], workers):
         try:
-            entries.append(_entry(source, root, files, pictures, (kinds or {}).get(source.name)))
+            files = _fitting(source, files, pictures)
+            entries.append(_entry(source, root, files, (kinds or {}).get(source.name)))
         except DataError as error:
             if kinds is not None:
                 raise DataError(f"--task {source.name}: {error}") from None
@@ -165,22 +166,36 @@ def _entries(
     return entries, faults
 
 
-def _entry(source: Source, root: Path, files: Mapping[str, Measure], pictures: Mapping[str, Path], kind: str | None) -> Entry:
-    """Return the entry of a source.
+def _fitting(source: Source, files: Mapping[str, Measure], pictures: Mapping[str, Path]) -> dict[str, Measure]:
+    """Return the files of a source by frame, those that do not lie on their image pixel by pixel as problems.
 
     Raises:
-        DataError: it holds no targets, or such as do not lie on the images pixel by pixel.
+        DataError: they are half of the files or more: such files are no targets.
     """
-    from datasets.preparation.description.entries import column_entry, folder_entry
-    from datasets.preparation.description.measures import merged, picture_size
+    from datasets.preparation.description.measures import Measure, picture_size
 
-    if source.column:
-        return column_entry(source, root, kind)
+    odd = {}
     for frame, measure in files.items():
         size = picture_size(pictures[frame])
         if size is not None and measure.sizes and size not in measure.sizes:
             (height, width), (path, *_) = next(iter(measure.sizes)), source.files[frame]
-            raise DataError(f"{path.name} is {height} x {width}; expected the size of its image, {size[0]} x {size[1]}")
+            odd[frame] = f"{path} is {height} x {width}; expected the size of its image, {size[0]} x {size[1]}"
+    if odd and 2 * len(odd) >= len(files):
+        raise DataError(next(iter(odd.values())))
+    return {**files, **{frame: Measure(problem=problem) for frame, problem in odd.items()}}
+
+
+def _entry(source: Source, root: Path, files: Mapping[str, Measure], kind: str | None) -> Entry:
+    """Return the entry of a source.
+
+    Raises:
+        DataError: it holds no targets.
+    """
+    from datasets.preparation.description.entries import column_entry, folder_entry
+    from datasets.preparation.description.measures import merged
+
+    if source.column:
+        return column_entry(source, root, kind)
     together = merged(list(files.values()))
     if together.problem:
         raise DataError(together.problem)

@@ -137,15 +137,24 @@ def test_folders_without_images_or_targets_are_one_sentence(tmp_path: Path, caps
     assert "nothing to predict beside the 1 images in left; expected folders of files, or a CSV file" in said()
 
 
-@pytest.mark.parametrize("fault", ["image", "target", "list"])
+@pytest.mark.parametrize("fault", ["image", "target", "size", "list"])
 def test_what_is_in_the_way_of_a_training_is_said(fault: str, fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if fault == "image":
         (fields / "images/field0/0003.jpg").unlink()
     elif fault == "target":
         (fields / "crop/field0/0003.png").write_bytes(b"no image")
+    elif fault == "size":
+        Image.fromarray(np.full((16, 24), 1, np.uint8)).save(fields / "crop/field0/0003.png")
     else:
         (fields / "val.txt").write_text((fields / "train.txt").read_text())
     assert exit_code("describe", "--data_dir", fields, "--out", fields.parent / "out.yaml") == 1
     said = capsys.readouterr().out
     assert "\nnot yet right: " in said and "next: python prepare_data.py verify --config_exp" in said
-    load_config(fields.parent / "out.yaml")
+    assert "crop" in load_config(fields.parent / "out.yaml").tasks
+
+
+def test_targets_of_another_size_than_the_images_are_no_task(fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (fields / "crop").rglob("*.png"):
+        Image.open(path).resize((24, 16), Image.Resampling.NEAREST).save(path)
+    assert "crop" not in described(fields).tasks
+    assert "is 16 x 24; expected the size of its image, 32 x 48" in capsys.readouterr().out
