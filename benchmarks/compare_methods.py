@@ -2,11 +2,12 @@
 
     python benchmarks/compare_methods.py STUDY ROWS --method thin --macs 0.174 [--seed 0] [key=value ...]
     python benchmarks/compare_methods.py STUDY ROWS --method own_architecture --like FOLDER [--seed 0] [key=value ...]
-    python benchmarks/compare_methods.py STUDY ROWS --table OURS
+    python benchmarks/compare_methods.py STUDY ROWS --table OURS [--ours SETTING] [--macs 0.174]
 
 The first two train one network with the dense setting of all tasks of a study (its epochs, schedule and augmentation) to --macs
 (GMACs of the whole model), or to those of the sparse trial in FOLDER, and add a row to a file of rows. The last one compares:
-OURS is a file of rows of benchmarks/study_rows.py, of which those with the multiply-adds of the peers are taken. Methods:
+OURS is a file of rows of benchmarks/study_rows.py, and SETTING one of the study's with the multiply-adds of the peers; --macs
+picks the peers where the rows are of several budgets. Methods:
 
 - ``thin``: a network whose layers are all narrower by one factor, from random weights.
 - ``own_architecture``: the channels that are left of the trial in FOLDER, from random weights.
@@ -15,7 +16,6 @@ OURS is a file of rows of benchmarks/study_rows.py, of which those with the mult
   last of them, trained on. No layer loses more than 98 % of its channels.
 - ``torch_pruning_early``: the same, pruned in the epochs in which group_l0 selects by default.
 - ``torch_pruning_group_norm``: as ``torch_pruning``, after its regularisation of group norms (DepGraph), with its defaults.
-
 - ``torchao_pat``: torchao's pruning-aware training with latent weights, in the epochs of group_l0: the same share of the input
   channels of every layer, by their norm.
 
@@ -31,7 +31,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,38 +42,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
-from benchmarks.study_rows import (
-    Row,
-    add_row,
-    current_commit,
-    digest,
-    judged_values,
-    last_epochs,
-    markdown,
-    read_rows,
-    told_difference,
-)
+from benchmarks.rows import Row, add_row, by_seed, changes, check_rows, markdown, mean, read_rows, short_commit, told
+from benchmarks.study_rows import digest, last_epochs
 from datasets import Loaders
 from engine import checkpoint as files
+from engine.checkpoint import find_trial
 from engine.device import resolve
 from engine.evaluation import evaluate
 from engine.monitor import Patience
 from engine.optimizer import build_optimizer
+from engine.resuming import saved_row
 from engine.saved_trial import load_trial
 from engine.tracking import make_tracker
 from engine.trainer import fit_one_epoch
 from engine.trial import Trial
+from engine.trial_record import code_state
 from models import MultiTaskModel, build_compact, build_model, compact, mask_dense, plan_removal
 from models.compaction.removal import Removal
 from models.compaction.report import count_macs, count_parameters
 from optim.groups import as_columns, grouped_weights
-from settings.config import ExperimentConfig
+from settings.config import ExperimentConfig, load_config
 from study.plan import Study, load_study
-from study.statistics import delta_mtl
-from tasks.table import Task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
-from utils.errors import ConfigError
+from utils.errors import ConfigError, TrialError
 
 TOLERANCE = 0.02
 """Part of the multiply-adds by which a peer may miss those that are asked for."""
@@ -358,6 +350,10 @@ METHODS: dict[str, Callable[[Peer], Between]] = {
 }
 
 
+FROM_START = ("thin", "own_architecture")
+"""Methods whose network is made before the first epoch."""
+
+
 def train(config: ExperimentConfig, method: str, goal: float, removal: Removal | None, folder: Path) -> Row:
     """Train one peer, test its best network, and return its figures."""
     config, device = resolve(config)
@@ -365,6 +361,8 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
     training, validation = loaders.training(trial.seed), loaders.evaluation("val")
     peer = Peer(trial, goal, removal, len(training) // config.accumulate)
     between = METHODS[method](peer)
+    if method in FROM_START:
+        check_macs(peer.macs, goal, method)
     tracker = make_tracker(config, method, folder, None)
     spent, start = 0.0, time.perf_counter()
     while trial.epoch < config.epochs:
@@ -380,10 +378,7 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
     trial.model.load_state_dict(state["model"])
     left = compact(trial.model, image_size=config.size)[0] if peer.has_zeros else trial.model
     macs = macs_of(left, config)
-    if abs(macs - goal) > TOLERANCE * goal:
-        raise ConfigError(
-            f"--macs: {method} ended at {macs / 1e9:.4f} GMACs, and {goal / 1e9:.4f} are asked for, to {TOLERANCE:.0%}"
-        )
+    check_macs(macs, goal, method)
     tested = evaluate(trial.model, loaders.evaluation("test"), trial.losses, config, device).flat()
     mains = [f"{task.name}_{task.main_metric}" for task in config.tasks.values()]
     return {
@@ -399,6 +394,13 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
     }
 
 
+def check_macs(macs: float, goal: float, method: str) -> None:
+    """Refuse a network that has not the multiply-adds that are asked for."""
+    if abs(macs - goal) > TOLERANCE * goal:
+        asked = f"{goal / 1e9:.4g} are asked for, to {TOLERANCE:.0%}"
+        raise ConfigError(f"--macs: {method} makes a network of {macs / 1e9:.4g} GMACs; {asked}")
+
+
 def dense_config(study: Study) -> ExperimentConfig:
     """Return the configuration of the dense setting of most tasks."""
     dense = [setting.config for setting in study.settings if not setting.sparse]
@@ -409,68 +411,106 @@ def dense_config(study: Study) -> ExperimentConfig:
 
 def add(args: argparse.Namespace, study: Study) -> None:
     """Train one peer and add its row."""
-    removal = None
+    commit = args.commit or short_commit(code_state())
+    if not commit:
+        raise ConfigError("--commit: is missing, and git does not tell the commit of this code; give it")
+    check_rows(args.rows)
+    if (args.like is None) == (args.macs is None):
+        raise ConfigError("--macs: expected either the GMACs of the whole model, or --like FOLDER of a sparse trial")
+    dense, removal, copied = dense_config(study), None, []
     if args.like is not None:
-        other = load_trial(args.like)
-        removal = plan_removal(other.model)
-        goal = float(compact(other.model, image_size=other.config.size)[1].totals["model"]["macs_left"])
-    elif args.macs is not None:
-        goal = 1e9 * args.macs
+        folder = find_trial("--like", args.like)
+        removal, goal = like(folder, dense)
+        copied = [digest(load_config(folder / files.CONFIG))]
     else:
-        raise ConfigError("--macs: is missing; give the GMACs of the whole model, or --like FOLDER of a sparse trial")
-    dense = dense_config(study)
+        goal, dense_macs = 1e9 * args.macs, macs_of(build_model(dense), dense)
+        if not 0 < goal < dense_macs:
+            raise ConfigError(f"--macs: expected more than 0 and less than the dense network's {dense_macs / 1e9:.4g}")
     config = dense.with_values(seed=args.seed, num_trials=1, tracking="disabled")
-    dense_macs = macs_of(build_model(dense), dense)
-    if not 0 < goal < dense_macs:
-        raise ConfigError(f"--macs: expected more than 0 and less than the dense network's {dense_macs / 1e9:.4g}")
-    with tempfile.TemporaryDirectory() as folder:
-        row = train(config, args.method, goal, removal, Path(folder))
-    known = {"setting": args.method, "seed": args.seed, "digest": f"{args.method}_{goal / 1e9:.3g}_{digest(dense)}"}
+    with tempfile.TemporaryDirectory() as scratch:
+        row = train(config, args.method, goal, removal, Path(scratch))
+    name = "_".join([args.method, f"{goal / 1e9:.3g}", *copied, digest(dense)])
+    known = {"setting": args.method, "seed": args.seed, "digest": name}
     date = datetime.now(UTC).date().isoformat()
-    add_row(args.rows, {**known, "commit": args.commit or current_commit(), "date": date, "precision": config.precision, **row})
+    add_row(args.rows, {**known, "commit": commit, "date": date, "precision": config.precision, **row})
 
 
-def deltas_of(rows: Iterable[Row], baseline: Mapping[int, Row], tasks: Mapping[str, Task]) -> dict[int, float]:
-    """Return delta_MTL against the dense run of the same seed, by seed."""
-    by_seed = {int(row["seed"]): row for row in rows if int(row["seed"]) in baseline}
-    return {
-        seed: delta_mtl(judged_values(row, tasks, {}), judged_values(baseline[seed], tasks, {}), tasks)
-        for seed, row in by_seed.items()
-    }
+def like(folder: Path, dense: ExperimentConfig) -> tuple[Removal, float]:
+    """Return what is gone from a finished sparse trial, and the multiply-adds of what is left.
+
+    Raises:
+        TrialError: it is none, or its network is another one than that of the dense setting.
+    """
+    trial = load_trial(folder)
+    saved_row(folder)
+    if not trial.config.group_sparsity:
+        raise TrialError(f"--like {folder}: is dense; expected a trial with group_sparsity: true")
+    shapes = [
+        {name: tuple(weight.shape) for name, weight in net.named_parameters()} for net in (build_model(dense), trial.model)
+    ]
+    if shapes[0] != shapes[1] or trial.config.size != dense.size:
+        raise TrialError(
+            f"--like {folder}: has another network or input size than {dense.Experiment_name}; expected one of the study"
+        )
+    left = compact(trial.model, image_size=dense.size)[1].totals["model"]["macs_left"]
+    return plan_removal(trial.model), float(left)
 
 
-def table(study: Study, rows: Sequence[Row], others: Sequence[Row]) -> str:
+def table(study: Study, rows: Sequence[Row], others: Sequence[Row], ours: str | None = None, macs: float | None = None) -> str:
     """Write means per method, and the paired difference of ours from it, as a table in Markdown.
 
     Args:
         study: whose dense setting trained the peers.
         rows: of the peers.
         others: of the study's settings.
+        ours: the setting to compare with; None: the only one with the multiply-adds of the peers.
+        macs: GMACs of the peers; None: those of all rows are about the same.
+
+    Raises:
+        ConfigError: there is nothing to compare, or it is not clear what.
     """
     dense = dense_config(study)
     rows = [row for row in rows if row["digest"].endswith(f"_{digest(dense)}")]
     if not rows:
         raise ConfigError("--table: there is no row of a method that was trained as the dense setting of this study")
-    goal = statistics.mean(float(row["compact_GMACs"]) for row in rows)
-    near = [row for row in others if abs(float(row["compact_GMACs"]) - goal) <= 2 * TOLERANCE * goal]
-    settings = [(setting.name, digest(setting.config)) for setting in study.settings if setting.sparse]
-    own = {name: [row for row in near if row["digest"] == known] for name, known in settings}
-    if not own:
-        raise ConfigError(f"{study.name}: has no sparse setting")
-    ours = max(own, key=lambda name: len(own[name]))
-    methods = {ours: own[ours]} | {name: [row for row in rows if row["setting"] == name] for name in METHODS}
-    baseline = {int(row["seed"]): row for row in others if row["digest"] == digest(dense)}
-    deltas = {name: deltas_of(some, baseline, dense.tasks) for name, some in methods.items()}
+    gmacs = [float(row["compact_GMACs"]) for row in rows]
+    goal = statistics.mean(gmacs) if macs is None else macs
+    if macs is None and not all(is_near(each, goal) for each in gmacs):
+        raise ConfigError(f"--macs: is missing; the rows of methods have from {min(gmacs):.3g} to {max(gmacs):.3g} GMACs")
+    rows, others_near = ([row for row in some if is_near(float(row["compact_GMACs"]), goal)] for some in (rows, others))
+    own = {setting.name: by_seed(others_near, digest(setting.config)) for setting in study.settings if setting.sparse}
+    known = [name for name, some in own.items() if some]
+    if ours is None and len(known) == 1:
+        ours = known[0]
+    if ours not in known:
+        fact = f"{ours} has no row with {goal:.3g} GMACs" if ours else "is missing"
+        raise ConfigError(f"--ours: {fact}; settings that have one: {', '.join(known) or 'none'}")
+    methods = {ours: own[ours]}
+    for name in METHODS:
+        kinds = sorted({row["digest"] for row in rows if row["setting"] == name})
+        methods |= {kind if len(kinds) > 1 else name: by_seed(rows, kind) for kind in kinds}
+    baseline = by_seed(others, digest(dense))
+    deltas = {
+        name: [changes(some, baseline, dense.tasks, {}, split) for split in ("", "val_")] for name, some in methods.items()
+    }
     mains = [f"{task.name}_{task.main_metric}" for task in dense.tasks.values()]
     quantities = ("compact_GMACs", "training_TMACs", *mains)
     lines = []
     for name, some in methods.items():
-        if some:
-            means = [f"{statistics.mean(float(row[quantity]) for row in some):.4g}" for quantity in quantities]
-            pairs = [deltas[ours][seed] - delta for seed, delta in deltas[name].items() if seed in deltas[ours]]
-            told = "" if name == ours else told_difference(pairs)
-            lines.append([name, str(len(some)), *means, told_difference(list(deltas[name].values())), told])
-    return markdown(["method", "seeds", *quantities, "delta_MTL against dense", f"{ours} minus method"], lines)
+        pairs = [
+            [mine[seed] - delta for seed, delta in theirs.items() if seed in mine]
+            for mine, theirs in zip(deltas[ours], deltas[name], strict=True)
+        ]
+        means = [f"{mean(some.values(), quantity):.4g}" for quantity in quantities]
+        differences = ["", ""] if name == ours else map(told, pairs)
+        lines.append([name, str(len(some)), *means, told(list(deltas[name][0].values())), *differences])
+    header = ["method", "seeds", *quantities, "delta_MTL against dense, test", f"{ours} minus method, test", "validation"]
+    return markdown(header, lines)
+
+
+def is_near(gmacs: float, goal: float) -> bool:
+    """Return True if two costs are the same up to what methods may miss."""
+    return abs(gmacs - goal) <= 2 * TOLERANCE * goal
 
 
 def main() -> int:
@@ -485,11 +525,12 @@ def main() -> int:
     parser.add_argument("--like", type=path_argument, metavar="FOLDER", help="of a sparse trial")
     parser.add_argument("--commit", type=str.strip, help="of this code (default: what git says)")
     parser.add_argument("--table", type=path_argument, metavar="OURS", help="rows of group_l0 to compare with")
+    parser.add_argument("--ours", metavar="SETTING", help="of OURS (default: the only one with the multiply-adds of the peers)")
     args = parser.parse_intermixed_args()
     setup_logging()
     study = load_study(args.study, args.overrides)
     if args.table is not None:
-        print(table(study, read_rows(args.rows), read_rows(args.table)))
+        print(table(study, read_rows(args.rows, True), read_rows(args.table, True), args.ours, args.macs))
     elif args.method is None:
         raise ConfigError(f"--method: is missing; expected one of {', '.join(METHODS)}, or --table OURS")
     else:

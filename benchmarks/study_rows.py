@@ -16,24 +16,36 @@ metric than its main one.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
 import json
 import math
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from filelock import FileLock
-
+from benchmarks.rows import (
+    Judged,
+    Row,
+    add_row,
+    by_seed,
+    changes,
+    check_rows,
+    judged_metrics,
+    key_of,
+    markdown,
+    mean,
+    read_rows,
+    short_commit,
+    told,
+)
 from engine import checkpoint as files
+from engine.checkpoint import find_trial
+from engine.device import resolve
+from engine.experiment import check_inputs
 from engine.resuming import saved_row
 from engine.saved_trial import load_trial
 from engine.starting import checkpoint_of
@@ -42,15 +54,13 @@ from settings.config import ExperimentConfig, load_config
 from settings.messages import nearest
 from settings.targets import TARGETS
 from study.launch import attempt
-from study.plan import Setting, Study, load_study
-from study.statistics import delta_mtl_all_metrics, estimate
+from study.plan import Run, Setting, Study, load_study
 from study.twins import twin_of
 from tasks.objectives import metrics_of
 from tasks.table import Task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError, TrialError
-from utils.files import write_text
 
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
@@ -62,8 +72,6 @@ ADDED = {
 }
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
 
-Row = dict[str, Any]
-
 
 def digest(config: ExperimentConfig) -> str:
     """Return a short text that is the same for two configurations whose trials with one seed have the same numbers."""
@@ -71,21 +79,13 @@ def digest(config: ExperimentConfig) -> str:
     values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
     values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
     left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
-    if values["distill.from"]:  # which network it is, wherever it lies
-        taught = load_config(checkpoint_of(str(values["distill.from"]), "distill.from", 0).parent / files.CONFIG)
-        values["distill.from"] = digest(taught)
+    for key in ("distill.from", "start_from"):  # which network it is, wherever it lies
+        if values.get(key):
+            values[key] = digest(load_config(checkpoint_of(str(values[key]), key, 0).parent / files.CONFIG))
+    values |= {"data_split_file": None} if "data_split_file" in values else {}
     left_out |= {key for key, value in ADDED.items() if values.get(key) == value}
     kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
-
-
-Judged = Mapping[str, str]
-"""Per task a metric in place of its main one."""
-
-
-def judged_metrics(tasks: Mapping[str, Task], judged: Judged) -> dict[str, str]:
-    """Return per task the metric by which it is judged."""
-    return {name: judged.get(name, task.main_metric) for name, task in tasks.items()}
 
 
 def read_judged(given: Iterable[str], tasks: Mapping[str, Task]) -> Judged:
@@ -104,19 +104,36 @@ def read_judged(given: Iterable[str], tasks: Mapping[str, Task]) -> Judged:
     return judged
 
 
-def row_of(folder: Path, setting: Setting, commit: str, judged: Judged) -> Row:
-    """Return the row of a finished trial, which was trained with the code of a commit."""
+def row_of(folder: Path, setting: Setting, judged: Judged, commit: str | None = None) -> Row:
+    """Return the row of a finished trial.
+
+    Args:
+        folder: of the trial.
+        setting: of the study, that it has the numbers of.
+        judged: metrics in place of main ones.
+        commit: of the code that trained it (default: what the trial says).
+
+    Raises:
+        TrialError: it is not finished, or what it holds does not fit together.
+    """
     trial = load_trial(folder)
     tested, lines = saved_row(folder), files.read_lines(folder / files.METRICS)
+    if len(lines) < max(trial.best_epoch, 1):
+        raise TrialError(f"{folder / files.METRICS}: has {len(lines)} epochs, and the network is of epoch {trial.best_epoch}")
     mains = [f"{task}_{metric}" for task, metric in judged_metrics(trial.config.tasks, judged).items()]
+    if lacking := [name for name in mains if name not in tested]:
+        raise TrialError(
+            f"{folder / files.TEST}: has no {', '.join(lacking)}; delete the file and resume the trial to test it again"
+        )
     total = compact(trial.model, image_size=trial.config.size)[1].totals["model"]
     spent = [line["images_per_second"] * line["train_seconds"] * line.get("train_GMACs", total["macs"] / 1e9) for line in lines]
+    trained_by, date = origin(folder)
     return {
         "setting": setting.name,
         "seed": trial.seed,
         "digest": digest(trial.config),
-        "commit": commit,
-        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit or trained_by,
+        "date": date,
         "precision": trial.config.precision,
         "best_epoch": trial.best_epoch,
         "group_sparsity": tested["group_sparsity"],
@@ -131,60 +148,31 @@ def row_of(folder: Path, setting: Setting, commit: str, judged: Judged) -> Row:
     }
 
 
+def origin(folder: Path) -> tuple[str, str]:
+    """Return the commit of the code that trained a trial last, with a + where files differed from it, and the day (UTC).
+
+    Raises:
+        TrialError: its record of them is damaged. (One without a commit gives an empty text.)
+    """
+    path = folder / files.ENVIRONMENT
+    try:
+        last = files.load_json(path)["starts"][-1]
+        day = datetime.fromisoformat(last["end"] or last["start"]).astimezone(UTC).date().isoformat()
+        return short_commit(last), day
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise TrialError(f"{path}: does not say which code trained the trial, and when; restore it") from None
+
+
 def last_epochs(lines: Sequence[Row], names: Iterable[str]) -> dict[str, float]:
     """Return the means of some validation metrics over the last epochs; NaN where one of these has no value."""
     values = {name: [line[f"val/{name}"] for line in lines[-LAST_EPOCHS:]] for name in names}
     return {f"val_{name}": math.nan if None in some else statistics.mean(some) for name, some in values.items()}
 
 
-def current_commit() -> str:
-    """Return the short name of the commit of the code, with a + where files differ from it.
-
-    Raises:
-        ConfigError: the code is in no repository.
-    """
-    folder = Path(__file__).resolve().parents[1]
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"]
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        raise ConfigError("--commit: is missing, and git does not tell the commit of this code; give it") from None
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of the file; none where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def add_row(path: Path, row: Row) -> None:
-    """Append a row, or put it in the place of that of the same run; columns that the file lacks are added to it."""
-    short = {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in row.items()}
-    with FileLock(path.with_name(f"{path.name}.lock")):
-        others = [each for each in read_rows(path) if key_of(each) != key_of(short)]
-        rows, text = [*others, short], io.StringIO()
-        writer = csv.DictWriter(text, list(dict.fromkeys(name for each in rows for name in each)), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(path, text.getvalue())
-
-
-def key_of(row: Row) -> tuple[str, int]:
-    """Return what tells a run from others: its digest and its seed."""
-    return row["digest"], int(row["seed"])
-
-
-def missing(study: Study, path: Path) -> list[Any]:
+def missing(study: Study, path: Path) -> list[Run]:
     """Return the runs that have no row."""
     known = {key_of(row) for row in read_rows(path)}
     return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
-
-
-def judged_values(row: Row, tasks: Mapping[str, Task], judged: Judged, split: str = "") -> dict[str, dict[str, float]]:
-    """Return the metrics of a row by which its tasks are judged; ``split``: ``val_``, or empty for the test split."""
-    return {task: {metric: float(row[f"{split}{task}_{metric}"])} for task, metric in judged_metrics(tasks, judged).items()}
 
 
 def dense_like(setting: Setting, study: Study) -> Setting | None:
@@ -193,55 +181,42 @@ def dense_like(setting: Setting, study: Study) -> Setting | None:
     return twin_of(setting, study.settings) or next((other for other in alike if not other.variant), None)
 
 
-def told_difference(pairs: Sequence[float]) -> str:
-    """Write the mean of the paired differences that have a value, with its 95 % interval (Student's t)."""
-    known = [pair for pair in pairs if math.isfinite(pair)]
-    difference, without = estimate(known), f"; {len(pairs) - len(known)} without a value" * (len(known) < len(pairs))
-    if len(known) < 2:
-        return f"{difference.mean:+.1f} (one pair{without})" if known else without.removeprefix("; ")
-    return f"{difference.mean:+.1f} ({difference.low:+.1f} to {difference.high:+.1f}{without})"
-
-
-def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Write a table in Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
-
-
 def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
-    """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown."""
+    """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown.
+
+    Raises:
+        ConfigError: no row is of the study, or one lacks a metric.
+    """
     lines = []
     mains = [f"{task}_{metric}" for task, metric in judged_metrics(study.tasks, judged).items()]
     quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
-    for setting in study.settings:
-        tasks = setting.config.tasks
-        own = {int(row["seed"]): row for row in rows if row["digest"] == digest(setting.config)}
-        twin = dense_like(setting, study)
-        dense = {int(row["seed"]): row for row in rows if twin and row["digest"] == digest(twin.config)}
-        known = {name: [float(row[name]) for row in own.values() if row.get(name)] for name in quantities}
-        means = [f"{statistics.mean(values):.4g}" if values else "" for values in known.values()]
-        pairs = [(row, dense[seed]) for seed, row in own.items() if seed in dense and twin is not setting]
-        # One metric per task: the mean over them is delta_MTL.
-        deltas = [
-            [
-                delta_mtl_all_metrics(
-                    judged_values(own_row, tasks, judged, split), judged_values(dense_row, tasks, judged, split), tasks
-                )
-                for own_row, dense_row in pairs
-            ]
-            for split in ("", "val_")
-        ]
-        lines.append([setting.name, str(len(own)), *means, *map(told_difference, deltas)])
+    known = [by_seed(rows, digest(setting.config)) for setting in study.settings]
+    if rows and not any(known):
+        raise ConfigError(f"{study.name}: none of the {len(rows)} rows is of it; expected a file of its rows")
+    for setting, own in zip(study.settings, known, strict=True):
+        tasks, twin = setting.config.tasks, dense_like(setting, study)
+        of_it = {f"{task}_{metric}" for task, metric in judged_metrics(tasks, judged).items()}
+        means = [f"{mean(own.values(), name):.4g}" if own and name in {*quantities[:4], *of_it} else "" for name in quantities]
+        dense = by_seed(rows, digest(twin.config)) if twin and twin is not setting else {}
+        deltas = [changes(own, dense, tasks, judged, split) for split in ("", "val_")]
+        lines.append([setting.name, str(len(own)), *means, *(told(list(some.values())) for some in deltas)])
     return markdown(["setting", "seeds", *quantities, "delta_MTL against dense, test", "validation"], lines)
 
 
-def add_folders(study: Study, path: Path, folders: Iterable[Path], commit: str, judged: Judged) -> None:
-    """Add the rows of trials in folders, each of which has the numbers of one setting of the study."""
+def rows_of(study: Study, folders: Iterable[Path], judged: Judged, commit: str | None) -> list[Row]:
+    """Return the rows of trials, each of which has the numbers of one setting of the study.
+
+    Raises:
+        TrialError: one has not, or is not finished.
+    """
     by_digest = {digest(setting.config): setting for setting in study.settings}
-    for folder in folders:
+    rows = []
+    for folder in (find_trial("--add", given) for given in folders):
         setting = by_digest.get(digest(load_config(folder / files.CONFIG)))
         if setting is None:
             raise TrialError(f"{folder}: no setting of {study.name} has the configuration of this trial")
-        add_row(path, row_of(folder, setting, commit, judged))
+        rows.append(row_of(folder, setting, judged, commit))
+    return rows
 
 
 def main() -> int:
@@ -250,29 +225,34 @@ def main() -> int:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("rows", type=path_argument)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--add", type=path_argument, nargs="+", default=(), metavar="FOLDER", help="trials that are trained already"
     )
-    parser.add_argument("--commit", type=str.strip, help="of the code that trained them (default: that of this code)")
+    what.add_argument("--table", action="store_true", help="print the table alone")
+    parser.add_argument("--commit", type=str.strip, help="of the code that trained them (default: what each trial says)")
     parser.add_argument(
         "--metric", nargs="+", default=(), metavar="TASK=METRIC", help="judges a task in place of its main metric"
     )
-    parser.add_argument("--table", action="store_true", help="print the table alone")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     setup_logging()
     study = load_study(args.study, args.overrides)
     judged = read_judged(args.metric, study.tasks)
-    commit = "" if args.table else args.commit or current_commit()
-    add_folders(study, args.rows, args.add, commit, judged)
     failed = False
+    if not args.table:
+        check_rows(args.rows)
+    for row in rows_of(study, args.add, judged, args.commit):
+        add_row(args.rows, row)
     if not args.table and not args.add:
+        for kind in {tuple(run.config.task_list): run.config for run in missing(study, args.rows)}.values():
+            check_inputs(*resolve(kind))
         for run in study.runs:
             if run in missing(study, args.rows):
                 outcome = attempt(run)
                 failed |= outcome.status == "failed"
                 if outcome.status == "finished":
-                    add_row(args.rows, row_of(run.folder, run.setting, commit, judged))
-    print(table(study, read_rows(args.rows), judged))
+                    add_row(args.rows, row_of(run.folder, run.setting, judged, args.commit))
+    print(table(study, read_rows(args.rows, must_exist=args.table), judged))
     return int(failed)
 
 

@@ -98,16 +98,11 @@ def test_magnitude_relative_to_the_layer_prunes_in_steps_and_empties_no_layer(st
 
 
 def row(setting: str, known: str, seed: int, miou: float, gmacs: float) -> dict[str, Any]:
-    """Make a row of a file of rows; depth and normals are alike in all."""
+    """Make a row of a file of rows; depth and normals are alike in all, and validation is like test."""
     metrics = {"segmentsemantic_mIoU": miou, "depth_euclidean_abs_err": 0.1, "surface_normal_mean_cosine": 0.7}
-    return {
-        "setting": setting,
-        "digest": known,
-        "seed": str(seed),
-        "compact_GMACs": str(gmacs),
-        "training_TMACs": "1",
-        **metrics,
-    }
+    metrics |= {f"val_{name}": value for name, value in metrics.items()}
+    numbers = {"seed": seed, "compact_GMACs": gmacs, "training_TMACs": 1, **metrics}
+    return {"setting": setting, "digest": known, **{name: str(value) for name, value in numbers.items()}}
 
 
 def test_ours_minus_theirs_is_paired_by_seed(study: Study) -> None:
@@ -121,5 +116,21 @@ def test_ours_minus_theirs_is_paired_by_seed(study: Study) -> None:
     assert (header[0], ours[0], thinner[:2]) == ("method", name, ["thin", "3"])
     # 10 % of one of three metrics is 3.3 points; theirs are 6.7 and 13.3 below dense
     assert ours[-1].startswith("-3.3")
-    assert thinner[-2].startswith("-10.0")
-    assert thinner[-1].startswith("+6.7")
+    assert thinner[-3].startswith("-10.0")
+    assert thinner[-2].startswith("+6.7")
+    assert thinner[-1] == thinner[-2], "the same numbers on validation"
+
+
+def test_what_is_compared_is_said_or_asked_for(study: Study) -> None:
+    dense, sparse = (digest(setting.config) for setting in study.settings)
+    others = [row("dense", dense, 0, 0.10, 1.0), row("sparse", sparse, 0, 0.09, 0.2)]
+    theirs = [row("thin", f"thin_0.2_{dense}", 0, 0.08, 0.2), row("thin", f"thin_0.3_{dense}", 0, 0.08, 0.3)]
+    with pytest.raises(ConfigError, match=r"--macs: is missing; .* from 0.2 to 0.3 GMACs"):
+        table(study, theirs, others)
+    assert "| thin | 1 |" in table(study, theirs, others, macs=0.2)
+    with pytest.raises(ConfigError, match="--ours: is missing; settings that have one: none"):
+        table(study, theirs, others, macs=0.3)
+    with pytest.raises(ConfigError, match=rf"--ours: other has no row .* have one: {study.settings[1].name}"):
+        table(study, theirs, others, ours="other", macs=0.2)
+    copies = [row("own_architecture", f"own_architecture_0.2_{like}_{dense}", 0, 0.08, 0.2) for like in ("a", "b")]
+    assert table(study, copies, others).count("own_architecture_0.2_") == 2, "copies of two settings are two methods"
