@@ -43,7 +43,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.rows import Row, add_row, by_seed, changes, check_rows, markdown, mean, read_rows, short_commit, told
-from benchmarks.study_rows import digest, last_epochs
+from benchmarks.study_rows import digest, last_epochs, test_of
 from datasets import Loaders
 from engine import checkpoint as files
 from engine.checkpoint import find_trial
@@ -51,7 +51,6 @@ from engine.device import resolve
 from engine.evaluation import evaluate
 from engine.monitor import Patience
 from engine.optimizer import build_optimizer
-from engine.resuming import saved_row
 from engine.saved_trial import load_trial
 from engine.tracking import make_tracker
 from engine.trainer import fit_one_epoch
@@ -169,6 +168,8 @@ def thin(peer: Peer) -> Between:
         middle = (low + high) / 2
         model = build_compact(peer.trial.model, narrow(middle), for_training=True)
         low, high = (low, middle) if macs_of(model, config) > peer.goal else (middle, high)
+    smallest = build_compact(peer.trial.model, narrow(low), for_training=True)
+    check_macs(macs_of(smallest, config), peer.goal, "thin")
     from_scratch(peer, narrow(low))
     return lambda _: None
 
@@ -350,10 +351,6 @@ METHODS: dict[str, Callable[[Peer], Between]] = {
 }
 
 
-FROM_START = ("thin", "own_architecture")
-"""Methods whose network is made before the first epoch."""
-
-
 def train(config: ExperimentConfig, method: str, goal: float, removal: Removal | None, folder: Path) -> Row:
     """Train one peer, test its best network, and return its figures."""
     config, device = resolve(config)
@@ -361,8 +358,6 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
     training, validation = loaders.training(trial.seed), loaders.evaluation("val")
     peer = Peer(trial, goal, removal, len(training) // config.accumulate)
     between = METHODS[method](peer)
-    if method in FROM_START:
-        check_macs(peer.macs, goal, method)
     tracker = make_tracker(config, method, folder, None)
     spent, start = 0.0, time.perf_counter()
     while trial.epoch < config.epochs:
@@ -442,7 +437,7 @@ def like(folder: Path, dense: ExperimentConfig) -> tuple[Removal, float]:
         TrialError: it is none, or its network is another one than that of the dense setting.
     """
     trial = load_trial(folder)
-    saved_row(folder)
+    test_of(folder)
     if not trial.config.group_sparsity:
         raise TrialError(f"--like {folder}: is dense; expected a trial with group_sparsity: true")
     shapes = [

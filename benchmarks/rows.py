@@ -91,8 +91,8 @@ def add_row(path: Path, row: Row) -> None:
     short = {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in row.items()}
     _check_cells(str(path), short)
     with FileLock(path.with_name(f"{path.name}.lock")):
-        others = [each for each in read_rows(path) if key_of(each) != key_of(short)]
-        rows, text = [*others, short], io.StringIO()
+        by_key = {key_of(each): each for each in read_rows(path)} | {key_of(short): short}
+        rows, text = list(by_key.values()), io.StringIO()
         writer = csv.DictWriter(text, list(dict.fromkeys(name for each in rows for name in each)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

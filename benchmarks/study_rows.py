@@ -116,8 +116,7 @@ def row_of(folder: Path, setting: Setting, judged: Judged, commit: str | None = 
     Raises:
         TrialError: it is not finished, or what it holds does not fit together.
     """
-    trial = load_trial(folder)
-    tested, lines = saved_row(folder), files.read_lines(folder / files.METRICS)
+    trial, tested, lines = load_trial(folder), test_of(folder), files.read_lines(folder / files.METRICS)
     if len(lines) < max(trial.best_epoch, 1):
         raise TrialError(f"{folder / files.METRICS}: has {len(lines)} epochs, and the network is of epoch {trial.best_epoch}")
     mains = [f"{task}_{metric}" for task, metric in judged_metrics(trial.config.tasks, judged).items()]
@@ -146,6 +145,20 @@ def row_of(folder: Path, setting: Setting, judged: Judged, commit: str | None = 
         **{name: tested[name] for name in mains},
         **last_epochs(lines, mains),
     }
+
+
+def test_of(folder: Path) -> Row:
+    """Return the row of results of a finished trial.
+
+    Raises:
+        TrialError: it is not finished, or its files are not complete.
+    """
+    if not (folder / files.TEST).is_file():
+        raise TrialError(f"{folder}: has no {files.TEST}, so this trial is not finished; resume it first")
+    try:
+        return saved_row(folder)
+    except TrialError as error:  # its advice is for those who train
+        raise TrialError(error.fact) from None
 
 
 def origin(folder: Path) -> tuple[str, str]:

@@ -22,8 +22,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_row_takes_the_place_of_that_of_the_same_run(path: Path) -> None:
-    add_row(path, {"setting": "sparse", "seed": 0, "digest": "b", "GMACs": 0.25, "mIoU": 1 / 3})
     add_row(path, {"setting": "sparse", "seed": 1, "digest": "b", "GMACs": 0.25})
+    add_row(path, {"setting": "sparse", "seed": 0, "digest": "b", "GMACs": 0.25, "mIoU": 1 / 3})
     rows = read_rows(path)
     assert [(row["digest"], row["seed"], row["GMACs"], row["mIoU"]) for row in rows] == [
         ("a", "0", "0.9", ""),
