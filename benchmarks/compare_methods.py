@@ -42,7 +42,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from torch import Tensor, nn
 
-from benchmarks.rows import Row, add_row, by_seed, changes, check_rows, markdown, mean, read_rows, short_commit, told
+from benchmarks.rows import (
+    Row,
+    add_row,
+    by_seed,
+    changes,
+    check_rows,
+    main_metrics,
+    markdown,
+    mean,
+    read_rows,
+    short_commit,
+    told,
+)
 from benchmarks.study_rows import digest, last_epochs, test_of
 from datasets import Loaders
 from engine import checkpoint as files
@@ -375,7 +387,7 @@ def train(config: ExperimentConfig, method: str, goal: float, removal: Removal |
     macs = macs_of(left, config)
     check_macs(macs, goal, method)
     tested = evaluate(trial.model, loaders.evaluation("test"), trial.losses, config, device).flat()
-    mains = [f"{task.name}_{task.main_metric}" for task in config.tasks.values()]
+    mains = main_metrics(config.tasks)
     return {
         "best_epoch": state["epochs"],
         "dense_GMACs": macs_of(build_model(config), config) / 1e9,
@@ -485,11 +497,8 @@ def table(study: Study, rows: Sequence[Row], others: Sequence[Row], ours: str | 
         kinds = sorted({row["digest"] for row in rows if row["setting"] == name})
         methods |= {kind if len(kinds) > 1 else name: by_seed(rows, kind) for kind in kinds}
     baseline = by_seed(others, digest(dense))
-    deltas = {
-        name: [changes(some, baseline, dense.tasks, {}, split) for split in ("", "val_")] for name, some in methods.items()
-    }
-    mains = [f"{task.name}_{task.main_metric}" for task in dense.tasks.values()]
-    quantities = ("compact_GMACs", "training_TMACs", *mains)
+    deltas = {name: [changes(some, baseline, dense.tasks, split) for split in ("", "val_")] for name, some in methods.items()}
+    quantities = ("compact_GMACs", "training_TMACs", *main_metrics(dense.tasks))
     lines = []
     for name, some in methods.items():
         pairs = [

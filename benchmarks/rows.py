@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from study.statistics import delta_mtl_all_metrics, estimate
+from study.statistics import delta_mtl, estimate
 from tasks.table import Task
 from utils.errors import ConfigError
 from utils.files import read_text, unwritable, write_text
@@ -23,9 +23,6 @@ Row = dict[str, Any]
 KNOWN_BY = ("setting", "seed", "digest")
 TEXTS = ("setting", "digest", "commit", "date", "precision")
 """Columns that are no numbers."""
-
-Judged = Mapping[str, str]
-"""Per task a metric in place of its main one."""
 
 
 def read_rows(path: Path, must_exist: bool = False) -> list[Row]:
@@ -120,44 +117,31 @@ def mean(rows: Iterable[Row], name: str) -> float:
     return statistics.mean(values) if values else math.nan
 
 
-def judged_metrics(tasks: Mapping[str, Task], judged: Judged) -> dict[str, str]:
-    """Return per task the metric by which it is judged."""
-    return {name: judged.get(name, task.main_metric) for name, task in tasks.items()}
+def main_metrics(tasks: Mapping[str, Task]) -> list[str]:
+    """Return the columns of the tasks' main metrics on the test split."""
+    return [f"{name}_{task.main_metric}" for name, task in tasks.items()]
 
 
-def changes(
-    rows: Mapping[int, Row], baseline: Mapping[int, Row], tasks: Mapping[str, Task], judged: Judged, split: str
-) -> dict[int, float]:
+def changes(rows: Mapping[int, Row], baseline: Mapping[int, Row], tasks: Mapping[str, Task], split: str) -> dict[int, float]:
     """Return delta_MTL, in percent, of rows against those of the same seed; NaN where a metric has no value.
 
     Args:
         rows: by seed.
         baseline: likewise.
         tasks: by name.
-        judged: metrics in place of main ones.
         split: ``val_``, or empty for the test split.
 
     Raises:
-        ConfigError: a row has no such metric.
+        ConfigError: a row lacks the main metric of a task.
     """
-    metrics = {
-        seed: (_metrics(row, tasks, judged, split), _metrics(baseline[seed], tasks, judged, split))
-        for seed, row in rows.items()
-        if seed in baseline
-    }
-    # One metric per task: the mean over all of them is delta_MTL.
-    return {seed: delta_mtl_all_metrics(own, other, tasks) for seed, (own, other) in metrics.items()}
 
+    def values(row: Row) -> dict[str, dict[str, float]]:
+        for name in (f"{split}{metric}" for metric in main_metrics(tasks)):
+            if not row.get(name):
+                raise ConfigError(f"{name}: is missing in the row of {row['setting']}, seed {row['seed']}; add the trial again")
+        return {name: {task.main_metric: float(row[f"{split}{name}_{task.main_metric}"])} for name, task in tasks.items()}
 
-def _metrics(row: Row, tasks: Mapping[str, Task], judged: Judged, split: str) -> dict[str, dict[str, float]]:
-    metrics = judged_metrics(tasks, judged)
-    for name in (f"{split}{task}_{metric}" for task, metric in metrics.items()):
-        if not row.get(name):
-            raise ConfigError(
-                f"{name}: is missing in the row of {row['setting']}, seed {row['seed']}; judge by metrics that the rows have "
-                "(--metric), or add the trials again with this one"
-            )
-    return {task: {metric: float(row[f"{split}{task}_{metric}"])} for task, metric in metrics.items()}
+    return {seed: delta_mtl(values(row), values(baseline[seed]), tasks) for seed, row in rows.items() if seed in baseline}
 
 
 def told(numbers: Sequence[float]) -> str:

@@ -9,8 +9,8 @@ The command can run several times at once: a run that another process is at is l
 keys that change its numbers, without its name, its number of trials and what depends on the machine. (A key that is younger
 than the rows goes into ADDED; else all runs count as others, and are trained anew.) The table has per setting the means over
 the seeds of the networks' metrics on the test split, and of delta_MTL against the dense run of the same seed, on the test split
-and over the last epochs on validation, with its 95 % interval (Student's t). --metric class_Male=auroc judges a task by another
-metric than its main one.
+and over the last epochs on validation, with its 95 % interval (Student's t). A task is judged
+by its main metric (main_metrics). Where the data lie is not in the digest: a file of rows is for one data set and its splits.
 """
 
 from __future__ import annotations
@@ -21,21 +21,20 @@ import json
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.rows import (
-    Judged,
     Row,
     add_row,
     by_seed,
     changes,
     check_rows,
-    judged_metrics,
     key_of,
+    main_metrics,
     markdown,
     mean,
     read_rows,
@@ -51,13 +50,10 @@ from engine.saved_trial import load_trial
 from engine.starting import checkpoint_of
 from models import compact
 from settings.config import ExperimentConfig, load_config
-from settings.messages import nearest
 from settings.targets import TARGETS
 from study.launch import attempt
 from study.plan import Run, Setting, Study, load_study
 from study.twins import twin_of
-from tasks.objectives import metrics_of
-from tasks.table import Task
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError, TrialError
@@ -88,29 +84,12 @@ def digest(config: ExperimentConfig) -> str:
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def read_judged(given: Iterable[str], tasks: Mapping[str, Task]) -> Judged:
-    """Read ``task=metric`` from the command line.
-
-    Raises:
-        ConfigError: there is no such task, or it has no such metric.
-    """
-    judged = {task: metric for task, _, metric in (text.partition("=") for text in given)}
-    for task, metric in judged.items():
-        known = metrics_of(tasks[task]) if task in tasks else {}
-        if metric not in known:
-            raise ConfigError(
-                f"--metric: {task}={metric}; expected task=metric, such as class_Male=auroc{nearest(metric, known)}"
-            )
-    return judged
-
-
-def row_of(folder: Path, setting: Setting, judged: Judged, commit: str | None = None) -> Row:
+def row_of(folder: Path, setting: Setting, commit: str | None = None) -> Row:
     """Return the row of a finished trial.
 
     Args:
         folder: of the trial.
         setting: of the study, that it has the numbers of.
-        judged: metrics in place of main ones.
         commit: of the code that trained it (default: what the trial says).
 
     Raises:
@@ -119,7 +98,7 @@ def row_of(folder: Path, setting: Setting, judged: Judged, commit: str | None = 
     trial, tested, lines = load_trial(folder), test_of(folder), files.read_lines(folder / files.METRICS)
     if len(lines) < max(trial.best_epoch, 1):
         raise TrialError(f"{folder / files.METRICS}: has {len(lines)} epochs, and the network is of epoch {trial.best_epoch}")
-    mains = [f"{task}_{metric}" for task, metric in judged_metrics(trial.config.tasks, judged).items()]
+    mains = main_metrics(setting.config.tasks)
     if lacking := [name for name in mains if name not in tested]:
         raise TrialError(
             f"{folder / files.TEST}: has no {', '.join(lacking)}; delete the file and resume the trial to test it again"
@@ -194,29 +173,29 @@ def dense_like(setting: Setting, study: Study) -> Setting | None:
     return twin_of(setting, study.settings) or next((other for other in alike if not other.variant), None)
 
 
-def table(study: Study, rows: Sequence[Row], judged: Judged) -> str:
+def table(study: Study, rows: Sequence[Row]) -> str:
     """Write the means of each setting, and its paired difference from the dense runs, as a table in Markdown.
 
     Raises:
         ConfigError: no row is of the study, or one lacks a metric.
     """
     lines = []
-    mains = [f"{task}_{metric}" for task, metric in judged_metrics(study.tasks, judged).items()]
+    mains = main_metrics(study.tasks)
     quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
     known = [by_seed(rows, digest(setting.config)) for setting in study.settings]
     if rows and not any(known):
         raise ConfigError(f"{study.name}: none of the {len(rows)} rows is of it; expected a file of its rows")
     for setting, own in zip(study.settings, known, strict=True):
         tasks, twin = setting.config.tasks, dense_like(setting, study)
-        of_it = {f"{task}_{metric}" for task, metric in judged_metrics(tasks, judged).items()}
-        means = [f"{mean(own.values(), name):.4g}" if own and name in {*quantities[:4], *of_it} else "" for name in quantities]
+        its = {*quantities[:4], *main_metrics(tasks)} if own else {}
+        means = [f"{mean(own.values(), name):.4g}" if name in its else "" for name in quantities]
         dense = by_seed(rows, digest(twin.config)) if twin and twin is not setting else {}
-        deltas = [changes(own, dense, tasks, judged, split) for split in ("", "val_")]
+        deltas = [changes(own, dense, tasks, split) for split in ("", "val_")]
         lines.append([setting.name, str(len(own)), *means, *(told(list(some.values())) for some in deltas)])
     return markdown(["setting", "seeds", *quantities, "delta_MTL against dense, test", "validation"], lines)
 
 
-def rows_of(study: Study, folders: Iterable[Path], judged: Judged, commit: str | None) -> list[Row]:
+def rows_of(study: Study, folders: Iterable[Path], commit: str | None) -> list[Row]:
     """Return the rows of trials, each of which has the numbers of one setting of the study.
 
     Raises:
@@ -228,7 +207,7 @@ def rows_of(study: Study, folders: Iterable[Path], judged: Judged, commit: str |
         setting = by_digest.get(digest(load_config(folder / files.CONFIG)))
         if setting is None:
             raise TrialError(f"{folder}: no setting of {study.name} has the configuration of this trial")
-        rows.append(row_of(folder, setting, judged, commit))
+        rows.append(row_of(folder, setting, commit))
     return rows
 
 
@@ -244,17 +223,13 @@ def main() -> int:
     )
     what.add_argument("--table", action="store_true", help="print the table alone")
     parser.add_argument("--commit", type=str.strip, help="of the code that trained them (default: what each trial says)")
-    parser.add_argument(
-        "--metric", nargs="+", default=(), metavar="TASK=METRIC", help="judges a task in place of its main metric"
-    )
     args = parser.parse_intermixed_args()
     setup_logging()
     study = load_study(args.study, args.overrides)
-    judged = read_judged(args.metric, study.tasks)
     failed = False
     if not args.table:
         check_rows(args.rows)
-    for row in rows_of(study, args.add, judged, args.commit):
+    for row in rows_of(study, args.add, args.commit):
         add_row(args.rows, row)
     if not args.table and not args.add:
         for kind in {tuple(run.config.task_list): run.config for run in missing(study, args.rows)}.values():
@@ -264,8 +239,8 @@ def main() -> int:
                 outcome = attempt(run)
                 failed |= outcome.status == "failed"
                 if outcome.status == "finished":
-                    add_row(args.rows, row_of(run.folder, run.setting, judged, args.commit))
-    print(table(study, read_rows(args.rows, must_exist=args.table), judged))
+                    add_row(args.rows, row_of(run.folder, run.setting, args.commit))
+    print(table(study, read_rows(args.rows, must_exist=args.table)))
     return int(failed)
 
 

@@ -212,7 +212,8 @@ def check_network(config: ExperimentConfig) -> None:
     reads no file."""
     for task in config.tasks.values():
         if task.main_metric not in (known := metrics_of(task)):
-            metric = f"tasks.{task.name}.metric: {task.main_metric!r}"
+            key = f"main_metrics.{task.name}" if task.name in config.main_metrics else f"tasks.{task.name}.metric"
+            metric = f"{key}: {task.main_metric!r}"
             raise ConfigError(f"{metric} is not valid; expected {', '.join(known)}{nearest(task.main_metric, known)}")
     check_anatomy(config)
     if config.target is not None and config.target.is_budget:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -81,6 +82,9 @@ class ExperimentConfig(Schema):
     tasks_: Annotated[dict[Text, OwnTask] | None, Field(min_length=1), DATA] = Field(default=None, alias="tasks")
     """Tasks of your own data (`dataset_name: folders`), by name; without `task_list`, all of them are trained
     (docs/your_data.md)."""
+    main_metrics: Annotated[dict[Text, Text], about("record", may_become="anything")] = {}
+    """Per task the metric that tables, figures and a study go by, in place of the usual one: such as `auroc` for an attribute
+    that few images have, whose accuracy says nothing."""
     setup: Annotated[Literal["singletask", "multitask"], about("record", in_a_study=AXIS)] = "multitask"
     """`singletask` takes exactly one task."""
     num_trials: Annotated[
@@ -331,10 +335,12 @@ class ExperimentConfig(Schema):
             KeyError: the data set has no such task.
         """
         if self.tasks_ is not None:
-            return self.tasks_[name].task(name)
-        key, names = self.data_set.classes_key, self.data_set.label_sets
-        chosen = [name for name, labels in names.items() if key is None or len(labels.classes) == getattr(self, key)]
-        return get_task(name, self.data_set, chosen[0] if chosen else "")
+            task = self.tasks_[name].task(name)
+        else:
+            key, names = self.data_set.classes_key, self.data_set.label_sets
+            chosen = [name for name, labels in names.items() if key is None or len(labels.classes) == getattr(self, key)]
+            task = get_task(name, self.data_set, chosen[0] if chosen else "")
+        return replace(task, main_metric=self.main_metrics.get(name, task.main_metric))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -469,7 +475,7 @@ def validate_config(raw: dict[str, Any], source: str, problems: Iterable[str] = 
     # Also where some keys are bad: the user wants to know it all at once.
     fields = ExperimentConfig.model_fields
     problems += rule_problems({name: value for name, value in config if not {name, fields[name].alias} & bad_keys})
-    problems += [] if problems else _class_weight_problems(config)
+    problems += [] if problems else [*_class_weight_problems(config), *_main_metric_problems(config)]
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError(f"{source}: {count}\n" + "\n".join(f"  - {problem}" for problem in problems))
@@ -494,6 +500,18 @@ def _class_weight_problems(config: ExperimentConfig) -> Iterator[str]:
         loss = task.loss or config.seg_loss_fn
         if task.kind == "segmentation" and loss in OVERLAP_LOSSES:
             yield f"class_weights: has no meaning for the loss {loss!r} of {name}, which weighs classes alike by itself"
+
+
+def _main_metric_problems(config: ExperimentConfig) -> Iterator[str]:
+    """Yield what is wrong with the tasks that have another main metric; which metrics a task has is checked elsewhere."""
+    for name in config.main_metrics:
+        try:
+            config.find_task(name)
+        except KeyError:
+            yield f"main_metrics: {name!r} is no task of the data; expected some of {', '.join(config.task_list)}"
+            continue
+        if config.tasks_ is not None and config.tasks_[name].metric is not None:
+            yield f"main_metrics.{name}: contradicts tasks.{name}.metric; give one of them"
 
 
 _REQUIRED = {"Experiment_name": "_", "dataset_name": next(iter(DATA_SETS)), "task_list": ["_"]}

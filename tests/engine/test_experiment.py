@@ -528,3 +528,9 @@ def test_a_missing_tracker_is_refused_before_anything_is_made(rooms: Path, work:
     with pytest.raises(UserError, match="tracking: 'offline' needs the package wandb"):
         run(small_config(rooms, work, tracking="offline"), work)
     assert not list(work.iterdir())
+
+
+def test_a_main_metric_that_a_task_has_not_is_refused_before_anything_is_made(rooms: Path, work: Path) -> None:
+    with pytest.raises(ConfigError, match=r"main_metrics\.depth_euclidean: 'rmsee' .*expected abs_err.*did you mean 'rmse'"):
+        run(small_config(rooms, work, main_metrics={"depth_euclidean": "rmsee"}), work)
+    assert not list(work.iterdir())

@@ -388,6 +388,7 @@ COMBINATIONS: list[tuple[dict[str, Any], list[str]]] = [
         {"dataset_name": "celebA", "data_dir_celebA": "faces", "task_list": ["class_Wearing_Hats"]},
         ["task_list: unknown task 'class_Wearing_Hats'", "class_<Attribute>"],
     ),
+    ({"main_metrics": {"depth": "rmse"}}, ["main_metrics: 'depth' is no task of the data", "depth_euclidean"]),
     ({"celebA_classes": 18}, ["celebA_classes: 18 is not valid", "3 or 19"]),
 ]
 

@@ -110,6 +110,10 @@ def test_a_name_that_means_something_else_or_is_no_name_is_refused(name: str, tm
         ({"class_weights": {"height": [1, 2]}}, "class_weights: 'height' is no task with classes"),
         ({"class_weights": "balanced", "seg_loss_fn": "dice"}, "class_weights: has no meaning for the loss 'dice' of crop"),
         ({"class_weights": "balanced", "task_list": ["height"]}, "is for tasks with classes, and task_list has none"),
+        (
+            {"tasks": {**TASKS, "h": {**TASKS["height"], "metric": "rmse"}}, "main_metrics": {"h": "r2"}},
+            "contradicts tasks.h.metric",
+        ),
         ({"class_weights": "equal"}, "class_weights: 'equal' is not valid"),
     ],
 )

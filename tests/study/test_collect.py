@@ -102,6 +102,17 @@ def test_the_summary_is_mean_and_sample_deviation(work: Path) -> None:
                 assert math.isnan(row[f"{name}_mean"])
 
 
+def test_a_study_goes_by_the_main_metrics_of_its_file(work: Path) -> None:
+    study = make_study(work, axes=PAIRED, main_metrics={"depth_euclidean": "rmse"})
+    metrics = {
+        run: {**values, "depth_euclidean_rmse": 2.0 if run.startswith("depth_dense") else 1.0}
+        for run, values in random_metrics(study).items()
+    }
+    for run in metrics:
+        metrics[run] |= {SEG: 0.5} if SEG in metrics[run] else {}
+    assert row_of(tables_of(study, metrics), SPARSE)["delta_MTL_mean"] == pytest.approx(25)  # half of the error, the same mIoU
+
+
 def test_settings_are_listed_by_strength(work: Path) -> None:
     axes = [
         {"tasks": "all", "target_sparsity": [0.7, 0.3], "trials": 1},
