@@ -84,7 +84,7 @@ STEPS = 5
 """Epochs at whose ends a peer prunes."""
 MOST_PRUNED = 0.98
 """Share of a layer's channels that Torch-Pruning may take: what ``keep_layers`` leaves by default."""
-PRUNER_STEPS = 200
+PRUNER_STEPS = 500
 """Parts of all channels, one of which Torch-Pruning takes at a time until the multiply-adds are right."""
 
 
@@ -291,6 +291,8 @@ def torch_pruning(peer: Peer, schedule: Schedule, regularised: bool = False) -> 
             if pruner.current_step == PRUNER_STEPS:
                 raise ConfigError(f"--macs: Torch-Pruning leaves {peer.macs / 1e9:.4f} GMACs at least")
             pruner.step()
+        if trial.epoch == schedule.epochs[-1]:
+            check_macs(peer.macs, peer.goal, "Torch-Pruning")
         peer.take(trial.model)
 
     return between
