@@ -19,7 +19,8 @@ picks the peers where the rows are of several budgets. Methods:
 - ``torchao_pat``: torchao's pruning-aware training with latent weights, in the epochs of group_l0: the same share of the input
   channels of every layer, by their norm.
 
-They prune the backbone; the heads follow where the method can make them (all but layer_safe_magnitude and torchao_pat). Torch-Pruning and torchao are in requirements-benchmarks.txt.
+They prune the backbone, and the heads' first convolutions where features are gone: layer_safe_magnitude and torchao_pat leave
+the heads nearly dense. Torch-Pruning and torchao are in requirements-benchmarks.txt.
 """
 
 from __future__ import annotations
