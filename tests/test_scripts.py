@@ -208,7 +208,7 @@ def test_a_path_that_names_nothing_is_refused_and_no_folder_is_called_so(
     assert said in refused(empty, MAIN, *(argument.format("$NOWHERE/a") for argument in arguments))
 
 
-FREE_TEXT = {"overrides", "device", "tasks", "task", "images", "backbone", "run", "ray_resources", "metric"}
+FREE_TEXT = {"overrides", "device", "tasks", "task", "images", "backbone", "run", "ray_resources", "ours"}
 """Arguments that are neither paths nor checked by a type of their own."""
 
 

@@ -113,7 +113,7 @@ def test_every_key_is_either_one_that_may_change_or_one_that_may_not() -> None:
     assert set(OTHER) | may_change | {"epochs"} == {info.alias or key for key, info in ExperimentConfig.model_fields.items()}
     assert not set(OTHER) & may_change
     assert may_change == {
-        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list", "keep_state"),
+        *("num_trials", "num_workers", "checkpoint", "checkpoint_folder", "lambda_list", "keep_state", "main_metrics"),
         *("data_terms", "tracking", "wandb_project", "wandb_entity", "wandb_img_log", "img_log_every"),
     }, "each of them changes no number"
 
