@@ -153,8 +153,8 @@ def test_what_is_in_the_way_of_a_training_is_said(fault: str, fields: Path, caps
     assert "crop" in load_config(fields.parent / "out.yaml").tasks
 
 
-def test_targets_of_another_size_than_the_images_are_no_task(fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (fields / "crop").rglob("*.png"):
+def test_targets_most_of_which_have_another_size_are_no_task(fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in sorted((fields / "crop").rglob("*.png"))[::4] + sorted((fields / "crop").rglob("*.png"))[1::2]:  # most, not all
         Image.open(path).resize((24, 16), Image.Resampling.NEAREST).save(path)
     assert "crop" not in described(fields).tasks
     assert "is 16 x 24; expected the size of its image, 32 x 48" in capsys.readouterr().out
