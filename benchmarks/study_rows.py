@@ -47,8 +47,9 @@ from engine.device import resolve
 from engine.experiment import check_inputs
 from engine.resuming import saved_row
 from engine.saved_trial import load_trial
-from engine.starting import checkpoint_of
-from models import compact
+from engine.starting import TRIAL, checkpoint_of
+from models import build_model, compact
+from models.compaction.report import count_macs
 from settings.config import ExperimentConfig, load_config
 from settings.targets import TARGETS
 from study.launch import attempt
@@ -57,6 +58,7 @@ from study.twins import twin_of
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError, TrialError
+from utils.paths import expanded
 
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
@@ -69,27 +71,40 @@ ADDED = {
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
 
 
-def digest(config: ExperimentConfig) -> str:
-    """Return a short text that is the same for two configurations whose trials with one seed have the same numbers."""
+def digest(config: ExperimentConfig, settings: Iterable[Setting] = ()) -> str:
+    """Return a short text that is the same for two configurations whose trials with one seed have the same numbers.
+
+    Args:
+        config: the configuration.
+        settings: of a study, some of whose trials it may learn or start from; the folders of others have to be there.
+    """
     sparse = config.group_sparsity
     values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
     values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
     left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
     for key in ("distill.from", "start_from"):  # which network it is, wherever it lies
         if values.get(key):
-            values[key] = digest(load_config(checkpoint_of(str(values[key]), key, 0).parent / files.CONFIG))
+            values[key] = digest(config_of(str(values[key]), key, settings), settings)
     values |= {"data_split_file": None} if "data_split_file" in values else {}
     left_out |= {key for key, value in ADDED.items() if values.get(key) == value}
     kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def row_of(folder: Path, setting: Setting, commit: str | None = None) -> Row:
+def config_of(path: str, key: str, settings: Iterable[Setting]) -> ExperimentConfig:
+    """Return the configuration of the network that a key names: of a setting whose trials lie there, else what is there."""
+    folder = expanded(path.replace(TRIAL, "0"), key)
+    own = next((setting.config for setting in settings if setting.config.trial_folder(0) == folder), None)
+    return own or load_config(checkpoint_of(path, key, 0).parent / files.CONFIG)
+
+
+def row_of(folder: Path, setting: Setting, study: Study, commit: str | None = None) -> Row:
     """Return the row of a finished trial.
 
     Args:
         folder: of the trial.
         setting: of the study, that it has the numbers of.
+        study: the study.
         commit: of the code that trained it (default: what the trial says).
 
     Raises:
@@ -104,12 +119,18 @@ def row_of(folder: Path, setting: Setting, commit: str | None = None) -> Row:
             f"{folder / files.TEST}: has no {', '.join(lacking)}; delete the file and resume the trial to test it again"
         )
     total = compact(trial.model, image_size=trial.config.size)[1].totals["model"]
-    spent = [line["images_per_second"] * line["train_seconds"] * line.get("train_GMACs", total["macs"] / 1e9) for line in lines]
+    images = [line["images_per_second"] * line["train_seconds"] for line in lines]
+    spent = [3 * line.get("train_GMACs", total["macs"] / 1e9) * count for line, count in zip(lines, images, strict=True)]
+    if trial.config.distill.from_ is not None:  # the network that is learned from runs forward beside
+        teacher = config_of(trial.config.distill.from_, "distill.from", study.settings)
+        network = build_model(teacher.model_copy(update={"init_weights": None}))
+        macs = count_macs(network, teacher.input_img_channels, trial.config.size)[""]
+        spent += [macs / 1e9 * count for count in images]
     trained_by, date = origin(folder)
     return {
         "setting": setting.name,
         "seed": trial.seed,
-        "digest": digest(trial.config),
+        "digest": digest(trial.config, study.settings),
         "commit": commit or trained_by,
         "date": date,
         "precision": trial.config.precision,
@@ -119,7 +140,7 @@ def row_of(folder: Path, setting: Setting, commit: str | None = None) -> Row:
         "compact_GMACs": total["macs_left"] / 1e9,
         "compact_Mparameters": total["parameters_left"] / 1e6,
         "training_minutes": sum(line["train_seconds"] + line["validation_seconds"] for line in lines) / 60,
-        "training_TMACs": 3 * sum(spent) / 1e3,
+        "training_TMACs": sum(spent) / 1e3,
         "val_loss": lines[trial.best_epoch - 1]["val/loss/total"],
         **{name: tested[name] for name in mains},
         **last_epochs(lines, mains),
@@ -164,7 +185,7 @@ def last_epochs(lines: Sequence[Row], names: Iterable[str]) -> dict[str, float]:
 def missing(study: Study, path: Path) -> list[Run]:
     """Return the runs that have no row."""
     known = {key_of(row) for row in read_rows(path)}
-    return [run for run in study.runs if (digest(run.config), run.config.seed + run.trial) not in known]
+    return [run for run in study.runs if (digest(run.config, study.settings), run.config.seed + run.trial) not in known]
 
 
 def dense_like(setting: Setting, study: Study) -> Setting | None:
@@ -182,14 +203,14 @@ def table(study: Study, rows: Sequence[Row]) -> str:
     lines = []
     mains = main_metrics(study.tasks)
     quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
-    known = [by_seed(rows, digest(setting.config)) for setting in study.settings]
+    known = [by_seed(rows, digest(setting.config, study.settings)) for setting in study.settings]
     if rows and not any(known):
         raise ConfigError(f"{study.name}: none of the {len(rows)} rows is of it; expected a file of its rows")
     for setting, own in zip(study.settings, known, strict=True):
         tasks, twin = setting.config.tasks, dense_like(setting, study)
         its = {*quantities[:4], *main_metrics(tasks)} if own else {}
         means = [f"{mean(own.values(), name):.4g}" if name in its else "" for name in quantities]
-        dense = by_seed(rows, digest(twin.config)) if twin and twin is not setting else {}
+        dense = by_seed(rows, digest(twin.config, study.settings)) if twin and twin is not setting else {}
         deltas = [changes(own, dense, tasks, split) for split in ("", "val_")]
         lines.append([setting.name, str(len(own)), *means, *(told(list(some.values())) for some in deltas)])
     return markdown(["setting", "seeds", *quantities, "delta_MTL against dense, test", "validation"], lines)
@@ -201,13 +222,13 @@ def rows_of(study: Study, folders: Iterable[Path], commit: str | None) -> list[R
     Raises:
         TrialError: one has not, or is not finished.
     """
-    by_digest = {digest(setting.config): setting for setting in study.settings}
+    by_digest = {digest(setting.config, study.settings): setting for setting in study.settings}
     rows = []
     for folder in (find_trial("--add", given) for given in folders):
-        setting = by_digest.get(digest(load_config(folder / files.CONFIG)))
+        setting = by_digest.get(digest(load_config(folder / files.CONFIG), study.settings))
         if setting is None:
             raise TrialError(f"{folder}: no setting of {study.name} has the configuration of this trial")
-        rows.append(row_of(folder, setting, commit))
+        rows.append(row_of(folder, setting, study, commit))
     return rows
 
 
@@ -239,7 +260,7 @@ def main() -> int:
                 outcome = attempt(run)
                 failed |= outcome.status == "failed"
                 if outcome.status == "finished":
-                    add_row(args.rows, row_of(run.folder, run.setting, args.commit))
+                    add_row(args.rows, row_of(run.folder, run.setting, study, args.commit))
     print(table(study, read_rows(args.rows, must_exist=args.table)))
     return int(failed)
 

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.rows import add_row, mean, read_rows, told
 from benchmarks.study_rows import digest
 from settings.config import load_config
+from study.plan import load_study
 from utils.errors import UserError
 
 HEADER = "setting,seed,digest,GMACs\n"
@@ -85,3 +86,18 @@ def test_where_data_lie_is_not_what_a_run_is_known_by(tmp_path: Path) -> None:
         for more in ([], [f"data_split_file={tmp_path / 'a.json'}"], [f"data_split_file={tmp_path / 'b.json'}"])
     }
     assert len(known) == 1 != len(known | {digest(load_config(base, ["epochs=3"]))})
+
+
+def test_a_network_of_the_study_that_teaches_is_known_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(__file__).parents[1] / "config/study_celeba_small.yaml"
+    monkeypatch.chdir(tmp_path)
+    study = load_study(path)
+    dense, taught = (next(s.config for s in study.settings if s.name.endswith(end)) for end in ("hat_dense", "_distilled"))
+    known = digest(taught, study.settings)
+    dense.trial_folder(0).mkdir(parents=True)
+    dense.save(dense.trial_folder(0) / "config_file.yaml")
+    assert digest(taught) == known != digest(dense, study.settings)
+    dense.with_values(epochs=3).save(dense.trial_folder(0) / "config_file.yaml")
+    assert digest(taught) != known == digest(taught, study.settings)
