@@ -27,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.methods import macs_of
 from benchmarks.rows import (
     Row,
     add_row,
@@ -49,7 +50,6 @@ from engine.resuming import saved_row
 from engine.saved_trial import load_trial
 from engine.starting import TRIAL, checkpoint_of
 from models import build_model, compact
-from models.compaction.report import count_macs
 from settings.config import ExperimentConfig, load_config
 from settings.targets import TARGETS
 from study.launch import attempt
@@ -123,8 +123,7 @@ def row_of(folder: Path, setting: Setting, study: Study, commit: str | None = No
     spent = [3 * line.get("train_GMACs", total["macs"] / 1e9) * count for line, count in zip(lines, images, strict=True)]
     if trial.config.distill.from_ is not None:  # the network that is learned from runs forward beside
         teacher = config_of(trial.config.distill.from_, "distill.from", study.settings)
-        network = build_model(teacher.model_copy(update={"init_weights": None}))
-        macs = count_macs(network, teacher.input_img_channels, trial.config.size)[""]
+        macs = macs_of(build_model(teacher.model_copy(update={"init_weights": None})), trial.config)
         spent += [macs / 1e9 * count for count in images]
     trained_by, date = origin(folder)
     return {

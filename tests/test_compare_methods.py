@@ -7,18 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import compare_methods
-from benchmarks.compare_methods import (
-    TOLERANCE,
-    Peer,
-    Schedule,
-    dense_config,
-    layer_safe_magnitude,
-    macs_of,
-    own_architecture,
-    table,
-    thin,
-)
+from benchmarks import methods
+from benchmarks.compare_methods import dense_config, table
+from benchmarks.methods import TOLERANCE, Peer, Schedule, layer_safe_magnitude, macs_of, own_architecture, thin
 from benchmarks.study_rows import digest
 from models import build_model, plan_removal
 from optim.groups import grouped_weights
@@ -47,7 +38,7 @@ def narrow() -> Iterator[None]:
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     """Load a study of a dense and a sparse setting."""
-    base = Path(compare_methods.__file__).parents[1] / "config" / "nyu_small.yaml"
+    base = Path(methods.__file__).parents[1] / "config" / "nyu_small.yaml"
     (tmp_path / "study.yaml").write_text(STUDY.format(base=base))
     return load_study(tmp_path / "study.yaml", [f"data_dir_NYU={tmp_path}"])
 
@@ -62,7 +53,7 @@ def peer_of(study: Study, tmp_path: Path, share: float) -> Peer:
 def test_a_thinner_network_has_the_multiply_adds_and_new_weights(
     study: Study, tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_methods, "TOLERANCE", 0.05)  # layers of few channels have few widths
+    monkeypatch.setattr(methods, "TOLERANCE", 0.05)  # layers of few channels have few widths
     peer = peer_of(study, tmp_path, share)
     before = next(iter(grouped_weights(peer.trial.model.backbone)))[1].clone()
     thin(peer)
