@@ -156,7 +156,7 @@ def main() -> None:
             figures |= {f"{name}: {figure}": value for figure, value in study.items()}
         if "ray" in forms:
             figures["ray / local"] = figures["ray: s"] / figures["local: s"]
-        estimate.time_steps = lambda config: Speed(0.0, 0.0)  # what is measured is launching
+        estimate.time_steps = lambda *_: Speed(0.0, 0.0)  # what is measured is launching
         processes.attempt = ray_tasks.attempt = nothing
         launchers: dict[str, Callable[..., Iterator[Outcome]]] = {
             "local": partial(processes.in_processes, jobs=args.jobs),

@@ -129,7 +129,7 @@ def add(args: argparse.Namespace, study: Study) -> None:
     if args.like is not None:
         folder = find_trial("--like", args.like)
         removal, goal = like(folder, dense)
-        copied = [digest(load_config(folder / files.CONFIG), study.settings)]
+        copied = [digest(load_config(folder / files.CONFIG), study)]
     else:
         goal, dense_macs = 1e9 * args.macs, macs_of(build_model(dense), dense)
         if not 0 < goal < dense_macs:
@@ -137,7 +137,7 @@ def add(args: argparse.Namespace, study: Study) -> None:
     config = dense.with_values(seed=args.seed, num_trials=1, tracking="disabled")
     with tempfile.TemporaryDirectory() as scratch:
         row = train(config, args.method, goal, removal, Path(scratch))
-    name = "_".join([args.method, f"{goal / 1e9:.3g}", *copied, digest(dense, study.settings)])
+    name = "_".join([args.method, f"{goal / 1e9:.3g}", *copied, digest(dense, study)])
     known = {"setting": args.method, "seed": args.seed, "digest": name}
     date = datetime.now(UTC).date().isoformat()
     add_row(args.rows, {**known, "commit": commit, "date": date, "precision": config.precision, **row})
@@ -178,7 +178,7 @@ def table(study: Study, rows: Sequence[Row], others: Sequence[Row], ours: str | 
         ConfigError: there is nothing to compare, or it is not clear what.
     """
     dense = dense_config(study)
-    rows = [row for row in rows if row["digest"].endswith(f"_{digest(dense, study.settings)}")]
+    rows = [row for row in rows if row["digest"].endswith(f"_{digest(dense, study)}")]
     if not rows:
         raise ConfigError("--table: there is no row of a method that was trained as the dense setting of this study")
     gmacs = [float(row["compact_GMACs"]) for row in rows]
@@ -186,7 +186,7 @@ def table(study: Study, rows: Sequence[Row], others: Sequence[Row], ours: str | 
     if macs is None and not all(is_near(each, goal) for each in gmacs):
         raise ConfigError(f"--macs: is missing; the rows of methods have from {min(gmacs):.3g} to {max(gmacs):.3g} GMACs")
     rows, others_near = ([row for row in some if is_near(float(row["compact_GMACs"]), goal)] for some in (rows, others))
-    sparse = {setting.name: digest(setting.config, study.settings) for setting in study.settings if setting.sparse}
+    sparse = {setting.name: digest(setting.config, study) for setting in study.settings if setting.sparse}
     own = {name: by_seed(others_near, known) for name, known in sparse.items()}
     known = [name for name, some in own.items() if some]
     if ours is None and len(known) == 1:
@@ -198,7 +198,7 @@ def table(study: Study, rows: Sequence[Row], others: Sequence[Row], ours: str | 
     for name in METHODS:
         kinds = sorted({row["digest"] for row in rows if row["setting"] == name})
         methods |= {kind if len(kinds) > 1 else name: by_seed(rows, kind) for kind in kinds}
-    baseline = by_seed(others, digest(dense, study.settings))
+    baseline = by_seed(others, digest(dense, study))
     deltas = {name: [changes(some, baseline, dense.tasks, split) for split in ("", "val_")] for name, some in methods.items()}
     quantities = ("compact_GMACs", "training_TMACs", *main_metrics(dense.tasks))
     lines = []

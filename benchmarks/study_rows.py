@@ -48,9 +48,10 @@ from engine.device import resolve
 from engine.experiment import check_inputs
 from engine.resuming import saved_row
 from engine.saved_trial import load_trial
-from engine.starting import TRIAL, checkpoint_of
+from engine.starting import checkpoint_of
 from models import build_model, compact
 from settings.config import ExperimentConfig, load_config
+from settings.sections import TRIAL
 from settings.targets import TARGETS
 from study.launch import attempt
 from study.plan import Run, Setting, Study, load_study
@@ -58,7 +59,6 @@ from study.twins import twin_of
 from utils.cli import path_argument
 from utils.console import run_script, setup_logging
 from utils.errors import ConfigError, TrialError
-from utils.paths import expanded
 
 LAST_EPOCHS = 5
 """Epochs at the end whose validation metrics are averaged: those of one epoch are noisy."""
@@ -71,31 +71,44 @@ ADDED = {
 """Keys that are younger than the first rows, and the value of each with which a training is what it was before."""
 
 
-def digest(config: ExperimentConfig, settings: Iterable[Setting] = ()) -> str:
+def digest(config: ExperimentConfig, study: Study | None = None) -> str:
     """Return a short text that is the same for two configurations whose trials with one seed have the same numbers.
 
     Args:
         config: the configuration.
-        settings: of a study, some of whose trials it may learn or start from; the folders of others have to be there.
+        study: some of whose runs it may start or learn from; other networks have to be there.
     """
     sparse = config.group_sparsity
     values = config.select(lambda nature: "numbers" in nature.alters and not nature.machine and (sparse or not nature.penalty))
     values |= {"bb_optimizer_params.penalty": config.penalty.name} if sparse else {}
     left_out = {"seed", "num_trials", "Experiment_name", "setup", "group_sparsity", *(() if sparse else TARGETS)}
-    for key in ("distill.from", "start_from"):  # which network it is, wherever it lies
-        if values.get(key):
-            values[key] = digest(config_of(str(values[key]), key, settings), settings)
+    for key, text in config.networks.items():  # which network it is, wherever it lies
+        source, seed = source_of(config, key, study)
+        values[key] = [digest(source, study), seed - config.seed if TRIAL in text else f"seed {seed}"]
+    if config.distill.from_ is None:
+        left_out.add("distill.weight")
     values |= {"data_split_file": None} if "data_split_file" in values else {}
     left_out |= {key for key, value in ADDED.items() if values.get(key) == value}
     kept = {key: value for key, value in values.items() if key not in left_out and "data_dir" not in key}
     return hashlib.sha256(json.dumps([sparse, kept], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def config_of(path: str, key: str, settings: Iterable[Setting]) -> ExperimentConfig:
-    """Return the configuration of the network that a key names: of a setting whose trials lie there, else what is there."""
-    folder = expanded(path.replace(TRIAL, "0"), key)
-    own = next((setting.config for setting in settings if setting.config.trial_folder(0) == folder), None)
-    return own or load_config(checkpoint_of(path, key, 0).parent / files.CONFIG)
+def source_of(config: ExperimentConfig, key: str, study: Study | None) -> tuple[ExperimentConfig, int]:
+    """Return the configuration and the seed of the network that a key names for trial 0: of a run of the study, else of what is
+    there.
+
+    Raises:
+        ConfigError: it is no finished trial.
+    """
+    if study is not None and (place := study.sources(config, 0).get(key)) is not None:
+        setting, number = place
+        return setting.config, setting.config.seed + number
+    text = config.networks[key]
+    path = checkpoint_of(text, key, 0)
+    folder = path.parent
+    if not all(some.is_file() for some in (path, folder / files.CONFIG, folder / files.TEST)):
+        raise ConfigError(f"{config.Experiment_name}: {key}: {text}: expected a finished trial's folder, or its checkpoint")
+    return load_config(folder / files.CONFIG), saved_row(folder)["seed"]
 
 
 def row_of(folder: Path, setting: Setting, study: Study, commit: str | None = None) -> Row:
@@ -122,14 +135,15 @@ def row_of(folder: Path, setting: Setting, study: Study, commit: str | None = No
     images = [line["images_per_second"] * line["train_seconds"] for line in lines]
     spent = [3 * line.get("train_GMACs", total["macs"] / 1e9) * count for line, count in zip(lines, images, strict=True)]
     if trial.config.distill.from_ is not None:  # the network that is learned from runs forward beside
-        teacher = config_of(trial.config.distill.from_, "distill.from", study.settings)
-        macs = macs_of(build_model(teacher.model_copy(update={"init_weights": None})), trial.config)
+        teacher, _ = source_of(trial.config, "distill.from", study)
+        its = {"init_weights": None, "task_list": trial.config.task_list}  # of its heads, those of other tasks do not run
+        macs = macs_of(build_model(teacher.model_copy(update=its)), trial.config)
         spent += [macs / 1e9 * count for count in images]
     trained_by, date = origin(folder)
     return {
         "setting": setting.name,
         "seed": trial.seed,
-        "digest": digest(trial.config, study.settings),
+        "digest": digest(trial.config, study),
         "commit": commit or trained_by,
         "date": date,
         "precision": trial.config.precision,
@@ -184,7 +198,7 @@ def last_epochs(lines: Sequence[Row], names: Iterable[str]) -> dict[str, float]:
 def missing(study: Study, path: Path) -> list[Run]:
     """Return the runs that have no row."""
     known = {key_of(row) for row in read_rows(path)}
-    return [run for run in study.runs if (digest(run.config, study.settings), run.config.seed + run.trial) not in known]
+    return [run for run in study.runs if (digest(run.config, study), run.config.seed + run.trial) not in known]
 
 
 def dense_like(setting: Setting, study: Study) -> Setting | None:
@@ -202,14 +216,14 @@ def table(study: Study, rows: Sequence[Row]) -> str:
     lines = []
     mains = main_metrics(study.tasks)
     quantities = ("group_sparsity", "compact_GMACs", "training_minutes", "training_TMACs", *mains)
-    known = [by_seed(rows, digest(setting.config, study.settings)) for setting in study.settings]
+    known = [by_seed(rows, digest(setting.config, study)) for setting in study.settings]
     if rows and not any(known):
         raise ConfigError(f"{study.name}: none of the {len(rows)} rows is of it; expected a file of its rows")
     for setting, own in zip(study.settings, known, strict=True):
         tasks, twin = setting.config.tasks, dense_like(setting, study)
         its = {*quantities[:4], *main_metrics(tasks)} if own else {}
         means = [f"{mean(own.values(), name):.4g}" if name in its else "" for name in quantities]
-        dense = by_seed(rows, digest(twin.config, study.settings)) if twin and twin is not setting else {}
+        dense = by_seed(rows, digest(twin.config, study)) if twin and twin is not setting else {}
         deltas = [changes(own, dense, tasks, split) for split in ("", "val_")]
         lines.append([setting.name, str(len(own)), *means, *(told(list(some.values())) for some in deltas)])
     return markdown(["setting", "seeds", *quantities, "delta_MTL against dense, test", "validation"], lines)
@@ -221,10 +235,10 @@ def rows_of(study: Study, folders: Iterable[Path], commit: str | None) -> list[R
     Raises:
         TrialError: one has not, or is not finished.
     """
-    by_digest = {digest(setting.config, study.settings): setting for setting in study.settings}
+    by_digest = {digest(setting.config, study): setting for setting in study.settings}
     rows = []
     for folder in (find_trial("--add", given) for given in folders):
-        setting = by_digest.get(digest(load_config(folder / files.CONFIG), study.settings))
+        setting = by_digest.get(digest(load_config(folder / files.CONFIG), study))
         if setting is None:
             raise TrialError(f"{folder}: no setting of {study.name} has the configuration of this trial")
         rows.append(row_of(folder, setting, study, commit))
@@ -252,8 +266,8 @@ def main() -> int:
     for row in rows_of(study, args.add, args.commit):
         add_row(args.rows, row)
     if not args.table and not args.add:
-        for kind in {tuple(run.config.task_list): run.config for run in missing(study, args.rows)}.values():
-            check_inputs(*resolve(kind))
+        for config in {run.setting.name: run.own_config for run in missing(study, args.rows)}.values():
+            check_inputs(*resolve(config))
         for run in study.runs:
             if run in missing(study, args.rows):
                 outcome = attempt(run)

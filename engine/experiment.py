@@ -36,7 +36,7 @@ from engine.resuming import (
 )
 from engine.saved_trial import evaluate_trial, load_trial, result_row
 from engine.sparsity_numbers import warn_of_dead_layers
-from engine.starting import check_kept, check_start, start_from
+from engine.starting import check_kept, check_start, checkpoint_of, start_from
 from engine.tracking import Tracker, make_tracker, tracking_mode
 from engine.trainer import TrainingDivergedError, fit
 from engine.trial import Trial
@@ -277,6 +277,8 @@ def _run_trial(
         log.info("backbone: %s", report)
     if config.start_from is not None and trial.saved is None:
         log.info("%s starts from %s", trial.name, start_from(trial.model, config, number))
+    if config.distill.from_ is not None:
+        log.info("%s learns from %s", trial.name, checkpoint_of(config.distill.from_, "distill.from", number))
     if ranks().size > 1:
         ranks().broadcast(None if trial.saved is None else files.load_tensors(folder / files.LAST))
         ranks().spread(tensors_of(trial.model))

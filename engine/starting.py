@@ -12,6 +12,7 @@ import torch
 from engine import checkpoint as files
 from models import MultiTaskModel, build_model
 from settings.config import ExperimentConfig, validate_config
+from settings.sections import TRIAL
 from tasks.table import Task
 from utils.console import say_once
 from utils.errors import ConfigError, TrialError, UserError
@@ -20,14 +21,19 @@ from utils.tensor_files import misfits
 
 log = logging.getLogger(__name__)
 
-TRIAL = "{trial}"
-"""In ``start_from`` and ``distill.from``, stands for the number of the trial that starts."""
-
 
 def checkpoint_of(text: str, key: str, trial: int) -> Path:
-    """The checkpoint that a ``key`` of the configuration names for a trial, by its number: of a folder its best network."""
+    """Return the checkpoint that a ``key`` of the configuration names for a trial, by its number: of a folder its best network.
+
+    Raises:
+        UserError: it is the folder of a trial that is not finished, whose best network may change.
+    """
     path = expanded(text.replace(TRIAL, str(trial)), key)
-    return path / files.BEST if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    if (path / files.BEST).is_file() and not (path / files.TEST).is_file():
+        raise UserError(f"{key}: {path}: this trial is not finished; resume it first, or name its {files.BEST} as it is now")
+    return path / files.BEST
 
 
 def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> MultiTaskModel | None:
@@ -116,9 +122,8 @@ def _warn_of_other_meanings(state: Mapping[str, Any], config: ExperimentConfig, 
 
 def _named(config: ExperimentConfig) -> list[tuple[str, int, Path]]:
     """Return the checkpoints that the trials start, or learn, from: the key, the number of the trial, and the path."""
-    given = (("start_from", config.start_from), ("distill.from", config.distill.from_))
     numbers = range(config.num_trials)
-    return [(key, trial, checkpoint_of(text, key, trial)) for key, text in given if text is not None for trial in numbers]
+    return [(key, trial, checkpoint_of(text, key, trial)) for key, text in config.networks.items() for trial in numbers]
 
 
 def check_kept(config: ExperimentConfig, folders: Iterable[Path]) -> None:

@@ -160,8 +160,9 @@ class ExperimentConfig(Schema):
     init_weights: Annotated[Text | None, WEIGHTS] = None
     """Weights to start a torchvision backbone from: a torchvision name such as `IMAGENET1K_V2`, or a local file."""
     start_from: Annotated[Text | None, WEIGHTS] = None
-    """Folder of a trial, or a checkpoint, whose whole network (backbone, heads and batch norm's statistics) the training starts
-    from, with fresh moments; `{trial}` in it stands for the trial's number."""
+    """Folder of a finished trial, or a checkpoint, whose whole network (backbone, heads and batch norm's statistics) the
+    training starts from, with fresh moments; `{trial}` in it stands for the trial's number, and in a study `{study}` for its
+    folder."""
     normalize: Annotated[Literal["none", "imagenet"], WORK] = "none"
     """Normalisation of the input, inside the model."""
     head_width: Annotated[Int, Field(ge=1), WORK] = 256
@@ -415,6 +416,12 @@ class ExperimentConfig(Schema):
     def trial_folder(self, trial: int) -> Path:
         """Return the folder of trial number ``trial`` (from 0)."""
         return expanded(self.checkpoint_folder, "checkpoint_folder") / f"{self.Experiment_name}_trial_{trial}"
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """Texts of the keys that name trained networks, which trials start from or learn from; of those that are given."""
+        given = {"start_from": self.start_from, "distill.from": self.distill.from_}
+        return {key: text for key, text in given.items() if text is not None}
 
     def with_values(self, **values: Any) -> ExperimentConfig:
         """Return a copy with other values of top-level keys, validated like a file's."""

@@ -287,13 +287,17 @@ class LRSchedule(Section):
     """Lower end of every learning rate."""
 
 
+TRIAL = "{trial}"
+"""In ``start_from`` and ``distill.from``, stands for the number of the trial that starts."""
+
+
 class Distill(Section):
     """A trained network whose predictions are targets beside the data's (Hinton, Vinyals and Dean 2015, temperature 1)."""
 
     from_: Annotated[Text | None, about("numbers", "speed", "place", needs="weights", may_become="another spelling")] = Field(
         default=None, alias="from"
     )
-    """Folder of a trial of these tasks, such as the dense twin's, or a checkpoint; `{trial}` in it stands for the trial's
-    number."""
+    """Folder of a finished trial of these tasks, such as the dense twin's, or a checkpoint; `{trial}` in it stands for the
+    trial's number, and in a study `{study}` for its folder."""
     weight: Annotated[Number, Field(gt=0), NUMBERS] = 1.0
     """Factor of a task's distance from that network's prediction, which is added to the task's training loss."""

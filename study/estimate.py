@@ -21,7 +21,9 @@ from engine.device import resolve
 from engine.evaluation import evaluate
 from engine.trainer import training_step
 from engine.trial import Trial
+from models import build_model
 from settings.config import ExperimentConfig
+from study.plan import Run
 from study.progress import Progress
 from utils.console import track
 from utils.errors import DataError
@@ -56,16 +58,15 @@ class Clock:
             trained.setdefault(_kind(run_progress.run.config), []).extend(
                 epoch_seconds(files.read_lines(run_progress.run.folder / files.METRICS))
             )
-        unfinished = [run_progress.run.config for run_progress in progress if not run_progress.finished]
-        left = {_kind(config): config for config in unfinished}
-        missing = {kind: config for kind, config in left.items() if not trained[kind]}
+        left = {_kind(run_progress.run.config): run_progress.run for run_progress in progress if not run_progress.finished}
+        missing = {kind: run for kind, run in left.items() if not trained[kind]}
         if missing:
             log.info(
                 "timing a few steps of %s of runs; seconds each, up to a minute for a large network",
                 counted(len(missing), "kind"),
             )
-        for kind, config in track(missing.items(), "timing a few steps of each kind of run"):
-            self._speeds[kind] = _speed(config)
+        for kind, run in track(missing.items(), "timing a few steps of each kind of run"):
+            self._speeds[kind] = _speed(run)
         for kind, seconds in trained.items():
             if seconds:
                 self._speeds[kind] = Speed(statistics.median(seconds), 0.0)
@@ -78,11 +79,12 @@ class Clock:
         return (progress.run.config.epochs - progress.epochs) * speed.epoch + speed.test
 
 
-def _speed(config: ExperimentConfig) -> Speed:
+def _speed(run: Run) -> Speed:
+    teacher = run.needs.get("distill.from")
     try:
-        return time_steps(config)
+        return time_steps(run.own_config, **({} if teacher is None else {"teacher": teacher.own_config}))
     except torch.OutOfMemoryError:
-        log.warning("%s does not fit into the device's memory; its time counts as none", config.Experiment_name)
+        log.warning("%s does not fit into the device's memory; its time counts as none", run.setting.name)
         return Speed(0.0, 0.0)
 
 
@@ -97,10 +99,14 @@ def epoch_seconds(lines: Sequence[Mapping[str, Any]]) -> list[float]:
     return [line["train_seconds"] + line.get("validation_seconds", 0.0) for line in lines if "train_seconds" in line]
 
 
-def time_steps(config: ExperimentConfig) -> Speed:
+def time_steps(config: ExperimentConfig, teacher: ExperimentConfig | None = None) -> Speed:
     """Time some training steps and validation batches of a configuration, on its own data and device; nothing is kept.
 
     Frames that a cache will hold count as read in no time.
+
+    Args:
+        config: the configuration.
+        teacher: of a network that it will learn from, and that is not trained yet.
 
     Raises:
         UserError: the data cannot be read, or the device is not there.
@@ -111,6 +117,8 @@ def time_steps(config: ExperimentConfig) -> Speed:
     training, validation, test = train_loader(alone, config.seed), eval_loader(alone, "val"), eval_loader(alone, "test")
     start = time.perf_counter()
     trial = Trial(config, 0, device, config.trial_folder(0))  # which is not made, as nothing is saved there
+    if teacher is not None:
+        trial.teacher = build_model(teacher.model_copy(update={"init_weights": None})).to(device).eval().requires_grad_(False)
     building = time.perf_counter() - start
     train_batches, train_reading = _read(training, WARM_UP + STEPS, config)
     val_batches, val_reading = _read(validation, BATCHES, config)

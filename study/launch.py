@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,9 @@ from utils.files import remove_unfinished
 from utils.locks import experiment_lock
 
 log = logging.getLogger(__name__)
+
+POLL_SECONDS = 5.0
+"""Time between two attempts at a run that is held."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,10 @@ def one_after_another(runs: Sequence[Run]) -> Iterator[Outcome]:
 
 
 def attempt(run: Run) -> Outcome:
-    """Bring a run to its end; whatever stops it is its outcome, and not an error."""
+    """Bring a run to its end, after those that it needs; whatever stops it is its outcome, and not an error."""
     try:
+        for needed in run.needs.values():
+            finish_first(needed, run)
         train_and_test(run)
     except HeldError as error:
         return Outcome(run, "held", error.fact)
@@ -87,6 +93,30 @@ def free_device_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def finish_first(needed: Run, run: Run) -> None:
+    """Bring a run that another one needs to its end, or wait until the process that is at it has done so.
+
+    Raises:
+        UserError: it failed.
+    """
+    waits = False
+    while True:
+        try:
+            for other in needed.needs.values():
+                finish_first(other, needed)
+            train_and_test(needed)
+        except HeldError as error:
+            if not waits:
+                log.info("run %s waits for %s: %s", run.name, needed.name, error.fact)
+            waits = True
+            time.sleep(POLL_SECONDS)
+        except (UserError, TrainingDivergedError) as error:
+            reason = with_remedy(needed, error) if isinstance(error, TrialError) else str(error)
+            raise UserError(f"it needs {needed.name}, which failed: {reason}") from None
+        else:
+            return
 
 
 def train_and_test(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from settings.config import ExperimentConfig
 from settings.targets import Target
@@ -33,10 +34,21 @@ def described_methods(settings: Iterable[Setting]) -> list[tuple[str, str]]:
 
 
 def describe(config: ExperimentConfig) -> str:
-    """Describe how a network is trained: penalty, score, ramp, freeze, and what shrinks; two to five sentences."""
-    if not config.group_sparsity:
-        return f"AdamW for up to {counted(config.epochs, 'epoch')}, without a penalty. No group becomes zero."
-    return " ".join(filter(None, [_penalty(config), _score(config), _ramp(config), _freeze(config), _shrink(config)]))
+    """Describe how a network is trained: penalty, score, ramp, freeze, and what shrinks; two to seven sentences."""
+    if config.group_sparsity:
+        sentences = [_penalty(config), _score(config), _ramp(config), _freeze(config), _shrink(config)]
+    else:
+        sentences = [f"AdamW for up to {counted(config.epochs, 'epoch')}, without a penalty. No group becomes zero."]
+    return " ".join(filter(None, [*sentences, _networks(config)]))
+
+
+def _networks(config: ExperimentConfig) -> str:
+    """Say which trained networks it starts from, and learns from."""
+    texts = {
+        "start_from": "It starts from the network {}.",
+        "distill.from": f"Beside the data, it learns from the predictions of {{}} (weight {config.distill.weight:g}).",
+    }
+    return " ".join(texts[key].format(Path(text).name) for key, text in config.networks.items())
 
 
 def _penalty(config: ExperimentConfig) -> str:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from settings.config import ExperimentConfig, validate_config
-from settings.sections import Strength, default_penalty
+from settings.messages import nearest
+from settings.sections import TRIAL, Distill, Strength, default_penalty
 from settings.targets import TARGETS, Target, given_targets
 from study.study_file import Axes, StudyFile, load_study_file
 from tasks.table import Task
 from utils.errors import ConfigError
 from utils.paths import expanded
+
+STUDY = "{study}"
+"""In ``start_from`` and ``distill.from``, stands for the folder of the study's runs."""
 
 LONGEST_TASKS = 120
 """Characters of a setting's name that say which tasks it has; a file system takes 255 in all."""
@@ -68,6 +72,8 @@ class Run:
 
     setting: Setting
     trial: int
+    needs: Mapping[str, Run] = field(default_factory=dict)
+    """Runs of the study whose networks this one starts from, or learns from, by the key that names them."""
 
     def __hash__(self) -> int:
         """Hash the folder: a configuration holds mappings, and has no hash."""
@@ -77,6 +83,12 @@ class Run:
     def config(self) -> ExperimentConfig:
         """Configuration of the setting."""
         return self.setting.config
+
+    @property
+    def own_config(self) -> ExperimentConfig:
+        """Configuration without the networks of other runs of the study, which need not be there yet."""
+        values: dict[str, dict[str, Any]] = {"start_from": {"start_from": None}, "distill.from": {"distill": Distill()}}
+        return self.config.model_copy(update={key: value for need in self.needs for key, value in values[need].items()})
 
     @property
     def folder(self) -> Path:
@@ -110,9 +122,43 @@ class Study:
 
     @property
     def runs(self) -> list[Run]:
-        """Trial 0 of every setting, then trial 1, and so on: what is there early is complete, and paired."""
+        """Trial 0 of every setting, then trial 1, and so on: what is there early is complete, and paired. A run comes after
+        those that it needs."""
         most = max(setting.trials for setting in self.settings)
-        return [Run(setting, trial) for trial in range(most) for setting in self.settings if trial < setting.trials]
+        runs: dict[Path, Run] = {}
+        for trial in range(most):
+            for setting in self.settings:
+                if trial < setting.trials:
+                    self._add(runs, setting, trial, ())
+        return list(runs.values())
+
+    def _add(self, runs: dict[Path, Run], setting: Setting, trial: int, waiting: tuple[Path, ...]) -> Run:
+        """Add a run, and before it those that it needs, unless they are there; return it."""
+        folder = setting.config.trial_folder(trial)
+        if folder in waiting:
+            loop = " needs ".join(path.name for path in (*waiting[waiting.index(folder) :], folder))
+            raise ConfigError(f"study {self.name}: {loop}; change start_from or distill.from of one of them")
+        if folder not in runs:
+            sources = self.sources(setting.config, trial)
+            needs = {key: self._add(runs, *source, (*waiting, folder)) for key, source in sources.items()}
+            runs[folder] = Run(setting, trial, needs)
+        return runs[folder]
+
+    def sources(self, config: ExperimentConfig, trial: int) -> dict[str, tuple[Setting, int]]:
+        """Find the runs of the study whose networks a trial starts from, or learns from, by key: the setting and the number."""
+        if not config.networks:
+            return {}
+        places = {
+            setting.config.trial_folder(number).absolute(): (setting, number)
+            for setting in self.settings
+            for number in range(setting.trials)
+        }
+        found = {}
+        for key, text in config.networks.items():
+            path = expanded(text.replace(TRIAL, str(trial)), key).absolute()
+            if (folder := next((some for some in (path, path.parent) if some in places), None)) is not None:
+                found[key] = places[folder]
+        return found
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
@@ -147,7 +193,21 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
             if setting.trials > same.trials:
                 settings[setting.name] = setting
     _refuse_twins(path, tuple(settings.values()))
-    return Study(file.study, folder, tuple(settings.values()), file.margin)
+    study = Study(file.study, folder, tuple(settings.values()), file.margin)
+    _refuse_strangers(path, study)
+    return study
+
+
+def _refuse_strangers(path: Path, study: Study) -> None:
+    """Refuse a network that is to lie in the study's folder, and is neither there nor of a run of the study."""
+    names = [run.name for run in study.runs]
+    for run in study.runs:
+        for key, text in run.config.networks.items():
+            given = expanded(text.replace(TRIAL, str(run.trial)), key)
+            if key not in run.needs and given.absolute().parent == study.folder.absolute() and not given.exists():
+                raise ConfigError(
+                    f"{path}: {run.name}: {key}: {given.name!r} is no run of study {study.name!r}{nearest(given.name, names)}"
+                )
 
 
 def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
@@ -193,6 +253,8 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
         weights: its ``loss_weights``, also of tasks that it does not have itself.
     """
     plain = base.as_dict()
+    for section, key in ((plain, "start_from"), (plain["distill"], "from")):
+        section[key] = section[key] and section[key].replace(STUDY, plain["checkpoint_folder"])
     made = []
     for tasks in _task_lists(source, axes, base):
         for sparsity in _strengths(source, axes, base):

@@ -24,7 +24,7 @@ from settings.config import ExperimentConfig
 from settings.messages import nearest
 from study.disk import bytes_text, run_size, told
 from study.estimate import Clock
-from study.launch import Launcher, Outcome, attempt, one_after_another
+from study.launch import POLL_SECONDS, Launcher, Outcome, attempt, one_after_another
 from study.plan import Study
 from study.progress import Progress, failure_path, note_failure, progress_of
 from study.record import RECORD, Command, write_record
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 
 DEAD_MACHINE_SECONDS = 150.0
 """Time for which a file server may keep the locks of a machine that is dead; a queue may begin its run again before."""
-POLL_SECONDS = 5.0
-"""Time between two attempts at a run that is held."""
 
 
 def run_study(
@@ -76,7 +74,8 @@ def run_study(
         names = sorted(path.parent.name for path in root.glob(f"*/{RECORD}"))
         raise nothing_to_resume(f"run of study {study.name!r}", root, study.name, names)
     progress = _as_new(study) if overwrite else progress_of(study)
-    wanted = list({obstacle.run.setting.name: obstacle.run.config for obstacle in progress if not obstacle.finished}.values())
+    unfinished = (obstacle.run for obstacle in progress if not obstacle.finished)
+    wanted = list({run.setting.name: run.own_config for run in unfinished}.values())
     for config in wanted:
         check_network(config)
     frames = _check_inputs(map(_uncached, wanted))

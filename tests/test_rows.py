@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.rows import add_row, mean, read_rows, told
 from benchmarks.study_rows import digest
-from settings.config import load_config
+from engine import checkpoint as files
+from settings.config import ExperimentConfig, load_config
 from study.plan import load_study
 from utils.errors import UserError
 
@@ -95,9 +96,21 @@ def test_a_network_of_the_study_that_teaches_is_known_before_it_is_trained(
     monkeypatch.chdir(tmp_path)
     study = load_study(path)
     dense, taught = (next(s.config for s in study.settings if s.name.endswith(end)) for end in ("hat_dense", "_distilled"))
-    known = digest(taught, study.settings)
-    dense.trial_folder(0).mkdir(parents=True)
-    dense.save(dense.trial_folder(0) / "config_file.yaml")
-    assert digest(taught) == known != digest(dense, study.settings)
-    dense.with_values(epochs=3).save(dense.trial_folder(0) / "config_file.yaml")
-    assert digest(taught) != known == digest(taught, study.settings)
+    known = digest(taught, study)
+    with pytest.raises(UserError, match=r"distill.from: .*: expected a finished trial's folder, or its checkpoint"):
+        digest(taught)
+
+    def finish(config: ExperimentConfig, seed: int) -> None:
+        folder = dense.trial_folder(0)
+        folder.mkdir(parents=True, exist_ok=True)
+        config.save(folder / files.CONFIG)
+        (folder / files.BEST).touch()
+        files.save_json(folder / files.TEST, {"row": {"trial": 0, "seed": seed}})
+
+    finish(dense, 0)
+    assert digest(taught) == known != digest(dense, study)
+    assert digest(taught.with_values(seed=1)) != known, "the other network has another seed than its own"
+    fixed = taught.with_values(distill={"from": str(dense.trial_folder(0))})
+    assert digest(fixed) == digest(fixed, study) != known, "one network for all seeds"
+    finish(dense.with_values(epochs=3), 0)
+    assert digest(taught) != known == digest(taught, study)

@@ -166,7 +166,9 @@ def test_gradients_are_those_of_the_whole_batch(rooms_in_part: Path, work: Path)
     with narrow_resnetd():
         teacher = make_trial(small_config(rooms_in_part, work / "teacher", **values))
         files.save_tensors(teacher.folder / files.BEST, teacher.best_state(None))
-    config = small_config(rooms_in_part, work, distill={"from": str(teacher.folder), "weight": 2.0}, seed=1, **values)
+    config = small_config(
+        rooms_in_part, work, distill={"from": str(teacher.folder / files.BEST), "weight": 2.0}, seed=1, **values
+    )
     (alone,) = results(work / "alone", 1, gradients, config)
     assert {"log_variances.depth_euclidean", "backbone.layer1.0.conv1.weight"} <= alone.keys()
     for rank in results(work / "together", 3, gradients, config):

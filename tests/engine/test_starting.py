@@ -21,9 +21,9 @@ from utils.errors import UserError
 @pytest.fixture
 def trained(rooms: Path, work: Path) -> Path:
     """The folder of a trial of one epoch."""
-    trial = make_trial(small_config(rooms, work, Experiment_name="dense", epochs=1))
-    fit(trial, Tracker(), Loaders(trial.config))
-    return trial.folder
+    config = small_config(rooms, work, Experiment_name="dense", epochs=1, keep_state=True)
+    run_experiment(config, out_dir=work / "out")
+    return config.trial_folder(0)
 
 
 def test_the_whole_network_is_the_one_of_the_checkpoint(rooms: Path, work: Path, trained: Path) -> None:
@@ -34,6 +34,14 @@ def test_the_whole_network_is_the_one_of_the_checkpoint(rooms: Path, work: Path,
         assert str(trained / file) in start_from(model, config, 0)
         saved = files.load_tensors(trained / file)["model"]
         assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
+
+
+def test_a_trial_that_is_not_finished_is_not_started_from(rooms: Path, work: Path, trained: Path) -> None:
+    (trained / files.TEST).unlink()
+    for values in ({"start_from": str(trained)}, {"distill": {"from": str(trained)}}):
+        with pytest.raises(UserError, match="dense_trial_0: this trial is not finished; resume it first"):
+            check_start(small_config(rooms, work, **values))
+    check_start(small_config(rooms, work, start_from=str(trained / files.BEST)))
 
 
 def test_each_trial_may_start_from_its_own(rooms: Path, work: Path, trained: Path, caplog: pytest.LogCaptureFixture) -> None:
