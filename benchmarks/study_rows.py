@@ -104,7 +104,7 @@ def source_of(config: ExperimentConfig, key: str, study: Study | None) -> tuple[
         setting, number = place
         return setting.config, setting.config.seed + number
     text = config.networks[key]
-    path = checkpoint_of(text, key, 0)
+    path = checkpoint_of(config, key, 0)
     folder = path.parent
     if not all(some.is_file() for some in (path, folder / files.CONFIG, folder / files.TEST)):
         raise ConfigError(f"{config.Experiment_name}: {key}: {text}: expected a finished trial's folder, or its checkpoint")

@@ -278,7 +278,7 @@ def _run_trial(
     if config.start_from is not None and trial.saved is None:
         log.info("%s starts from %s", trial.name, start_from(trial.model, config, number))
     if config.distill.from_ is not None:
-        log.info("%s learns from %s", trial.name, checkpoint_of(config.distill.from_, "distill.from", number))
+        log.info("%s learns from %s", trial.name, checkpoint_of(config, "distill.from", number))
     if ranks().size > 1:
         ranks().broadcast(None if trial.saved is None else files.load_tensors(folder / files.LAST))
         ranks().spread(tensors_of(trial.model))

@@ -12,23 +12,21 @@ import torch
 from engine import checkpoint as files
 from models import MultiTaskModel, build_model
 from settings.config import ExperimentConfig, validate_config
-from settings.sections import TRIAL
 from tasks.table import Task
 from utils.console import say_once
 from utils.errors import ConfigError, TrialError, UserError
-from utils.paths import expanded
 from utils.tensor_files import misfits
 
 log = logging.getLogger(__name__)
 
 
-def checkpoint_of(text: str, key: str, trial: int) -> Path:
-    """Return the checkpoint that a ``key`` of the configuration names for a trial, by its number: of a folder its best network.
+def checkpoint_of(config: ExperimentConfig, key: str, trial: int) -> Path:
+    """Return the checkpoint that a key of a configuration names for a trial, by its number: of a folder its best network.
 
     Raises:
         UserError: it is the folder of a trial that is not finished, whose best network may change.
     """
-    path = expanded(text.replace(TRIAL, str(trial)), key)
+    path = config.network_path(key, trial)
     if not path.is_dir():
         return path
     if (path / files.BEST).is_file() and not (path / files.TEST).is_file():
@@ -44,7 +42,7 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
     """
     if config.distill.from_ is None:
         return None
-    path = checkpoint_of(config.distill.from_, "distill.from", trial)
+    path = checkpoint_of(config, "distill.from", trial)
     try:
         state = files.load_tensors(path)
         taught = validate_config(dict(state["config"]), str(path))
@@ -55,6 +53,21 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"distill.from: {path}: does not hold a network of this project ({reason:.200})") from None
+    check_teacher(config, taught, path)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def check_teacher(config: ExperimentConfig, taught: ExperimentConfig, path: Path) -> None:
+    """Refuse a network to learn from that predicts something else.
+
+    Args:
+        config: of what learns.
+        taught: of the network.
+        path: of the network, for the message.
+
+    Raises:
+        UserError: it does.
+    """
     missing = [task for task in config.task_list if task not in taught.task_list]
     if missing:
         raise UserError(
@@ -68,7 +81,27 @@ def load_teacher(config: ExperimentConfig, trial: int, device: torch.device) -> 
             raise UserError(
                 f"distill.from: {path}: has {key} {getattr(taught, key)!r}, and this trial has {getattr(config, key)!r}"
             )
-    return model.to(device).eval().requires_grad_(False)
+
+
+def check_networks(config: ExperimentConfig, sources: Mapping[str, ExperimentConfig]) -> None:
+    """Refuse what a trial could not start, or learn, from, before it is trained.
+
+    Args:
+        config: of the trial.
+        sources: configurations of the networks, by the keys that name them.
+
+    Raises:
+        UserError: see :func:`start_from` and :func:`load_teacher`.
+    """
+    for key, source in sources.items():
+        path = config.network_path(key, 0)
+        if key == "distill.from":
+            check_teacher(config, source, path)
+        else:
+            own, given = (
+                build_model(each.model_copy(update={"init_weights": None, "start_from": None})) for each in (config, source)
+            )
+            _check_fit(own.state_dict(), given.state_dict(), path)
 
 
 def _difference(saved: Task, task: Task) -> str:
@@ -94,19 +127,22 @@ def start_from(model: MultiTaskModel, config: ExperimentConfig, trial: int) -> s
     Raises:
         UserError: there is no such checkpoint, or it is of another network.
     """
-    assert config.start_from is not None
-    path = checkpoint_of(config.start_from, "start_from", trial)
+    path = checkpoint_of(config, "start_from", trial)
     try:
         state = files.load_tensors(path)
     except TrialError as error:
         raise UserError(f"start_from: {error}") from None
-    problems = misfits(model.state_dict(), state["model"], "the network of this configuration")
-    if problems:
-        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"start_from: {path} does not fit: it {'; '.join(problems[:3])}{more}")
+    _check_fit(model.state_dict(), state["model"], path)
     model.load_state_dict(state["model"])
     _warn_of_other_meanings(state, config, path)
     return f"{path}: the network after {state.get('epochs', '?')} epochs of training"
+
+
+def _check_fit(own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], path: Path) -> None:
+    problems = misfits(own, given, "the network of this configuration")
+    if problems:
+        more = f", and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(f"start_from: {path} does not fit: it {'; '.join(problems[:3])}{more}")
 
 
 def _warn_of_other_meanings(state: Mapping[str, Any], config: ExperimentConfig, path: Path) -> None:
@@ -123,7 +159,7 @@ def _warn_of_other_meanings(state: Mapping[str, Any], config: ExperimentConfig, 
 def _named(config: ExperimentConfig) -> list[tuple[str, int, Path]]:
     """Return the checkpoints that the trials start, or learn, from: the key, the number of the trial, and the path."""
     numbers = range(config.num_trials)
-    return [(key, trial, checkpoint_of(text, key, trial)) for key, text in config.networks.items() for trial in numbers]
+    return [(key, trial, checkpoint_of(config, key, trial)) for key in config.networks for trial in numbers]
 
 
 def check_kept(config: ExperimentConfig, folders: Iterable[Path]) -> None:

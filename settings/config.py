@@ -22,6 +22,8 @@ from settings.nature import NUMBERS, PENALTY, RECORD, TARGETED, WORK, Nature, ab
 from settings.own_tasks import Images, OwnTask, SplitFiles, SplitFolders, SplitFractions
 from settings.registries import BACKBONES, WEIGHTINGS
 from settings.sections import (
+    RUNS,
+    TRIAL,
     Adam,
     Augmentation,
     BackboneOptimizerParams,
@@ -161,8 +163,8 @@ class ExperimentConfig(Schema):
     """Weights to start a torchvision backbone from: a torchvision name such as `IMAGENET1K_V2`, or a local file."""
     start_from: Annotated[Text | None, WEIGHTS] = None
     """Folder of a finished trial, or a checkpoint, whose whole network (backbone, heads and batch norm's statistics) the
-    training starts from, with fresh moments; `{trial}` in it stands for the trial's number, and in a study `{study}` for its
-    folder."""
+    training starts from, with fresh moments; `{trial}` in it stands for the trial's number, and
+    `{checkpoint_folder}` for that of the configuration."""
     normalize: Annotated[Literal["none", "imagenet"], WORK] = "none"
     """Normalisation of the input, inside the model."""
     head_width: Annotated[Int, Field(ge=1), WORK] = 256
@@ -422,6 +424,10 @@ class ExperimentConfig(Schema):
         """Texts of the keys that name trained networks, which trials start from or learn from; of those that are given."""
         given = {"start_from": self.start_from, "distill.from": self.distill.from_}
         return {key: text for key, text in given.items() if text is not None}
+
+    def network_path(self, key: str, trial: int) -> Path:
+        """Return the path that one of :attr:`networks` names for a trial, by its number."""
+        return expanded(self.networks[key].replace(RUNS, self.checkpoint_folder).replace(TRIAL, str(trial)), key)
 
     def with_values(self, **values: Any) -> ExperimentConfig:
         """Return a copy with other values of top-level keys, validated like a file's."""

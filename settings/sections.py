@@ -287,8 +287,8 @@ class LRSchedule(Section):
     """Lower end of every learning rate."""
 
 
-TRIAL = "{trial}"
-"""In ``start_from`` and ``distill.from``, stands for the number of the trial that starts."""
+TRIAL, RUNS = "{trial}", "{checkpoint_folder}"
+"""In ``start_from`` and ``distill.from``, stand for the number of the trial that starts, and for the folder of the trials."""
 
 
 class Distill(Section):
@@ -298,6 +298,6 @@ class Distill(Section):
         default=None, alias="from"
     )
     """Folder of a finished trial of these tasks, such as the dense twin's, or a checkpoint; `{trial}` in it stands for the
-    trial's number, and in a study `{study}` for its folder."""
+    trial's number, and `{checkpoint_folder}` for that of the configuration."""
     weight: Annotated[Number, Field(gt=0), NUMBERS] = 1.0
     """Factor of a task's distance from that network's prediction, which is added to the task's training loss."""

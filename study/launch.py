@@ -11,7 +11,7 @@ import gc
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,16 +51,21 @@ Launcher = Callable[[Sequence[Run]], Iterable[Outcome]]
 
 def one_after_another(runs: Sequence[Run]) -> Iterator[Outcome]:
     """Do the runs in this process, in order. Ctrl-C ends it; a run that fails does not."""
+    failed = set[Run]()
     for number, run in enumerate(runs, 1):
         log.info("run %d of %d: %s", number, len(runs), run.title)
-        yield attempt(run)
+        outcome = without_needs(run, failed) or attempt(run)
+        if outcome.status == "failed":
+            failed.add(run)
+        yield outcome
 
 
 def attempt(run: Run) -> Outcome:
     """Bring a run to its end, after those that it needs; whatever stops it is its outcome, and not an error."""
     try:
-        for needed in run.needs.values():
-            finish_first(needed, run)
+        if run.needs and not is_finished(run.folder, run.config):
+            for needed in run.needs.values():
+                finish_first(needed, run)
         train_and_test(run)
     except HeldError as error:
         return Outcome(run, "held", error.fact)
@@ -101,22 +106,27 @@ def finish_first(needed: Run, run: Run) -> None:
     Raises:
         UserError: it failed.
     """
-    waits = False
-    while True:
-        try:
-            for other in needed.needs.values():
-                finish_first(other, needed)
-            train_and_test(needed)
-        except HeldError as error:
-            if not waits:
-                log.info("run %s waits for %s: %s", run.name, needed.name, error.fact)
-            waits = True
-            time.sleep(POLL_SECONDS)
-        except (UserError, TrainingDivergedError) as error:
-            reason = with_remedy(needed, error) if isinstance(error, TrialError) else str(error)
-            raise UserError(f"it needs {needed.name}, which failed: {reason}") from None
-        else:
-            return
+    if is_finished(needed.folder, needed.config):
+        return
+    log.info("run %s needs %s, which goes first", run.name, needed.name)
+    waiting = ""
+    while (outcome := attempt(needed)).status == "held":
+        if outcome.reason != waiting:
+            log.info("run %s waits: %s", run.name, outcome.reason)
+        waiting = outcome.reason
+        time.sleep(POLL_SECONDS)
+    if outcome.status == "failed":
+        raise UserError(f"{_needed(needed)}: {outcome.reason}")
+
+
+def without_needs(run: Run, failed: Container[Run]) -> Outcome | None:
+    """Return the outcome of a run that needs one of those that failed; None: it needs none of them."""
+    needed = next((other for other in run.needs.values() if other in failed), None)
+    return None if needed is None else Outcome(run, "failed", _needed(needed))
+
+
+def _needed(needed: Run) -> str:
+    return f"it needs {needed.name}, which failed"
 
 
 def train_and_test(run: Run) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine import checkpoint as files
 from settings.config import ExperimentConfig
+from settings.sections import TRIAL
 from settings.targets import Target
 from study.labels import kind_label
 from study.plan import Setting
@@ -18,6 +20,9 @@ _SCORES = {
     "the loss to first order",
 }
 """By the value of ``saliency``."""
+
+OWN = f"_trial_{TRIAL}"
+"""End of the name of a network of which each trial has its own."""
 
 _COSTS = {"macs": "multiply-adds", "parameters": "parameters"}
 
@@ -48,7 +53,13 @@ def _networks(config: ExperimentConfig) -> str:
         "start_from": "It starts from the network {}.",
         "distill.from": f"Beside the data, it learns from the predictions of {{}} (weight {config.distill.weight:g}).",
     }
-    return " ".join(texts[key].format(Path(text).name) for key, text in config.networks.items())
+    return " ".join(texts[key].format(_network(Path(text))) for key, text in config.networks.items())
+
+
+def _network(path: Path) -> str:
+    """Return the name of a trial, or of a checkpoint, that is named for all trials."""
+    name = path.parent.name if path.name == files.BEST else path.name
+    return f"{name.removesuffix(OWN)} (trial of the same number)" if name.endswith(OWN) else name
 
 
 def _penalty(config: ExperimentConfig) -> str:

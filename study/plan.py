@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +14,15 @@ import yaml
 
 from settings.config import ExperimentConfig, validate_config
 from settings.messages import nearest
-from settings.sections import TRIAL, Distill, Strength, default_penalty
+from settings.sections import Distill, Strength, default_penalty
 from settings.targets import TARGETS, Target, given_targets
 from study.study_file import Axes, StudyFile, load_study_file
 from tasks.table import Task
 from utils.errors import ConfigError
 from utils.paths import expanded
 
-STUDY = "{study}"
-"""In ``start_from`` and ``distill.from``, stands for the folder of the study's runs."""
+CHECKPOINT = "checkpoint.pt"
+"""Name of a trial's best network, as of ``engine.checkpoint.BEST``; a plan is made without torch."""
 
 LONGEST_TASKS = 120
 """Characters of a setting's name that say which tasks it has; a file system takes 255 in all."""
@@ -149,14 +150,15 @@ class Study:
         if not config.networks:
             return {}
         places = {
-            setting.config.trial_folder(number).absolute(): (setting, number)
+            os.path.abspath(setting.config.trial_folder(number)): (setting, number)
             for setting in self.settings
             for number in range(setting.trials)
         }
         found = {}
-        for key, text in config.networks.items():
-            path = expanded(text.replace(TRIAL, str(trial)), key).absolute()
-            if (folder := next((some for some in (path, path.parent) if some in places), None)) is not None:
+        for key in config.networks:
+            path = os.path.abspath(config.network_path(key, trial))
+            folder = os.path.dirname(path) if os.path.basename(path) == CHECKPOINT else path
+            if folder in places:
                 found[key] = places[folder]
         return found
 
@@ -199,15 +201,16 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
 
 
 def _refuse_strangers(path: Path, study: Study) -> None:
-    """Refuse a network that is to lie in the study's folder, and is neither there nor of a run of the study."""
-    names = [run.name for run in study.runs]
-    for run in study.runs:
-        for key, text in run.config.networks.items():
-            given = expanded(text.replace(TRIAL, str(run.trial)), key)
-            if key not in run.needs and given.absolute().parent == study.folder.absolute() and not given.exists():
-                raise ConfigError(
-                    f"{path}: {run.name}: {key}: {given.name!r} is no run of study {study.name!r}{nearest(given.name, names)}"
-                )
+    """Refuse a network that lies in the study's folder, and is not of a run of the study."""
+    runs = study.runs
+    root, names = os.path.abspath(study.folder), [run.name for run in runs]
+    for run in runs:
+        for key in run.config.networks.keys() - run.needs.keys():
+            given = os.path.relpath(run.config.network_path(key, run.trial), root)
+            first = given.split(os.sep)[0]
+            if first != os.pardir:
+                near = nearest(first, names)
+                raise ConfigError(f"{path}: {run.name}: {key}: {given!r} is no run of study {study.name!r}{near}")
 
 
 def _refuse_twins(path: Path, settings: Sequence[Setting]) -> None:
@@ -253,8 +256,6 @@ def _settings(source: str, axes: Axes, base: ExperimentConfig, weights: Any) -> 
         weights: its ``loss_weights``, also of tasks that it does not have itself.
     """
     plain = base.as_dict()
-    for section, key in ((plain, "start_from"), (plain["distill"], "from")):
-        section[key] = section[key] and section[key].replace(STUDY, plain["checkpoint_folder"])
     made = []
     for tasks in _task_lists(source, axes, base):
         for sparsity in _strengths(source, axes, base):

@@ -20,6 +20,7 @@ from engine.device import resolve
 from engine.experiment import check_inputs, check_network
 from engine.frames_record import Frames, check_frames, frames_of
 from engine.resuming import check_folder, drop_state, existing_trials, nothing_to_resume
+from engine.starting import check_networks
 from settings.config import ExperimentConfig
 from settings.messages import nearest
 from study.disk import bytes_text, run_size, told
@@ -78,6 +79,8 @@ def run_study(
     wanted = list({run.setting.name: run.own_config for run in unfinished}.values())
     for config in wanted:
         check_network(config)
+    for run in {run.setting.name: run for run in (each.run for each in progress) if run.needs}.values():
+        check_networks(run.config, {key: needed.config for key, needed in run.needs.items()})
     frames = _check_inputs(map(_uncached, wanted))
     for folder, config in _folders(study) if not overwrite else ():
         check_frames(folder, frames.get(_data_of(config), {}))

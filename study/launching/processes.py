@@ -10,8 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -24,7 +23,7 @@ import torch
 from datasets.cores import cores
 from engine import checkpoint as files
 from engine.trial_record import TrialLog
-from study.launch import Outcome, attempt, free_device_memory
+from study.launch import Outcome, attempt, free_device_memory, without_needs
 from study.launching.live_table import SECONDS, LiveTable
 from study.plan import Run, Study
 from utils.console import setup_logging
@@ -47,19 +46,33 @@ def in_processes(runs: Sequence[Run], *, study: Study, jobs: int | None = None) 
     gpus = _gpus()
     jobs = jobs or max(1, len(gpus))
     threads = max(1, cores() // jobs)
-    waiting, children = deque(runs), dict[Any, _Child]()
+    waiting, children, failed = list(runs), dict[Any, _Child](), set[Run]()
     with LiveTable(study) as table:
         try:
             while waiting or children:
-                while waiting and len(children) < jobs:
+                while len(children) < jobs and (run := _ready(waiting, children.values())) is not None:
+                    waiting.remove(run)
+                    if (outcome := without_needs(run, failed)) is not None:
+                        failed.add(run)
+                        yield outcome
+                        continue
                     slot = min(set(range(jobs)) - {child.slot for child in children.values()})
-                    child = _start(waiting.popleft(), slot, threads, gpus[slot % len(gpus)] if gpus else None)
+                    child = _start(run, slot, threads, gpus[slot % len(gpus)] if gpus else None)
                     children[child.process.sentinel] = child
                 for sentinel in connection.wait(list(children), timeout=SECONDS):
-                    yield children.pop(sentinel).outcome()
+                    outcome = children.pop(sentinel).outcome()
+                    if outcome.status == "failed":
+                        failed.add(outcome.run)
+                    yield outcome
                 table.update()
         finally:
             _stop(list(children.values()))
+
+
+def _ready(waiting: Sequence[Run], children: Iterable[_Child]) -> Run | None:
+    """Return the first run that needs none of those that wait, or that a process is at; None: all do."""
+    unfinished = {*waiting, *(child.run for child in children)}
+    return next((run for run in waiting if unfinished.isdisjoint(run.needs.values())), None)
 
 
 def _gpus() -> list[str]:

@@ -78,7 +78,11 @@ def in_ray(runs: Sequence[Run], *, study: Study, resources: Mapping[str, float] 
             task = ray.remote(_work).options(max_retries=RETRIES, resources=needed, **usual)
         except ValueError as error:
             raise ConfigError(f"--ray_resources: {error}") from None
-        yield from _collect(ray, {task.remote(attempt, run, Path.cwd(), usual["num_cpus"]): run for run in runs}, study)
+        tasks: dict[Run, Any] = {}
+        for run in runs:  # those that others need come first
+            before = [tasks[other] for other in run.needs.values() if other in tasks]
+            tasks[run] = task.remote(attempt, run, Path.cwd(), usual["num_cpus"], *before)
+        yield from _collect(ray, {task: run for run, task in tasks.items()}, study)
     finally:
         ray.shutdown()
 
@@ -104,8 +108,11 @@ def _collect(ray: Any, runs: dict[Any, Run], study: Study) -> Iterator[Outcome]:
                 ray.wait(list(runs), num_returns=len(runs), timeout=STOPPING)
 
 
-def _work(attempt: Callable[[Run], Outcome], run: Run, folder: Path, cores: float) -> tuple[str, str]:
-    """Be the task of a run, whose end ``attempt`` brings about; return the outcome's status and reason."""
+def _work(attempt: Callable[[Run], Outcome], run: Run, folder: Path, cores: float, *_: tuple[str, str]) -> tuple[str, str]:
+    """Be the task of a run, whose end ``attempt`` brings about; return the outcome's status and reason.
+
+    The further arguments are those of the runs that it needs: Ray begins a task when its arguments are there.
+    """
     os.chdir(folder)
     torch.set_num_threads(max(1, int(cores)))
     with logged_to(run.folder / files.LAUNCH_LOG):
