@@ -154,13 +154,13 @@ class Study:
             for setting in self.settings
             for number in range(setting.trials)
         }
-        found = {}
+        sources = {}
         for key in config.networks:
             path = os.path.abspath(config.network_path(key, trial))
             folder = os.path.dirname(path) if os.path.basename(path) == CHECKPOINT else path
             if folder in places:
-                found[key] = places[folder]
-        return found
+                sources[key] = places[folder]
+        return sources
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:

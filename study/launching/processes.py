@@ -70,8 +70,8 @@ def in_processes(runs: Sequence[Run], *, study: Study, jobs: int | None = None) 
 
 
 def _ready(waiting: Sequence[Run], children: Iterable[_Child]) -> Run | None:
-    """Return the first run that needs none of those that wait, or that a process is at; None: all do."""
-    unfinished = {*waiting, *(child.run for child in children)}
+    """Return the first run that needs none of those that a process is at (what it needs comes before it); None: all do."""
+    unfinished = {child.run for child in children}
     return next((run for run in waiting if unfinished.isdisjoint(run.needs.values())), None)
 
 
