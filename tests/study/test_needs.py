@@ -159,6 +159,15 @@ def test_a_finished_run_needs_nothing(study: Study, monkeypatch: pytest.MonkeyPa
     assert not dense.folder.exists()
 
 
+def test_a_network_of_another_configuration_teaches_nobody(study: Study) -> None:
+    dense, sparse = study.runs
+    assert attempt(dense).status == "finished"
+    load_config(dense.folder / files.CONFIG).with_values(train_batch_size=3).save(dense.folder / files.CONFIG)
+    outcome = attempt(sparse)
+    assert (outcome.status, sparse.folder.exists()) == ("failed", False)
+    assert "was trained with another configuration (train_batch_size" in outcome.reason
+
+
 def test_processes_begin_a_run_after_those_that_it_needs(study: Study) -> None:
     dense, sparse = study.runs
     free = Run(dense.setting, 7)
